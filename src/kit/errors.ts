@@ -1,0 +1,41 @@
+// Errors that leave a room. Rules:
+// E1: an expected outcome is a value; a VoiceError is a bug or a lost dependency.
+// E2: each code is listed here and in docs/errors.md (a test compares both ways); a code is never reused.
+
+/** Every error code of the plane with what it means to the operator. */
+export const ERROR_CODES = {
+  CONFIG_INVALID: 'The configuration has problems; all of them are listed with their fix.',
+  SOCKET_REFUSED: 'The peer answered the WebSocket upgrade with something else than 101.',
+  SOCKET_LOST: 'A socket ended without a close handshake.',
+  SOCKET_PROTOCOL: 'The peer broke RFC 6455.',
+  SOCKET_OVERFLOW: 'More bytes wait to be sent than the bound allows; the peer does not read.',
+  MODEL_REFUSED: 'The model provider refused the session for good (key, model, quota).',
+  MODEL_LOST: 'The link to the model ended while the call was live.',
+  MODEL_STALLED: 'The model did not answer within its bound.',
+  AGENT_FAILED: 'The agent module threw or could not be loaded.',
+  TOKEN_INVALID: 'A stream token is forged, expired, used, or for another call.',
+} as const
+
+export type ErrorCode = keyof typeof ERROR_CODES
+
+/** An error with a stable code. `retryable` says whether the caller may try again. */
+export class VoiceError extends Error {
+  readonly code: ErrorCode
+  readonly retryable: boolean
+  constructor(code: ErrorCode, options: { message?: string; retryable?: boolean; cause?: unknown } = {}) {
+    super(options.message ?? ERROR_CODES[code], options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'VoiceError'
+    this.code = code
+    this.retryable = options.retryable ?? false
+  }
+}
+
+/** Ends a switch over a union: a new member without a case fails to compile. */
+export function unreachable(value: never): never {
+  throw new Error(`unreachable: ${JSON.stringify(value)}`)
+}
+
+/** The message of anything that was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
