@@ -1,0 +1,112 @@
+// Child processes of a bench, by pid. Rules:
+// CH1: a child is up when it printed its ready line (JSON with a port) on standard output, within READY_MS, or it is stopped and reported.
+// CH2: every child started here is ended here: SIGTERM, then SIGKILL after STOP_MS, by pid; also when the bench itself is interrupted.
+// CH3: the last lines of a child's standard error are kept, to be shown when it fails.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+
+const READY_MS = 30_000
+const STOP_MS = 5_000
+const ERROR_LINES_MAX = 30
+
+/** What to run. `env` is added to the bench's own environment. */
+export type ChildCommand = {
+  name: string
+  file: string
+  args: string[]
+  env?: Record<string, string>
+  readyMs?: number
+}
+
+/** A running child. */
+export type Child = {
+  name: string
+  pid: number
+  port: number
+  /** The ready line's fields. */
+  ready: Record<string, unknown>
+  hasExited: () => boolean
+  errorText: () => string
+  stop: () => Promise<void>
+}
+
+const living = new Set<Child>()
+
+/** [CH2] Ends every child that is still running. */
+export async function stopAll(): Promise<void> {
+  await Promise.all([...living].map((child) => child.stop()))
+}
+
+/** [CH1] Starts a child and waits for its ready line. */
+export async function startChild(command: ChildCommand): Promise<Child> {
+  const child = spawn(command.file, command.args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...command.env },
+  })
+  const errorLines: string[] = []
+  child.stderr.setEncoding('utf8').on('data', (text: string) => keepLines(errorLines, text))
+  let hasExited = false
+  child.on('exit', () => {
+    hasExited = true
+  })
+  let ready: Record<string, unknown>
+  try {
+    ready = await waitReady(command, child)
+  } catch (error) {
+    child.kill('SIGKILL')
+    throw new Error(`${command.name}: ${(error as Error).message}\n${errorLines.join('\n')}`)
+  }
+  const running: Child = {
+    name: command.name,
+    pid: child.pid!,
+    port: Number(ready.port),
+    ready,
+    hasExited: () => hasExited,
+    errorText: () => errorLines.join('\n'),
+    stop: async () => {
+      living.delete(running)
+      if (!hasExited) await stopChild(child)
+    },
+  }
+  living.add(running)
+  return running
+}
+
+function keepLines(lines: string[], text: string): void {
+  lines.push(...text.split('\n').filter((line) => line !== ''))
+  lines.splice(0, Math.max(0, lines.length - ERROR_LINES_MAX))
+}
+
+function waitReady(command: ChildCommand, child: ChildProcess): Promise<Record<string, unknown>> {
+  const { promise, resolve, reject } = Promise.withResolvers<Record<string, unknown>>()
+  const readyMs = command.readyMs ?? READY_MS
+  const timer = setTimeout(() => reject(new Error(`no ready line within ${readyMs} ms`)), readyMs)
+  const lines = createInterface({ input: child.stdout! })
+  lines.on('line', (line) => {
+    const ready = readReadyLine(line)
+    if (ready !== undefined) resolve(ready)
+  })
+  child.on('error', reject)
+  child.on('exit', (code, signal) => reject(new Error(`ended before it was ready (${signal ?? `code ${code}`})`)))
+  return promise.finally(() => clearTimeout(timer))
+}
+
+/** The fields of a line that is JSON with a whole `port`; undefined for any other line. */
+export function readReadyLine(line: string): Record<string, unknown> | undefined {
+  if (!line.startsWith('{')) return undefined
+  try {
+    const value = JSON.parse(line) as Record<string, unknown>
+    return Number.isInteger(value.port) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+async function stopChild(child: ChildProcess): Promise<void> {
+  const exited = once(child, 'exit')
+  child.kill('SIGTERM')
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
+  await exited
+  clearTimeout(timer)
+}

@@ -1,0 +1,157 @@
+// What a caller does, by name. Rules:
+// SC1: a scenario is only a script for the carrier simulator's caller; all chance comes from the seeded source handed in.
+// SC2: a call stays `holdS` seconds from the answer, except where the scenario itself says otherwise.
+
+import type { CallerScript, Step } from '../sim/twilio/media/script.ts'
+import type { SpokenClip } from '../sim/twilio/wire/clip-frames.ts'
+import { pickWeighted, type Random } from './arrivals.ts'
+
+export const SCENARIO_NAMES = [
+  'talk',
+  'barge-in',
+  'dtmf',
+  'early-hangup',
+  'silence',
+  'long',
+  'missing-stop',
+  'duplicate-webhook',
+  'mixed',
+] as const
+
+export type ScenarioName = (typeof SCENARIO_NAMES)[number]
+export type PlainScenarioName = Exclude<ScenarioName, 'mixed'>
+
+/** What `--help` says of each. */
+export const SCENARIO_TEXT: Record<ScenarioName, string> = {
+  talk: 'listens to the greeting, speaks, waits for the answer, and so on until the hold is over',
+  'barge-in': 'as talk, but speaks over every second answer of the agent',
+  dtmf: 'as talk, and presses keys in every turn',
+  'early-hangup': 'hangs up at a random moment within 3 s, during set-up or greeting',
+  silence: 'says nothing at all',
+  long: 'as talk with longer thoughts between turns, held five times as long',
+  'missing-stop': 'the media socket dies half-way, without a stop message',
+  'duplicate-webhook': 'as talk, and the voice webhook of the call is delivered twice at once',
+  mixed: 'all of these: 60 % talk, 15 % barge-in, 5 % each of most others',
+}
+
+const MIXTURE: { name: PlainScenarioName; weight: number }[] = [
+  { name: 'talk', weight: 60 },
+  { name: 'barge-in', weight: 15 },
+  { name: 'dtmf', weight: 5 },
+  { name: 'early-hangup', weight: 5 },
+  { name: 'silence', weight: 5 },
+  { name: 'long', weight: 2 },
+  { name: 'missing-stop', weight: 4 },
+  { name: 'duplicate-webhook', weight: 4 },
+]
+
+const EARLY_HANGUP_MS_MAX = 3_000
+const GREETING_WAIT_MS = 15_000
+const ANSWER_WAIT_MS = 15_000
+const AGENT_SPEECH_MS_MAX = 60_000
+const ROUNDS = 8
+const LONG_FACTOR = 5
+
+/** One call as it is to be placed. */
+export type PlannedCall = { number: number; atMs: number; scenario: PlainScenarioName; seed: number }
+
+/** Chooses the scenario of a call; `mixed` becomes one of its parts. */
+export function chooseScenario(
+  weights: readonly { name: ScenarioName; weight: number }[],
+  random: Random,
+): PlainScenarioName {
+  const name = pickWeighted(weights, random)
+  return name === 'mixed' ? pickWeighted(MIXTURE, random) : name
+}
+
+/** [SC1][SC2] The script of one call. `clips` must not be empty. */
+export function buildScript(
+  scenario: PlainScenarioName,
+  clips: readonly SpokenClip[],
+  holdS: number,
+  random: Random,
+): CallerScript {
+  const maxMs = holdS * 1_000
+  switch (scenario) {
+    case 'talk':
+    case 'duplicate-webhook':
+      return { maxMs, steps: [...greeting(), untilEnd(rounds(clips, random, () => []))] }
+    case 'barge-in':
+      return { maxMs, steps: [...greeting(), untilEnd(bargeInRounds(clips, random))] }
+    case 'dtmf':
+      return { maxMs, steps: [...greeting(), untilEnd(rounds(clips, random, () => [{ dtmf: digits(random) }]))] }
+    case 'early-hangup':
+      return {
+        maxMs,
+        steps: [{ stayMs: Math.round(random() * Math.min(EARLY_HANGUP_MS_MAX, maxMs)) }, { hangUp: true }],
+      }
+    case 'silence':
+      return { maxMs, steps: [{ stayMs: maxMs }] }
+    case 'long':
+      return { maxMs: maxMs * LONG_FACTOR, steps: [...greeting(), untilEnd(rounds(clips, random, thought))] }
+    case 'missing-stop':
+      return { maxMs, steps: missingStop(clips, maxMs, random) }
+    default:
+      return unreachable(scenario)
+  }
+}
+
+function unreachable(scenario: never): never {
+  throw new Error(`no such scenario: ${String(scenario)}`)
+}
+
+function greeting(): Step[] {
+  return [{ waitForAgent: 'finished', timeoutMs: GREETING_WAIT_MS }]
+}
+
+function untilEnd(steps: Step[]): Step {
+  return { repeat: 'until end', steps }
+}
+
+function pick(clips: readonly SpokenClip[], random: Random): SpokenClip {
+  return clips[Math.floor(random() * clips.length)]!
+}
+
+function answered(): Step[] {
+  return [
+    { waitForAgent: 'speaking', timeoutMs: ANSWER_WAIT_MS },
+    { waitForAgent: 'finished', timeoutMs: AGENT_SPEECH_MS_MAX },
+  ]
+}
+
+function rounds(clips: readonly SpokenClip[], random: Random, extra: (random: Random) => Step[]): Step[] {
+  return Array.from({ length: ROUNDS }, () => [
+    { say: pick(clips, random) },
+    ...answered(),
+    ...extra(random),
+    { pauseMs: Math.round(200 + random() * 800) },
+  ]).flat()
+}
+
+function bargeInRounds(clips: readonly SpokenClip[], random: Random): Step[] {
+  return Array.from({ length: ROUNDS }, () => [
+    { say: pick(clips, random) },
+    { bargeIn: pick(clips, random), afterAgentMs: Math.round(500 + random() * 1_000) },
+    ...answered(),
+    { pauseMs: Math.round(200 + random() * 800) },
+  ]).flat()
+}
+
+function thought(random: Random): Step[] {
+  return [{ pauseMs: Math.round(4_000 + random() * 8_000) }]
+}
+
+function digits(random: Random): string {
+  return Array.from({ length: 4 }, () => '0123456789*#'[Math.floor(random() * 12)]!).join('')
+}
+
+function missingStop(clips: readonly SpokenClip[], maxMs: number, random: Random): Step[] {
+  const how = random() < 0.5 ? 'reset' : 'close-without-stop'
+  return [
+    { pauseMs: Math.round(maxMs * 0.25) },
+    { say: pick(clips, random) },
+    { dropSocket: how },
+    { stayMs: Math.round(maxMs * 0.25) },
+    { hangUp: true },
+  ]
+}
