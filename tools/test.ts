@@ -3,8 +3,11 @@
 // T2: one run of node's own runner over every *.test.ts, its summary on standard output, its exit code passed on.
 // T3: tests never see the operator's keys: those variables are taken out of the environment.
 // T4: a filter that matches no file is an error; so is a tree without tests.
-// T5: a test has TEST_MAX_MS, the whole run RUN_MAX_MS; at the bound it is ended and fails.
+// T5: a test has TEST_MAX_MS, a file whose tests are over the bound of tools/test-end.ts, the whole run RUN_MAX_MS;
+//     at the bound it is ended and fails.
 import './node-version.mjs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { describeEnd, exitCodeOf, runChild } from './child.ts'
 import { setUp } from './setup.ts'
@@ -55,7 +58,15 @@ export async function runTests(filters: readonly string[], name?: string): Promi
     console.error(ready.message)
     return ready.exitCode
   }
-  const args = ['--test', `--test-concurrency=${CONCURRENCY}`, `--test-timeout=${TEST_MAX_MS}`, '--test-reporter=spec']
+  const testEnd = pathToFileURL(join(ROOT, 'tools/test-end.ts')).href
+  const args = [
+    '--test',
+    '--import',
+    testEnd,
+    `--test-concurrency=${CONCURRENCY}`,
+    `--test-timeout=${TEST_MAX_MS}`,
+    '--test-reporter=spec',
+  ]
   if (name !== undefined) args.push(`--test-name-pattern=${name}`)
   const { end } = await runChild(process.execPath, [...args, ...files], {
     cwd: ROOT,

@@ -1,0 +1,83 @@
+// The check command (`npm run check`): what CI runs. Rules:
+// H1: every step runs, also after one has failed; the exit code is zero only when all passed.
+// H2: one line a step, with its time; what a failed step said comes below it. The tests show their own output.
+// H3: each step has a bound.
+import './node-version.mjs'
+import { readFileSync } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { describeEnd, runChild } from './child.ts'
+import { runTests } from './test.ts'
+import { listFiles, ROOT } from './tree.ts'
+import { findBreaches, isRead } from './tree-rules.ts'
+
+const STEP_MAX_MS = 300_000
+/** Lines of a failed step's output that are shown. */
+const SHOWN_LINES_MAX = 60
+
+type Verdict = { passed: boolean; lines: string[]; interrupted?: boolean }
+type Step = { name: string; run: () => Promise<Verdict> }
+
+const USAGE = `npm run check [-- --no-test]
+
+Runs what CI runs: format and lint, types, tree rules (lock file, addresses, machine paths), walls and log rules, tests.
+
+  --no-test  all but the tests`
+
+async function runProgram(command: string, args: readonly string[]): Promise<Verdict> {
+  const PATH = `${join(ROOT, 'node_modules', '.bin')}${delimiter}${process.env.PATH ?? ''}`
+  const env = { ...process.env, PATH, NO_COLOR: '1' }
+  const { end, lines } = await runChild(command, args, { cwd: ROOT, env, maxMs: STEP_MAX_MS, output: 'keep' })
+  if (end.kind === 'exited' && end.code === 0) return { passed: true, lines: [] }
+  return { passed: false, lines: [...lines, describeEnd(end)], interrupted: end.kind === 'interrupted' }
+}
+
+async function checkTree(): Promise<Verdict> {
+  const breaches = listFiles()
+    .filter(isRead)
+    .flatMap((path) => findBreaches(path, readFileSync(join(ROOT, path), 'utf8')))
+  return { passed: breaches.length === 0, lines: breaches.map((b) => `${b.path}:${b.line}: ${b.text}`) }
+}
+
+const STEPS: readonly Step[] = [
+  { name: 'format and lint', run: () => runProgram('biome', ['check', '--max-diagnostics=50', '.']) },
+  { name: 'types', run: () => runProgram('tsc', ['--noEmit']) },
+  { name: 'no addresses or machine paths', run: checkTree },
+  {
+    name: 'walls, sizes and log rules',
+    run: () => runProgram('node', ['--test', '--test-reporter=spec', 'test/architecture.test.ts']),
+  },
+]
+
+const TESTS: Step = {
+  name: 'tests',
+  run: async () => {
+    const code = await runTests([])
+    return { passed: code === 0, lines: [], interrupted: code > 128 }
+  },
+}
+
+/** Runs the steps one after the other and returns the exit code. */
+export async function runSteps(steps: readonly Step[], print: (line: string) => void): Promise<number> {
+  const failed: string[] = []
+  const startedMs = performance.now()
+  const secondsSince = (ms: number) => `${((performance.now() - ms) / 1000).toFixed(1)} s`
+  for (const step of steps) {
+    const stepMs = performance.now()
+    const verdict = await step.run()
+    print(`${verdict.passed ? 'ok    ' : 'FAILED'}  ${step.name} (${secondsSince(stepMs)})`)
+    for (const line of verdict.lines.slice(0, SHOWN_LINES_MAX)) print(`        ${line}`)
+    if (verdict.lines.length > SHOWN_LINES_MAX) print(`        … ${verdict.lines.length - SHOWN_LINES_MAX} more lines`)
+    if (!verdict.passed) failed.push(step.name)
+    if (verdict.interrupted) break
+  }
+  const total = secondsSince(startedMs)
+  print(failed.length === 0 ? `check: all passed in ${total}` : `check: failed in ${total}: ${failed.join(', ')}`)
+  return failed.length === 0 ? 0 : 1
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({ options: { 'no-test': { type: 'boolean' }, help: { type: 'boolean' } } })
+  if (values.help) console.log(USAGE)
+  else process.exitCode = await runSteps(values['no-test'] ? STEPS : [...STEPS, TESTS], console.log)
+}
