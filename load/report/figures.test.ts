@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { CallReport } from '../../sim/twilio/report.ts'
+import { type FinishedCall, figuresOf, isClean, type RunRecord, setUpOutcome } from './figures.ts'
+import { formatTable } from './table.ts'
+
+const QUIET = { count: 100, p50Ms: 0.4, p99Ms: 2, maxMs: 8 }
+
+function reportOf(changes: Partial<CallReport> = {}): CallReport {
+  return {
+    callSid: 'CA1',
+    call: 1,
+    status: 'completed',
+    endCause: 'caller-hung-up',
+    durationMs: 10_000,
+    verbs: [],
+    setUpMs: 40,
+    firstAudioMs: 300,
+    streams: 1,
+    streamEnds: [],
+    wasDropped: false,
+    framesSent: 500,
+    mediaReceived: 50,
+    marksReceived: 50,
+    marksPlayed: 50,
+    clearsReceived: 0,
+    agentReceivedMs: 5_000,
+    agentPlayedMs: 5_000,
+    utterances: 2,
+    turns: [],
+    voiceToVoiceMs: [],
+    bargeIns: [],
+    gapsMs: [],
+    probesSent: 20,
+    probeLatenciesUs: [],
+    lateness: QUIET,
+    processLateness: QUIET,
+    scriptTimeouts: [],
+    warnings: [],
+    ...changes,
+  }
+}
+
+function callOf(
+  changes: Partial<CallReport> = {},
+  scenario: FinishedCall['scenario'] = 'talk',
+  process = 0,
+): FinishedCall {
+  return { number: 1, scenario, process, report: reportOf(changes) }
+}
+
+function runOf(calls: FinishedCall[], changes: Partial<RunRecord> = {}): RunRecord {
+  return {
+    offered: calls.length,
+    placed: calls.length,
+    calls,
+    errors: [],
+    reactionsMs: undefined,
+    model: undefined,
+    timeline: [],
+    processes: 1,
+    wasInterrupted: false,
+    ...changes,
+  }
+}
+
+test('a clean run is clean, and what no witness saw is null', () => {
+  const figures = figuresOf(runOf([callOf({ probeLatenciesUs: [1_500, 500] })]))
+  assert.equal(isClean(figures), true)
+  assert.equal(figures.addedLatencyMs.carrierToModel, null)
+  assert.equal(figures.frames.lost, null)
+  assert.equal(figures.addedLatencyMs.modelToCarrier.p99, 1.5)
+  assert.equal(figures.agentAudio.playedShare, 0.5)
+  assert.equal(figures.voiceToVoiceMs.p50, null)
+})
+
+test('[F2] an early hang-up before the stream is no failure, any other missing stream is one', () => {
+  assert.equal(setUpOutcome(callOf({ setUpMs: undefined }, 'early-hangup')), 'left-early')
+  assert.equal(setUpOutcome(callOf({ setUpMs: undefined, endCause: 'webhook-failed' }, 'early-hangup')), 'failed')
+  assert.equal(setUpOutcome(callOf({ setUpMs: undefined })), 'failed')
+  assert.equal(isClean(figuresOf(runOf([callOf({ setUpMs: undefined })]))), false)
+})
+
+test('a dropped call and an error of the generator each make the run unclean', () => {
+  const dropped = figuresOf(runOf([callOf({ wasDropped: true, endCause: 'twiml-ended' })]))
+  assert.equal(dropped.calls.dropped, 1)
+  assert.deepEqual(dropped.calls.ends, { 'twiml-ended': 1 })
+  assert.equal(isClean(dropped), false)
+  assert.equal(isClean(figuresOf(runOf([callOf()], { errors: ['process 1 ended'] }))), false)
+})
+
+test('turns are sorted into answered, overlapped and unanswered', () => {
+  const turns = [
+    { clip: 'a', voiceToVoiceMs: 800, isOverlapped: false },
+    { clip: 'b', isOverlapped: true },
+    { clip: 'c', isOverlapped: false },
+  ]
+  const figures = figuresOf(runOf([callOf({ turns, voiceToVoiceMs: [800] })]))
+  assert.deepEqual(figures.turns, { asked: 3, answered: 1, overlapped: 1, unanswered: 1 })
+})
+
+test('[F3] a late process or a late call is said, with the figures that it spoils', () => {
+  const late = { count: 5_000, p50Ms: 3, p99Ms: 25, maxMs: 60 }
+  const slow = figuresOf(runOf([callOf(), callOf({ processLateness: late }, 'talk', 1)])).generator
+  assert.equal(slow.isLate, true)
+  assert.equal(slow.latenessMs.p99, 25)
+  assert.ok(slow.distrust.includes('added latency'))
+  const stalled = figuresOf(runOf([callOf({ lateness: { ...QUIET, maxMs: 140 } })])).generator
+  assert.equal(stalled.isLate, true)
+  assert.equal(stalled.lateCalls, 1)
+  assert.equal(figuresOf(runOf([callOf()])).generator.isLate, false)
+})
+
+test('the table prints every figure with its sample size, and an absent one as a dash', () => {
+  const model = {
+    latenciesMs: [1, 2, 3],
+    framesLost: 4,
+    framesExtra: 0,
+    speechStarted: [],
+    sessions: 1,
+    brokenLines: 0,
+  }
+  const table = formatTable(figuresOf(runOf([callOf()], { model, reactionsMs: [4.5] })))
+  assert.match(table, /carrier → model\s+3\s+2\.0\s+3\.0\s+3\.0/)
+  assert.match(table, /speech_started → clear\s+1\s+4\.5/)
+  assert.match(table, /voice-to-voice\s+0\s+–/)
+  assert.match(table, /frames lost\s+4/)
+})
