@@ -1,0 +1,93 @@
+// Rules about single files and folders. Each function returns its breaches, one text each.
+// X1: process.env is read only in src/config.ts, process.exit called only in src/main.ts (src/ only, tests apart).
+// X2: a file of src/, sim/ or load/ has at most LINES_MAX lines; a folder at most FOLDER_FILES_MAX files that are no tests.
+// X3: names that mean nothing are not used for files or folders.
+// X4: src/ has no default export.
+// X5: src/call/ has no clock or timer of its own (tests apart): they are handed in.
+// X6: no test is skipped, left to do, or run alone.
+import { lineAt, type Source } from './reader.ts'
+import { isTest } from './walls.ts'
+
+export const LINES_MAX = 300
+export const FOLDER_FILES_MAX = 12
+
+const EMPTY_NAMES = new Set(['util', 'utils', 'helper', 'helpers', 'manager', 'service', 'handler', 'handlers'])
+
+function findAll(source: Source, pattern: RegExp, reason: string): string[] {
+  return [...source.bare.matchAll(pattern)].map((match) => `${source.path}:${lineAt(source, match.index)}: ${reason}`)
+}
+
+const inSrc = (source: Source) => source.path.startsWith('src/')
+
+const ENV = /\bprocess\s*\??\.\s*env\b|\bprocess\s*\[|[{,]\s*env\b[^{}]*\}\s*=\s*process\b/g
+const EXIT = /\bprocess\s*\??\.\s*(?:exit|reallyExit|abort)\s*\(|[{,]\s*exit\b[^{}]*\}\s*=\s*process\b/g
+const NAMED_FROM_PROCESS = /\bimport\s*\{[^}]*\}\s*from\s*['"](?:node:)?process['"]/g
+
+/** X1. */
+export function findProcessUse(source: Source): string[] {
+  if (!inSrc(source) || isTest(source.path)) return []
+  const found: string[] = []
+  if (source.path !== 'src/config.ts') found.push(...findAll(source, ENV, 'process.env is read only in src/config.ts'))
+  if (source.path !== 'src/main.ts') found.push(...findAll(source, EXIT, 'process.exit is called only in src/main.ts'))
+  for (const match of source.code.matchAll(NAMED_FROM_PROCESS))
+    if (source.bare.startsWith('import', match.index))
+      found.push(`${source.path}:${lineAt(source, match.index)}: use the global process, so that its use can be seen`)
+  return found
+}
+
+/** X2, files. */
+export function findLongFile(source: Source): string[] {
+  if (!/^(src|sim|load)\//.test(source.path)) return []
+  const lines = source.text.split('\n').length - (source.text.endsWith('\n') ? 1 : 0)
+  return lines > LINES_MAX ? [`${source.path}: ${lines} lines, at most ${LINES_MAX}`] : []
+}
+
+/** X2, folders. */
+export function findFullFolders(paths: readonly string[]): string[] {
+  const counts = new Map<string, number>()
+  for (const path of paths) {
+    if (isTest(path)) continue
+    const folder = path.slice(0, path.lastIndexOf('/'))
+    counts.set(folder, (counts.get(folder) ?? 0) + 1)
+  }
+  return [...counts]
+    .filter(([, count]) => count > FOLDER_FILES_MAX)
+    .map(([folder, count]) => `${folder}/: ${count} files, at most ${FOLDER_FILES_MAX}`)
+}
+
+/** X3. */
+export function findEmptyNames(paths: readonly string[]): string[] {
+  const breaches = new Set<string>()
+  for (const path of paths)
+    for (const part of path.split('/'))
+      for (const word of part.split(/[-._]/))
+        if (EMPTY_NAMES.has(word.toLowerCase())) breaches.add(`${path}: the name "${word}" says nothing`)
+  return [...breaches]
+}
+
+/** X4. */
+export function findDefaultExports(source: Source): string[] {
+  if (!inSrc(source)) return []
+  return findAll(source, /\bexport\s+default\b|\bexport\s*\{[^}]*\bas\s+default\b/g, 'no default exports in src/')
+}
+
+const CLOCKS =
+  /\bDate\s*\.\s*now\b|\bnew\s+Date\s*(?:\(\s*\)|(?!\s*\())|\bperformance\s*\.\s*now\b|\bprocess\s*\.\s*hrtime\b|(?<![\w$.]|function\s)(?:globalThis\s*\.\s*)?(?:setTimeout|setInterval|setImmediate)\s*\(/g
+
+/** X5. */
+export function findOwnClocks(source: Source): string[] {
+  if (!source.path.startsWith('src/call/') || isTest(source.path)) return []
+  const timers = /\bfrom\s*['"](?:node:)?(?:timers|timers\/promises|perf_hooks)['"]/g
+  const imported = [...source.code.matchAll(timers)].filter((match) => source.bare.startsWith('from', match.index))
+  return [
+    ...findAll(source, CLOCKS, 'src/call/ has no clock of its own'),
+    ...imported.map((match) => `${source.path}:${lineAt(source, match.index)}: src/call/ has no timer of its own`),
+  ]
+}
+
+/** X6. */
+export function findUnrunTests(source: Source): string[] {
+  if (!isTest(source.path)) return []
+  const pattern = /\b(?:test|it|describe|suite|t)\s*\.\s*(?:skip|todo|only)\b|[{,]\s*(?:skip|todo|only)\s*:/g
+  return findAll(source, pattern, 'no test is skipped, left to do or run alone')
+}
