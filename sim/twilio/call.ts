@@ -1,0 +1,303 @@
+// One call on the simulated carrier: from the first webhook to the last status callback.
+// A1: a call runs one TwiML document at a time; a verb is interrupted only by a hang-up or a redirect from REST.
+// A2: a document that cannot be fetched or run goes to the fallback URL once, with ErrorCode and ErrorUrl; then the call fails.
+// A3: a call ends once, and `done` resolves after its callbacks have been sent.
+// A4: DOCUMENTS_MAX bounds the documents of one call, so a redirect loop ends.
+
+import { EventEmitter } from 'node:events'
+import type { Exchange } from './exchange.ts'
+import { Callbacks, type CallbackTarget } from './http/callbacks.ts'
+import type { FormParams } from './http/signature.ts'
+import { sendWebhook, type WebhookAnswer } from './http/webhook.ts'
+import { CallerLeg } from './media/caller-leg.ts'
+import type { DropHow } from './media/script.ts'
+import type { Faults, PlaceCallOptions } from './options.ts'
+import { CallRecord, type CallReport, type CallStatus, type EndCause } from './report.ts'
+import { newSid } from './sid.ts'
+import { type Element, parseXml } from './twiml/xml.ts'
+import { runVerbs } from './verbs.ts'
+import { nowMs } from './wire/clock.ts'
+
+export const DOCUMENTS_MAX = 500
+const TWIML_NOTED_CHARS = 4000
+
+export type TwimlSource =
+  | { kind: 'url'; url: string; method: 'GET' | 'POST'; params?: Record<string, string> }
+  | { kind: 'text'; xml: string }
+export type Interruption = { kind: 'hang-up'; cause: EndCause } | { kind: 'redirect'; source: TwimlSource }
+/** What follows a document: another one, or the end of the call. */
+export type Next = { kind: 'goto'; source: TwimlSource } | { kind: 'end'; cause: EndCause }
+export type CallPlan = PlaceCallOptions & {
+  direction: 'inbound' | 'outbound-api'
+  from: string
+  to: string
+  number: number
+  source: TwimlSource
+  fallbackUrl?: string
+  statusTarget?: CallbackTarget
+  statusEvents: string[]
+}
+
+export class Call extends EventEmitter {
+  readonly callSid: string = newSid('CA')
+  readonly createdAt: Date = new Date()
+  readonly record: CallRecord
+  readonly leg: CallerLeg
+  readonly callbacks: Callbacks
+  readonly done: Promise<CallReport>
+  readonly faults: Faults
+  readonly plan: CallPlan
+  readonly exchange: Exchange
+  status: CallStatus
+  /** The announced URL of the running document; relative URLs are resolved against it. */
+  documentUrl: string
+  private interruption: Interruption | undefined
+  private wake: (() => void) | undefined
+  private answeredMs: number | undefined
+  private hasUsedFallback = false
+  private resolveDone!: (report: CallReport) => void
+
+  constructor(exchange: Exchange, plan: CallPlan) {
+    super()
+    this.exchange = exchange
+    this.plan = plan
+    this.status = plan.direction === 'inbound' ? 'ringing' : 'queued'
+    this.faults = { ...exchange.options.faults, ...plan.faults }
+    this.documentUrl = plan.source.kind === 'url' ? plan.source.url : exchange.options.voiceUrl
+    this.record = new CallRecord(this.callSid, plan.number, exchange.witness)
+    const { authToken } = exchange.options
+    this.callbacks = new Callbacks(this.webhookToken(authToken), exchange.httpRewrites, this.record)
+    const wants = { probe: plan.probe === true, recording: plan.recordTo !== undefined }
+    this.leg = new CallerLeg(exchange.wheel, this.record, plan.caller, this.callerActs(), wants)
+    this.done = new Promise((resolve) => {
+      this.resolveDone = resolve
+    })
+  }
+
+  /** The caller hangs up. */
+  hangUp(): void {
+    this.interrupt({ kind: 'hang-up', cause: 'caller-hung-up' })
+  }
+
+  /** Breaks into the running verb. The first hang-up wins; a redirect never replaces a hang-up. */
+  interrupt(interruption: Interruption): void {
+    if (this.interruption?.kind === 'hang-up') return
+    this.interruption = interruption
+    this.wake?.()
+  }
+
+  get isOver(): boolean {
+    return !['queued', 'ringing', 'in-progress'].includes(this.status)
+  }
+
+  get pendingInterruption(): Interruption | undefined {
+    return this.interruption
+  }
+
+  /** Milliseconds since the answer; 0 before it. */
+  get talkedMs(): number {
+    return this.answeredMs === undefined ? 0 : nowMs() - this.answeredMs
+  }
+
+  /** Waits for the work or for an interruption, whichever comes first. */
+  async unlessInterrupted<T>(work: Promise<T>): Promise<T | 'interrupted'> {
+    if (this.interruption !== undefined) return 'interrupted'
+    const interrupted = new Promise<'interrupted'>((resolve) => {
+      this.wake = () => resolve('interrupted')
+    })
+    const first = await Promise.race([work, interrupted])
+    this.wake = undefined
+    return this.interruption === undefined ? first : 'interrupted'
+  }
+
+  /** Waits; false when interrupted. */
+  async sleep(ms: number): Promise<boolean> {
+    let timer: NodeJS.Timeout | undefined
+    const slept = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, ms)
+    })
+    const outcome = await this.unlessInterrupted(slept)
+    clearTimeout(timer)
+    return outcome !== 'interrupted'
+  }
+
+  /** The parameters of every webhook of this call. */
+  standardParams(): Record<string, string> {
+    const { plan } = this
+    return {
+      AccountSid: this.exchange.options.accountSid,
+      ApiVersion: '2010-04-01',
+      CallSid: this.callSid,
+      CallStatus: this.status,
+      Direction: plan.direction,
+      From: plan.from,
+      Caller: plan.from,
+      FromCity: '',
+      FromState: '',
+      FromZip: '',
+      FromCountry: 'US',
+      To: plan.to,
+      Called: plan.to,
+      ToCity: 'SPRINGFIELD',
+      ToState: '',
+      ToZip: '',
+      ToCountry: 'US',
+    }
+  }
+
+  /** Runs the call to its end; `done` has the report. `ring` answers whether the called party picks up (outbound). */
+  async run(ring: () => Promise<'answered' | 'busy' | 'no-answer'>): Promise<void> {
+    this.tellStatus('initiated')
+    this.tellStatus('ringing')
+    this.record.webhookSentMs = nowMs()
+    const rung = await ring()
+    const cause = rung === 'answered' ? await this.runDocuments() : 'not-answered'
+    this.leg.stop()
+    if (this.status === 'in-progress' || this.status === 'ringing' || this.status === 'queued') {
+      this.status = finalStatus(rung, cause, this.answeredMs !== undefined)
+    }
+    this.record.note('call-ended', { status: this.status, cause })
+    this.exchange.callOver(this)
+    this.tellStatus('completed')
+    if (this.plan.recordTo !== undefined) {
+      await this.leg.save(this.plan.recordTo)
+      this.record.recording = this.plan.recordTo
+    }
+    await this.callbacks.settled()
+    const report = this.record.report(this.status, cause, this.talkedMs, this.exchange.wheel.lateness.summary())
+    this.emit('ended', report)
+    this.resolveDone(report)
+  }
+
+  /** The call is answered: the caller's script begins. */
+  answer(): void {
+    if (this.answeredMs !== undefined) return
+    this.answeredMs = nowMs()
+    this.status = 'in-progress'
+    this.tellStatus('answered')
+    this.leg.start()
+  }
+
+  /** Queues a status callback when the event was asked for. */
+  tellStatus(event: 'initiated' | 'ringing' | 'answered' | 'completed'): void {
+    const { statusTarget, statusEvents } = this.plan
+    if (statusTarget === undefined || !statusEvents.includes(event)) return
+    const isEnd = event === 'completed'
+    const seconds = Math.ceil(this.talkedMs / 1000)
+    const params = {
+      ...this.standardParams(),
+      ...(isEnd && { CallDuration: String(seconds), Duration: String(Math.ceil(seconds / 60)) }),
+    }
+    const isBefore = event === 'initiated' || event === 'ringing'
+    this.callbacks.status(statusTarget, params, isBefore ? event : this.status)
+  }
+
+  /** One webhook that answers with TwiML. */
+  fetchTwiml(url: string, method: 'GET' | 'POST', extra: FormParams = {}): Promise<WebhookAnswer> {
+    const { options, httpRewrites } = this.exchange
+    return sendWebhook({
+      url,
+      method,
+      params: { ...this.standardParams(), ...extra },
+      authToken: this.webhookToken(options.authToken),
+      rewrites: httpRewrites,
+      onAttempt: (attempt) => this.record.note('webhook-attempt', attempt),
+    })
+  }
+
+  private webhookToken(authToken: string): string {
+    const wrong = this.faults.wrongSignature
+    return wrong === 'webhooks' || wrong === 'both' ? `not-${authToken}` : authToken
+  }
+
+  private async runDocuments(): Promise<EndCause> {
+    let source = this.plan.source
+    for (let documents = 0; documents < DOCUMENTS_MAX; documents++) {
+      const next = await this.runDocument(source, documents === 0)
+      const interruption = this.interruption
+      if (interruption?.kind === 'hang-up') return interruption.cause
+      if (interruption?.kind === 'redirect') {
+        this.interruption = undefined
+        source = interruption.source
+      } else if (next.kind === 'end') return next.cause
+      else source = next.source
+    }
+    this.record.warn(11215, 'too many documents')
+    return 'webhook-failed'
+  }
+
+  private async runDocument(source: TwimlSource, isFirst: boolean): Promise<Next> {
+    if (source.kind === 'text') return this.runXml(source.xml)
+    const request = this.fetchTwiml(source.url, source.method, source.params)
+    const fetched = isFirst && this.faults.duplicateWebhook === true ? this.twice(request, source) : request
+    const answer = await this.unlessInterrupted(fetched)
+    if (answer === 'interrupted') return { kind: 'end', cause: 'caller-hung-up' }
+    if (answer.kind === 'failed') {
+      this.record.warn(answer.errorCode, answer.text)
+      return this.fallBack(answer.errorCode, answer.url)
+    }
+    this.documentUrl = answer.url
+    if (answer.contentType.startsWith('audio/')) return this.runXml(`<Response><Play>${answer.url}</Play></Response>`)
+    if (answer.contentType.startsWith('text/plain')) {
+      return this.runElement({ name: 'Response', attributes: {}, text: '', children: [sayElement(answer.body)] })
+    }
+    return this.runXml(answer.body)
+  }
+
+  private async twice(first: Promise<WebhookAnswer>, source: Extract<TwimlSource, { kind: 'url' }>) {
+    const second = this.fetchTwiml(source.url, source.method, source.params)
+    const answers = await Promise.all([first, second])
+    this.record.duplicateAnswers = answers.map((answer) => (answer.kind === 'answered' ? answer.body : answer.text))
+    return answers.find((answer) => answer.kind === 'answered') ?? answers[0]
+  }
+
+  private async runXml(xml: string): Promise<Next> {
+    const root = this.parseDocument(xml)
+    return root === undefined ? this.fallBack(12100, this.documentUrl) : this.runElement(root)
+  }
+
+  /** The root of a TwiML document, or undefined with a warning. */
+  parseDocument(xml: string): Element | undefined {
+    const parsed = parseXml(xml)
+    const isResponse = parsed.kind === 'document' && parsed.root.name === 'Response'
+    const text = parsed.kind === 'invalid' ? `TwiML at ${parsed.at}: ${parsed.text}` : 'root is not Response'
+    if (!isResponse) this.record.warn(12100, text)
+    else this.record.note('twiml', { xml: xml.slice(0, TWIML_NOTED_CHARS) })
+    return isResponse ? parsed.root : undefined
+  }
+
+  private runElement(root: Element): Promise<Next> {
+    if (root.children[0]?.name !== 'Reject') this.answer()
+    return runVerbs(this, root)
+  }
+
+  private fallBack(errorCode: number, errorUrl: string): Next {
+    const url = this.plan.fallbackUrl
+    if (url === undefined || this.hasUsedFallback) return { kind: 'end', cause: 'webhook-failed' }
+    this.hasUsedFallback = true
+    const params = { ErrorCode: String(errorCode), ErrorUrl: errorUrl }
+    return { kind: 'goto', source: { kind: 'url', url, method: 'POST', params } }
+  }
+
+  private callerActs() {
+    return {
+      pressDigit: (digit: string): void => this.leg.stream?.pressDigit(digit),
+      hangUp: (): void => this.hangUp(),
+      dropSocket: (how: DropHow): void => this.leg.stream?.end(how, 'script'),
+      timedOut: (step: string): void => {
+        this.record.scriptTimeouts.push(step)
+        this.record.note('script-timeout', { step })
+      },
+    }
+  }
+}
+
+function sayElement(text: string): Element {
+  return { name: 'Say', attributes: {}, children: [], text }
+}
+
+function finalStatus(rung: 'answered' | 'busy' | 'no-answer', cause: EndCause, wasAnswered: boolean): CallStatus {
+  if (rung !== 'answered') return rung
+  if (wasAnswered) return 'completed'
+  return cause === 'webhook-failed' ? 'failed' : cause === 'rest-completed' ? 'canceled' : 'no-answer'
+}

@@ -1,0 +1,78 @@
+// The caller's telephone: every 20 ms it hears one frame and says one.
+// Y1: a silent caller still sends a frame of silence, as long as a stream is open.
+// Y2: with probing on, every 25th frame is a probe in place of what the caller would have said.
+
+import type { CallRecord } from '../report.ts'
+import { type ClipFrames, FRAME_BYTES, SILENCE } from '../wire/clip-frames.ts'
+import { PROBE_EVERY_FRAMES, probeFrame } from '../wire/probe.ts'
+import { Recording } from './recording.ts'
+import { type CallerActs, type CallerScript, ScriptRunner } from './script.ts'
+import type { MediaStream } from './stream.ts'
+import type { Leg, Wheel } from './wheel.ts'
+
+export class CallerLeg implements Leg {
+  readonly lateness: CallRecord['lateness']
+  stream: MediaStream | undefined
+  private readonly script: ScriptRunner
+  private readonly recording: Recording | undefined
+  private readonly record: CallRecord
+  private readonly isProbing: boolean
+  private readonly wheel: Wheel
+  private hasSounded = false
+
+  constructor(
+    wheel: Wheel,
+    record: CallRecord,
+    caller: CallerScript,
+    acts: CallerActs,
+    wants: { probe: boolean; recording: boolean },
+  ) {
+    this.wheel = wheel
+    this.record = record
+    this.lateness = record.lateness
+    this.isProbing = wants.probe
+    this.recording = wants.recording ? new Recording() : undefined
+    this.script = new ScriptRunner(caller, record.ear, acts)
+  }
+
+  start(): void {
+    this.wheel.add(this)
+  }
+
+  stop(): void {
+    this.wheel.remove(this)
+  }
+
+  tick(_dueMs: number, atMs: number): void {
+    const stream = this.stream?.isLive === true ? this.stream : undefined
+    stream?.playTick(atMs)
+    this.script.tick(atMs, stream !== undefined)
+    if (stream === undefined) {
+      this.recording?.add(undefined, 0, undefined)
+      return
+    }
+    let frames: ClipFrames = this.script.sounding ?? SILENCE
+    let index = this.script.sounding === undefined ? 0 : this.script.frameIndex
+    this.noteSpeech()
+    if (this.isProbing && stream.framesSent % PROBE_EVERY_FRAMES === PROBE_EVERY_FRAMES - 1) {
+      frames = probeFrame(this.record.call, stream.framesSent)
+      index = 0
+      this.record.probesSent++
+    }
+    stream.sendFrame(frames, index)
+    const heard = stream.playout.takenBytes > 0 ? stream.playout.frame : undefined
+    this.recording?.add(frames.ulaw, index * FRAME_BYTES, heard)
+  }
+
+  /** Writes the recording when one was wanted. */
+  async save(path: string): Promise<void> {
+    await this.recording?.save(path)
+  }
+
+  private noteSpeech(): void {
+    const sounding = this.script.sounding
+    if (sounding !== undefined && !this.hasSounded) this.record.note('caller-speech', { clip: sounding.name })
+    if (this.hasSounded && sounding === undefined) this.record.note('caller-silent')
+    this.hasSounded = sounding !== undefined
+  }
+}

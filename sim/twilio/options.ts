@@ -1,0 +1,91 @@
+// What can be asked of the simulated carrier and of one call on it.
+
+import type { Rewrites } from './http/rewrite.ts'
+import type { CallerScript } from './media/script.ts'
+
+export type BadFrame = 'binary' | 'non-json' | 'oversized' | 'unknown-event' | 'wrong-stream-sid' | 'bad-base64'
+
+/** Misbehaviour on demand; everything is off by default. */
+export type Faults = {
+  /** `start` comes this long after `connected`. */
+  startDelayMs?: number
+  /** `start` never comes; media does. */
+  omitStart?: boolean
+  /** Media is sent before `connected` and `start`. */
+  mediaFirst?: boolean
+  /** Every nth media frame is lost on the way: its chunk and timestamp are skipped. */
+  loseEvery?: number
+  /** Every nth media message is sent twice. */
+  duplicateEvery?: number
+  /** Every nth media message changes places with the one after it. */
+  swapEvery?: number
+  duplicateDtmf?: boolean
+  /** Marks are echoed this long after they have been played. */
+  markDelayMs?: number
+  neverEchoMarks?: boolean
+  /** A clear releases no marks. */
+  clearWithoutMarks?: boolean
+  /** How the stream ends when the caller hangs up. */
+  endOfStream?: 'reset' | 'stop-without-close' | 'close-without-stop'
+  /** Two voice webhooks for one Call SID at once. */
+  duplicateWebhook?: boolean
+  wrongSignature?: 'webhooks' | 'upgrade' | 'both'
+  /** The upgrade is signed over the https:// form of its URL. */
+  httpsSignedUpgrade?: boolean
+  /** A second upgrade with the same URL while the first stream is open. */
+  reuseStreamUrl?: boolean
+  /** Sent one after the other, 200 ms apart, beginning one second into the stream. */
+  badFrames?: BadFrame[]
+}
+
+export type DialAnswer = { status: 'completed' | 'busy' | 'no-answer' | 'failed' | 'canceled'; ms: number }
+/** How the called party of a call created by REST behaves. */
+export type OutboundAnswer =
+  | { kind: 'answers'; ringMs: number; caller: CallerScript }
+  | { kind: 'busy' | 'no-answer'; ringMs: number }
+
+export type TwilioSimOptions = {
+  accountSid: string
+  authToken: string
+  /** Another token that REST accepts; webhooks are signed with the first. */
+  secondaryToken?: string
+  /** The called number. */
+  number: string
+  /** The plane's POST /twilio/voice as announced, with overrides in its fragment if wanted. */
+  voiceUrl: string
+  fallbackUrl?: string
+  statusCallback?: string
+  /** Default: completed only. */
+  statusCallbackEvents?: string[]
+  /** Port of the REST server on 127.0.0.1; 0 takes a free one. */
+  restPort?: number
+  witnessPath?: string
+  faults?: Faults
+  /** Announced wss origin → origin to dial. */
+  wsUrlRewrite?: Rewrites
+  /** Announced https origin → origin to dial. */
+  httpUrlRewrite?: Rewrites
+  /** What a dialled number does. Default: answers and talks for one second. */
+  dial?: (number: string) => DialAnswer
+  /** Who takes calls created by REST. Default: answers after 200 ms and stays silent for a minute. */
+  outbound?: (to: string) => OutboundAnswer
+  /** Factor on the time that Say, Play and Pause take. Default 1. */
+  verbTimeScale?: number
+  /** Answers of REST that refuse, used up one by one. */
+  restRefusals?: { status: number; code: number }[]
+}
+
+export type PlaceCallOptions = {
+  from?: string
+  caller: CallerScript
+  /** The call number that probes and the witness carry; counted up when absent. */
+  number?: number
+  /** Send a probe frame every 500 ms. */
+  probe?: boolean
+  /** Write a stereo WAV: left as the caller sent it, right as it was played to the caller. */
+  recordTo?: string
+  /** On top of the simulator's own faults. */
+  faults?: Faults
+  /** Another webhook than the simulator's own. */
+  voiceUrl?: string
+}

@@ -1,0 +1,193 @@
+// TwiML verbs, run in order.
+// Z1: Redirect, Hangup, Reject, and Connect/Dial/Enqueue with an action never come back to the document.
+// Z2: an unknown verb is skipped with warning 12200.
+// Z3: after a stream ends and the call is still up, the Connect action is requested; without one the next verb runs.
+// Z4: Say takes 60 ms a character, Play of a remote URL 1 s, of a loopback URL as long as its bytes last.
+
+import type { Call, Next } from './call.ts'
+import { isLoopback } from './http/rewrite.ts'
+import { sendWebhook } from './http/webhook.ts'
+import { newSid } from './sid.ts'
+import { connectStream } from './stream-verb.ts'
+import type { Element } from './twiml/xml.ts'
+
+const SAY_MS_PER_CHAR = 60
+const PLAY_MS = 1000
+const PLAY_MS_MAX = 60_000
+const QUEUE_LOOP_MS_MIN = 200
+const LOOPS_MAX = 1000
+
+/** What a verb leads to: the next one, another document, out of the queue, or the end. */
+export type Step = { kind: 'continue' } | { kind: 'leave' } | Next
+const CONTINUE: Step = { kind: 'continue' }
+
+/** Runs all verbs of a document; what follows it. */
+export async function runVerbs(call: Call, root: Element): Promise<Next> {
+  for (const verb of root.children) {
+    const step = await runVerb(call, verb)
+    if (step.kind === 'goto' || step.kind === 'end') return step
+    if (call.pendingInterruption !== undefined) break
+  }
+  return { kind: 'end', cause: 'twiml-ended' }
+}
+
+async function runVerb(call: Call, verb: Element): Promise<Step> {
+  switch (verb.name) {
+    case 'Connect':
+      return connect(call, verb)
+    case 'Redirect':
+      call.record.verb('Redirect', verb.text.trim())
+      return goTo(call, verb.text.trim(), verb.attributes.method)
+    case 'Hangup':
+      call.record.verb('Hangup', '')
+      return { kind: 'end', cause: 'twiml-hangup' }
+    case 'Reject':
+      call.record.verb('Reject', verb.attributes.reason ?? 'rejected')
+      call.status = verb.attributes.reason === 'busy' ? 'busy' : 'no-answer'
+      return { kind: 'end', cause: 'twiml-hangup' }
+    case 'Dial':
+      return dial(call, verb)
+    case 'Enqueue':
+      return enqueue(call, verb)
+    case 'Leave':
+      return { kind: 'leave' }
+    default:
+      return say(call, verb)
+  }
+}
+
+async function say(call: Call, verb: Element): Promise<Step> {
+  const scale = call.exchange.options.verbTimeScale ?? 1
+  const loops = Math.min(LOOPS_MAX, Number(verb.attributes.loop ?? 1) || LOOPS_MAX)
+  const text = verb.text.trim()
+  if (verb.name === 'Say') {
+    call.record.verb('Say', text)
+    await call.sleep(text.length * SAY_MS_PER_CHAR * scale * loops)
+  } else if (verb.name === 'Pause') {
+    const seconds = Number(verb.attributes.length ?? 1)
+    call.record.verb('Pause', String(seconds))
+    await call.sleep((Number.isFinite(seconds) ? seconds : 1) * 1000 * scale)
+  } else if (verb.name === 'Play') {
+    call.record.verb('Play', text)
+    const ms = await playMs(call, text)
+    await call.sleep(ms * scale * loops)
+  } else call.record.warn(12200, `verb ${verb.name} is not simulated`)
+  return CONTINUE
+}
+
+async function playMs(call: Call, text: string): Promise<number> {
+  if (text === '' || !URL.canParse(text, call.documentUrl)) return 0
+  const url = new URL(text, call.documentUrl).href
+  if (!isLoopback(url)) return PLAY_MS
+  const { options, httpRewrites } = call.exchange
+  const answer = await call.unlessInterrupted(
+    sendWebhook({ url, method: 'GET', params: {}, authToken: options.authToken, rewrites: httpRewrites }),
+  )
+  if (answer === 'interrupted' || answer.kind === 'failed') {
+    if (answer !== 'interrupted') call.record.warn(answer.errorCode, `Play: ${answer.text}`)
+    return 0
+  }
+  return Math.min(PLAY_MS_MAX, Buffer.byteLength(answer.body) / 8)
+}
+
+function goTo(call: Call, url: string, method: string | undefined, params?: Record<string, string>): Step {
+  const absolute = url === '' ? call.documentUrl : new URL(url, call.documentUrl).href
+  const verb = method?.toUpperCase() === 'GET' ? 'GET' : 'POST'
+  return { kind: 'goto', source: { kind: 'url', url: absolute, method: verb, params } }
+}
+
+/** The action request of a verb that has ended, or on to the next verb. */
+function after(call: Call, verb: Element, params: Record<string, string>): Step {
+  const { action, method } = verb.attributes
+  if (action === undefined) return CONTINUE
+  return goTo(call, action, method, params)
+}
+
+async function connect(call: Call, verb: Element): Promise<Step> {
+  const noun = verb.children[0]
+  if (noun?.name !== 'Stream') {
+    call.record.warn(12200, `Connect ${noun?.name ?? 'nothing'} is not simulated`)
+    return CONTINUE
+  }
+  call.record.verb('Connect', noun.attributes.url ?? '')
+  await connectStream(call, noun)
+  return call.pendingInterruption === undefined ? after(call, verb, {}) : CONTINUE
+}
+
+async function dial(call: Call, verb: Element): Promise<Step> {
+  const number = verb.text.trim() || verb.children.map((noun) => noun.text.trim()).join(',')
+  call.record.verb('Dial', number)
+  const answer = call.exchange.options.dial?.(number) ?? { status: 'completed', ms: 1000 }
+  const wentThrough = await call.sleep(answer.ms)
+  if (!wentThrough) return CONTINUE
+  const wasBridged = answer.status === 'completed'
+  return after(call, verb, {
+    DialCallStatus: answer.status,
+    DialCallSid: newSid('CA'),
+    DialCallDuration: wasBridged ? String(Math.round(answer.ms / 1000)) : '0',
+    DialBridged: String(wasBridged),
+  })
+}
+
+async function enqueue(call: Call, verb: Element): Promise<Step> {
+  const name = verb.text.trim().slice(0, 64)
+  const room = call.exchange.waitingRoom
+  const sizeMax = Number(verb.attributes.maxQueueSize ?? 1000) || 1000
+  call.record.verb('Enqueue', name)
+  let result = 'queue-full'
+  let released!: (outcome: 'bridged') => void
+  const bridged = new Promise<'bridged'>((resolve) => {
+    released = resolve
+  })
+  const queueSid = room.enter(name, call.callSid, sizeMax, () => released('bridged'))
+  let queueTime = '0'
+  let ended: Next | undefined
+  if (queueSid !== undefined) {
+    const outcome = await Promise.race([bridged, waitInQueue(call, verb, name, sizeMax)])
+    queueTime = room.params(name, call.callSid, sizeMax).QueueTime!
+    room.leave(name, call.callSid)
+    if (typeof outcome === 'string') result = outcome
+    else ended = outcome
+  }
+  call.record.note('dequeued', { queue: name, result })
+  if (ended !== undefined) return ended
+  if (call.pendingInterruption !== undefined) return CONTINUE
+  return after(call, verb, { QueueResult: result, QueueSid: queueSid ?? '', QueueTime: queueTime })
+}
+
+/** Loops over the waitUrl's TwiML until something ends the waiting. */
+async function waitInQueue(
+  call: Call,
+  verb: Element,
+  name: string,
+  sizeMax: number,
+): Promise<'leave' | 'error' | Next> {
+  const { waitUrl, waitUrlMethod } = verb.attributes
+  for (;;) {
+    const begunMs = performance.now()
+    if (waitUrl !== undefined) {
+      const url = new URL(waitUrl, call.documentUrl).href
+      const params = call.exchange.waitingRoom.params(name, call.callSid, sizeMax)
+      const answer = await call.unlessInterrupted(
+        call.fetchTwiml(url, waitUrlMethod?.toUpperCase() === 'GET' ? 'GET' : 'POST', params),
+      )
+      if (answer === 'interrupted') return 'error'
+      const outcome = answer.kind === 'failed' ? 'error' : await runWaitTwiml(call, answer.body)
+      if (outcome !== undefined) return outcome
+    }
+    const restMs = Math.max(0, QUEUE_LOOP_MS_MIN - (performance.now() - begunMs))
+    if (!(await call.sleep(waitUrl === undefined ? 1000 : restMs))) return 'error'
+  }
+}
+
+async function runWaitTwiml(call: Call, xml: string): Promise<'leave' | 'error' | Next | undefined> {
+  const root = call.parseDocument(xml)
+  if (root === undefined) return 'error'
+  for (const verb of root.children) {
+    const step = await runVerb(call, verb)
+    if (step.kind === 'leave') return 'leave'
+    if (step.kind !== 'continue') return step
+    if (call.pendingInterruption !== undefined) return 'error'
+  }
+  return undefined
+}
