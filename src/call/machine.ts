@@ -1,0 +1,169 @@
+// The call as a pure machine: no I/O, no clock, no randomness. The driver turns the world into events and effects
+// into deeds. Rules (SPEC.md, chapter "The call"):
+// M1: a call ends once; after that every event is ignored.
+// M2: one response at a time: a request waits while another is requested or active (turn.ts).
+// M3: any terminal signal (stop, close, loss, status callback, agent, limit) leads to the same end.
+// M4: a model link that is lost is dialled again with the history; a refusal that is final is not.
+// M5: a closing call says what it has begun to say, within its bound, then closes.
+import { unreachable } from '../kit/errors.ts'
+import { onModelEvent } from './model-events.ts'
+import type { CallEvent, CallSettings, CallState, Effect, EndCause, Next, Step } from './state.ts'
+import { bargeInCut, flushDigits, greet, interrupt } from './turn.ts'
+
+const DIGITS_MAX = 64
+
+/** One step of a call. Returns the state after `event` and what is to be done, in order. */
+export function step(before: CallState, event: CallEvent, settings: CallSettings): Step {
+  if (before.phase.kind === 'ended') return { state: before, effects: [] }
+  const effects: Effect[] = []
+  const state = apply({ ...before }, event, settings, effects)
+  return { state, effects }
+}
+
+function apply(state: CallState, event: CallEvent, settings: CallSettings, effects: Effect[]): CallState {
+  switch (event.kind) {
+    case 'opened':
+      effects.push({ kind: 'set-timer', name: 'stream-awaited', ms: settings.streamAwaitedMs })
+      effects.push({ kind: 'set-timer', name: 'call-max', ms: settings.callMaxMs })
+      effects.push({ kind: 'dial', renewal: false })
+      return state
+    case 'leg-opened':
+      effects.push({ kind: 'clear-timer', name: 'stream-awaited' })
+      state.isLegOpen = true
+      if (state.model.kind === 'ready') goLive(state, settings, effects)
+      return state
+    case 'leg-ended':
+      state.isLegOpen = false
+      return end(state, effects, legEndCause(state, event.end.cause), legEndNext(state))
+    case 'carrier-ended':
+      return end(state, effects, 'caller-hung-up', { kind: 'none' })
+    case 'media-silent':
+      return end(state, effects, 'media-silent', { kind: 'hang-up' })
+    case 'drain-over':
+      return end(state, effects, 'drained', { kind: 'hang-up', sentence: settings.sorrySentence })
+    case 'digit':
+      state.digits = (state.digits + event.digit).slice(-DIGITS_MAX)
+      effects.push({ kind: 'set-timer', name: 'digits', ms: settings.digitsPauseMs })
+      return state
+    case 'audio-begun':
+      if (state.response.kind === 'active' && state.response.responseId === event.responseId) {
+        state.response = { ...state.response, hasAudio: true }
+      }
+      effects.push({ kind: 'clear-timer', name: 'model-answer' })
+      return state
+    case 'cut':
+      return bargeInCut(state, event.items, settings, effects)
+    case 'end-wanted':
+      return beginClosing(state, settings, effects, 'agent-ended', { kind: 'hang-up' })
+    case 'transfer-wanted':
+      return beginClosing(state, settings, effects, 'transferred', { kind: 'transfer', to: event.to })
+    case 'playout-idle':
+      return finishClosing(state, effects)
+    case 'timer':
+      return onTimer(state, event.name, settings, effects)
+    case 'model':
+      return onModelEvent(state, event.event, settings, effects, { goLive, end: giveUp, interrupt, renewNow })
+    default:
+      return unreachable(event)
+  }
+}
+
+function goLive(state: CallState, settings: CallSettings, effects: Effect[]): void {
+  if (state.phase.kind === 'opening') state.phase = { kind: 'live' }
+  greet(state, settings, effects)
+}
+
+function onTimer(state: CallState, name: string, settings: CallSettings, effects: Effect[]): CallState {
+  switch (name) {
+    case 'stream-awaited':
+      return state.isLegOpen ? state : end(state, effects, 'stream-never-came', { kind: 'none' })
+    case 'call-max':
+      return beginClosing(state, settings, effects, 'too-long', { kind: 'hang-up', sentence: settings.sorrySentence })
+    case 'closing':
+      return state.phase.kind === 'closing' ? end(state, effects, state.phase.cause, state.phase.next) : state
+    case 'redial':
+      effects.push({ kind: 'dial', renewal: false })
+      return state
+    case 'digits':
+      return flushDigits(state, settings, effects)
+    case 'renew':
+      state.renewalDue = true
+      renewNow(state, effects)
+      return state
+    case 'model-answer':
+      effects.push({
+        kind: 'note',
+        level: 'warn',
+        message: 'the model did not answer within its bound',
+        code: 'MODEL_STALLED',
+      })
+      state.wanted = state.wanted ?? {}
+      return onModelEvent(state, { kind: 'lost', loss: { code: 'MODEL_STALLED', fatal: false } }, settings, effects, {
+        goLive,
+        end: giveUp,
+        interrupt,
+        renewNow,
+      })
+    default:
+      return state
+  }
+}
+
+/** Renews the link at a turn boundary: nobody speaks, nothing is being made. Unheard by the caller. */
+function renewNow(state: CallState, effects: Effect[]): void {
+  const isQuiet = state.response.kind === 'idle' && state.wanted === undefined && !state.isCallerSpeaking
+  if (!state.renewalDue || !isQuiet || state.model.kind !== 'ready' || state.model.isRenewing) return
+  state.renewalDue = false
+  state.model = { kind: 'ready', isRenewing: true }
+  effects.push({ kind: 'dial', renewal: true })
+}
+
+function beginClosing(
+  state: CallState,
+  settings: CallSettings,
+  effects: Effect[],
+  cause: EndCause,
+  next: Next,
+): CallState {
+  if (state.phase.kind === 'closing') return state
+  if (!state.isLegOpen) return end(state, effects, cause, next)
+  state.phase = { kind: 'closing', cause, next }
+  effects.push({ kind: 'set-timer', name: 'closing', ms: settings.closingMaxMs })
+  return state
+}
+
+/** Nothing is left to hear: a closing call may end, unless a response is still being made. */
+function finishClosing(state: CallState, effects: Effect[]): CallState {
+  if (state.phase.kind !== 'closing' || state.response.kind !== 'idle' || state.wanted !== undefined) return state
+  return end(state, effects, state.phase.cause, state.phase.next)
+}
+
+/** The call cannot go on without its model: a person if there is one, else a polite sentence. */
+function giveUp(state: CallState, settings: CallSettings, effects: Effect[], cause: EndCause): CallState {
+  const next: Next =
+    settings.fallbackNumber === undefined
+      ? { kind: 'hang-up', sentence: settings.sorrySentence }
+      : { kind: 'transfer', to: settings.fallbackNumber }
+  return end(state, effects, cause, next)
+}
+
+function legEndCause(state: CallState, cause: string): EndCause {
+  if (state.phase.kind === 'closing') return state.phase.cause
+  return cause === 'stop' || cause === 'closed' ? 'caller-hung-up' : 'carrier-lost'
+}
+
+function legEndNext(state: CallState): Next {
+  return state.phase.kind === 'closing' ? state.phase.next : { kind: 'none' }
+}
+
+function end(state: CallState, effects: Effect[], cause: EndCause, next: Next): CallState {
+  for (const name of ['stream-awaited', 'call-max', 'model-answer', 'renew', 'redial', 'digits', 'closing'] as const) {
+    effects.push({ kind: 'clear-timer', name })
+  }
+  if (state.isLegOpen) effects.push({ kind: 'close-leg', reason: cause })
+  effects.push({ kind: 'close-model' })
+  effects.push({ kind: 'ended', cause, next })
+  state.isLegOpen = false
+  state.phase = { kind: 'ended', cause, next }
+  return state
+}

@@ -1,0 +1,249 @@
+// Playout: the agent's audio on its way to the caller, paced, and the ledger of what was heard. Pure: time comes in.
+// Rules:
+// Y1: models speak faster than real time; audio leaves at most `leadMs` ahead of a monotonic origin per utterance.
+// Y2: the audio held is bounded by PLAYOUT_MAX_BYTES; beyond it new audio is dropped and counted, never old.
+// Y3: what was heard is known from marks. Between two marks the clock may add at most what was sent after the first.
+// Y4: after `clear` every mark of an older generation is void.
+// Y5: the marks that are out are bounded by MARKS_MAX; beyond it no new mark is sent until one comes back.
+// Y6: an item's heard position never exceeds what arrived of it, and is a whole number of milliseconds.
+
+export const BYTES_PER_MS = 8
+/** Five minutes of µ-law. */
+export const PLAYOUT_MAX_BYTES = 300_000 * BYTES_PER_MS
+export const MARKS_MAX = 256
+const ITEMS_MAX = 16
+const FRAME_BYTES = 160
+
+export type PlayoutSettings = { leadMs: number; chunkMs: number; markEveryMs: number }
+
+/** One piece to send now. */
+export type PlayoutChunk = { ulaw: Uint8Array; mark: string | undefined; itemId: string }
+
+/** How far one item got when playout was cleared. */
+export type CutItem = { itemId: string; responseId: string; heardMs: number; receivedMs: number; isComplete: boolean }
+
+type Item = {
+  itemId: string
+  responseId: string
+  receivedBytes: number
+  sentBytes: number
+  playedBytes: number
+  /** Monotonic ms at which `playedBytes` was known to be played (mark or first send). */
+  playedAtMs: number
+  isComplete: boolean
+}
+
+type Mark = { name: string; item: Item; upToBytes: number }
+
+export class Playout {
+  readonly #settings: PlayoutSettings
+  #items: Item[] = []
+  #segments: { item: Item; bytes: Buffer; offset: number }[] = []
+  #head = 0
+  #heldBytes = 0
+  #marks: Mark[] = []
+  #generation = 0
+  #sequence = 0
+  #originMs = 0
+  #sentMs = 0
+  #sinceMarkBytes = 0
+  #isRunning = false
+  droppedBytes = 0
+
+  constructor(settings: PlayoutSettings) {
+    this.#settings = settings
+  }
+
+  /** Bytes that wait to be sent. */
+  get heldBytes(): number {
+    return this.#heldBytes
+  }
+
+  /** Is there audio that the caller has not heard to its end, as far as is known? */
+  get isPlaying(): boolean {
+    return this.#items.length > 0
+  }
+
+  /** Takes audio of an item. Returns false when the bound made it drop (Y2). */
+  push(responseId: string, itemId: string, bytes: Buffer): boolean {
+    if (bytes.length === 0) return true
+    let item = this.#items[this.#items.length - 1]
+    if (item?.itemId !== itemId) {
+      item = this.#items.find((other) => other.itemId === itemId) ?? this.#open(responseId, itemId)
+    }
+    if (this.#heldBytes + bytes.length > PLAYOUT_MAX_BYTES) {
+      this.droppedBytes += bytes.length
+      return false
+    }
+    item.receivedBytes += bytes.length
+    item.isComplete = false
+    this.#segments.push({ item, bytes, offset: 0 })
+    this.#heldBytes += bytes.length
+    return true
+  }
+
+  /** No more audio of this item will come. */
+  complete(itemId: string): void {
+    const item = this.#items.find((other) => other.itemId === itemId)
+    if (item === undefined) return
+    item.isComplete = true
+    this.#forget()
+  }
+
+  /** When the next piece is due (monotonic ms), undefined when nothing waits. */
+  nextDueMs(nowMs: number): number | undefined {
+    if (this.#heldBytes === 0) return undefined
+    if (!this.#isRunning) return nowMs
+    return (
+      this.#originMs +
+      this.#sentMs -
+      this.#settings.leadMs +
+      Math.min(this.#settings.chunkMs, this.#heldBytes / BYTES_PER_MS)
+    )
+  }
+
+  /** The piece that is due, undefined when it is too early or nothing waits. */
+  take(nowMs: number): PlayoutChunk | undefined {
+    if (this.#heldBytes === 0) return undefined
+    if (!this.#isRunning || nowMs >= this.#originMs + this.#sentMs) {
+      // The carrier has run dry (or never had anything): a new utterance with a new origin.
+      this.#isRunning = true
+      this.#originMs = nowMs
+      this.#sentMs = 0
+      this.#sinceMarkBytes = 0
+    }
+    const roomMs = nowMs - this.#originMs + this.#settings.leadMs - this.#sentMs
+    const heldMs = this.#heldBytes / BYTES_PER_MS
+    if (roomMs < Math.min(this.#settings.chunkMs, heldMs)) return undefined
+    const wanted = Math.max(FRAME_BYTES, Math.floor(roomMs / 20) * FRAME_BYTES)
+    return this.#cut(wanted, nowMs)
+  }
+
+  /** A mark came back from the carrier. */
+  onMark(name: string, nowMs: number): 'played' | 'void' | 'unknown' {
+    const at = this.#marks.findIndex((mark) => mark.name === name)
+    if (at < 0) return name.startsWith('vp:') && Number(name.split(':')[1]) < this.#generation ? 'void' : 'unknown'
+    const mark = this.#marks[at]!
+    this.#marks.splice(0, at + 1)
+    mark.item.playedBytes = Math.max(mark.item.playedBytes, mark.upToBytes)
+    mark.item.playedAtMs = nowMs
+    this.#forget()
+    return 'played'
+  }
+
+  /** Drops everything that is unheard; says how far each item got. Later marks of today's generation are void. */
+  clear(nowMs: number): CutItem[] {
+    const cut = this.#items.map((item) => ({
+      itemId: item.itemId,
+      responseId: item.responseId,
+      heardMs: this.#heardMs(item, nowMs),
+      receivedMs: Math.floor(item.receivedBytes / BYTES_PER_MS),
+      isComplete: item.isComplete,
+    }))
+    this.#items = []
+    this.#segments = []
+    this.#head = 0
+    this.#heldBytes = 0
+    this.#marks = []
+    this.#generation += 1
+    this.#isRunning = false
+    return cut
+  }
+
+  /** What is left to hear of everything sent or held, in ms, by marks and clock. */
+  remainingMs(nowMs: number): number {
+    let ms = 0
+    for (const item of this.#items) ms += item.receivedBytes / BYTES_PER_MS - this.#heardMs(item, nowMs)
+    return Math.max(0, Math.ceil(ms))
+  }
+
+  #open(responseId: string, itemId: string): Item {
+    const item: Item = {
+      itemId,
+      responseId,
+      receivedBytes: 0,
+      sentBytes: 0,
+      playedBytes: 0,
+      playedAtMs: 0,
+      isComplete: false,
+    }
+    this.#items.push(item)
+    if (this.#items.length > ITEMS_MAX) this.#items.shift()
+    return item
+  }
+
+  #heardMs(item: Item, nowMs: number): number {
+    if (item.sentBytes === 0) return 0
+    const sinceMs = Math.max(0, nowMs - item.playedAtMs)
+    const heardBytes = Math.min(item.sentBytes, item.playedBytes + sinceMs * BYTES_PER_MS)
+    return Math.floor(Math.min(heardBytes, item.receivedBytes) / BYTES_PER_MS)
+  }
+
+  /** Takes up to `wanted` bytes, all of one item, off the front. */
+  #cut(wanted: number, nowMs: number): PlayoutChunk {
+    const first = this.#segments[this.#head]!
+    const item = first.item
+    let chunk: Uint8Array
+    if (first.bytes.length - first.offset >= wanted) {
+      chunk = first.bytes.subarray(first.offset, first.offset + wanted)
+      first.offset += wanted
+      if (first.offset === first.bytes.length) this.#drop()
+    } else {
+      chunk = this.#gather(item, wanted)
+    }
+    if (item.sentBytes === 0) {
+      // Played from now on, or from when what was sent before it has been played.
+      item.playedAtMs = Math.max(nowMs, this.#originMs + this.#sentMs)
+    }
+    this.#heldBytes -= chunk.length
+    item.sentBytes += chunk.length
+    this.#sentMs += chunk.length / BYTES_PER_MS
+    this.#sinceMarkBytes += chunk.length
+    const isLast = item.sentBytes === item.receivedBytes && (item.isComplete || this.#heldBytes === 0)
+    return { ulaw: chunk, mark: this.#mark(item, isLast), itemId: item.itemId }
+  }
+
+  #gather(item: Item, wanted: number): Uint8Array {
+    const parts: Uint8Array[] = []
+    let bytes = 0
+    while (bytes < wanted && this.#head < this.#segments.length && this.#segments[this.#head]!.item === item) {
+      const segment = this.#segments[this.#head]!
+      const take = Math.min(wanted - bytes, segment.bytes.length - segment.offset)
+      parts.push(segment.bytes.subarray(segment.offset, segment.offset + take))
+      segment.offset += take
+      bytes += take
+      if (segment.offset === segment.bytes.length) this.#drop()
+    }
+    return parts.length === 1 ? parts[0]! : Buffer.concat(parts, bytes)
+  }
+
+  #drop(): void {
+    this.#head += 1
+    if (this.#head === this.#segments.length) {
+      this.#segments = []
+      this.#head = 0
+    } else if (this.#head >= 32) {
+      this.#segments.splice(0, this.#head)
+      this.#head = 0
+    }
+  }
+
+  #mark(item: Item, isLast: boolean): string | undefined {
+    if (!isLast && this.#sinceMarkBytes < this.#settings.markEveryMs * BYTES_PER_MS) return undefined
+    if (this.#marks.length >= MARKS_MAX) return undefined
+    this.#sinceMarkBytes = 0
+    this.#sequence += 1
+    const name = `vp:${this.#generation}:${this.#sequence}`
+    this.#marks.push({ name, item, upToBytes: item.sentBytes })
+    return name
+  }
+
+  /** Items that were heard to their end leave the ledger. */
+  #forget(): void {
+    while (this.#items.length > 0) {
+      const item = this.#items[0]!
+      if (!item.isComplete || item.playedBytes < item.receivedBytes) return
+      this.#items.shift()
+    }
+  }
+}

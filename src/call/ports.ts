@@ -1,0 +1,96 @@
+// What a call needs of the world, as the call sees it: it knows no carrier, no provider and no clock but these.
+// Rules:
+// P1: audio towards the caller is G.711 µ-law, 8 kHz, 8 bytes per millisecond, whatever the model speaks.
+// P2: a listener is called synchronously; byte ranges are valid only during the call.
+import type { TranscriptItem } from './transcript.ts'
+
+/** How the carrier's side of a call ended. */
+export type LegEnd = { cause: 'stop' | 'closed' | 'lost' | 'overflow' | 'violation' | 'dead'; code: number }
+
+/** The carrier's side: one open media stream. */
+export interface Leg {
+  readonly streamSid: string
+  /** Sends µ-law audio to be played; with `mark`, the carrier says when it was. One write. */
+  sendAudio(ulaw: Uint8Array, mark: string | undefined): void
+  /** Drops what the carrier has not played yet. */
+  clear(): void
+  /** Ends the stream; idempotent. */
+  close(reason: string): void
+}
+
+/** What a leg tells its call. */
+export interface LegListener {
+  /** One frame of caller audio: base64 text in `buffer[start..end)`, `timestampMs` since the stream began. */
+  onMedia(buffer: Buffer, start: number, end: number, timestampMs: number): void
+  onMark(name: string): void
+  onDigit(digit: string): void
+  onLegEnd(end: LegEnd): void
+}
+
+/** Why a link to a model ended or was not made. `fatal`: another try with the same settings cannot help. */
+export type ModelLoss = { code: string; fatal: boolean; retryAfterMs?: number }
+
+/** What a model session tells its call. */
+export type ModelEvent =
+  | { kind: 'ready'; expiresInMs: number | undefined; renewed: boolean }
+  | { kind: 'lost'; loss: ModelLoss }
+  | { kind: 'renewal-failed'; loss: ModelLoss }
+  | { kind: 'speech-started'; itemId: string }
+  | { kind: 'speech-stopped'; itemId: string }
+  | { kind: 'response-started'; responseId: string }
+  | {
+      kind: 'response-ended'
+      responseId: string
+      status: 'completed' | 'cancelled' | 'incomplete' | 'failed'
+      code?: string
+      usage?: Usage
+    }
+  | { kind: 'audio-ended'; itemId: string }
+  | { kind: 'caller-said'; itemId: string; text: string }
+  | { kind: 'agent-said'; itemId: string; text: string }
+  | { kind: 'tool-called'; toolCallId: string; name: string; arguments: string }
+  | { kind: 'tool-answered'; toolCallId: string; name: string; output: string; respond: boolean }
+  | { kind: 'response-wanted'; instructions?: string }
+  | { kind: 'interrupt-wanted' }
+  | { kind: 'request-refused'; code: string; requestId: string | undefined }
+  | { kind: 'agent-failed'; message: string }
+
+/** Tokens of one response, as the provider bills them. */
+export type Usage = {
+  inputTokens: number
+  outputTokens: number
+  inputAudioTokens: number
+  outputAudioTokens: number
+  cachedTokens: number
+}
+
+/** What a call asks of its model session. */
+export type ModelCommand =
+  | { kind: 'respond'; requestId: string; instructions?: string }
+  | { kind: 'cancel' }
+  | { kind: 'truncate'; itemId: string; audioEndMs: number }
+  | { kind: 'digits'; digits: string }
+
+/** What a model session calls on its call. */
+export interface ModelListener {
+  onModelEvent(event: ModelEvent): void
+  /** Audio of the agent, µ-law; the buffer is the call's to keep. */
+  onModelAudio(responseId: string, itemId: string, ulaw: Buffer): void
+}
+
+/** The model's side: agent, tools and one live link at a time, replaceable under the call. */
+export interface ModelSession {
+  /** Opens the link, or a new one beside the old (`renewal`), and replays `history` into it. Ends in `ready` or `lost`/`renewal-failed`. */
+  dial(history: readonly TranscriptItem[], renewal: boolean): void
+  /** Caller audio: base64 µ-law. Only after `ready`. */
+  appendAudio(buffer: Buffer, start: number, end: number): void
+  /** `ms` of silence in the caller's direction. */
+  appendSilence(ms: number): void
+  command(command: ModelCommand): void
+  /** Tells the agent runtime that its speech was cut. */
+  interrupted(): void
+  /** Caller speech interrupts the agent by itself (turn detection says so). */
+  readonly bargeIn: boolean
+  /** Ends the link and the agent; idempotent, never throws. */
+  close(): void
+}

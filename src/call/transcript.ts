@@ -1,0 +1,36 @@
+// What was said, in order, capped. Rules:
+// R1: at most `maxItems` items and TEXT_MAX_CHARS characters each; beyond them the oldest is dropped and counted.
+// R2: agent speech that was cut keeps only the part that was heard.
+
+export const TEXT_MAX_CHARS = 4_000
+
+export type TranscriptItem =
+  | { kind: 'caller'; id: string; text: string }
+  | { kind: 'agent'; id: string; text: string; heardMs?: number; cut: boolean }
+  | { kind: 'tool'; id: string; name: string; arguments: string; output: string | undefined }
+
+export type Transcript = { items: TranscriptItem[]; dropped: number }
+
+/** Adds an item, or replaces the one with its id. Returns a new transcript. */
+export function withItem(transcript: Transcript, item: TranscriptItem, maxItems: number): Transcript {
+  const at = transcript.items.findIndex((other) => other.id === item.id && other.kind === item.kind)
+  const items = transcript.items.slice()
+  if (at >= 0) items[at] = item
+  else items.push(item)
+  const excess = Math.max(0, items.length - maxItems)
+  if (excess > 0) items.splice(0, excess)
+  return { items, dropped: transcript.dropped + excess }
+}
+
+/** Cuts an agent item at what was heard, in proportion of its audio, at a word. */
+export function cutAt(item: TranscriptItem & { kind: 'agent' }, heardMs: number, totalMs: number): TranscriptItem {
+  const part = totalMs > 0 ? Math.min(1, heardMs / totalMs) : 0
+  const rough = item.text.slice(0, Math.round(item.text.length * part))
+  const words = part >= 1 || rough.length === 0 ? rough : rough.slice(0, Math.max(0, rough.lastIndexOf(' ')))
+  return { ...item, text: words, heardMs, cut: true }
+}
+
+/** Text clipped to its bound (R1). */
+export function clipText(text: string): string {
+  return text.length <= TEXT_MAX_CHARS ? text : text.slice(0, TEXT_MAX_CHARS)
+}

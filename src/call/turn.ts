@@ -1,0 +1,108 @@
+// Turns: who may speak now. Pure parts of the machine. Rules:
+// U1: one response.create at a time; requests made meanwhile become one, sent when the active response is over.
+// U2: barge-in, in this order: clear the carrier, cut the playout, truncate each item at what was heard (whole ms,
+//     at most what arrived), drop late audio of that response. An item that was heard to its end is not truncated.
+// U3: a request waits while the caller speaks, if the provider will answer the caller by itself.
+// U4: keypad digits are gathered until a pause and given to the model as one message.
+import type { CutItem } from './playout.ts'
+import type { CallSettings, CallState, Effect } from './state.ts'
+import { cutAt, withItem } from './transcript.ts'
+
+/** Asks for a response, now or when it may be (U1, U3). */
+export function requestResponse(
+  state: CallState,
+  wanted: { instructions?: string },
+  settings: CallSettings,
+  effects: Effect[],
+): void {
+  const mustWait =
+    state.model.kind !== 'ready' || state.response.kind !== 'idle' || (state.isCallerSpeaking && settings.autoRespond)
+  if (mustWait) {
+    state.wanted = wanted
+    return
+  }
+  state.requests += 1
+  const requestId = `vp-${state.requests}`
+  state.response = { kind: 'requested', requestId }
+  state.wanted = undefined
+  effects.push({ kind: 'respond', requestId, ...wanted })
+  effects.push({ kind: 'set-timer', name: 'model-answer', ms: settings.modelStallMs })
+}
+
+/** Sends the request that waits, if it may go now. */
+export function flushWanted(state: CallState, settings: CallSettings, effects: Effect[]): void {
+  if (state.wanted !== undefined) requestResponse(state, state.wanted, settings, effects)
+}
+
+/** The agent speaks first, once both sides are there. */
+export function greet(state: CallState, settings: CallSettings, effects: Effect[]): void {
+  if (!state.isLegOpen || state.model.kind !== 'ready') return
+  if (!state.hasGreeted) {
+    state.hasGreeted = true
+    if (settings.greeting.kind === 'agent') {
+      const { instructions } = settings.greeting
+      requestResponse(state, instructions === undefined ? {} : { instructions }, settings, effects)
+    }
+  }
+  flushWanted(state, settings, effects)
+}
+
+/** The caller began to speak. */
+export function onSpeechStarted(state: CallState, settings: CallSettings, effects: Effect[]): void {
+  state.isCallerSpeaking = true
+  if (settings.bargeIn) effects.push({ kind: 'clear-playout' })
+}
+
+/** The caller fell silent: an answer is due. */
+export function onSpeechStopped(state: CallState, settings: CallSettings, effects: Effect[]): void {
+  state.isCallerSpeaking = false
+  state.turns += 1
+  effects.push({ kind: 'count', what: 'turn' })
+  if (settings.autoRespond) effects.push({ kind: 'set-timer', name: 'model-answer', ms: settings.modelStallMs })
+  else flushWanted(state, settings, effects)
+}
+
+/** Our side wants silence (a guardrail tripped, or code called interrupt): as barge-in, and the response is cancelled. */
+export function interrupt(state: CallState, effects: Effect[]): void {
+  if (state.response.kind === 'active') effects.push({ kind: 'cancel-response' })
+  effects.push({ kind: 'clear-playout' })
+}
+
+/** The playout was cut: tell the model what was heard (U2). */
+export function bargeInCut(state: CallState, items: CutItem[], settings: CallSettings, effects: Effect[]): CallState {
+  let hasCut = false
+  for (const item of items) {
+    if (item.isComplete && item.heardMs >= item.receivedMs) continue
+    hasCut = true
+    effects.push({ kind: 'drop-response', responseId: item.responseId })
+    if (item.receivedMs > 0) {
+      effects.push({ kind: 'truncate', itemId: item.itemId, audioEndMs: Math.min(item.heardMs, item.receivedMs) })
+    }
+    const said = state.transcript.items.find((other) => other.kind === 'agent' && other.id === item.itemId)
+    if (said?.kind === 'agent') {
+      state.transcript = withItem(
+        state.transcript,
+        cutAt(said, item.heardMs, item.receivedMs),
+        settings.transcriptMaxItems,
+      )
+    }
+  }
+  if (hasCut) {
+    state.bargeIns += 1
+    effects.push({ kind: 'count', what: 'barge-in' })
+  }
+  return state
+}
+
+/** Gives the gathered digits to the model and asks for an answer (U4). */
+export function flushDigits(state: CallState, settings: CallSettings, effects: Effect[]): CallState {
+  if (state.digits === '') return state
+  if (state.model.kind !== 'ready') {
+    effects.push({ kind: 'set-timer', name: 'digits', ms: settings.digitsPauseMs })
+    return state
+  }
+  effects.push({ kind: 'send-digits', digits: state.digits })
+  state.digits = ''
+  requestResponse(state, {}, settings, effects)
+  return state
+}

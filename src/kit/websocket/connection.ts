@@ -1,0 +1,239 @@
+// One WebSocket over one socket, either end. Rules:
+// W4: `onClosed` is called exactly once, whatever ends the socket; `close()` and `destroy()` are idempotent and never throw.
+// W5: a close handshake is bounded by CLOSE_TIMEOUT_MS; then the socket is destroyed.
+// W6: more than `bufferedMaxBytes` waiting to be sent means that the peer does not read: one SOCKET_OVERFLOW, then destroyed.
+// W7: a client masks each frame with fresh random bytes.
+import { randomFillSync } from 'node:crypto'
+import type { Socket } from 'node:net'
+import { applyMask, FrameParser, type FrameSink, headBytesFor, OPCODE, writeHead } from './frame.ts'
+
+export const CLOSE_TIMEOUT_MS = 2_000
+
+/** Why a connection ended. `code` is the peer's close code, 1006 when there was none. */
+export type SocketEnd = { code: number; reason: string; cause: 'closed' | 'lost' | 'violation' | 'overflow' | 'dead' }
+
+/** What the owner of a connection implements. Ranges are valid only during the call. */
+export interface SocketListener {
+  onText(buffer: Buffer, start: number, end: number): void
+  onBinary(buffer: Buffer, start: number, end: number): void
+  onClosed(end: SocketEnd): void
+}
+
+const MASK_POOL_BYTES = 16_384
+const maskPool = Buffer.allocUnsafe(MASK_POOL_BYTES)
+let maskOffset = MASK_POOL_BYTES
+
+function nextMaskOffset(): number {
+  if (maskOffset >= MASK_POOL_BYTES) {
+    randomFillSync(maskPool)
+    maskOffset = 0
+  }
+  maskOffset += 4
+  return maskOffset - 4
+}
+
+export class WebSocketConnection implements FrameSink {
+  readonly #socket: Socket
+  readonly #listener: SocketListener
+  readonly #masks: boolean
+  readonly #bufferedMaxBytes: number
+  readonly #parser: FrameParser
+  #state: 'open' | 'closing' | 'closed' = 'open'
+  #end: SocketEnd = { code: 1006, reason: '', cause: 'lost' }
+  #closeTimer: NodeJS.Timeout | undefined
+  /** True once bytes of the peer were seen since the last `isAlive` check (keepalive). */
+  heard = true
+
+  constructor(
+    socket: Socket,
+    listener: SocketListener,
+    options: { role: 'client' | 'server'; maxPayloadBytes: number; bufferedMaxBytes: number },
+  ) {
+    this.#socket = socket
+    this.#listener = listener
+    this.#masks = options.role === 'client'
+    this.#bufferedMaxBytes = options.bufferedMaxBytes
+    this.#parser = new FrameParser(this, {
+      maxPayloadBytes: options.maxPayloadBytes,
+      masked: options.role === 'server',
+    })
+    socket.setNoDelay(true)
+    socket.setTimeout(0)
+    socket.on('data', (chunk: Buffer) => {
+      this.heard = true
+      this.#parser.push(chunk)
+    })
+    socket.on('end', () => socket.destroy())
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => this.#closed())
+  }
+
+  /** Bytes that wait in this process to be sent. */
+  get bufferedBytes(): number {
+    return this.#socket.writableLength
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open'
+  }
+
+  /** Bytes that arrived with the upgrade request or answer (`head`); call once, after construction. */
+  feed(head: Buffer): void {
+    if (head.length > 0) this.#parser.push(head)
+  }
+
+  /** Sends one text message. */
+  sendText(text: string): void {
+    const payloadBytes = Buffer.byteLength(text)
+    const frame = this.#begin(payloadBytes)
+    frame.write(text, frame.length - payloadBytes, 'utf8')
+    this.#finish(frame, payloadBytes)
+  }
+
+  /** Sends `prefix + source[start..end) + suffix` as one text message without making a string of it. */
+  sendSpliced(prefix: Buffer, source: Buffer, start: number, end: number, suffix: Buffer): void {
+    const payloadBytes = prefix.length + (end - start) + suffix.length
+    const frame = this.#begin(payloadBytes)
+    let offset = frame.length - payloadBytes
+    frame.set(prefix, offset)
+    offset += prefix.length
+    source.copy(frame, offset, start, end)
+    frame.set(suffix, offset + end - start)
+    this.#finish(frame, payloadBytes)
+  }
+
+  /** Sends several short text messages in one write; all of them are ASCII. */
+  sendAsciiBatch(first: string, second: string): void {
+    if (this.#masks) {
+      this.sendText(first)
+      this.sendText(second)
+      return
+    }
+    const firstHead = headBytesFor(first.length, false)
+    const secondHead = headBytesFor(second.length, false)
+    const frame = Buffer.allocUnsafe(firstHead + first.length + secondHead + second.length)
+    let offset = writeHead(frame, 0, OPCODE.text, first.length, false)
+    offset += frame.write(first, offset, 'latin1')
+    offset = writeHead(frame, offset, OPCODE.text, second.length, false)
+    frame.write(second, offset, 'latin1')
+    this.#write(frame)
+  }
+
+  /** Begins to gather writes of this turn into one system call. */
+  cork(): void {
+    this.#socket.cork()
+  }
+
+  uncork(): void {
+    this.#socket.uncork()
+  }
+
+  /** Sends a ping; `heard` tells at the next check whether the peer is alive. */
+  sendPing(): void {
+    this.heard = false
+    if (this.#state === 'open') this.#control(OPCODE.ping, Buffer.alloc(0))
+  }
+
+  /** Starts the close handshake (code 1000 to 4999, reason ≤ 123 bytes); bounded by CLOSE_TIMEOUT_MS. */
+  close(code = 1000, reason = ''): void {
+    if (this.#state !== 'open') return
+    this.#end = { code, reason, cause: 'closed' }
+    this.#sendClose(code, reason)
+  }
+
+  /** Ends the socket now. */
+  destroy(cause: SocketEnd['cause'] = 'lost'): void {
+    if (this.#state === 'closed') return
+    if (this.#state === 'open') this.#end = { code: 1006, reason: '', cause }
+    this.#state = 'closing'
+    this.#socket.destroy()
+  }
+
+  text(buffer: Buffer, start: number, end: number): void {
+    if (this.#state === 'open') this.#listener.onText(buffer, start, end)
+  }
+
+  binary(buffer: Buffer, start: number, end: number): void {
+    if (this.#state === 'open') this.#listener.onBinary(buffer, start, end)
+  }
+
+  ping(payload: Buffer): void {
+    if (this.#state === 'open') this.#control(OPCODE.pong, payload)
+  }
+
+  pong(): void {
+    this.heard = true
+  }
+
+  closed(code: number, reason: string): void {
+    if (this.#state === 'open') {
+      this.#end = { code, reason, cause: 'closed' }
+      this.#sendClose(code === 1005 ? 1000 : code, '')
+    }
+    this.#socket.end()
+  }
+
+  violation(code: number, reason: string): void {
+    if (this.#state === 'open') this.#end = { code: 1006, reason, cause: 'violation' }
+    this.#sendClose(code, reason)
+    this.#socket.end()
+  }
+
+  #begin(payloadBytes: number): Buffer {
+    const frame = Buffer.allocUnsafe(headBytesFor(payloadBytes, this.#masks) + payloadBytes)
+    writeHead(frame, 0, OPCODE.text, payloadBytes, this.#masks)
+    return frame
+  }
+
+  #finish(frame: Buffer, payloadBytes: number): void {
+    if (this.#masks) this.#mask(frame, payloadBytes)
+    this.#write(frame)
+  }
+
+  #mask(frame: Buffer, payloadBytes: number): void {
+    const at = nextMaskOffset()
+    const start = frame.length - payloadBytes
+    const m0 = maskPool[at]!
+    const m1 = maskPool[at + 1]!
+    const m2 = maskPool[at + 2]!
+    const m3 = maskPool[at + 3]!
+    frame[start - 4] = m0
+    frame[start - 3] = m1
+    frame[start - 2] = m2
+    frame[start - 1] = m3
+    applyMask(frame, start, frame.length, m0, m1, m2, m3)
+  }
+
+  #write(frame: Buffer): void {
+    if (this.#state !== 'open') return
+    this.#socket.write(frame)
+    if (this.#socket.writableLength > this.#bufferedMaxBytes) this.destroy('overflow')
+  }
+
+  #control(opcode: number, payload: Buffer): void {
+    const frame = Buffer.allocUnsafe(headBytesFor(payload.length, this.#masks) + payload.length)
+    writeHead(frame, 0, opcode, payload.length, this.#masks)
+    payload.copy(frame, frame.length - payload.length)
+    this.#finish(frame, payload.length)
+  }
+
+  #sendClose(code: number, reason: string): void {
+    if (this.#state !== 'open') return
+    const text = Buffer.from(reason, 'utf8').subarray(0, 123)
+    const payload = Buffer.allocUnsafe(2 + text.length)
+    payload.writeUInt16BE(code, 0)
+    text.copy(payload, 2)
+    this.#control(OPCODE.close, payload)
+    if (this.#state !== 'open') return
+    this.#state = 'closing'
+    this.#closeTimer = setTimeout(() => this.#socket.destroy(), CLOSE_TIMEOUT_MS)
+    this.#closeTimer.unref()
+  }
+
+  #closed(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    clearTimeout(this.#closeTimer)
+    this.#listener.onClosed(this.#end)
+  }
+}

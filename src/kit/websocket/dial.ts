@@ -1,0 +1,77 @@
+// The client's half of the WebSocket handshake (RFC 6455 §4.1). Rules:
+// W9: a dial ends in exactly one outcome: open, refused (HTTP status and body) or failed; it is bounded by `timeoutMs`.
+// W10: TLS sessions are resumed across dials through one agent per process.
+import { randomBytes } from 'node:crypto'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { request as httpsRequest, Agent as TlsAgent } from 'node:https'
+import type { Socket } from 'node:net'
+import { acceptValue } from './accept.ts'
+
+const REFUSAL_BODY_MAX_BYTES = 16_384
+
+/** What became of a dial. */
+export type DialOutcome =
+  | { kind: 'open'; socket: Socket; head: Buffer }
+  | { kind: 'refused'; status: number; body: string; retryAfterMs: number | undefined }
+  | { kind: 'failed'; reason: string }
+
+const tlsAgent = new TlsAgent({ keepAlive: false, maxCachedSessions: 100 })
+
+/**
+ * Opens a WebSocket to `url` (ws: or wss:). Calls `done` exactly once.
+ * @returns a function that gives the dial up; `done` is then called with `failed`.
+ */
+export function dial(
+  url: URL,
+  options: { headers: Record<string, string>; timeoutMs: number },
+  done: (outcome: DialOutcome) => void,
+): () => void {
+  const key = randomBytes(16).toString('base64')
+  const isTls = url.protocol === 'wss:'
+  const request = (isTls ? httpsRequest : httpRequest)({
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port || (isTls ? 443 : 80),
+    path: url.pathname + url.search,
+    ...(isTls ? { agent: tlsAgent } : { agent: false }),
+    headers: {
+      ...options.headers,
+      Connection: 'Upgrade',
+      Upgrade: 'websocket',
+      'Sec-WebSocket-Version': '13',
+      'Sec-WebSocket-Key': key,
+    },
+  })
+  let isDone = false
+  const finish = (outcome: DialOutcome): void => {
+    if (isDone) return
+    isDone = true
+    clearTimeout(timer)
+    if (outcome.kind !== 'open') request.destroy()
+    done(outcome)
+  }
+  const timer = setTimeout(() => finish({ kind: 'failed', reason: 'timed out' }), options.timeoutMs)
+  request.on('error', (error) => finish({ kind: 'failed', reason: error.message }))
+  request.on('response', (response) => readRefusal(response, finish))
+  request.on('upgrade', (response, socket, head) => {
+    if (isDone) socket.destroy()
+    else if (response.headers['sec-websocket-accept'] !== acceptValue(key)) {
+      socket.destroy()
+      finish({ kind: 'failed', reason: 'the accept header does not match' })
+    } else finish({ kind: 'open', socket: socket as Socket, head })
+  })
+  request.end()
+  return () => finish({ kind: 'failed', reason: 'given up' })
+}
+
+function readRefusal(response: IncomingMessage, finish: (outcome: DialOutcome) => void): void {
+  let body = ''
+  response.setEncoding('utf8')
+  const retryAfter = Number(response.headers['retry-after'])
+  const retryAfterMs = Number.isFinite(retryAfter) && retryAfter > 0 ? retryAfter * 1000 : undefined
+  response.on('data', (part: string) => {
+    if (body.length < REFUSAL_BODY_MAX_BYTES) body += part.slice(0, REFUSAL_BODY_MAX_BYTES - body.length)
+  })
+  const end = (): void => finish({ kind: 'refused', status: response.statusCode ?? 0, body, retryAfterMs })
+  response.on('end', end)
+  response.on('error', end)
+}
