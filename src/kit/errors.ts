@@ -14,6 +14,10 @@ export const ERROR_CODES = {
   MODEL_STALLED: 'The model did not answer within its bound.',
   AGENT_FAILED: 'The agent module threw or could not be loaded.',
   TOKEN_INVALID: 'A stream token is forged, expired, used, or for another call.',
+  WEBHOOK_REFUSED: 'A webhook bore no valid signature, or its body or Call SID could not be read.',
+  WEBHOOK_OVERLOAD: 'More webhooks at once than the bound; the carrier was told to try elsewhere.',
+  WEBHOOK_FAILED: 'Answering a webhook threw; the caller heard an apology.',
+  DESK_STALLED: 'The call desk did not answer a webhook within its bound.',
 } as const
 
 export type ErrorCode = keyof typeof ERROR_CODES

@@ -1,0 +1,106 @@
+// The answers to Twilio, as TwiML. Rules:
+// X1: each answer says what follows it: Connect and Dial name /twilio/next, the rest end in Hangup.
+// X2: a Stream URL has no query (Twilio strips it); what the stream must know rides in the path and in Parameters.
+// X3: name and value of a Parameter together stay under 500 characters; a longer one is left out and named.
+// X4: characters that XML cannot hold are taken out of every text.
+import VoiceResponse from 'twilio/lib/twiml/VoiceResponse.js'
+
+const PARAMETER_CHARACTERS_MAX = 499 // name and value together (Twilio's rule)
+const SENTENCE_CHARACTERS_MAX = 3_000 // Twilio speaks 4 096 at most; a longer sentence is cut
+const DIAL_TIMEOUT_SECONDS = 30 // how long a transfer may ring
+
+const SORRY = 'We are sorry, we cannot go on with this call. Please call again later.'
+const BUSY = 'We are sorry, all lines are busy. Please call again in a few minutes.'
+
+/** What the answer to a call that enters needs. */
+export type StreamAnswer = {
+  /** wss://base/media/<pod>/<callSid>/<token> */
+  streamUrl: string
+  parameters: Record<string, string>
+  /** Where Twilio asks when the stream ended. */
+  actionUrl: string
+  /** Where Twilio goes when the Connect had no action request. */
+  nextUrl: string
+  streamStatusUrl: string
+}
+
+/** Joins the call to a media stream; afterwards Twilio asks what next. */
+export function connectStream(answer: StreamAnswer): string {
+  const response = new VoiceResponse()
+  const stream = response.connect({ action: answer.actionUrl, method: 'POST' }).stream({
+    url: answer.streamUrl,
+    statusCallback: answer.streamStatusUrl,
+    statusCallbackMethod: 'POST',
+  })
+  for (const [name, value] of Object.entries(answer.parameters)) {
+    if (fits(name, value)) stream.parameter({ name: printable(name), value: printable(value) })
+  }
+  response.redirect({ method: 'POST' }, answer.nextUrl)
+  return response.toString()
+}
+
+/** The names of the parameters that rule X3 leaves out. */
+export function unfitParameters(parameters: Record<string, string>): string[] {
+  return Object.keys(parameters).filter((name) => !fits(name, parameters[name]!))
+}
+
+/** Ends the call, after a last sentence when there is one. */
+export function hangUp(sentence?: string): string {
+  const response = new VoiceResponse()
+  if (sentence !== undefined && sentence.trim() !== '') speak(response, sentence)
+  response.hangup()
+  return response.toString()
+}
+
+/** Moves the caller to `to` (E.164, sip: or client:), after a sentence if given; afterwards Twilio asks `nextUrl`. */
+export function transfer(answer: { to: string; nextUrl: string; callerId?: string; sentence?: string }): string {
+  const { to, nextUrl, callerId, sentence } = answer
+  const response = new VoiceResponse()
+  if (sentence !== undefined) speak(response, sentence)
+  const dial = response.dial({
+    action: nextUrl,
+    method: 'POST',
+    timeout: DIAL_TIMEOUT_SECONDS,
+    answerOnBridge: true,
+    ...(callerId === undefined ? {} : { callerId: printable(callerId) }),
+  })
+  if (to.startsWith('sip:') || to.startsWith('sips:')) dial.sip(printable(to))
+  else if (to.startsWith('client:')) dial.client(printable(to.slice('client:'.length)))
+  else dial.number(printable(to))
+  return response.toString()
+}
+
+/** Ends a call that cannot go on. */
+export function sorryAndHangUp(): string {
+  return hangUp(SORRY)
+}
+
+/** Ends a call that finds no free slot. */
+export function busyAndHangUp(): string {
+  return hangUp(BUSY)
+}
+
+/** Refuses a call before it is answered: the caller hears the busy tone and pays nothing. */
+export function rejectBusy(): string {
+  const response = new VoiceResponse()
+  response.reject({ reason: 'busy' })
+  return response.toString()
+}
+
+/** Says nothing: the answer to callbacks, and to a call that is over. */
+export function empty(): string {
+  return new VoiceResponse().toString()
+}
+
+function speak(response: VoiceResponse, sentence: string): void {
+  response.say(printable(sentence).slice(0, SENTENCE_CHARACTERS_MAX))
+}
+
+function fits(name: string, value: string): boolean {
+  return name.length + value.length <= PARAMETER_CHARACTERS_MAX
+}
+
+/** Leaves out what XML 1.0 cannot hold: control characters, lone surrogates, non-characters (X4). */
+function printable(text: string): string {
+  return text.toWellFormed().replace(/[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu, '')
+}

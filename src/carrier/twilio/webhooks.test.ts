@@ -1,0 +1,299 @@
+// The webhooks over real HTTP: forgeries, bad bodies, repeats, drain, full, and a desk that fails.
+import assert from 'node:assert/strict'
+import { request as httpRequest } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { after, test } from 'node:test'
+import { type FastifyInstance, fastify } from 'fastify'
+import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js'
+import { readConfig } from '../../config.ts'
+import type { CallId, CallSid } from '../../kit/ids.ts'
+import type { Log } from '../../kit/log.ts'
+import { type Answer, type CallDesk, type CallOffer, type NextStep, twilioWebhooks } from './webhooks.ts'
+
+const TOKEN = '12345678901234567890123456789012'
+const BASE = 'https://voice.example.test'
+const CALL = 'CA00000000000000000000000000000001' as CallSid
+const grant = {
+  kind: 'stream' as const,
+  callId: 'call_1' as CallId,
+  token: 'tok',
+  pod: 'pod-1',
+  parameters: { tenant: 't-1' },
+}
+const fields = { CallSid: CALL, From: '+15005550006', To: '+15005550001', CallStatus: 'ringing', Direction: 'inbound' }
+
+/** A desk that keeps what it was asked and answers as told. */
+class Desk implements CallDesk {
+  offers: CallOffer[] = []
+  events: unknown[] = []
+  answer: () => Answer | Promise<Answer> = () => grant
+  step: () => NextStep | Promise<NextStep> = () => ({ kind: 'hang-up' })
+  offer(offer: CallOffer) {
+    this.offers.push(offer)
+    return this.answer()
+  }
+  next(callSid: CallSid, parameters: Record<string, string>) {
+    this.events.push(['next', callSid, parameters.DialCallStatus])
+    return this.step()
+  }
+  ended(callSid: CallSid, cause: string) {
+    this.events.push(['ended', callSid, cause])
+  }
+  streamEvent(callSid: CallSid, event: string, error?: string) {
+    this.events.push(['stream', callSid, event, error])
+  }
+}
+
+const apps: FastifyInstance[] = []
+after(() => Promise.all(apps.map((app) => app.close())))
+
+async function open(env: Record<string, string> = {}, bounds: { inFlightMax?: number; deskAnswerMs?: number } = {}) {
+  const read = readConfig({ PUBLIC_BASE_URL: BASE, TWILIO_AUTH_TOKEN: TOKEN, ...env })
+  assert.equal(read.kind, 'ok')
+  if (read.kind !== 'ok') throw new Error('unreached')
+  const desk = new Desk()
+  const lines: [string, Record<string, unknown>][] = []
+  const keep = (fields: object, message: string) => void lines.push([message, fields as Record<string, unknown>])
+  const log: Log = { debug: keep, info: keep, warn: keep, error: keep, child: () => log }
+  const app = fastify()
+  apps.push(app)
+  await app.register(twilioWebhooks, { config: read.config, desk, log, ...bounds })
+  const post = (path: string, body: Record<string, string>, headers: Record<string, string> = {}) => {
+    const signature = getExpectedTwilioSignature(TOKEN, BASE + path, body)
+    return app.inject({
+      method: 'POST',
+      url: path,
+      payload: new URLSearchParams(body).toString(),
+      headers: {
+        'content-type': 'application/x-www-form-urlencoded',
+        'x-twilio-signature': signature,
+        host: 'evil.example',
+        ...headers,
+      },
+    })
+  }
+  return { app, desk, lines, post }
+}
+
+test('a call that enters is connected to its stream, and its fields reach the desk', async () => {
+  const { desk, post } = await open()
+  const reply = await post('/twilio/voice?tenant=7', fields)
+  assert.equal(reply.statusCode, 200)
+  assert.equal(reply.headers['content-type'], 'text/xml; charset=utf-8')
+  assert.equal(
+    reply.body,
+    '<?xml version="1.0" encoding="UTF-8"?><Response>' +
+      `<Connect action="${BASE}/twilio/next" method="POST">` +
+      `<Stream url="wss://voice.example.test/media/pod-1/${CALL}/tok" statusCallback="${BASE}/twilio/stream-status" statusCallbackMethod="POST">` +
+      '<Parameter name="callId" value="call_1"/><Parameter name="tenant" value="t-1"/></Stream></Connect>' +
+      `<Redirect method="POST">${BASE}/twilio/next</Redirect></Response>`,
+  )
+  const { parameters, ...offer } = desk.offers[0]!
+  assert.deepEqual(offer, { callSid: CALL, from: '+15005550006', to: '+15005550001', direction: 'inbound' })
+  assert.deepEqual({ ...parameters }, { ...fields, tenant: '7' })
+})
+
+test('[W1] a missing and a forged signature get 403 on every path and the desk hears nothing', async () => {
+  const { app, desk, post, lines } = await open()
+  for (const path of ['/twilio/voice', '/twilio/next', '/twilio/status', '/twilio/stream-status']) {
+    const bare = await app.inject({
+      method: 'POST',
+      url: path,
+      payload: `CallSid=${CALL}`,
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    })
+    assert.equal(bare.statusCode, 403)
+    assert.equal((await post(path, fields, { 'x-twilio-signature': 'AAAAAAAAAAAAAAAAAAAAAAAAAAA=' })).statusCode, 403)
+    const ofOtherPath = getExpectedTwilioSignature(TOKEN, `${BASE}/twilio/other`, fields)
+    assert.equal((await post(path, fields, { 'x-twilio-signature': ofOtherPath })).statusCode, 403)
+  }
+  assert.deepEqual([desk.offers, desk.events], [[], []])
+  assert.equal(lines.filter(([, { code }]) => code === 'WEBHOOK_REFUSED').length, 12)
+})
+
+test('[W1] the Host header does not move the URL that is verified', async () => {
+  const { post } = await open()
+  const signature = getExpectedTwilioSignature(TOKEN, 'https://evil.example/twilio/voice', fields)
+  assert.equal((await post('/twilio/voice', fields, { 'x-twilio-signature': signature })).statusCode, 403)
+})
+
+test('[W1] a bad Call SID, a repeated one, none, and a body of another type get 4xx as XML', async () => {
+  const { app, desk, post } = await open()
+  assert.equal((await post('/twilio/voice', { ...fields, CallSid: 'CA1' })).statusCode, 400)
+  assert.equal((await post('/twilio/voice', { ...fields, CallSid: `${CALL}/../x` })).statusCode, 400)
+  assert.equal((await post('/twilio/voice', { From: '+15005550006' })).statusCode, 400)
+  const twice = getExpectedTwilioSignature(TOKEN, `${BASE}/twilio/voice`, { CallSid: [CALL, `${CALL.slice(0, -1)}2`] })
+  const send = (payload: string, type: string, signature = 'x') =>
+    app.inject({
+      method: 'POST',
+      url: '/twilio/voice',
+      payload,
+      headers: { 'content-type': type, 'x-twilio-signature': signature },
+    })
+  const form = 'application/x-www-form-urlencoded'
+  assert.equal((await send(`CallSid=${CALL}&CallSid=${CALL.slice(0, -1)}2`, form, twice)).statusCode, 400)
+  assert.equal((await send('%E0%A4%A&&&===', form)).statusCode, 403)
+  const json = await send('{"CallSid":1}', 'application/json')
+  assert.equal(json.statusCode, 415)
+  assert.equal(json.headers['content-type'], 'text/xml; charset=utf-8')
+  assert.deepEqual(desk.offers, [])
+})
+
+test('[W1] a body over 64 kB gets 413, one just under it is read', async () => {
+  const { post } = await open()
+  assert.equal((await post('/twilio/voice', { ...fields, Big: 'x'.repeat(70_000) })).statusCode, 413)
+  assert.equal((await post('/twilio/voice', { ...fields, Big: 'x'.repeat(60_000) })).statusCode, 200)
+})
+
+test('[W2] two webhooks of one call at once share one offer and one answer', async () => {
+  const { desk, post } = await open()
+  let count = 0
+  desk.answer = async () => {
+    count += 1
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    return { ...grant, token: `tok-${count}` }
+  }
+  const [first, second] = await Promise.all([post('/twilio/voice', fields), post('/twilio/voice', fields)])
+  assert.equal(first.statusCode, 200)
+  assert.equal(first.body, second.body)
+  assert.equal(count, 1)
+})
+
+test('[W3] draining gives 503 with Retry-After; full gives a sentence, or the human when there is one', async () => {
+  const plain = await open()
+  plain.desk.answer = () => ({ kind: 'busy', reason: 'draining' })
+  const draining = await plain.post('/twilio/voice', fields)
+  assert.equal(draining.statusCode, 503)
+  assert.equal(draining.headers['retry-after'], '5')
+  plain.desk.answer = () => ({ kind: 'busy', reason: 'full' })
+  const full = await plain.post('/twilio/voice', fields)
+  assert.equal(full.statusCode, 200)
+  assert.match(full.body, /<Say>.*busy.*<\/Say><Hangup\/>/)
+  const human = await open({ FALLBACK_NUMBER: '+15005550009' })
+  human.desk.answer = () => ({ kind: 'busy', reason: 'full' })
+  assert.match((await human.post('/twilio/voice', fields)).body, /<Dial .*<Number>\+15005550009<\/Number>/)
+})
+
+test('[W4] a desk that throws, rejects or stalls gives an apology, never a 500', async () => {
+  const { desk, post, lines } = await open({}, { deskAnswerMs: 30 })
+  const failures: (() => Promise<Answer>)[] = [
+    () => {
+      throw new Error('boom')
+    },
+    () => Promise.reject(new Error('lost')),
+    () => new Promise(() => {}),
+  ]
+  for (const failure of failures) {
+    desk.answer = failure
+    const reply = await post('/twilio/voice', fields)
+    assert.equal(reply.statusCode, 200)
+    assert.match(reply.body, /<Say>.*sorry.*<\/Say><Hangup\/>/)
+  }
+  const codes = lines.map(([, { code }]) => code).filter((code) => code !== undefined)
+  assert.deepEqual(codes, ['WEBHOOK_FAILED', 'WEBHOOK_FAILED', 'DESK_STALLED'])
+  desk.answer = () => grant
+  assert.match((await post('/twilio/voice', fields)).body, /<Connect/)
+})
+
+test('/twilio/next carries each step of the desk as TwiML', async () => {
+  const { desk, post } = await open()
+  const inProgress = { ...fields, CallStatus: 'in-progress' }
+  const bodyFor = async (step: NextStep) => {
+    desk.step = () => step
+    return (await post('/twilio/next', inProgress)).body
+  }
+  assert.match(await bodyFor(grant), /<Stream url="wss:/)
+  assert.match(await bodyFor({ kind: 'hang-up' }), /<Response><Hangup\/>/)
+  assert.match(await bodyFor({ kind: 'hang-up', sentence: 'Bye & <ok>' }), /<Say>Bye &amp; &lt;ok&gt;<\/Say><Hangup\/>/)
+  const transfer = await bodyFor({ kind: 'transfer', to: '+15005550009', callerId: '+15005550001' })
+  assert.match(transfer, /<Dial action="https:\/\/voice.example.test\/twilio\/next" .*callerId="\+15005550001"/)
+  assert.match(await bodyFor({ kind: 'transfer', to: 'sip:desk@example.test' }), /<Sip>sip:desk@example.test<\/Sip>/)
+  assert.match(await bodyFor({ kind: 'unknown-call' }), /sorry/)
+})
+
+test('a call no desk knows is handed to the human once, and ends after that transfer', async () => {
+  const { desk, post } = await open({ FALLBACK_NUMBER: '+15005550009' })
+  desk.step = () => ({ kind: 'unknown-call' })
+  const after = (status: string) =>
+    post('/twilio/next', { ...fields, CallStatus: 'in-progress', DialCallStatus: status })
+  assert.match((await post('/twilio/next', { ...fields, CallStatus: 'in-progress' })).body, /<Dial/)
+  assert.match((await after('completed')).body, /<Response><Hangup\/>/)
+  assert.match((await after('no-answer')).body, /sorry.*<Hangup\/>/)
+})
+
+test('the end of a call reaches the desk from the status callback and from a late next', async () => {
+  const { desk, post } = await open()
+  for (const CallStatus of ['ringing', 'in-progress', 'completed', 'no-answer']) {
+    assert.equal((await post('/twilio/status', { ...fields, CallStatus })).statusCode, 200)
+  }
+  assert.match((await post('/twilio/next', { ...fields, CallStatus: 'completed' })).body, /<Response\/>/)
+  const stream = { ...fields, StreamEvent: 'stream-error', StreamError: '31924' }
+  assert.equal((await post('/twilio/stream-status', stream)).statusCode, 200)
+  assert.deepEqual(desk.events, [
+    ['ended', CALL, 'completed'],
+    ['ended', CALL, 'no-answer'],
+    ['ended', CALL, 'completed'],
+    ['stream', CALL, 'stream-error', '31924'],
+  ])
+})
+
+test('[W5] over the bound of requests in flight a webhook gets 503, and places come back when callers go away', async () => {
+  const { app, desk, post, lines } = await open({}, { inFlightMax: 2 })
+  const { port } = await listen(app)
+  const hang = () => {
+    const headers = { 'content-type': 'application/x-www-form-urlencoded', 'x-twilio-signature': 'x' }
+    const request = httpRequest({ port, host: '127.0.0.1', method: 'POST', path: '/twilio/voice', headers })
+    request.on('error', () => {})
+    request.write('CallSid=')
+    return request
+  }
+  const hung = [hang(), hang()]
+  await until(async () => (await post('/twilio/status', fields)).statusCode === 503)
+  const refused = await post('/twilio/voice', fields)
+  assert.equal(refused.statusCode, 503)
+  assert.equal(refused.headers['retry-after'], '1')
+  assert.equal(lines.filter(([, { code }]) => code === 'WEBHOOK_OVERLOAD').length, 1)
+  assert.deepEqual(desk.offers, [])
+  for (const request of hung) request.destroy()
+  await until(async () => (await post('/twilio/voice', fields)).statusCode === 200)
+  for (let n = 0; n < 5; n++) assert.equal((await post('/twilio/voice', fields)).statusCode, 200)
+})
+
+test('[W6] numbers are logged under pii. only', async () => {
+  const { post, lines } = await open()
+  await post('/twilio/voice', fields)
+  for (const [message, record] of lines) {
+    assert.doesNotMatch(message, /1500555/)
+    for (const [key, value] of Object.entries(record)) {
+      if (!key.startsWith('pii.')) assert.doesNotMatch(String(value), /1500555/)
+    }
+  }
+  assert.equal(
+    lines.some(([, record]) => record['pii.from'] === '+15005550006'),
+    true,
+  )
+})
+
+test('with checks off for loopback an unsigned webhook enters', async () => {
+  const { app } = await open({ PUBLIC_BASE_URL: '', TWILIO_AUTH_TOKEN: '' })
+  const reply = await app.inject({
+    method: 'POST',
+    url: '/twilio/voice',
+    payload: new URLSearchParams(fields).toString(),
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+  })
+  assert.match(reply.body, /<Stream url="ws:\/\/127.0.0.1:8080\/media/)
+})
+
+async function listen(app: FastifyInstance): Promise<AddressInfo> {
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  return app.server.address() as AddressInfo
+}
+
+async function until(isTrue: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    if (await isTrue()) return
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  assert.fail('did not come true within a second')
+}

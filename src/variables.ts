@@ -1,0 +1,155 @@
+// The environment variables of the plane: name, default, form. Rules:
+// V1: each variable is listed here once and on docs/configuration.md once; a test compares both ways.
+// V2: a form never guesses: text that does not fit is refused with the fix in words.
+// V3: what depends on two variables is decided in config.ts, not here.
+
+/** The outcome of reading one text: its value, or what to write instead. */
+export type Parsed<T> = { kind: 'ok'; value: T } | { kind: 'bad'; fix: string }
+
+/** One variable: its default (`shown` as the page prints it) and the form of its text. */
+export interface Variable<T> {
+  fallback: T
+  shown: string
+  secret: boolean
+  parse(text: string): Parsed<T>
+}
+
+const ok = <T>(value: T): Parsed<T> => ({ kind: 'ok', value })
+const bad = (fix: string): { kind: 'bad'; fix: string } => ({ kind: 'bad', fix })
+
+/** True for a host name or address that only this machine can reach. */
+export function isLoopbackHost(host: string): boolean {
+  const bare = host.replace(/^\[|\]$/g, '').toLowerCase()
+  return bare === 'localhost' || bare === '::1' || /^127(\.\d{1,3}){3}$/.test(bare)
+}
+
+function integer(fallback: number, min: number, max: number): Variable<number> {
+  return { ...optionalInteger(min, max), fallback, shown: String(fallback) } as Variable<number>
+}
+
+function optionalInteger(min: number, max: number): Variable<number | undefined> {
+  const parse = (text: string): Parsed<number | undefined> => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
+    return value >= min && value <= max ? ok(value) : bad(`write a whole number from ${min} to ${max}`)
+  }
+  return { fallback: undefined, shown: 'unset', secret: false, parse }
+}
+
+function decimal(fallback: number, min: number, max: number): Variable<number> {
+  const parse = (text: string): Parsed<number> => {
+    const value = /^\d*\.?\d+$/.test(text) ? Number(text) : Number.NaN
+    return value >= min && value <= max ? ok(value) : bad(`write a number from ${min} to ${max}`)
+  }
+  return { fallback, shown: String(fallback), secret: false, parse }
+}
+
+function oneOf<const T extends string, F extends T | undefined>(choices: readonly T[], fallback: F): Variable<T | F> {
+  const parse = (text: string): Parsed<T | F> =>
+    (choices as readonly string[]).includes(text) ? ok(text as T) : bad(`write one of: ${choices.join(', ')}`)
+  return { fallback, shown: fallback ?? 'unset', secret: false, parse }
+}
+
+function pattern<F extends string | undefined>(form: RegExp, words: string, fallback: F): Variable<string | F> {
+  const parse = (text: string): Parsed<string | F> => (form.test(text) ? ok(text) : bad(`write ${words}`))
+  return { fallback, shown: fallback ?? 'unset', secret: false, parse }
+}
+
+function secret(minCharacters: number): Variable<string | undefined> {
+  const form = new RegExp(`^[\\x21-\\x7e]{${minCharacters},1000}$`)
+  const words = `at least ${minCharacters} printable characters without spaces`
+  return { ...pattern(form, words, undefined), secret: true }
+}
+
+function url(schemes: readonly string[], plainToLoopback: boolean): Variable<URL | undefined> {
+  const secure = schemes.filter((scheme) => scheme.endsWith('s'))
+  const parse = (text: string): Parsed<URL | undefined> => {
+    const value = URL.canParse(text) ? new URL(text) : undefined
+    if (value === undefined || !schemes.includes(value.protocol.slice(0, -1)) || value.hostname === '') {
+      return bad(`write a full URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`)
+    }
+    if (value.username !== '' || value.password !== '') return bad('take the user name and password out of the URL')
+    if (value.hash !== '') return bad('take the # part out of the URL')
+    const isPlain = !secure.includes(value.protocol.slice(0, -1))
+    if (plainToLoopback && isPlain && !isLoopbackHost(value.hostname)) {
+      return bad(`use ${secure[0]}:// ; without TLS only a loopback host is allowed`)
+    }
+    return ok(value)
+  }
+  return { fallback: undefined, shown: 'unset', secret: false, parse }
+}
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+
+const onOff = <const F extends 'on' | 'off'>(fallback: F) => oneOf(['on', 'off'], fallback)
+const named = <F extends string | undefined>(fallback: F) =>
+  pattern(NAME, 'a name of letters, digits and . _ : / -', fallback)
+
+/** Every variable, in the order of the page. */
+export const VARIABLES = {
+  // Where it listens and how the carrier finds it
+  HOST: pattern(/^[A-Za-z0-9_.:[\]-]{1,255}$/, 'a host name or an address to listen on', '127.0.0.1'),
+  PORT: integer(8080, 0, 65_535),
+  PUBLIC_BASE_URL: url(['https', 'http'], true),
+  POD_NAME: pattern(
+    /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
+    'lowercase letters, digits and dashes (63 at most, no dash first or last)',
+    undefined,
+  ),
+  NODE_ENV: oneOf(['development', 'test', 'production'], 'development'),
+  // Carrier
+  TWILIO_ACCOUNT_SID: pattern(/^AC[0-9a-f]{32}$/, 'AC and 32 hexadecimal digits', undefined),
+  TWILIO_AUTH_TOKEN: secret(16),
+  TWILIO_AUTH_TOKEN_SECONDARY: secret(16),
+  TWILIO_SIGNATURE_CHECK: onOff('on'),
+  STREAM_TOKEN_SECRET: secret(32),
+  STREAM_TOKEN_TTL_MS: integer(60_000, 1_000, 10 * MINUTE_MS),
+  FALLBACK_NUMBER: pattern(/^\+[1-9]\d{6,14}$/, 'a number in E.164, like +15005550006', undefined),
+  // Model
+  OPENAI_API_KEY: secret(8),
+  OPENAI_REALTIME_URL: url(['wss', 'ws'], true),
+  OPENAI_REALTIME_MODEL: named('gpt-realtime-2.1'),
+  AZURE_OPENAI_ENDPOINT: url(['https', 'http'], true),
+  AZURE_OPENAI_API_KEY: secret(8),
+  AZURE_OPENAI_DEPLOYMENT: named(undefined),
+  MODEL_AUDIO: oneOf(['pcmu', 'pcm16'], 'pcmu'),
+  MODEL_CONNECT_MS: integer(8_000, 500, MINUTE_MS),
+  MODEL_STALL_MS: integer(10_000, 1_000, 5 * MINUTE_MS),
+  MODEL_SESSION_MAX_MS: integer(3_300_000, 10_000, 3_540_000),
+  VAD: oneOf(['server', 'semantic'], 'server'),
+  VAD_THRESHOLD: decimal(0.5, 0, 1),
+  VAD_PREFIX_MS: integer(300, 0, 5_000),
+  VAD_SILENCE_MS: integer(500, 50, 10_000),
+  VAD_IDLE_TIMEOUT_MS: optionalInteger(1_000, MINUTE_MS),
+  VAD_EAGERNESS: oneOf(['low', 'medium', 'high', 'auto'], 'auto'),
+  TRANSCRIPTION_MODEL: named('gpt-4o-mini-transcribe'),
+  TRANSCRIPTION_LANGUAGE: pattern(/^[a-z]{2,3}$/, 'a language code like en', undefined),
+  // Call
+  CALLS_MAX: integer(400, 1, 100_000),
+  CALL_MAX_MS: integer(4 * HOUR_MS, 10_000, 24 * HOUR_MS),
+  DRAIN_DEADLINE_MS: integer(600_000, 0, 24 * HOUR_MS),
+  PLAYOUT_LEAD_MS: integer(200, 40, 5_000),
+  PLAYOUT_CHUNK_MS: integer(100, 20, 1_000),
+  MARK_EVERY_MS: integer(200, 20, 5_000),
+  APPEND_COALESCE: oneOf(['off', 'auto', '2', '3', '4', '5'], 'auto'),
+  APPEND_COALESCE_ABOVE_CALLS: integer(300, 0, 100_000),
+  MEDIA_WATCHDOG_MS: integer(30_000, 1_000, HOUR_MS),
+  OUTBOUND_BUFFER_MAX_BYTES: integer(1_048_576, 16_384, 67_108_864),
+  TRANSCRIPT_MAX_ITEMS: integer(400, 10, 100_000),
+  AGENT_MODULE: pattern(/^.{1,4096}$/, 'the path of a module', undefined),
+  PACK: pattern(/^[a-z][a-z0-9-]{0,62}$/, 'the name of a pack: lowercase letters, digits and dashes', 'clinic'),
+  DEMO_CALL: oneOf(['on', 'off'], undefined),
+  // Operation
+  LOG_LEVEL: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
+  LOG_PII: onOff('off'),
+  OTEL_EXPORTER_OTLP_ENDPOINT: url(['https', 'http'], false),
+  DATA_DIR: pattern(/^.{1,4096}$/, 'the path of a folder', '.data'),
+} as const
+
+export type VariableName = keyof typeof VARIABLES
+
+type ValueOf<V> = V extends Variable<infer T> ? T : never
+
+/** The value of each variable after reading, default included. */
+export type Values = { [K in VariableName]: ValueOf<(typeof VARIABLES)[K]> }
