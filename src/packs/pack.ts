@@ -1,0 +1,70 @@
+// What a pack is, as the plane sees it. Rules:
+// K1: a pack is loaded once and opens once per call; what can be shared between calls (tools, schemas, prompt) is.
+// K2: the caller's identity comes from the call (CallControl), never from the model's arguments.
+// K3: a pack touches a call only through its CallControl; it has no socket, no store and no clock but those handed to it.
+import type { RealtimeAgent, RealtimeSession, RealtimeSessionOptions } from '@openai/agents-realtime'
+import type { CallId, CallSid } from '../kit/ids.ts'
+
+/** What a pack's tools may know of their call and do to it. */
+export interface CallControl {
+  readonly callId: CallId
+  readonly callSid: CallSid
+  /** The caller's number in E.164, or whatever the carrier gave for a withheld one. */
+  readonly from: string
+  readonly to: string
+  /** BCP 47, when it is known before the first word. */
+  readonly language?: string
+  /** Hangs up once the caller has heard what is being said. Idempotent. */
+  endCall(): void
+  /** Hands the caller to the number `to` (E.164) once he has heard what is being said. Idempotent. */
+  transferCall(to: string): void
+}
+
+/** Who speaks first, and from what instructions. */
+export type Greeting = { kind: 'agent'; instructions?: string } | { kind: 'caller-first' }
+
+/** An agent whatever the type of its context: the plane carries the context and does not look into it. */
+export type PackAgent = RealtimeAgent<unknown>
+/** A session whatever the type of its context. */
+export type PackSession = RealtimeSession<unknown>
+
+/** The options of the SDK's session that a pack may set; key, transport and audio formats are the plane's. */
+export type PackSessionOptions = Pick<
+  RealtimeSessionOptions<unknown>,
+  'outputGuardrails' | 'outputGuardrailSettings' | 'config' | 'toolExecution' | 'toolErrorFormatter'
+>
+
+/** One call's agent and settings. */
+export interface PackCall extends PackSessionOptions {
+  readonly agent: PackAgent
+  /** Given to tools as `runContext.context`; the SDK spreads it, so that only own properties arrive. */
+  readonly context?: object
+  readonly voice?: string
+  /** Default: the agent speaks first, from its own instructions. */
+  readonly greeting?: Greeting
+  /** Called once, before the session connects: the place for `session.on(…)` and for approving tools. */
+  onSession?(session: PackSession): void
+  /** Called once when the call is over, however it ended. */
+  close?(): void
+}
+
+/** A vertical, or an operator's own agent. */
+export interface Pack {
+  readonly name: string
+  /** Pinned for the life of a call. */
+  readonly version: string
+  /** What the model hears and speaks; default `pcmu`. */
+  readonly modelAudio?: 'pcmu' | 'pcm16'
+  /** Gives the agent of one call. May reject: the call then ends as AGENT_FAILED. */
+  openCall(call: CallControl): PackCall | Promise<PackCall>
+}
+
+/**
+ * Forgets the type of an agent's context, so that agents of any context fit one plane. Sound as long as the same
+ * PackCall carries a context of that type: hence the two are taken together.
+ */
+export function packCall<Context extends object>(
+  parts: Omit<PackCall, 'agent' | 'context'> & { agent: RealtimeAgent<Context>; context: Context },
+): PackCall {
+  return { ...parts, agent: parts.agent as unknown as PackAgent }
+}
