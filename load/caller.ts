@@ -1,0 +1,158 @@
+// One caller process: places its share of the calls at their times and reports each when it is over. Rules:
+// CP1: a call is offered at its time whatever happened to the calls before it.
+// CP2: on `hang-up`, or when the conductor is gone, nothing more is offered and all calls are hung up.
+// CP3: the process ends by itself after its last report was sent.
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { openSpeech } from '../sim/speech/speech.ts'
+import { type Call, startTwilioSim, type TwilioSim } from '../sim/twilio/sim.ts'
+import type { SpokenClip } from '../sim/twilio/wire/clip-frames.ts'
+import { seededRandom } from './arrivals.ts'
+import { type CallerSetup, type FromCaller, nowUs, type Tally, type ToCaller } from './messages.ts'
+import { setUpOutcome } from './report/figures.ts'
+import { buildScript, type PlannedCall } from './scenario.ts'
+
+const TALLY_EVERY_MS = 500
+const LOOP_RESOLUTION_MS = 5
+
+type Run = {
+  setup: CallerSetup
+  sim: TwilioSim
+  clips: SpokenClip[]
+  live: Map<number, Call>
+  timers: Set<NodeJS.Timeout>
+  tally: Tally
+  isStopping: boolean
+}
+
+function tell(message: FromCaller): void {
+  process.send?.(message)
+}
+
+/** Announced wss:// of a plane that listens without TLS is dialled as ws://. */
+function rewritesFor(baseUrl: string): Record<string, string> {
+  const { host, protocol } = new URL(baseUrl)
+  return protocol === 'http:' ? { [`wss://${host}`]: `ws://${host}` } : {}
+}
+
+async function prepare(setup: CallerSetup): Promise<Run> {
+  const speech = await openSpeech()
+  const clips = speech.callerClips()
+  await speech.close()
+  const sim = await startTwilioSim({
+    accountSid: setup.accountSid,
+    authToken: setup.authToken,
+    number: setup.number,
+    voiceUrl: `${setup.baseUrl}/twilio/voice`,
+    statusCallback: `${setup.baseUrl}/twilio/status`,
+    witnessPath: setup.witnessPath,
+    wsUrlRewrite: rewritesFor(setup.baseUrl),
+  })
+  const tally = { offered: 0, live: 0, talking: 0, done: 0, failed: 0, dropped: 0, latenessMs: 0 }
+  return { setup, sim, clips, live: new Map(), timers: new Set(), tally, isStopping: false }
+}
+
+/** [CP1] */
+function schedule(run: Run, startUs: number): void {
+  for (const planned of run.setup.calls) {
+    const timer = setTimeout(
+      () => {
+        run.timers.delete(timer)
+        void place(run, planned)
+      },
+      Math.max(0, planned.atMs - (nowUs() - startUs) / 1_000),
+    )
+    run.timers.add(timer)
+  }
+}
+
+async function place(run: Run, planned: PlannedCall): Promise<void> {
+  const { setup, sim, clips, tally, live } = run
+  tally.offered++
+  const caller = buildScript(planned.scenario, clips, setup.holdS, seededRandom(planned.seed))
+  const faults = planned.scenario === 'duplicate-webhook' ? { duplicateWebhook: true } : undefined
+  try {
+    const call = sim.placeCall({
+      caller,
+      number: planned.number,
+      probe: setup.isProbing,
+      faults,
+      from: callerNumber(planned.number),
+    })
+    live.set(planned.number, call)
+    const report = await call.done
+    const finished = { number: planned.number, scenario: planned.scenario, process: setup.process, report }
+    if (setUpOutcome(finished) === 'failed') tally.failed++
+    if (report.wasDropped) tally.dropped++
+    tell({ kind: 'call', call: finished })
+  } catch (error) {
+    tally.failed++
+    tell({ kind: 'error', text: `call ${planned.number}: ${(error as Error).message}` })
+  }
+  live.delete(planned.number)
+  tally.done++
+  if (isOver(run)) await finish(run)
+}
+
+/** A different caller for each call, in the range kept for examples. */
+function callerNumber(number: number): string {
+  return `+1555${String(1_000_000 + (number % 1_000_000)).padStart(7, '0')}`
+}
+
+function isOver({ timers, live }: Run): boolean {
+  return timers.size === 0 && live.size === 0
+}
+
+async function stop(run: Run): Promise<void> {
+  if (run.isStopping) return
+  run.isStopping = true
+  for (const timer of run.timers) clearTimeout(timer)
+  run.timers.clear()
+  for (const call of run.live.values()) call.hangUp()
+  if (isOver(run)) await finish(run)
+}
+
+let hasFinished = false
+
+/** [CP3] */
+async function finish(run: Run): Promise<void> {
+  if (hasFinished) return
+  hasFinished = true
+  sendTally(run, 0)
+  await run.sim.close()
+  process.send?.({ kind: 'finished' } satisfies FromCaller, () => process.disconnect())
+}
+
+function sendTally(run: Run, latenessMs: number): void {
+  const { tally, live } = run
+  let talking = 0
+  for (const call of live.values()) if (call.record.setUpMs !== undefined) talking++
+  tell({ kind: 'tally', tally: { ...tally, live: live.size, talking, latenessMs } })
+}
+
+function startTallies(run: Run): void {
+  const loop = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS })
+  loop.enable()
+  setInterval(() => {
+    const lateMs = Math.max(0, loop.percentile(99) / 1e6 - LOOP_RESOLUTION_MS)
+    loop.reset()
+    sendTally(run, lateMs)
+  }, TALLY_EVERY_MS).unref()
+}
+
+let current: Run | undefined
+
+process.on('message', async (message: ToCaller) => {
+  if (message.kind === 'set-up') {
+    current = await prepare(message.setup)
+    startTallies(current)
+    tell({ kind: 'ready' })
+  } else if (message.kind === 'go' && current !== undefined) {
+    schedule(current, message.startUs)
+    if (isOver(current)) await finish(current)
+  } else if (current !== undefined) await stop(current)
+})
+// [CP2] Ctrl-C reaches the whole group; the conductor decides. Without a conductor there is nobody to report to.
+process.on('SIGINT', () => {})
+process.on('disconnect', () => {
+  if (current !== undefined && !hasFinished) void current.sim.close().finally(() => process.exit(1))
+})
