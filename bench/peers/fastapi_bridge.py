@@ -30,6 +30,11 @@ async def voice(request: Request) -> Response:
     return Response(content=twiml, media_type="text/xml")
 
 
+@app.post("/twilio/status")
+async def status() -> Response:
+    return Response(status_code=204)
+
+
 def session_update() -> dict:
     return {
         "type": "session.update",

@@ -38,6 +38,7 @@ async function answer(twilioWebSocket: WebSocket): Promise<void> {
 const app = Fastify({ serverFactory: (listener) => createServer(listener) })
 await app.register(formBody)
 app.post('/twilio/voice', (request, reply) => reply.type('text/xml').send(streamTwiml(request.host)))
+app.post('/twilio/status', (_request, reply) => reply.code(204).send())
 await app.listen({ port: PORT, host: '127.0.0.1' })
 const sockets = new WebSocketServer({ server: app.server, perMessageDeflate: false })
 sockets.on('connection', (socket) => void answer(socket))

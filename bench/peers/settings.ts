@@ -27,11 +27,11 @@ export const SESSION_UPDATE = JSON.stringify({
   },
 })
 
-/** Answers `POST /twilio/voice` with the TwiML that joins the call to our media socket; anything else is 404. */
+/** Answers `POST /twilio/voice` with the TwiML that joins the call to our media socket, the status callback with 204. */
 export function answerVoice(request: IncomingMessage, response: ServerResponse): void {
   request.resume()
-  if (request.method !== 'POST' || !(request.url ?? '').startsWith('/twilio/voice')) {
-    response.writeHead(404).end()
+  if (request.url !== '/twilio/voice') {
+    response.writeHead(request.url === '/twilio/status' ? 204 : 404).end()
     return
   }
   response.writeHead(200, { 'content-type': 'text/xml' }).end(streamTwiml(request.headers.host ?? '127.0.0.1'))

@@ -84,7 +84,7 @@ function verdict(tone: string, head: string, text: string): string {
   return `<p class="verdict ${tone}"><b>${escapeHtml(head)}</b> ${escapeHtml(text)}</p>`
 }
 
-function tiles({ setUp, voiceToVoiceMs, addedLatencyMs, bargeIn, frames, calls }: Figures): string[] {
+function tiles({ setUp, voiceToVoiceMs, addedLatencyMs, bargeIn, frames, calls, generator }: Figures): string[] {
   const decided = setUp.succeeded + setUp.failed
   return [
     tile(
@@ -98,6 +98,7 @@ function tiles({ setUp, voiceToVoiceMs, addedLatencyMs, bargeIn, frames, calls }
     summaryTile('Added, model → carrier', addedLatencyMs.modelToCarrier),
     summaryTile('Speech → clear', bargeIn.speechStartedToClearMs),
     tile('Frames lost', frames.lost === null ? '–' : String(frames.lost), `of ${frames.sent} sent`),
+    tile('Generator late, p99', `${ms(generator.latenessMs.p99)} ms`, `max ${ms(generator.latenessMs.max)} ms`),
   ]
 }
 
@@ -133,7 +134,7 @@ function latencyTable({ setUp, addedLatencyMs, voiceToVoiceMs, bargeIn, agentAud
   const late = generator.latenessMs
   const own = `<tr><td>Generator’s own lateness</td><td>${late.n}</td><td>${ms(late.p50)}</td><td>–</td><td>${ms(late.p99)}</td><td>${ms(late.max)}</td></tr>`
   const head = '<tr><th></th><th>n</th><th>p50</th><th>p95</th><th>p99</th><th>max</th></tr>'
-  return `<table>${head}${rows.map(cells).join('')}${own}</table>`
+  return `<table class="figures">${head}${rows.map(cells).join('')}${own}</table>`
 }
 
 function callCounts({ setUp, calls, warnings, scriptTimeouts }: Figures): [string, string | number][] {
@@ -166,7 +167,7 @@ function audioCounts({ turns, bargeIn, frames, agentAudio }: Figures): [string, 
 }
 
 function countTable(rows: [string, string | number][]): string {
-  return `<table>${rows.map(([name, value]) => `<tr><td>${escapeHtml(name)}</td><td>${escapeHtml(String(value))}</td></tr>`).join('')}</table>`
+  return `<table class="figures">${rows.map(([name, value]) => `<tr><td>${escapeHtml(name)}</td><td>${escapeHtml(String(value))}</td></tr>`).join('')}</table>`
 }
 
 function footnote({ figures, run }: LoadReport): string {

@@ -25,7 +25,7 @@
   const plots = []
   function plot(id, options, data) {
     const box = document.getElementById(id)
-    if (data[0].length < 2) {
+    if (data[0].length < 2 || data.slice(1).every((ys) => ys.every((y) => y === 0))) {
       box.textContent = 'Not enough samples for a plot.'
       box.className = 'empty'
       return
