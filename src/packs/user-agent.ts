@@ -94,8 +94,7 @@ function withCall(packCall: PackCall, call: CallControl): PackCall {
 
 function toPackCall(file: string, what: string, value: unknown, beside: Beside): PackCall {
   if (value instanceof RealtimeAgent) return { ...beside, agent: value as PackAgent }
-  if (isRecord(value) && value['agent'] instanceof RealtimeAgent)
-    return { ...beside, ...(value as unknown as PackCall) }
+  if (isRecord(value) && value.agent instanceof RealtimeAgent) return { ...beside, ...(value as unknown as PackCall) }
   const kind = isRecord(value) ? (value.constructor?.name ?? 'object') : typeof value
   if (kind === 'Agent') {
     throw failed(file, `${what} is an Agent of the SDK's text side. Make it with \`new RealtimeAgent({ … })\`.`)
@@ -105,7 +104,7 @@ function toPackCall(file: string, what: string, value: unknown, beside: Beside):
 
 function readBeside(file: string, exports: Exports): Beside {
   const beside: Record<string, unknown> = {}
-  const options = exports['options']
+  const options = exports.options
   if (options !== undefined) {
     if (!isRecord(options))
       throw failed(file, 'exports `options` that is no object. Give the SDK session options there.')
@@ -114,26 +113,25 @@ function readBeside(file: string, exports: Exports): Beside {
     }
   }
   const { greeting, voice, onSession } = exports
-  if (greeting !== undefined) beside['greeting'] = readGreeting(file, greeting)
+  if (greeting !== undefined) beside.greeting = readGreeting(file, greeting)
   if (voice !== undefined) {
     if (typeof voice !== 'string') throw failed(file, 'exports `voice` that is no string.')
-    beside['voice'] = voice
+    beside.voice = voice
   }
   if (onSession !== undefined) {
     if (typeof onSession !== 'function') throw failed(file, 'exports `onSession` that is no function of the session.')
-    beside['onSession'] = onSession as (session: PackSession) => void
+    beside.onSession = onSession as (session: PackSession) => void
   }
   return beside
 }
 
 function readGreeting(file: string, greeting: unknown): Greeting {
-  if (isRecord(greeting) && (greeting['kind'] === 'agent' || greeting['kind'] === 'caller-first'))
-    return greeting as Greeting
+  if (isRecord(greeting) && (greeting.kind === 'agent' || greeting.kind === 'caller-first')) return greeting as Greeting
   throw failed(file, "exports `greeting` that is neither { kind: 'agent', instructions } nor { kind: 'caller-first' }.")
 }
 
 function readModelAudio(file: string, exports: Exports): 'pcmu' | 'pcm16' | undefined {
-  const audio = exports['modelAudio']
+  const audio = exports.modelAudio
   if (audio === undefined || audio === 'pcmu' || audio === 'pcm16') return audio
   throw failed(file, "exports `modelAudio` that is neither 'pcmu' nor 'pcm16'.")
 }
@@ -141,9 +139,9 @@ function readModelAudio(file: string, exports: Exports): 'pcmu' | 'pcm16' | unde
 function isPack(value: unknown): value is Pack {
   return (
     isRecord(value) &&
-    typeof value['openCall'] === 'function' &&
-    typeof value['name'] === 'string' &&
-    typeof value['version'] === 'string'
+    typeof value.openCall === 'function' &&
+    typeof value.name === 'string' &&
+    typeof value.version === 'string'
   )
 }
 

@@ -1,6 +1,7 @@
 // The clinic pack: one agent, five tools, one book of appointments for all calls of the process.
 import { RealtimeAgent } from '@openai/agents-realtime'
 import type { Clock } from '../../kit/clock.ts'
+import type { Log } from '../../kit/log.ts'
 import { type Pack, packCall } from '../pack.ts'
 import { FrontDesk } from './desk.ts'
 import { clinicGreeting, clinicPrompt } from './prompt.ts'
@@ -9,13 +10,13 @@ import { AppointmentStore } from './store.ts'
 import { type ClinicContext, makeClinicTools } from './tools.ts'
 
 /** Makes the pack. Its agent is shared by all calls: what differs is in the context (K1). */
-export function makeClinicPack(parts: { clock: Clock; seed?: ClinicSeed; store?: AppointmentStore }): Pack {
+export function makeClinicPack(parts: { clock: Clock; log: Log; seed?: ClinicSeed; store?: AppointmentStore }): Pack {
   const seed = parts.seed ?? LINDEN_STREET
   const desk = new FrontDesk({ seed, store: parts.store ?? new AppointmentStore(), clock: parts.clock })
   const agent = new RealtimeAgent<ClinicContext>({
     name: 'Front desk',
     instructions: () => clinicPrompt(seed, desk.now().date),
-    tools: makeClinicTools(desk),
+    tools: makeClinicTools(desk, parts.log),
   })
   const greeting = { kind: 'agent', instructions: clinicGreeting(seed) } as const
   return {

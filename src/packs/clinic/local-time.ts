@@ -36,8 +36,8 @@ export function makeLocalTime(timeZone: string): (wallMs: number) => LocalMoment
   return (wallMs) => {
     const parts: Record<string, string> = {}
     for (const { type, value } of format.formatToParts(wallMs)) parts[type] = value
-    const date = `${parts['year']}-${parts['month']}-${parts['day']}`
-    return { date, minute: Number(parts['hour']) * 60 + Number(parts['minute']) }
+    const date = `${parts.year}-${parts.month}-${parts.day}`
+    return { date, minute: Number(parts.hour) * 60 + Number(parts.minute) }
   }
 }
 

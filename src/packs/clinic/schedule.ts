@@ -28,7 +28,7 @@ export function checkSlot(seed: ClinicSeed, id: string, now: LocalMoment): SlotC
   return daysBetween(now.date, date) > HORIZON_DAYS ? { kind: 'unknown' } : { kind: 'valid', slot }
 }
 
-/** Slots in order of time that may be offered now, for a service, from `fromDate` to `toDate` at most. */
+/** Slots in order of time that may be offered now, for a service, on the dates from `fromDate` to `toDate`. */
 export function* offerableSlots(
   seed: ClinicSeed,
   wish: { service: Service; provider?: Provider; fromDate: string; toDate: string },
@@ -36,13 +36,12 @@ export function* offerableSlots(
 ): Generator<Slot> {
   const providers = wish.provider === undefined ? seed.providers : [wish.provider]
   const lastDate = addDays(now.date, HORIZON_DAYS)
-  const toDate = wish.toDate < lastDate ? wish.toDate : lastDate
-  let date = wish.fromDate > now.date ? wish.fromDate : now.date
-  for (; date <= toDate; date = addDays(date, 1)) {
+  for (let date = wish.fromDate; date <= wish.toDate && date <= lastDate; date = addDays(date, 1)) {
     const slots = providers.flatMap((provider) => slotsOfDay(seed, provider, wish.service, date))
     slots.sort((a, b) => a.minute - b.minute)
     for (const slot of slots) {
-      if (date > now.date || slot.minute >= now.minute + LEAD_MINUTES) yield slot
+      const isSoon = date === now.date && slot.minute < now.minute + LEAD_MINUTES
+      if (date >= now.date && !isSoon) yield slot
     }
   }
 }

@@ -1,8 +1,9 @@
 // The front desk's tools, made once and shared by all calls. Rules:
 // O1: a tool finds its call in the run's context; no argument says who the caller is.
 // O2: arguments are checked before anything runs; what does not fit comes back as data (F1), not as an exception.
-import { backgroundResult, tool } from '@openai/agents-realtime'
+import { backgroundResult, ModelBehaviorError, tool } from '@openai/agents-realtime'
 import { z } from 'zod'
+import type { Log } from '../../kit/log.ts'
 import type { CallControl } from '../pack.ts'
 import type { DeskError, FrontDesk } from './desk.ts'
 
@@ -11,12 +12,21 @@ export type ClinicContext = { call: CallControl }
 
 type Run = { context: ClinicContext }
 
+type ToError = (run: unknown, thrown: unknown) => string
+
 /** The five tools over one desk. */
-export function makeClinicTools(desk: FrontDesk) {
-  return [findSlotsTool(desk), bookTool(desk), hoursTool(desk), endCallTool(), transferTool(desk)]
+export function makeClinicTools(desk: FrontDesk, log: Log) {
+  const toError = makeToError(log)
+  return [
+    findSlotsTool(desk, toError),
+    bookTool(desk, toError),
+    hoursTool(desk, toError),
+    endCallTool(toError),
+    transferTool(desk, toError),
+  ]
 }
 
-function findSlotsTool(desk: FrontDesk) {
+function findSlotsTool(desk: FrontDesk, toError: ToError) {
   return tool({
     name: 'find_available_slots',
     description:
@@ -28,12 +38,12 @@ function findSlotsTool(desk: FrontDesk) {
       day: z.string().nullish().describe('YYYY-MM-DD, "today", "tomorrow" or the name of a weekday.'),
       provider: z.string().nullish().describe('Only when the caller asked for someone by name.'),
     }),
-    errorFunction: invalidArguments,
+    errorFunction: toError,
     execute: async (wish) => desk.findSlots(wish),
   })
 }
 
-function bookTool(desk: FrontDesk) {
+function bookTool(desk: FrontDesk, toError: ToError) {
   return tool({
     name: 'book_appointment',
     description:
@@ -42,13 +52,13 @@ function bookTool(desk: FrontDesk) {
       slot_id: z.string().describe('The slot_id exactly as find_available_slots gave it.'),
       patient_name: z.string().describe('First and last name of the patient.'),
     }),
-    errorFunction: invalidArguments,
+    errorFunction: toError,
     execute: async ({ slot_id, patient_name }, run) =>
       desk.book(callOf(run), { slotId: slot_id, patientName: patient_name }),
   })
 }
 
-function hoursTool(desk: FrontDesk) {
+function hoursTool(desk: FrontDesk, toError: ToError) {
   return tool({
     name: 'get_office_hours',
     description: 'Tells when the clinic is open, and whether it is open now.',
@@ -58,17 +68,17 @@ function hoursTool(desk: FrontDesk) {
         .nullish()
         .describe('YYYY-MM-DD, "today", "tomorrow" or a weekday. Leave it out for the whole week.'),
     }),
-    errorFunction: invalidArguments,
+    errorFunction: toError,
     execute: async ({ day }) => desk.officeHours(day),
   })
 }
 
-function endCallTool() {
+function endCallTool(toError: ToError) {
   return tool({
     name: 'end_call',
     description: 'Hangs up after what you are saying has been heard. Say goodbye first, in the same turn.',
     parameters: z.object({}),
-    errorFunction: invalidArguments,
+    errorFunction: toError,
     // In the background: an answer to it would be one more sentence after the goodbye.
     execute: async (_, run) => {
       callOf(run).endCall()
@@ -77,13 +87,13 @@ function endCallTool() {
   })
 }
 
-function transferTool(desk: FrontDesk) {
+function transferTool(desk: FrontDesk, toError: ToError) {
   return tool({
     name: 'transfer_to_human',
     description:
       'Connects the caller to a person at the front desk. Say first, in the same turn, that you are connecting them.',
     parameters: z.object({ reason: z.string().describe('Why, in a few words.') }),
-    errorFunction: invalidArguments,
+    errorFunction: toError,
     execute: async (_, run) => {
       callOf(run).transferCall(desk.seed.frontDeskNumber)
       return backgroundResult({ transferred: true })
@@ -95,12 +105,14 @@ function callOf(run: unknown): CallControl {
   return (run as Run).context.call
 }
 
-function invalidArguments(): DeskError {
-  return {
-    error: {
-      code: 'invalid_arguments',
-      sentence: 'I did not get that right. Could you say it once more?',
-      retry: true,
-    },
+/** O2. The SDK calls it for arguments that do not fit the schema and for anything that a tool throws. */
+function makeToError(log: Log): ToError {
+  return (_, thrown) => {
+    const isArguments = thrown instanceof ModelBehaviorError
+    if (!isArguments) log.error({ err: thrown }, 'clinic tool threw')
+    const answer: DeskError = isArguments
+      ? { error: { code: 'invalid_arguments', sentence: 'I did not get that. Could you say it again?', retry: true } }
+      : { error: { code: 'tool_failed', sentence: "I can't do that now. A colleague can help you.", retry: false } }
+    return JSON.stringify(answer)
   }
 }
