@@ -16,7 +16,7 @@ export function recordingCall(from = '+12025550100'): CallControl & { ended: num
     callId: 'call_rehearsal' as CallId,
     callSid: 'CA00000000000000000000000000000001' as CallSid,
     from,
-    to: '+12025550143',
+    to: '+12025550199',
     ended: 0,
     transfers: [],
     endCall() {

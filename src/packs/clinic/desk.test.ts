@@ -27,7 +27,7 @@ function callFrom(from: string, callId = 'call_1'): CallControl {
     callId: callId as CallId,
     callSid: 'CA1' as CallSid,
     from,
-    to: '+12025550143',
+    to: '+12025550199',
     endCall() {},
     transferCall() {},
   }

@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { after, test } from 'node:test'
+import { isBackgroundResult, RealtimeAgent } from '@openai/agents-realtime'
+import { VoiceError } from '../kit/errors.ts'
+import type { CallId, CallSid } from '../kit/ids.ts'
+import type { CallControl, Pack, PackSession } from './pack.ts'
+import { loadUserAgent } from './user-agent.ts'
+
+const baseDir = await mkdtemp(join(tmpdir(), 'voiceplane-agent-'))
+after(() => rm(baseDir, { recursive: true, force: true }))
+
+const CALL: CallControl = {
+  callId: 'call_1' as CallId,
+  callSid: 'CA1' as CallSid,
+  from: '+12025550100',
+  to: '+12025550199',
+  endCall() {},
+  transferCall() {},
+}
+const HEAD = "import { RealtimeAgent } from '@openai/agents-realtime'\n"
+const AGENT = "new RealtimeAgent({ name: 'Desk', instructions: 'Be brief.' })"
+
+let files = 0
+async function load(source: string): Promise<Pack> {
+  files += 1
+  const file = `agent-${files}.ts`
+  await writeFile(join(baseDir, file), source)
+  return loadUserAgent(file, { baseDir })
+}
+
+async function refusal(run: () => unknown): Promise<string> {
+  try {
+    await run()
+  } catch (error) {
+    assert.ok(error instanceof VoiceError, String(error))
+    assert.equal(error.code, 'AGENT_FAILED')
+    assert.equal(error.retryable, false)
+    return error.message
+  }
+  assert.fail('was accepted')
+}
+
+test('[M1] [M2] an agent is taken as default, by name, and from a function, waited for or not', async () => {
+  for (const source of [
+    `${HEAD}export default ${AGENT}`,
+    `${HEAD}export const agent = ${AGENT}`,
+    `${HEAD}export const createAgent = () => ${AGENT}`,
+    `${HEAD}export default async (call: { from: string }) => ({ agent: ${AGENT}, voice: 'marin', context: { from: call.from } })`,
+    `${HEAD}export default { agent: ${AGENT}, voice: 'marin' }`,
+  ]) {
+    const pack = await load(source)
+    const packCall = await pack.openCall(CALL)
+    assert.ok(packCall.agent instanceof RealtimeAgent, source)
+    assert.equal(packCall.agent.name, 'Desk')
+    assert.equal(packCall.voice, source.includes('marin') ? 'marin' : undefined)
+    assert.equal((packCall.context as { call: CallControl }).call, CALL)
+  }
+})
+
+test('[M2] a pack is taken as it is, and wins over what else is exported', async () => {
+  const pack = await load(
+    `${HEAD}const agent = ${AGENT}
+     export const pack = { name: 'mine', version: '7', modelAudio: 'pcm16', openCall: () => ({ agent }) }
+     export default agent`,
+  )
+  assert.deepEqual([pack.name, pack.version, pack.modelAudio], ['mine', '7', 'pcm16'])
+})
+
+test('[M2] what stands beside the agent completes each call, and a function’s own result wins', async () => {
+  const beside = `
+    export const options = { outputGuardrails: [], context: { plan: 'Gold' }, apiKey: 'not ours', transport: 'websocket' }
+    export const greeting = { kind: 'caller-first' }
+    export const voice = 'cedar'
+    export const modelAudio = 'pcm16'
+    export const onSession = (session: object) => { Object.assign(session, { touched: true }) }`
+  const pack = await load(`${HEAD}export const agent = ${AGENT}${beside}`)
+  assert.equal(pack.modelAudio, 'pcm16')
+  const packCall = await pack.openCall(CALL)
+  assert.deepEqual(packCall.greeting, { kind: 'caller-first' })
+  assert.deepEqual(packCall.context, { call: CALL, plan: 'Gold' })
+  assert.deepEqual(packCall.outputGuardrails, [])
+  assert.ok(!('apiKey' in packCall) && !('transport' in packCall))
+  const session: Record<string, unknown> = {}
+  packCall.onSession?.(session as unknown as PackSession)
+  assert.equal(session.touched, true)
+  const made = await load(`${HEAD}export const createAgent = () => ({ agent: ${AGENT}, voice: 'ash' })${beside}`)
+  assert.equal((await made.openCall(CALL)).voice, 'ash')
+})
+
+test('[A1] a module with its own copy of the SDK, or none of the bundle, is given the plane’s copy', async () => {
+  const copy = join(baseDir, 'app/node_modules/@openai/agents-realtime')
+  await mkdir(copy, { recursive: true })
+  await writeFile(
+    join(copy, 'package.json'),
+    '{"name":"@openai/agents-realtime","type":"module","exports":"./index.js"}',
+  )
+  await writeFile(join(copy, 'index.js'), 'export class RealtimeAgent {}\nexport const backgroundResult = () => ({})\n')
+  await writeFile(
+    join(baseDir, 'app/agent.mjs'),
+    `import { tool } from '@openai/agents'
+     import { backgroundResult } from '@openai/agents/realtime'
+     ${HEAD}export const agent = ${AGENT}
+     export const options = { context: { tool, result: backgroundResult('kept') } }`,
+  )
+  const pack = await loadUserAgent('agent.mjs', { baseDir: dirname(copy).replace('/node_modules/@openai', '') })
+  const packCall = await pack.openCall(CALL)
+  assert.ok(packCall.agent instanceof RealtimeAgent)
+  const context = packCall.context as { tool: unknown; result: unknown }
+  assert.equal(typeof context.tool, 'function')
+  assert.ok(isBackgroundResult(context.result))
+})
+
+test('[M3] what is wrong with a module is said with its file and the fix', async () => {
+  const cases: [string, RegExp][] = [
+    ['export {}', /agent-\d+\.ts exports nothing\. Export a RealtimeAgent/],
+    ['export const desk = 1', /exports desk\. Export a RealtimeAgent/],
+    ['export default 5', /`default` is no RealtimeAgent .* type number/],
+    ['export default null', /`default` is no RealtimeAgent/],
+    ["export const agent = { name: 'Desk' }", /`agent` is no RealtimeAgent .* type Object/],
+    [`${HEAD}export default class Desk extends RealtimeAgent {}`, /exports a class as `default`\. Export an instance/],
+    [
+      "import { Agent } from '@openai/agents-core'\nexport default new Agent({ name: 'Text' })",
+      /is an Agent of the SDK's text side\. Make it with `new RealtimeAgent/,
+    ],
+    [`${HEAD}export const agent = ${AGENT}\nexport const options = 3`, /`options` that is no object/],
+    [`${HEAD}export const agent = ${AGENT}\nexport const greeting = 'hello'`, /`greeting` that is neither/],
+    [`${HEAD}export const agent = ${AGENT}\nexport const voice = 3`, /`voice` that is no string/],
+    [`${HEAD}export const agent = ${AGENT}\nexport const onSession = {}`, /`onSession` that is no function/],
+    [`${HEAD}export const agent = ${AGENT}\nexport const modelAudio = 'mp3'`, /`modelAudio` that is neither/],
+    ["import 'no-such-package'\nexport default 1", /could not be loaded: .*no-such-package/],
+    ["throw new Error('no key')", /could not be loaded: no key/],
+    ['export default {{', /could not be loaded/],
+  ]
+  for (const [source, expected] of cases) assert.match(await refusal(() => load(source)), expected)
+  const absent = await refusal(() => loadUserAgent('absent.ts', { baseDir }))
+  assert.match(absent, /absent\.ts cannot be read .*Set AGENT_MODULE/)
+})
+
+test('[M3] a function that throws or gives the wrong thing fails its call and not the load', async () => {
+  const throwing = await load("export default () => { throw new Error('no database') }")
+  assert.match(await refusal(() => throwing.openCall(CALL)), /`default` threw: no database/)
+  const wrong = await load('export const createAgent = async () => undefined')
+  assert.match(await refusal(() => wrong.openCall(CALL)), /what `createAgent` returned is no RealtimeAgent/)
+})
