@@ -49,6 +49,7 @@ async function run(options: LoadOptions): Promise<number> {
     await publish(options, report)
     return report.isClean ? 0 : 1
   } finally {
+    process.removeAllListeners('disconnect')
     if (!isKept) await rm(witnessDir, { recursive: true, force: true })
   }
 }

@@ -1,22 +1,26 @@
 // Child processes of a bench, by pid. Rules:
-// CH1: a child is up when it printed its ready line (JSON with a port) on standard output, within READY_MS, or it is stopped and reported.
+// CH1: a child is up when it printed its ready line (JSON with a port), or answered 200 on its `readyUrl`, within READY_MS; or it is
+//      stopped and reported.
 // CH2: every child started here is ended here: SIGTERM, then SIGKILL after STOP_MS, by pid; also when the bench itself is interrupted.
 // CH3: the last lines of a child's standard error are kept, to be shown when it fails.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 const READY_MS = 30_000
 const STOP_MS = 5_000
+const READY_POLL_MS = 50
 const ERROR_LINES_MAX = 30
 
-/** What to run. `env` is added to the bench's own environment. */
+/** What to run. `env` is added to the bench's own environment. With `readyUrl` that address says when it is up. */
 export type ChildCommand = {
   name: string
   file: string
   args: string[]
   env?: Record<string, string>
   readyMs?: number
+  readyUrl?: string
 }
 
 /** A running child. */
@@ -83,13 +87,26 @@ function waitReady(command: ChildCommand, child: ChildProcess): Promise<Record<s
   const readyMs = command.readyMs ?? READY_MS
   const timer = setTimeout(() => reject(new Error(`no ready line within ${readyMs} ms`)), readyMs)
   const lines = createInterface({ input: child.stdout! })
+  if (command.readyUrl !== undefined) void pollReady(command.readyUrl, child).then(resolve)
   lines.on('line', (line) => {
-    const ready = readReadyLine(line)
+    const ready = command.readyUrl === undefined ? readReadyLine(line) : undefined
     if (ready !== undefined) resolve(ready)
   })
   child.on('error', reject)
   child.on('exit', (code, signal) => reject(new Error(`ended before it was ready (${signal ?? `code ${code}`})`)))
   return promise.finally(() => clearTimeout(timer))
+}
+
+async function pollReady(url: string, child: ChildProcess): Promise<Record<string, unknown>> {
+  while (child.exitCode === null && child.signalCode === null) {
+    const status = await fetch(url).then(
+      (answer) => answer.arrayBuffer().then(() => answer.status),
+      () => 0,
+    )
+    if (status === 200) break
+    await sleep(READY_POLL_MS)
+  }
+  return { port: Number(new URL(url).port) }
 }
 
 /** The fields of a line that is JSON with a whole `port`; undefined for any other line. */

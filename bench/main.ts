@@ -1,0 +1,102 @@
+// The benches: `npm run bench -- <name>`. Progress on standard error; one JSON line last on standard output. Rules:
+// BM1: the exit code is 0 only when every check of the bench passed; 2 for wrong arguments.
+// BM2: an interrupted or broken bench ends what it started and says what broke.
+import { parseArgs } from 'node:util'
+import { density } from './cases/density.ts'
+import { latency } from './cases/latency.ts'
+import { leak } from './cases/leak.ts'
+import { thousand } from './cases/thousand.ts'
+import { Bench, type BenchCase, type BenchOptions } from './runner/bench.ts'
+import { describeMachine } from './runner/machine.ts'
+
+const CASES: Record<string, BenchCase> = { density, latency, thousand, leak }
+
+const HELP = `Usage: npm run bench -- <name> [--calls N] [--seconds N] [--rounds N] [--pods N] [--only a,b]
+
+${Object.entries(CASES)
+  .map(([name, { text }]) => `  ${name.padEnd(10)} ${text}`)
+  .join('\n')}
+
+  --only     density: measure these contenders only (a requirement on one that is left out then fails)
+
+Figures come from the simulators' logs and from /proc. Exit code 0 when the bench's figures stand.
+`
+
+type Asked =
+  | { kind: 'run'; name: string; options: BenchOptions }
+  | { kind: 'help' }
+  | { kind: 'wrong'; problems: string[] }
+
+function readArguments(args: string[]): Asked {
+  const flag = { type: 'string' } as const
+  const { values, positionals, tokens } = parseArgs({
+    args,
+    options: { calls: flag, seconds: flag, rounds: flag, pods: flag, only: flag, help: { type: 'boolean' } },
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  })
+  if (values.help === true || args.length === 0) return { kind: 'help' }
+  const problems: string[] = []
+  const known = ['calls', 'seconds', 'rounds', 'pods', 'only']
+  for (const token of tokens) {
+    if (token.kind === 'option' && !known.includes(token.name)) problems.push(`--${token.name} is unknown: see --help`)
+  }
+  const whole = (name: string): number | undefined => {
+    const value = values[name]
+    if (value === undefined) return undefined
+    if (typeof value === 'string' && /^[1-9]\d{0,5}$/.test(value)) return Number(value)
+    problems.push(`--${name} must be a whole number from 1`)
+    return undefined
+  }
+  const [name = ''] = positionals
+  if (!(name in CASES)) problems.push(`"${name}" is not a bench: use one of ${Object.keys(CASES).join(', ')}`)
+  if (positionals.length > 1) problems.push('name one bench at a time')
+  const only = typeof values.only === 'string' ? values.only.split(',') : undefined
+  const options = {
+    calls: whole('calls'),
+    seconds: whole('seconds'),
+    rounds: whole('rounds'),
+    pods: whole('pods'),
+    only,
+  }
+  return problems.length > 0 ? { kind: 'wrong', problems } : { kind: 'run', name, options }
+}
+
+async function main(): Promise<number> {
+  const asked = readArguments(process.argv.slice(2))
+  if (asked.kind === 'help') {
+    process.stdout.write(HELP)
+    return 0
+  }
+  if (asked.kind === 'wrong') {
+    process.stderr.write(`${asked.problems.map((problem) => `bench: ${problem}`).join('\n')}\n`)
+    return 2
+  }
+  const bench = await Bench.open(asked.name, asked.options)
+  const interrupted = new Promise<never>((_, reject) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.once(signal, () => reject(new Error(`interrupted by ${signal}`)))
+  })
+  const startedAt = new Date().toISOString()
+  try {
+    const result = await Promise.race([CASES[asked.name]!.run(bench), interrupted])
+    const pass = result.checks.every((check) => check.pass)
+    for (const check of result.checks)
+      bench.note(`${check.pass ? 'pass' : 'FAIL'}  ${check.name}: ${check.value ?? 'no figure'} (${check.limit})`)
+    print({ bench: asked.name, startedAt, machine: describeMachine(), ...result, pass })
+    return pass ? 0 : 1
+  } catch (error) {
+    bench.note(`broken: ${(error as Error).message}`)
+    print({ bench: asked.name, startedAt, machine: describeMachine(), error: (error as Error).message, pass: false })
+    return 1
+  } finally {
+    await bench.close()
+  }
+}
+
+function print(line: Record<string, unknown>): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`)
+}
+
+process.exit(await main())
