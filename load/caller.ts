@@ -6,10 +6,10 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { openSpeech } from '../sim/speech/speech.ts'
 import { type Call, startTwilioSim, type TwilioSim } from '../sim/twilio/sim.ts'
 import type { SpokenClip } from '../sim/twilio/wire/clip-frames.ts'
-import { seededRandom } from './arrivals.ts'
 import { type CallerSetup, type FromCaller, nowUs, type Tally, type ToCaller } from './messages.ts'
+import { seededRandom } from './plan/arrivals.ts'
+import { buildScript, type PlannedCall } from './plan/scenario.ts'
 import { setUpOutcome } from './report/figures.ts'
-import { buildScript, type PlannedCall } from './scenario.ts'
 
 const TALLY_EVERY_MS = 500
 const LOOP_RESOLUTION_MS = 5

@@ -3,11 +3,11 @@
 // CN2: `hangUp()` is asked once; callers that have not finished STOP_MS later are killed, by pid.
 import { type ChildProcess, fork } from 'node:child_process'
 import { join } from 'node:path'
-import { arrivalsMs, seededRandom } from './arrivals.ts'
 import { type FromCaller, nowUs, type Tally, type ToCaller } from './messages.ts'
 import type { LoadOptions } from './options.ts'
+import { arrivalsMs, seededRandom } from './plan/arrivals.ts'
+import { chooseScenario, type PlannedCall } from './plan/scenario.ts'
 import type { FinishedCall, TimePoint } from './report/figures.ts'
-import { chooseScenario, type PlannedCall } from './scenario.ts'
 
 const READY_MS = 60_000
 const STOP_MS = 15_000

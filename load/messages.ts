@@ -1,6 +1,7 @@
 // What the conductor and its caller processes say to each other. All times are monotonic µs, which one machine shares.
+
+import type { PlannedCall } from './plan/scenario.ts'
 import type { FinishedCall } from './report/figures.ts'
-import type { PlannedCall } from './scenario.ts'
 
 /** What a caller process is given before the start. */
 export type CallerSetup = {

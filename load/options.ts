@@ -2,8 +2,8 @@
 // O1: all problems are reported together, each with its fix; nothing is dialled when there is one.
 // O2: only loopback and private addresses are dialled unless `--allow-remote` says otherwise: load is not to hit strangers.
 import { parseArgs } from 'node:util'
-import type { ArrivalLaw } from './arrivals.ts'
-import { SCENARIO_NAMES, type ScenarioName } from './scenario.ts'
+import type { ArrivalLaw } from './plan/arrivals.ts'
+import { SCENARIO_NAMES, SCENARIO_TEXT, type ScenarioName } from './plan/scenario.ts'
 
 export const CALLS_MAX = 20_000
 const PROCESSES_MAX = 32
@@ -44,7 +44,7 @@ Places Twilio media calls against a base URL and reports what callers would have
   --arrivals LAW       constant | poisson                                                  (constant)
   --hold-s SECONDS     how long each call stays                                            (60)
   --scenario LIST      comma list with optional weights: talk=4,barge-in=1                 (talk)
-                       ${SCENARIO_NAMES.join(', ')}
+${SCENARIO_NAMES.map((name) => `                         ${name.padEnd(18)} ${SCENARIO_TEXT[name]}`).join('\n')}
   --processes N        caller processes, or auto                                           (auto)
   --seed N             same seed, same arrivals and scenarios                              (1)
   --json FILE          write the report as JSON

@@ -117,7 +117,6 @@ test('the table prints every figure with its sample size, and an absent one as a
     framesLost: 4,
     framesExtra: 0,
     speechStarted: [],
-    sessions: 1,
     brokenLines: 0,
   }
   const table = formatTable(figuresOf(runOf([callOf()], { model, reactionsMs: [4.5] })))

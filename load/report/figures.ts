@@ -3,7 +3,7 @@
 // F2: a call that its own script ends before the stream was open is neither a success nor a failure of set-up.
 // F3: a generator that was late does not hide it: it names the figures that are not to be trusted.
 import type { CallReport } from '../../sim/twilio/report.ts'
-import type { PlainScenarioName } from '../scenario.ts'
+import type { PlainScenarioName } from '../plan/scenario.ts'
 import { round, type Summary, summarise } from './statistics.ts'
 import type { ModelSight } from './witness.ts'
 

@@ -44,11 +44,11 @@ test('[WJ1][WJ3] only this run’s calls are read, a broken last line is skipped
     await writeFile(
       model,
       [
-        '{"t":1,"event":"probe","call":7,"latencyUs":900}',
-        '{"t":11,"event":"probe","call":7,"latencyUs":1500}',
-        '{"t":12,"event":"probe","call":8,"latencyUs":9000}',
+        '{"t":1,"event":"probe","call":7,"carrier_to_model_us":900}',
+        '{"t":11,"event":"probe","call":7,"carrier_to_model_us":1500}',
+        '{"t":12,"event":"probe","call":8,"carrier_to_model_us":9000}',
         '{"t":13,"event":"frames_lost","call":7,"frames":2}',
-        '{"t":14,"event":"speech-started","call":7,"session":"s"}',
+        '{"t":14,"event":"speech_started","call":7,"session":"s"}',
         '{"t":15,"event":"probe","call":7,"laten',
       ].join('\n'),
     )

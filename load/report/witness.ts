@@ -20,7 +20,6 @@ export type ModelSight = {
   framesLost: number
   framesExtra: number
   speechStarted: CallMoment[]
-  sessions: number
   brokenLines: number
 }
 
@@ -52,7 +51,6 @@ export async function readModelWitness(
     framesLost: 0,
     framesExtra: 0,
     speechStarted: [],
-    sessions: 0,
     brokenLines: 0,
   }
   for (const path of paths) {
@@ -64,12 +62,11 @@ export async function readModelWitness(
 }
 
 function takeModelLine(sight: ModelSight, line: WitnessLine, calls: ReadonlySet<number>): void {
-  if (line.event === 'session-opened') sight.sessions++
   if (line.call === undefined || !calls.has(line.call)) return
-  if (line.event === 'probe') sight.latenciesMs.push(Number(line.latencyUs) / 1_000)
+  if (line.event === 'probe') sight.latenciesMs.push(Number(line.carrier_to_model_us) / 1_000)
   else if (line.event === 'frames_lost') sight.framesLost += Number(line.frames)
   else if (line.event === 'frames_extra') sight.framesExtra += Number(line.frames)
-  else if (line.event === 'speech-started') sight.speechStarted.push({ call: line.call, t: line.t })
+  else if (line.event === 'speech_started') sight.speechStarted.push({ call: line.call, t: line.t })
 }
 
 /** The clears that carriers received, by call. */

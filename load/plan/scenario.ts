@@ -2,8 +2,8 @@
 // SC1: a scenario is only a script for the carrier simulator's caller; all chance comes from the seeded source handed in.
 // SC2: a call stays `holdS` seconds from the answer, except where the scenario itself says otherwise.
 
-import type { CallerScript, Step } from '../sim/twilio/media/script.ts'
-import type { SpokenClip } from '../sim/twilio/wire/clip-frames.ts'
+import type { CallerScript, Step } from '../../sim/twilio/media/script.ts'
+import type { SpokenClip } from '../../sim/twilio/wire/clip-frames.ts'
 import { pickWeighted, type Random } from './arrivals.ts'
 
 export const SCENARIO_NAMES = [
