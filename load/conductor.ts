@@ -139,7 +139,7 @@ export class Conductor {
       state: 'starting',
     }
     this.#callers.push(caller)
-    const { urls, accountSid, authToken, number, holdS, probeEveryMs } = this.#options
+    const { urls, accountSid, authToken, number, holdS, isProbing } = this.#options
     const witnessPath = join(this.#witnessDir, `carrier-${index}.jsonl`)
     this.#witnessPaths.push(witnessPath)
     const ready = Promise.withResolvers<void>()
@@ -165,7 +165,7 @@ export class Conductor {
       authToken,
       number,
       holdS,
-      isProbing: probeEveryMs > 0,
+      isProbing,
       witnessPath,
       calls: planned,
     }

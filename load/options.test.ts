@@ -48,8 +48,7 @@ test('all arguments are read', () => {
     'm1',
     '--model-witness',
     'm2',
-    '--probe-every-ms',
-    '0',
+    '--no-probes',
     '--auth-token',
     'secret-token',
   )
@@ -61,7 +60,7 @@ test('all arguments are read', () => {
     { name: 'barge-in', weight: 1 },
   ])
   assert.deepEqual(parsed.options.modelWitnesses, ['m1', 'm2'])
-  assert.equal(parsed.options.probeEveryMs, 0)
+  assert.equal(parsed.options.isProbing, false)
 })
 
 test('[O1] all problems are listed at once, each with its fix', () => {

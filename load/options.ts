@@ -27,7 +27,7 @@ export type LoadOptions = {
   authToken: string
   accountSid: string
   number: string
-  probeEveryMs: number
+  isProbing: boolean
 }
 
 export type ParsedOptions =
@@ -38,8 +38,8 @@ export type ParsedOptions =
 export const HELP = `Usage: npm run load -- [options]
 Places Twilio media calls against a base URL and reports what callers would have heard.
 
-  --url URL            base URL of the plane; repeat it to spread calls over several pods   (http://127.0.0.1:8080)
-  --calls N            calls offered in all, 1 to ${CALLS_MAX}                                        (10)
+  --url URL            base URL of the plane; repeat it to spread calls over pods  (http://127.0.0.1:8080)
+  --calls N            calls offered in all, 1 to ${CALLS_MAX}                                      (10)
   --ramp RATE          calls offered per second, as 20 or 20/s; arrivals never wait        (20/s)
   --arrivals LAW       constant | poisson                                                  (constant)
   --hold-s SECONDS     how long each call stays                                            (60)
@@ -51,7 +51,7 @@ ${SCENARIO_NAMES.map((name) => `                         ${name.padEnd(18)} ${SC
   --html FILE          write the report as one page with plots
   --witness-dir DIR    keep the callers' witness logs here
   --model-witness FILE witness log of the model simulator, for latency and barge-in; may repeat
-  --probe-every-ms MS  a time-stamped probe frame in place of one frame per MS; 0 = none   (500)
+  --no-probes          send no time-stamped probe frame in place of every 25th frame
   --auth-token TOKEN   signs webhooks and media sockets; or TWILIO_AUTH_TOKEN
   --account-sid SID    AC + 32 hex; or TWILIO_ACCOUNT_SID
   --number E164        the number that is called                                           (+15550100000)
@@ -75,7 +75,7 @@ const FLAGS = {
   html: { type: 'string' },
   'witness-dir': { type: 'string' },
   'model-witness': { type: 'string', multiple: true },
-  'probe-every-ms': { type: 'string' },
+  'no-probes': { type: 'boolean' },
   'auth-token': { type: 'string' },
   'account-sid': { type: 'string' },
   number: { type: 'string' },
@@ -133,7 +133,7 @@ export function parseOptions(args: readonly string[], environment: Record<string
     authToken: text('auth-token') ?? environment.TWILIO_AUTH_TOKEN ?? 'load-generator-token',
     accountSid: readAccountSid(text('account-sid') ?? environment.TWILIO_ACCOUNT_SID, problems),
     number: text('number') ?? '+15550100000',
-    probeEveryMs: whole('probe-every-ms', 500, 0, 60_000),
+    isProbing: values['no-probes'] !== true,
   }
   if (options.processes !== 'auto' && options.processes < options.urls.length) {
     problems.push(
