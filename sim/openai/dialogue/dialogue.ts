@@ -1,0 +1,141 @@
+// Where a session stands in its script. Rules:
+// P1: a response takes the next turn; one that was asked for without a new word of the caller takes none (a nudge).
+// P2: after a call the dialogue waits for its output; a response before it only asks for patience.
+// P3: a call that was cancelled before it was complete is tried again at the next turn.
+// P4: history that is replayed by conversation.item.create moves the dialogue as if it had been lived.
+// P5: the words of a caller are unknown to the simulator: the script's expected line stands for them.
+import { minimalArguments } from './minimal-arguments.ts'
+import { fill, fillDeep, type Script, type ScriptTurn } from './script.ts'
+
+/** A function tool of the session. */
+export type Tool = { name: string; parameters?: unknown }
+
+/** What a response will put out, in order. */
+export type Output = { kind: 'speech'; text: string } | { kind: 'call'; name: string; argumentsJson: string }
+
+const PATIENCE = 'One moment please, I am still looking.'
+const NUDGE = 'I am still here. Please take your time.'
+const AFTER_CALL = 'All right, that is done.'
+const AFTER_END = 'Is there anything else I can do for you?'
+const NEVER_CALLED_BY_CLOCK = /transfer|handoff|hand_off|hang|end_|escalate/
+
+type Waiting = { kind: 'none' } | { kind: 'output'; turn: ScriptTurn } | { kind: 'answer'; turn: ScriptTurn }
+
+export class Dialogue {
+  #script: Script
+  #turn = 0
+  #waiting: Waiting = { kind: 'none' }
+  #hasNewWords = false
+  #values: unknown = {}
+  readonly #toolEveryMs: number
+  #lastToolMs: number
+
+  /** `toolEveryMs` > 0: a script without tools of its own calls one about that often, first after `firstToolMs`. */
+  constructor(options: { script: Script; toolEveryMs?: number; firstToolMs?: number; nowMs: number }) {
+    this.#script = options.script
+    this.#toolEveryMs = options.toolEveryMs ?? 0
+    this.#lastToolMs = options.nowMs - this.#toolEveryMs + (options.firstToolMs ?? 0)
+  }
+
+  get scriptName(): string {
+    return this.#script.name
+  }
+
+  /** Starts another script from its greeting. */
+  change(script: Script): void {
+    this.#script = script
+    this.#turn = 0
+    this.#waiting = { kind: 'none' }
+  }
+
+  /** True until something was said by either side. */
+  get isFresh(): boolean {
+    return this.#turn === 0 && !this.#hasNewWords
+  }
+
+  /** The caller spoke (or typed); what they presumably said, when the script tells. */
+  hearCaller(): string | undefined {
+    this.#hasNewWords = true
+    if (this.#turn === 0) this.#turn = 1
+    return this.#waiting.kind === 'none' ? this.#current()?.expectCaller : undefined
+  }
+
+  /** The output of a function call arrived: true when the dialogue waited for it. */
+  hearOutput(output: string): boolean {
+    this.#values = parseOutput(output)
+    if (this.#waiting.kind !== 'output') return false
+    this.#waiting = { kind: 'answer', turn: this.#waiting.turn }
+    return true
+  }
+
+  /** A replayed assistant message. */
+  replaySpeech(): void {
+    this.#waiting = { kind: 'none' }
+    this.#hasNewWords = false
+    this.#turn += 1
+  }
+
+  /** A replayed function call. */
+  replayCall(name: string): void {
+    const at = this.#script.turns.findIndex((turn, i) => i >= this.#turn && turn.call?.name === name)
+    if (at >= 0) this.#turn = at
+    this.#waiting = { kind: 'output', turn: this.#script.turns[at] ?? {} }
+  }
+
+  /** What the next response puts out, given the session's tools. */
+  next(tools: readonly Tool[], nowMs: number): Output[] {
+    if (this.#waiting.kind === 'output') return [{ kind: 'speech', text: PATIENCE }]
+    if (this.#waiting.kind === 'answer') return this.#answer(this.#waiting.turn)
+    if (!this.#hasNewWords && this.#turn > 0) return [{ kind: 'speech', text: NUDGE }]
+    const turn = this.#current()
+    this.#hasNewWords = false
+    if (turn === undefined) return [{ kind: 'speech', text: AFTER_END }]
+    const byClock = turn.call === undefined ? this.#callByClock(tools, nowMs) : undefined
+    if (byClock !== undefined) return this.#call({ call: byClock, thenSay: turn.say })
+    if (turn.call !== undefined && tools.some((tool) => tool.name === turn.call?.name)) return this.#call(turn)
+    this.#turn += 1
+    return [{ kind: 'speech', text: fill(turn.say ?? turn.thenSay ?? AFTER_CALL, this.#values) }]
+  }
+
+  /** The response with the call was cancelled before the call was whole. */
+  callLost(): void {
+    if (this.#waiting.kind === 'output') this.#waiting = { kind: 'none' }
+  }
+
+  #answer(turn: ScriptTurn): Output[] {
+    this.#waiting = { kind: 'none' }
+    this.#hasNewWords = false
+    this.#turn += 1
+    return [{ kind: 'speech', text: fill(turn.thenSay ?? AFTER_CALL, this.#values) || AFTER_CALL }]
+  }
+
+  #call(turn: ScriptTurn): Output[] {
+    const { name, arguments: given } = turn.call!
+    this.#waiting = { kind: 'output', turn }
+    const call: Output = { kind: 'call', name, argumentsJson: JSON.stringify(fillDeep(given, this.#values)) }
+    return turn.say === undefined ? [call] : [{ kind: 'speech', text: fill(turn.say, this.#values) }, call]
+  }
+
+  #callByClock(tools: readonly Tool[], nowMs: number): ScriptTurn['call'] {
+    if (this.#toolEveryMs <= 0 || this.#turn === 0 || nowMs - this.#lastToolMs < this.#toolEveryMs) return undefined
+    const tool = tools.find(({ name }) => !NEVER_CALLED_BY_CLOCK.test(name))
+    if (tool === undefined) return undefined
+    this.#lastToolMs = nowMs
+    return { name: tool.name, arguments: minimalArguments(tool.parameters) }
+  }
+
+  #current(): ScriptTurn | undefined {
+    const { turns, loop } = this.#script
+    if (this.#turn < turns.length || loop !== true || turns.length === 1) return turns[this.#turn]
+    return turns[1 + ((this.#turn - 1) % (turns.length - 1))]
+  }
+}
+
+function parseOutput(output: string): unknown {
+  try {
+    const value: unknown = JSON.parse(output)
+    return typeof value === 'string' ? JSON.parse(value) : value
+  } catch {
+    return {}
+  }
+}

@@ -1,0 +1,133 @@
+// Command line of the simulator: flags to options. All that is wrong is reported at once, with the fix.
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { readScript, type Script } from './dialogue/script.ts'
+import { FAULT_ORDER } from './fault-shape.ts'
+import { DEFAULTS, type Faults } from './options.ts'
+import type { StartOptions } from './sim.ts'
+
+export const HELP = `A simulator of the OpenAI Realtime API on ws://127.0.0.1:PORT/v1/realtime.
+
+  node sim/openai/main.ts [flags]
+
+  --port N               port of 127.0.0.1; 0 takes a free one (0)
+  --witness FILE         append the witness log (JSON lines) to FILE
+  --ready-file FILE      write the ready line to FILE too
+  --speech-dir DIR       cache of synthesised speech (.data/speech)
+  --ceiling N            live sessions allowed (100000)
+  --ceiling-mode M       upgrade: HTTP 429 | after-upgrade: error event, then close (upgrade)
+  --bad-key KEY          refuse this key with 401; may be repeated
+  --session-cap-ms N     age at which a session expires (3600000)
+  --think-ms N           from the caller's turn to the first delta (300)
+  --speed X              generation speed, times real time (3)
+  --chunk-law A,B,C[,D]  first delta A ms, then B to C ms, sizes multiples of D bytes (100,200,400,1)
+  --probes               put a probe frame before each response's audio
+  --keep-audio-ms N      caller audio kept a turn for conversation.item.retrieve; 0 keeps none (10000)
+  --tool-every-ms N      call the session's first harmless tool about that often (0: never)
+  --script FILE          a dialogue script (JSON); may be repeated
+  --faults JSON          standing faults, such as {"slowMs":50,"reorderDones":true}
+  --help                 this text
+
+When it listens it prints one line: {"port":N,"url":"ws://…","control":"http://…"}. SIGTERM or SIGINT ends it.
+Control: POST /sim/faults {"set":{…},"act":{"kind":"drop"},"session":…|"call":…}, POST /sim/script, GET /sim/sessions.
+`
+
+const FLAGS = {
+  port: { type: 'string' },
+  witness: { type: 'string' },
+  'ready-file': { type: 'string' },
+  'speech-dir': { type: 'string' },
+  ceiling: { type: 'string' },
+  'ceiling-mode': { type: 'string' },
+  'bad-key': { type: 'string', multiple: true },
+  'session-cap-ms': { type: 'string' },
+  'think-ms': { type: 'string' },
+  speed: { type: 'string' },
+  'chunk-law': { type: 'string' },
+  probes: { type: 'boolean' },
+  'keep-audio-ms': { type: 'string' },
+  'tool-every-ms': { type: 'string' },
+  script: { type: 'string', multiple: true },
+  faults: { type: 'string' },
+  help: { type: 'boolean' },
+} as const
+
+export type Flags =
+  | { kind: 'start'; options: StartOptions; readyFile: string | undefined }
+  | { kind: 'help' }
+  | { kind: 'wrong'; problems: string[] }
+
+/** Reads the arguments after the program's name. */
+export function readFlags(args: string[]): Flags {
+  const problems: string[] = []
+  let values: ReturnType<typeof parse>
+  try {
+    values = parse(args)
+  } catch (error) {
+    return { kind: 'wrong', problems: [error instanceof Error ? error.message : String(error)] }
+  }
+  if (values.help === true) return { kind: 'help' }
+  const number = (name: keyof typeof values, fallback: number, min: number): number => {
+    const text = values[name]
+    const value = text === undefined ? fallback : Number(text)
+    if (!Number.isFinite(value) || value < min) problems.push(`--${name} must be a number of at least ${min}`)
+    return value
+  }
+  const mode = values['ceiling-mode'] ?? DEFAULTS.ceilingMode
+  if (mode !== 'upgrade' && mode !== 'after-upgrade') problems.push('--ceiling-mode must be upgrade or after-upgrade')
+  const options: StartOptions = {
+    port: number('port', 0, 0),
+    witnessFile: values.witness,
+    speechDir: values['speech-dir'],
+    ceiling: number('ceiling', DEFAULTS.ceiling, 0),
+    ceilingMode: mode === 'after-upgrade' ? mode : 'upgrade',
+    badKeys: values['bad-key'] ?? [],
+    sessionCapMs: number('session-cap-ms', DEFAULTS.sessionCapMs, 1),
+    thinkMs: number('think-ms', DEFAULTS.thinkMs, 0),
+    speed: number('speed', DEFAULTS.speed, 0.1),
+    chunkLaw: readChunkLaw(values['chunk-law'], problems),
+    probes: values.probes ?? false,
+    keepAudioMs: number('keep-audio-ms', DEFAULTS.keepAudioMs, 0),
+    toolEveryMs: number('tool-every-ms', 0, 0),
+    scripts: (values.script ?? []).flatMap((file) => readScriptFile(file, problems)),
+    faults: readFaults(values.faults, problems),
+  }
+  return problems.length > 0 ? { kind: 'wrong', problems } : { kind: 'start', options, readyFile: values['ready-file'] }
+}
+
+function parse(args: string[]) {
+  return parseArgs({ args, options: FLAGS, strict: true }).values
+}
+
+function readChunkLaw(text: string | undefined, problems: string[]): StartOptions['chunkLaw'] {
+  if (text === undefined) return DEFAULTS.chunkLaw
+  const [firstMs = NaN, minMs = NaN, maxMs = NaN, alignBytes = 1] = text.split(',').map(Number)
+  const isFine =
+    [firstMs, minMs, maxMs, alignBytes].every((value) => value >= 1) && minMs <= maxMs && Number.isInteger(alignBytes)
+  if (!isFine) problems.push('--chunk-law must be like 100,200,400 or 100,200,400,160')
+  return { firstMs, minMs, maxMs, alignBytes }
+}
+
+function readScriptFile(file: string, problems: string[]): Script[] {
+  try {
+    const read = readScript(JSON.parse(readFileSync(file, 'utf8')))
+    if (read.kind === 'script') return [read.script]
+    problems.push(...read.problems.map((problem) => `--script ${file}: ${problem}`))
+  } catch (error) {
+    problems.push(`--script ${file}: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  return []
+}
+
+function readFaults(text: string | undefined, problems: string[]): Partial<Faults> {
+  if (text === undefined) return {}
+  try {
+    const set: unknown = JSON.parse(text)
+    const problem = FAULT_ORDER({ set }, '')
+    if (problem === undefined) return set as Partial<Faults>
+    problems.push(`--faults: ${problem.message}`)
+  } catch {
+    problems.push('--faults must be JSON')
+  }
+  return {}
+}

@@ -1,0 +1,322 @@
+// One response, from response.created to response.done. Rules:
+// R1: exactly one response.done is sent, whatever happens; nothing but faulty late deltas follows it.
+// R2: items come in order, each opened and closed before the next; deltas are due by generation speed from the first.
+// R3: a cancelled response closes its open item as incomplete first.
+// R4: what was sent is known to the byte, so that truncation can be judged.
+
+import type { Output } from '../dialogue/dialogue.ts'
+import { writeProbe } from '../hearing/probe.ts'
+import { nowMs, nowUs } from '../kit/clock.ts'
+import type { Waiting } from '../kit/wheel.ts'
+import { type AudioFormat, BYTES_PER_MS, type Fragment, type Utterance } from '../voice/fragments.ts'
+import type { Item, Sound } from './conversation.ts'
+import { textTokens } from './conversation.ts'
+import { callEvents, closeSpeech, openSpeech, type Place } from './ladder.ts'
+import type { ResponseHost } from './response-host.ts'
+
+export type ResponseRequest = {
+  outputs: Output[]
+  modality: 'audio' | 'text'
+  format: { type: AudioFormat; rate?: number }
+  voice: unknown
+  isOutOfBand: boolean
+  metadata: unknown
+  maxOutputTokens: number | 'inf'
+  inputTokens: { text: number; audio: number; cached: number }
+}
+
+export type ResponseEnd = { status: 'completed' | 'cancelled' | 'failed'; details: Record<string, unknown> | null }
+
+/** Where a response is. */
+type State =
+  | { kind: 'thinking'; timer: Waiting | undefined }
+  | { kind: 'speaking'; speech: OpenItem; timer: Waiting | undefined }
+  | { kind: 'done'; end: ResponseEnd }
+
+type OpenItem = {
+  place: Place
+  item: Item
+  utterance: Utterance
+  next: number
+  originMs: number
+  said: string
+  sound: Extract<Sound, { kind: 'assistant' }>
+  heads: { audio: string; words: string }
+}
+
+export class ResponseRun {
+  readonly id: string
+  readonly request: ResponseRequest
+  readonly #host: ResponseHost
+  readonly #items: Item[] = []
+  #state: State = { kind: 'thinking', timer: undefined }
+  #nextOutput = 0
+  #textTokensOut = 0
+  /** Audio sent, ms. */
+  audioMs = 0
+  audioBytes = 0
+  firstDeltaMs: number | undefined
+  /** Whether a function call was put out whole. */
+  hasCalled = false
+
+  constructor(host: ResponseHost, request: ResponseRequest) {
+    this.#host = host
+    this.request = request
+    this.id = host.ids.next('resp')
+  }
+
+  get isDone(): boolean {
+    return this.#state.kind === 'done'
+  }
+
+  /** Announces the response and begins after `thinkMs`. */
+  start(thinkMs: number): void {
+    this.#host.send({
+      type: 'response.created',
+      event_id: this.#host.ids.next('event'),
+      response: this.#describe('in_progress', null, null),
+    })
+    this.#host.send(rateLimits(this.#host.ids.next('event')))
+    const failure = this.#host.takeRateLimit()
+    // The sound is made while the model "thinks".
+    const { format } = this.request
+    for (const output of this.request.outputs) {
+      if (output.kind === 'speech') this.#host.voices.utterance(output.text, format.type).catch(() => undefined)
+    }
+    const timer = this.#host.wheel.after(thinkMs, () =>
+      failure === undefined ? this.#advance() : this.#finish(failure),
+    )
+    if (this.#state.kind === 'thinking') this.#state.timer = timer
+    this.#host.note('response_created', { response: this.id, think_ms: thinkMs })
+  }
+
+  /** Ends the response early; `reason` as in status_details. False when it was done. */
+  cancel(reason: 'turn_detected' | 'client_cancelled'): boolean {
+    const state = this.#state
+    if (state.kind === 'done') return false
+    this.#host.wheel.cancel(state.timer)
+    if (state.kind === 'speaking') this.#closeItem(state.speech, 'incomplete')
+    this.#finish({ status: 'cancelled', details: { type: 'cancelled', reason } })
+    if (state.kind === 'speaking') this.#sendLate(state.speech)
+    return true
+  }
+
+  /** The session is gone: stops without a word. */
+  abandon(): void {
+    if (this.#state.kind === 'done') return
+    this.#host.wheel.cancel(this.#state.timer)
+    this.#state = { kind: 'done', end: { status: 'cancelled', details: null } }
+  }
+
+  #advance(): void {
+    while (this.#state.kind !== 'done') {
+      const output = this.request.outputs[this.#nextOutput]
+      if (output === undefined) {
+        this.#finish({ status: 'completed', details: null })
+        return
+      }
+      this.#nextOutput += 1
+      if (output.kind === 'speech') {
+        this.#beginSpeech(output.text)
+        return
+      }
+      this.#call(output)
+    }
+  }
+
+  #beginSpeech(text: string): void {
+    if (this.#state.kind === 'thinking') this.#state.timer = undefined
+    this.#state = { kind: 'thinking', timer: undefined }
+    this.#host.voices.utterance(text, this.request.format.type).then(
+      (utterance) => this.#openSpeech(utterance),
+      (error: unknown) =>
+        this.#finish({
+          status: 'failed',
+          details: { type: 'failed', error: { type: 'server_error', code: 'internal_error', message: String(error) } },
+        }),
+    )
+  }
+
+  #openSpeech(utterance: Utterance): void {
+    if (this.#state.kind !== 'thinking') return
+    const { ids } = this.#host
+    const item: Item = {
+      id: ids.next('item'),
+      object: 'realtime.item',
+      type: 'message',
+      status: 'in_progress',
+      role: 'assistant',
+      content: [],
+    }
+    const place: Place = { response_id: this.id, item_id: item.id, output_index: this.#items.length, content_index: 0 }
+    this.#items.push(item)
+    const previousId = this.#host.addItem(item, this.request.isOutOfBand)
+    openSpeech(this.#host, place, item, previousId, this.request)
+    const sound = { kind: 'assistant' as const, utterance, probe: undefined, sentBytes: 0, format: utterance.format }
+    const where = JSON.stringify(place).slice(1, -1)
+    const heads = {
+      audio: `{"type":"response.output_audio.delta",${where},"event_id":"`,
+      words: `{"type":"${this.request.modality === 'audio' ? 'response.output_audio_transcript.delta' : 'response.output_text.delta'}",${where},"event_id":"`,
+    }
+    const speech: OpenItem = { place, item, utterance, next: 0, originMs: nowMs(), said: '', sound, heads }
+    this.#state = { kind: 'speaking', speech, timer: undefined }
+    this.#pump()
+  }
+
+  #pump(): void {
+    const state = this.#state
+    if (state.kind !== 'speaking') return
+    const { speech } = state
+    const bytesPerMs = BYTES_PER_MS[speech.utterance.format] * this.#host.speed
+    for (;;) {
+      const fragment = speech.utterance.fragments[speech.next]
+      const dueByte = fragment?.startByte ?? speech.utterance.audio.length
+      const waitMs = speech.originMs + dueByte / bytesPerMs - nowMs()
+      if (waitMs > 0.5) {
+        state.timer = this.#host.wheel.after(waitMs, () => this.#pump())
+        return
+      }
+      if (fragment === undefined) break
+      speech.next += 1
+      this.#sendFragment(speech, fragment)
+      if (this.#host.midResponse(this.audioMs)) return
+    }
+    this.#closeItem(speech, 'completed')
+    this.#state = { kind: 'thinking', timer: undefined }
+    this.#advance()
+  }
+
+  #sendFragment(speech: OpenItem, fragment: Fragment): void {
+    const { ids } = this.#host
+    if (fragment.words !== '""') {
+      speech.said += JSON.parse(fragment.words) as string
+      this.#host.sendText(`${speech.heads.words}${ids.next('event')}","delta":${fragment.words}}`)
+    }
+    if (this.request.modality === 'text') return
+    const isFirst = this.firstDeltaMs === undefined
+    this.firstDeltaMs ??= nowMs()
+    let { audio, bytes } = fragment
+    if (isFirst && this.#host.hasProbes && speech.utterance.format === 'audio/pcmu') {
+      speech.sound.probe = writeProbe({ sentUs: nowUs(), call: this.#host.call, frame: 0 })
+      audio = `${Buffer.concat([speech.sound.probe, speech.utterance.audio.subarray(0, bytes)]).toString('base64')}"}`
+      bytes += speech.sound.probe.length
+    }
+    this.#host.sendText(`${speech.heads.audio}${ids.next('event')}","delta":"${audio}`)
+    speech.sound.sentBytes += bytes
+    this.audioBytes += bytes
+    this.audioMs = this.audioBytes / BYTES_PER_MS[speech.utterance.format]
+    if (isFirst) this.#host.setSound(speech.item.id, speech.sound, 0)
+  }
+
+  #sendLate(speech: OpenItem): void {
+    for (let left = this.#host.faults().lateDeltas; left > 0; left--) {
+      const fragment = speech.utterance.fragments[speech.next++]
+      if (fragment === undefined) return
+      this.#sendFragment(speech, fragment)
+    }
+  }
+
+  #closeItem(speech: OpenItem, status: 'completed' | 'incomplete'): void {
+    const { item, said } = speech
+    const isAudio = this.request.modality === 'audio'
+    item.status = status
+    item.content = [isAudio ? { type: 'output_audio', transcript: said } : { type: 'output_text', text: said }]
+    this.#textTokensOut += textTokens(said)
+    if (isAudio) this.#host.setSound(item.id, speech.sound, speech.sound.sentBytes / BYTES_PER_MS[speech.sound.format])
+    closeSpeech(this.#host, speech.place, item, said, this.request)
+  }
+
+  #call(output: Extract<Output, { kind: 'call' }>): void {
+    const { ids } = this.#host
+    const item: Item = {
+      id: ids.next('item'),
+      object: 'realtime.item',
+      type: 'function_call',
+      status: 'in_progress',
+      name: output.name,
+      call_id: ids.next('call'),
+      arguments: '',
+    }
+    const outputIndex = this.#items.length
+    this.#items.push(item)
+    const previousId = this.#host.addItem(item, this.request.isOutOfBand)
+    this.#textTokensOut += textTokens(output.argumentsJson) + textTokens(output.name)
+    this.hasCalled = true
+    callEvents(
+      this.#host,
+      { responseId: this.id, outputIndex, item, previousId, isOutOfBand: this.request.isOutOfBand },
+      output.argumentsJson,
+    )
+    this.#host.note('function_call', { response: this.id, name: output.name, call_id: item.call_id! })
+  }
+
+  #finish(end: ResponseEnd): void {
+    if (this.#state.kind === 'done') return
+    this.#state = { kind: 'done', end }
+    this.#host.send({
+      type: 'response.done',
+      event_id: this.#host.ids.next('event'),
+      response: this.#describe(end.status, end.details, this.#usage()),
+    })
+    this.#host.note('response_done', {
+      response: this.id,
+      status: end.status,
+      reason: String(end.details?.reason ?? ''),
+      audio_bytes: this.audioBytes,
+      audio_ms: Math.floor(this.audioMs),
+    })
+    this.#host.finished(this, end)
+  }
+
+  #usage(): Record<string, unknown> {
+    const { text, audio, cached } = this.request.inputTokens
+    const audioOut = Math.ceil(this.audioMs / 50)
+    const cachedText = Math.min(cached, text)
+    return {
+      total_tokens: text + audio + this.#textTokensOut + audioOut,
+      input_tokens: text + audio,
+      output_tokens: this.#textTokensOut + audioOut,
+      input_token_details: {
+        text_tokens: text,
+        audio_tokens: audio,
+        image_tokens: 0,
+        cached_tokens: Math.min(cached, text + audio),
+        cached_tokens_details: {
+          text_tokens: cachedText,
+          audio_tokens: Math.min(cached - cachedText, audio),
+          image_tokens: 0,
+        },
+      },
+      output_token_details: { text_tokens: this.#textTokensOut, audio_tokens: audioOut },
+    }
+  }
+
+  #describe(
+    status: string,
+    details: Record<string, unknown> | null,
+    usage: Record<string, unknown> | null,
+  ): Record<string, unknown> {
+    const { request } = this
+    return {
+      object: 'realtime.response',
+      id: this.id,
+      status,
+      status_details: details,
+      output: this.#items,
+      conversation_id: request.isOutOfBand ? null : this.#host.conversationId,
+      output_modalities: [request.modality],
+      max_output_tokens: request.maxOutputTokens,
+      audio: { output: { format: request.format, voice: request.voice } },
+      usage,
+      metadata: request.metadata ?? null,
+    }
+  }
+}
+
+function rateLimits(eventId: string): { type: string; event_id: string; rate_limits: unknown[] } {
+  const limits = [
+    { name: 'requests', limit: 10_000, remaining: 9_999, reset_seconds: 0.006 },
+    { name: 'tokens', limit: 2_000_000, remaining: 1_995_904, reset_seconds: 0.123 },
+  ]
+  return { type: 'rate_limits.updated', event_id: eventId, rate_limits: limits }
+}
