@@ -124,7 +124,7 @@ function rounds(clips: readonly SpokenClip[], random: Random, extra: (random: Ra
     { say: pick(clips, random) },
     ...answered(),
     ...extra(random),
-    { pauseMs: Math.round(200 + random() * 800) },
+    { pauseMs: Math.round(1_000 + random() * 2_000) },
   ]).flat()
 }
 
@@ -133,7 +133,7 @@ function bargeInRounds(clips: readonly SpokenClip[], random: Random): Step[] {
     { say: pick(clips, random) },
     { bargeIn: pick(clips, random), afterAgentMs: Math.round(500 + random() * 1_000) },
     ...answered(),
-    { pauseMs: Math.round(200 + random() * 800) },
+    { pauseMs: Math.round(1_000 + random() * 2_000) },
   ]).flat()
 }
 
