@@ -8,7 +8,6 @@
 // W6: every answer is text/xml; personal data is logged under `pii.` only.
 import formbody from '@fastify/formbody'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import type { Config } from '../../config.ts'
 import { messageOf, unreachable, VoiceError } from '../../kit/errors.ts'
 import type { CallId, CallSid } from '../../kit/ids.ts'
 import type { Log } from '../../kit/log.ts'
@@ -62,9 +61,19 @@ export interface CallDesk {
   streamEvent(callSid: CallSid, event: string, error?: string): void
 }
 
+/** The part of the configuration that the webhooks read. */
+export type WebhookConfig = {
+  readonly http: { readonly publicBaseUrl: string }
+  readonly twilio: {
+    readonly signatureCheck: 'on' | 'off' | 'off-loopback'
+    readonly authTokens: readonly string[]
+    readonly fallbackNumber: string | undefined
+  }
+}
+
 /** What the webhooks need. `baseUrl` overrides the configured public base (a port learnt at listen). */
 export type WebhookOptions = {
-  config: Pick<Config, 'http' | 'twilio'>
+  config: WebhookConfig
   desk: CallDesk
   log: Log
   baseUrl?: () => string

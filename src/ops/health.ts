@@ -1,0 +1,38 @@
+// What an orchestrator asks: alive? ready? how much? Rules:
+// H1: /healthz fails only when the event loop has been stuck for seconds on end; a drain never fails it.
+// H2: /ready says 503 with every reason (draining, model not configured, …); live calls go on all the same.
+// H3: /metrics of several scrapers at once is made once.
+import type { FastifyInstance } from 'fastify'
+import type { Registry } from 'prom-client'
+import type { LagMeter } from './lag.ts'
+
+const STUCK_MS = 2_000 // one delay of this length …
+const STUCK_WINDOWS = 8 // … in each of the last 8 half-second readings: no pod recovers calls from that
+
+/** What the probes look at. `notReady` gives every reason against new calls; none means ready. */
+export type HealthOptions = {
+  lag: Pick<LagMeter, 'last' | 'isStuck'>
+  registry: Registry
+  notReady: () => readonly string[]
+}
+
+/** The fastify plugin with GET /healthz, /ready and /metrics. */
+export async function healthRoutes(app: FastifyInstance, options: HealthOptions): Promise<void> {
+  const { lag, registry, notReady } = options
+  app.get('/healthz', async (_request, reply) => {
+    const isStuck = lag.isStuck({ thresholdMs: STUCK_MS, windows: STUCK_WINDOWS })
+    return reply.code(isStuck ? 503 : 200).send({ alive: !isStuck, eventLoopLagMs: lag.last?.p99Ms ?? null })
+  })
+  app.get('/ready', async (_request, reply) => {
+    const reasons = notReady()
+    return reply.code(reasons.length === 0 ? 200 : 503).send({ ready: reasons.length === 0, reasons })
+  })
+  let page: Promise<string> | undefined
+  app.get('/metrics', async (_request, reply) => {
+    page ??= registry.metrics().finally(() => {
+      page = undefined
+    })
+    const text = await page
+    return reply.type(registry.contentType).send(text)
+  })
+}

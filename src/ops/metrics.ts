@@ -1,0 +1,178 @@
+// What the plane counts, under the names of docs/configuration and the dashboards. Rules:
+// N1: hot counts are plain fields, read when scraped; counting never waits and never throws.
+// N2: a gauge that could not be read is absent from the page, never zero.
+// N3: names begin with voice_ and never change their meaning; labels are bounded (tally.ts Y2).
+// N4: nothing is global: the registry is handed in, so that two planes in one process do not mix.
+import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-client'
+import { Durations, registerDurations, Tally } from './tally.ts'
+
+const TURN_BOUNDS_MS = [100, 200, 300, 400, 500, 600, 800, 1_000, 1_250, 1_500, 2_000, 3_000, 5_000, 10_000]
+const ADDED_BOUNDS_MS = [0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 50, 100, 250, 1_000]
+const TOOL_BOUNDS_MS = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000]
+const WAIT_BOUNDS_MS = [500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_000, 300_000, 600_000]
+const TOOLS_MAX = 100 // tools with a histogram of their own; the rest share `other`
+const DEFAULT_METRICS_SAMPLE_MS = 20
+
+/** Which way audio goes: from the caller, or to the caller. */
+export type Direction = 'inbound' | 'outbound'
+
+/** What gauges read at the scrape; undefined, or a throw, leaves the sample out (N2). */
+export interface MetricSources {
+  activeCalls(): number | undefined
+  eventLoopLagMs(): number | undefined
+  demandCalls?(): number | undefined
+  quotaUsed?(): number | undefined
+  quotaLimit?(): number | undefined
+  queueDepth?(): number | undefined
+  postcallJobs?(): Record<string, number> | undefined
+  postcallOldestMs?(): number | undefined
+}
+
+/** The plane's counts. The fields may be raised directly on the frame path. */
+export class Metrics {
+  readonly frames: Record<Direction, number> = { inbound: 0, outbound: 0 }
+  bargeIns = 0
+  readonly calls = new Tally() // by outcome
+  readonly framesDropped = new Tally() // by reason
+  readonly modelErrors = new Tally() // by code
+  readonly turnLatency = new Durations(TURN_BOUNDS_MS)
+  readonly addedLatency: Record<Direction, Durations> = {
+    inbound: new Durations(ADDED_BOUNDS_MS),
+    outbound: new Durations(ADDED_BOUNDS_MS),
+  }
+  readonly #queueWait = new Durations(WAIT_BOUNDS_MS)
+  readonly #tools = new Map<string, Durations>()
+  readonly #resumes = new Map<string, Tally>() // by cause; causes are our own words
+
+  /** Counts a tool call that took `ms`. */
+  toolTook(tool: string, ms: number): void {
+    const name = this.#tools.has(tool) || this.#tools.size < TOOLS_MAX ? tool : 'other'
+    const durations = this.#tools.get(name) ?? new Durations(TOOL_BOUNDS_MS)
+    this.#tools.set(name, durations)
+    durations.observeMs(ms)
+  }
+
+  /** Counts a resume. */
+  resumed(cause: string, outcome: string): void {
+    const outcomes = this.#resumes.get(cause) ?? new Tally()
+    this.#resumes.set(cause, outcomes)
+    outcomes.add(outcome)
+  }
+
+  /** Counts how long a caller stood in the queue. */
+  queueWaited(ms: number): void {
+    this.#queueWait.observeMs(ms)
+  }
+
+  /** Puts everything on the registry's page, the process's own figures included. */
+  register(registry: Registry, sources: MetricSources): void {
+    collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: DEFAULT_METRICS_SAMPLE_MS })
+    this.#registerCounts(registry)
+    this.#registerDistributions(registry)
+    registerGauges(registry, sources)
+  }
+
+  #registerCounts(registry: Registry): void {
+    const count = (name: string, help: string, label: string, read: () => Iterable<[string, number]>) =>
+      new Counter({
+        name,
+        help,
+        labelNames: [label],
+        registers: [registry],
+        collect() {
+          this.reset()
+          for (const [value, total] of read()) this.inc({ [label]: value }, total)
+        },
+      })
+    count('voice_calls_total', 'Calls that ended', 'outcome', () => this.calls.entries())
+    count('voice_frames_total', 'Frames of 20 ms carried', 'direction', () => Object.entries(this.frames))
+    count('voice_frames_dropped_total', 'Frames not carried', 'reason', () => this.framesDropped.entries())
+    count('voice_model_errors_total', 'Errors of the model', 'code', () => this.modelErrors.entries())
+    const metrics = this
+    new Counter({
+      name: 'voice_barge_ins_total',
+      help: 'Times a caller spoke over playout',
+      registers: [registry],
+      collect() {
+        this.reset()
+        this.inc(metrics.bargeIns)
+      },
+    })
+    new Counter({
+      name: 'voice_resumes_total',
+      help: 'Calls continued from their checkpoint',
+      labelNames: ['cause', 'outcome'],
+      registers: [registry],
+      collect() {
+        this.reset()
+        for (const [cause, outcomes] of metrics.#resumes) {
+          for (const [outcome, total] of outcomes.entries()) this.inc({ cause, outcome }, total)
+        }
+      },
+    })
+  }
+
+  #registerDistributions(registry: Registry): void {
+    registerDurations(registry, {
+      name: 'voice_turn_latency_seconds',
+      help: 'From the end of the caller’s speech to the first audio of the answer',
+      read: () => [[{}, this.turnLatency]],
+    })
+    registerDurations(registry, {
+      name: 'voice_added_latency_seconds',
+      help: 'Time audio spends inside the plane',
+      read: () => Object.entries(this.addedLatency).map(([direction, durations]) => [{ direction }, durations]),
+    })
+    registerDurations(registry, {
+      name: 'voice_tool_seconds',
+      help: 'Duration of tool calls',
+      read: () => [...this.#tools].map(([tool, durations]) => [{ tool }, durations]),
+    })
+    registerDurations(registry, {
+      name: 'voice_queue_wait_seconds',
+      help: 'Time callers stood in the queue',
+      read: () => (this.#queueWait.count === 0 ? [] : [[{}, this.#queueWait]]),
+    })
+  }
+}
+
+function registerGauges(registry: Registry, sources: MetricSources): void {
+  const gauge = (name: string, help: string, read: (() => number | undefined) | undefined, scale = 1) =>
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        const value = readSafely(read)
+        if (value === undefined || !Number.isFinite(value)) this.remove()
+        else this.set(value * scale)
+      },
+    })
+  gauge('voice_active_calls', 'Calls live in this pod', () => sources.activeCalls())
+  gauge('voice_demand_calls', 'Calls live, queued and refused of late', () => sources.demandCalls?.())
+  gauge('voice_event_loop_lag_seconds', 'p99 of the last second', () => sources.eventLoopLagMs(), 1e-3)
+  gauge('voice_quota_used', 'Calls counted against the quota', () => sources.quotaUsed?.())
+  gauge('voice_quota_limit', 'Calls the quota allows', () => sources.quotaLimit?.())
+  gauge('voice_queue_depth', 'Callers in the queue', () => sources.queueDepth?.())
+  gauge('voice_postcall_oldest_seconds', 'Age of the oldest job after a call', () => sources.postcallOldestMs?.(), 1e-3)
+  new Gauge({
+    name: 'voice_postcall_jobs',
+    help: 'Jobs after calls',
+    labelNames: ['state'],
+    registers: [registry],
+    collect() {
+      this.reset()
+      for (const [state, jobs] of Object.entries(readSafely(() => sources.postcallJobs?.()) ?? {})) {
+        this.set({ state }, jobs)
+      }
+    },
+  })
+}
+
+function readSafely<T>(read: (() => T | undefined) | undefined): T | undefined {
+  try {
+    return read?.()
+  } catch {
+    return undefined // N2: the sample is absent, the page still comes
+  }
+}
