@@ -7,6 +7,7 @@ import { latency } from './cases/latency.ts'
 import { leak } from './cases/leak.ts'
 import { thousand } from './cases/thousand.ts'
 import { Bench, type BenchCase, type BenchOptions } from './runner/bench.ts'
+import { CONTENDER_NAMES } from './runner/contenders.ts'
 import { describeMachine } from './runner/machine.ts'
 
 const CASES: Record<string, BenchCase> = { density, latency, thousand, leak }
@@ -17,7 +18,9 @@ ${Object.entries(CASES)
   .map(([name, { text }]) => `  ${name.padEnd(10)} ${text}`)
   .join('\n')}
 
-  --only     density: measure these contenders only (a requirement on one that is left out then fails)
+  --only     measure these only: ${CONTENDER_NAMES.join(', ')};
+             a requirement on one that is left out fails. Other benches than density measure the first of them
+             instead of the plane
 
 Figures come from the simulators' logs and from /proc. Exit code 0 when the bench's figures stand.
 `

@@ -1,6 +1,6 @@
 // What the plane adds: carrier → model, model → carrier, and speech_started → clear, from the logs of both ends.
 import { atMost, type BenchCase } from '../runner/bench.ts'
-import { startPlane } from '../runner/contenders.ts'
+import { startSubject, subjectOf } from '../runner/contenders.ts'
 import { startLoad, worstLateness } from '../runner/load.ts'
 import { startModel } from '../runner/model.ts'
 
@@ -13,7 +13,7 @@ export const latency: BenchCase = {
   run: async (bench) => {
     const calls = bench.options.calls ?? CALLS
     const model = await startModel(bench, { witness: true, toolEveryMs: 60_000 })
-    const plane = await startPlane(bench, model.url, { callsMax: calls * 2, coalesce: 'off' })
+    const plane = await startSubject(bench, model.url, { callsMax: calls * 2, coalesce: 'off' })
     const holdS = (bench.options.seconds ?? SECONDS) + Math.ceil(calls / RAMP_PER_SECOND)
     const load = startLoad(bench, {
       urls: [plane.url],
@@ -33,6 +33,7 @@ export const latency: BenchCase = {
     const toClear = bargeIn.speechStartedToClearMs
     return {
       figures: {
+        subject: subjectOf(bench),
         setUp,
         ended,
         addedLatencyMs,

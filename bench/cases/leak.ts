@@ -5,7 +5,7 @@
 import type { LoadReport } from '../../load/report/report.ts'
 import { slope } from '../../load/report/statistics.ts'
 import { atMost, type Bench, type BenchCase } from '../runner/bench.ts'
-import { type Bridge, startPlane } from '../runner/contenders.ts'
+import { type Bridge, startSubject, subjectOf } from '../runner/contenders.ts'
 import { startLoad, worstLateness } from '../runner/load.ts'
 import { readMetrics, sumOf } from '../runner/metrics.ts'
 import { startModel } from '../runner/model.ts'
@@ -34,7 +34,7 @@ export const leak: BenchCase = {
   run: async (bench) => {
     const calls = bench.options.calls ?? CALLS
     const model = await startModel(bench)
-    const plane = await startPlane(bench, model.url, { callsMax: 500 })
+    const plane = await startSubject(bench, model.url, { callsMax: 500 })
     await bench.pause(QUIET_MS)
     const fresh = await readState(plane, 0)
     const idleBefore = await idleCpu(bench, plane)
@@ -58,11 +58,17 @@ export const leak: BenchCase = {
       )
     }
     const idleAfter = await idleCpu(bench, plane)
-    return resultOf(fresh, states, { before: idleBefore, after: idleAfter }, reports)
+    return resultOf(subjectOf(bench), fresh, states, { before: idleBefore, after: idleAfter }, reports)
   },
 }
 
-function resultOf(fresh: State, states: State[], idle: { before: number; after: number }, reports: LoadReport[]) {
+function resultOf(
+  subject: string,
+  fresh: State,
+  states: State[],
+  idle: { before: number; after: number },
+  reports: LoadReport[],
+) {
   const later = states.slice(Math.floor(states.length / 3))
   const rssSlope = slope(later.map((state) => ({ x: state.calls, y: state.rssKb })))
   const last = states.at(-1)!
@@ -71,6 +77,7 @@ function resultOf(fresh: State, states: State[], idle: { before: number; after: 
     now === null || before === null ? null : now - before
   return {
     figures: {
+      subject,
       fresh,
       afterEachBatch: states,
       rssSlopeKbPerCall: Math.round(rssSlope * 1_000) / 1_000,

@@ -1,7 +1,7 @@
 // A thousand calls at once on one machine: edge processes, simulators and callers together. Says what was saturated.
 // Appends are joined above the load threshold (APPEND_COALESCE=auto), which is the plane's documented policy.
 import { atMost, type BenchCase } from '../runner/bench.ts'
-import { startPlane } from '../runner/contenders.ts'
+import { startSubject, subjectOf } from '../runner/contenders.ts'
 import { startLoad, worstLateness } from '../runner/load.ts'
 import { startModel } from '../runner/model.ts'
 import { machineCpuMs, readUsage } from '../runner/procfs.ts'
@@ -26,7 +26,7 @@ export const thousand: BenchCase = {
     )
     const pods = []
     for (const [i, model] of models.entries()) {
-      pods.push(await startPlane(bench, model.url, { callsMax: calls, coalesce: 'auto', podName: `pod-${i + 1}` }))
+      pods.push(await startSubject(bench, model.url, { callsMax: calls, coalesce: 'auto', podName: `pod-${i + 1}` }))
     }
     const load = startLoad(bench, {
       urls: pods.map((pod) => pod.url),
@@ -69,6 +69,7 @@ export const thousand: BenchCase = {
       shares.filter((one) => one.name.startsWith('edge')).reduce((sum, one) => sum + one.coreShare, 0) * 1_000
     return {
       figures: {
+        subject: subjectOf(bench),
         liveAtEnd,
         cpu: shares,
         edgeCpuMsPerCallSecond: round(edgeMs / calls),

@@ -60,6 +60,19 @@ export async function startContender(
   }
 }
 
+/** What the single-bridge benches measure: the plane, or with `--only` a peer, to try the bench or to see the floor's figure. */
+export function subjectOf(bench: Bench): ContenderName {
+  return (bench.options.only?.[0] as ContenderName | undefined) ?? 'voiceplane'
+}
+
+/** Starts the subject of a single-bridge bench. */
+export function startSubject(bench: Bench, modelUrl: string, options: PlaneOptions): Promise<Bridge> {
+  const name = subjectOf(bench)
+  if (name === 'voiceplane') return startPlane(bench, modelUrl, options)
+  if (name === 'voiceplane-pcm16') return startPlane(bench, modelUrl, { ...options, audio: 'pcm16' })
+  return startContender(bench, name, modelUrl, options.callsMax)
+}
+
 /** Starts one edge process of the plane on a free port. */
 export async function startPlane(bench: Bench, modelUrl: string, options: PlaneOptions): Promise<Bridge> {
   const entry = pathOf('../../src/main.ts')

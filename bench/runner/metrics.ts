@@ -19,9 +19,9 @@ export function sumOf(samples: ReadonlyMap<string, number>, name: string): numbe
   return sum
 }
 
-/** Reads the page at `url`/metrics. */
+/** Reads the page at `url`/metrics; empty when there is none (a peer). */
 export async function readMetrics(url: string): Promise<Map<string, number>> {
   const answer = await fetch(`${url}/metrics`)
-  if (!answer.ok) throw new Error(`metrics answered ${answer.status}`)
-  return parseMetrics(await answer.text())
+  const text = await answer.text()
+  return answer.ok ? parseMetrics(text) : new Map()
 }
