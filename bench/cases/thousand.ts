@@ -1,101 +1,100 @@
 // A thousand calls at once on one machine: edge processes, simulators and callers together. Says what was saturated.
 // Appends are joined above the load threshold (APPEND_COALESCE=auto), which is the plane's documented policy.
-import { atMost, type BenchCase } from '../runner/bench.ts'
-import { startSubject, subjectOf } from '../runner/contenders.ts'
-import { startLoad, worstLateness } from '../runner/load.ts'
-import { startModel } from '../runner/model.ts'
-import { machineCpuMs, readUsage } from '../runner/procfs.ts'
+import type { Figures } from '../../load/report/figures.ts'
+import { round } from '../../load/report/statistics.ts'
+import { atMost, type Bench, type BenchCase, type Check } from '../runner/bench.ts'
+import { type Bridge, startSubject, subjectOf } from '../runner/contenders.ts'
+import { type RunningLoad, startLoad, worstLateness } from '../runner/load.ts'
+import { type Model, startModel } from '../runner/model.ts'
+import { type Shares, sampleShares } from '../runner/window.ts'
 
 const CALLS = 1_000
 const SECONDS = 60
 const PODS = 2
 const RAMP_PER_SECOND = 25
-const SATURATED_CORE_SHARE = 0.9
-const SATURATED_MACHINE_SHARE = 0.95
 
-type Watched = { name: string; pid: number; cpuMs: number }
+type Fleet = { models: Model[]; pods: Bridge[] }
 
 export const thousand: BenchCase = {
   text: `${CALLS} concurrent calls held for ${SECONDS} s on one machine: nothing refused, nothing dropped, no frame lost`,
   run: async (bench) => {
     const calls = bench.options.calls ?? CALLS
     const seconds = bench.options.seconds ?? SECONDS
-    const podCount = bench.options.pods ?? PODS
-    const models = await Promise.all(
-      Array.from({ length: podCount }, () => startModel(bench, { witness: true, toolEveryMs: 60_000 })),
-    )
-    const pods = []
-    for (const [i, model] of models.entries()) {
-      pods.push(await startSubject(bench, model.url, { callsMax: calls, coalesce: 'auto', podName: `pod-${i + 1}` }))
-    }
-    const load = startLoad(bench, {
-      urls: pods.map((pod) => pod.url),
-      calls,
-      ratePerSecond: RAMP_PER_SECOND,
-      holdS: Math.ceil(calls / RAMP_PER_SECOND) + seconds + 60,
-      scenario: 'talk=9,barge-in=1',
-      seed: 5,
-      isProbing: true,
-      modelWitnesses: models.map((model) => model.witnessFile!),
-      processes: podCount,
-    })
+    const fleet = await startFleet(bench, bench.options.pods ?? PODS, calls)
+    const load = startCallers(bench, fleet, calls, seconds)
     await load.allTalking()
     bench.note(`${calls} calls talk; holding ${seconds} s`)
-    const watched: Watched[] = [
-      ...pods.map(({ pid }, i) => ({ name: `edge ${i + 1}`, pid, cpuMs: 0 })),
-      ...models.map(({ pid }, i) => ({ name: `model simulator ${i + 1}`, pid, cpuMs: 0 })),
-      { name: 'callers', pid: load.pid, cpuMs: 0 },
-    ]
-    for (const one of watched) one.cpuMs = readUsage(one.pid)?.cpuMs ?? Number.NaN
-    const machineBefore = machineCpuMs()
-    await bench.pause(seconds * 1_000)
-    const machineAfter = machineCpuMs()
-    const shares = watched.map(({ name, pid, cpuMs }) => {
-      const usage = readUsage(pid)
-      const spentMs = (usage?.cpuMs ?? Number.NaN) - cpuMs
-      return {
-        name,
-        coreShare: round(spentMs / (seconds * 1_000)),
-        rssMb: round((usage?.rssKb ?? Number.NaN) / 1_024),
-        processes: usage?.processes ?? 0,
-      }
-    })
-    const machineShare = (machineAfter.busyMs - machineBefore.busyMs) / (machineAfter.totalMs - machineBefore.totalMs)
+    const shares = await sampleShares(watchedOf(fleet, load), seconds)
     const liveAtEnd = load.talking()
     load.hangUp()
     const report = await load.report()
-    const { setUp, calls: ended, frames, addedLatencyMs, voiceToVoiceMs, bargeIn, warnings, turns } = report.figures
-    const edgeMs =
-      shares.filter((one) => one.name.startsWith('edge')).reduce((sum, one) => sum + one.coreShare, 0) * 1_000
+    const { figures } = report
     return {
-      figures: {
-        subject: subjectOf(bench),
-        liveAtEnd,
-        cpu: shares,
-        edgeCpuMsPerCallSecond: round(edgeMs / calls),
-        machineShare: round(machineShare),
-        saturated: saturated(shares, machineShare),
-        ...{ setUp, ended, frames, addedLatencyMs, voiceToVoiceMs, bargeIn, turns, warnings },
-      },
-      samples: { calls, seconds, pods: podCount, framesSent: frames.sent },
+      figures: { subject: subjectOf(bench), liveAtEnd, ...shareFigures(shares, calls), ...carried(figures) },
+      samples: { calls, seconds, pods: fleet.pods.length, framesSent: figures.frames.sent },
       generator: worstLateness([report]),
-      checks: [
-        atMost('set-ups failed', setUp.failed, 0),
-        atMost('calls dropped', ended.dropped, 0),
-        atMost('frames lost', frames.lost, 0),
-        atMost('calls missing at the end of the hold', calls - liveAtEnd, 0),
-      ],
+      checks: checksOf(figures, calls - liveAtEnd),
     }
   },
 }
 
-function saturated(shares: { name: string; coreShare: number; processes: number }[], machineShare: number): string[] {
-  const single = shares
-    .filter((one) => one.coreShare / Math.max(1, one.processes) > SATURATED_CORE_SHARE)
-    .map((one) => one.name)
-  return machineShare > SATURATED_MACHINE_SHARE ? ['the machine', ...single] : single
+/** Each pod has a model simulator of its own: one alone would be the first thing to be saturated. */
+async function startFleet(bench: Bench, podCount: number, calls: number): Promise<Fleet> {
+  const fleet: Fleet = { models: [], pods: [] }
+  for (let i = 1; i <= podCount; i++) {
+    const model = await startModel(bench, { witness: true, toolEveryMs: 60_000 })
+    fleet.models.push(model)
+    fleet.pods.push(await startSubject(bench, model.url, { callsMax: calls, coalesce: 'auto', podName: `pod-${i}` }))
+  }
+  return fleet
 }
 
-function round(value: number): number {
-  return Math.round(value * 1_000) / 1_000
+function startCallers(bench: Bench, { models, pods }: Fleet, calls: number, seconds: number): RunningLoad {
+  return startLoad(bench, {
+    urls: pods.map((pod) => pod.url),
+    calls,
+    ratePerSecond: RAMP_PER_SECOND,
+    holdS: Math.ceil(calls / RAMP_PER_SECOND) + seconds + 60,
+    scenario: 'talk=9,barge-in=1',
+    seed: 5,
+    isProbing: true,
+    modelWitnesses: models.map((model) => model.witnessFile!),
+    processes: pods.length === 1 ? 2 : pods.length,
+  })
+}
+
+function watchedOf({ models, pods }: Fleet, load: RunningLoad): { name: string; pid: number }[] {
+  return [
+    ...pods.map(({ pid }, i) => ({ name: `edge ${i + 1}`, pid })),
+    ...models.map(({ pid }, i) => ({ name: `model simulator ${i + 1}`, pid })),
+    { name: 'callers', pid: load.pid },
+  ]
+}
+
+function shareFigures({ processes, machineShare, saturated }: Shares, calls: number): Record<string, unknown> {
+  const edgeShare = processes.filter(({ name }) => name.startsWith('edge')).reduce((sum, one) => sum + one.coreShare, 0)
+  return { cpu: processes, edgeCpuMsPerCallSecond: round((edgeShare * 1_000) / calls), machineShare, saturated }
+}
+
+function carried({
+  setUp,
+  calls,
+  frames,
+  addedLatencyMs,
+  voiceToVoiceMs,
+  bargeIn,
+  turns,
+  agentAudio,
+  warnings,
+}: Figures) {
+  return { setUp, ended: calls, frames, addedLatencyMs, voiceToVoiceMs, bargeIn, turns, agentAudio, warnings }
+}
+
+function checksOf({ setUp, calls, frames }: Figures, missing: number): Check[] {
+  return [
+    atMost('set-ups failed', setUp.failed, 0),
+    atMost('calls dropped', calls.dropped, 0),
+    atMost('frames lost', frames.lost, 0),
+    atMost('calls missing at the end of the hold', missing, 0),
+  ]
 }

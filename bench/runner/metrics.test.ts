@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { atLeast, atMost } from './bench.ts'
 import { parseMetrics, sumOf } from './metrics.ts'
-import { windowFigures } from './window.ts'
+import { saturatedOf, windowFigures } from './window.ts'
 
 test('a metrics page is read by name and labels, comments are not', () => {
   const page = parseMetrics(
@@ -25,4 +25,13 @@ test('CPU of a window is per second of each call', () => {
   const figures = windowFigures(200, 15, 3_000, 90_000, 0.5)
   assert.equal(figures.cpuMsPerCallSecond, 1)
   assert.equal(figures.coreShare, 0.2)
+})
+
+test('what is saturated is named: a process near a core, and the machine', () => {
+  const processes = [
+    { name: 'edge', coreShare: 0.95, rssMb: 1, processes: 1 },
+    { name: 'callers', coreShare: 1.2, rssMb: 1, processes: 3 },
+  ]
+  assert.deepEqual(saturatedOf(processes, 0.5), ['edge'])
+  assert.deepEqual(saturatedOf(processes, 0.99), ['the machine', 'edge'])
 })

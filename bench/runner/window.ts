@@ -1,5 +1,6 @@
 // CPU and memory of one process over a steady stretch of calls.
 import { setTimeout as sleep } from 'node:timers/promises'
+import { round } from '../../load/report/statistics.ts'
 import { machineCpuMs, readUsage } from './procfs.ts'
 
 /** What a process used while `calls` calls were live. */
@@ -51,4 +52,49 @@ export async function sampleWindow(pid: number, seconds: number, liveCalls: () =
   const machineShare = (machineAfter.busyMs - machineBefore.busyMs) / (machineAfter.totalMs - machineBefore.totalMs)
   const calls = (startCalls + endCalls) / 2
   return windowFigures(calls, elapsedS, after.cpuMs - before.cpuMs, after.rssKb, machineShare)
+}
+
+/** A process that is watched, with its descendants. */
+export type Watched = { name: string; pid: number }
+
+/** Shares of ONE core per watched process over a stretch, and what was saturated. */
+export type Shares = {
+  processes: { name: string; coreShare: number; rssMb: number; processes: number }[]
+  machineShare: number
+  saturated: string[]
+}
+
+const SATURATED_CORE_SHARE = 0.9
+const SATURATED_MACHINE_SHARE = 0.95
+
+/** Samples several processes at once for `seconds`. */
+export async function sampleShares(watched: readonly Watched[], seconds: number): Promise<Shares> {
+  const before = watched.map(({ pid }) => readUsage(pid)?.cpuMs ?? Number.NaN)
+  const machineBefore = machineCpuMs()
+  const startedAt = performance.now()
+  await sleep(seconds * 1_000)
+  const elapsedMs = performance.now() - startedAt
+  const machineAfter = machineCpuMs()
+  const processes = watched.map(({ name, pid }, i) => {
+    const usage = readUsage(pid)
+    const spentMs = (usage?.cpuMs ?? Number.NaN) - before[i]!
+    return {
+      name,
+      coreShare: round(spentMs / elapsedMs),
+      rssMb: round((usage?.rssKb ?? Number.NaN) / 1_024),
+      processes: usage?.processes ?? 0,
+    }
+  })
+  const machineShare = round(
+    (machineAfter.busyMs - machineBefore.busyMs) / (machineAfter.totalMs - machineBefore.totalMs),
+  )
+  return { processes, machineShare, saturated: saturatedOf(processes, machineShare) }
+}
+
+/** Names of what had nothing left: the machine, and single processes near a whole core. */
+export function saturatedOf(processes: Shares['processes'], machineShare: number): string[] {
+  const single = processes
+    .filter((one) => one.coreShare / Math.max(1, one.processes) > SATURATED_CORE_SHARE)
+    .map((one) => one.name)
+  return machineShare > SATURATED_MACHINE_SHARE ? ['the machine', ...single] : single
 }
