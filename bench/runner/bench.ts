@@ -5,7 +5,6 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { stopAll } from './child.ts'
 
 /** Options from the command line; undefined means the bench's own default. */
 export type BenchOptions = { calls?: number; seconds?: number; rounds?: number; pods?: number; only?: string[] }
@@ -60,7 +59,6 @@ export class Bench {
   async close(): Promise<void> {
     for (const end of this.#ends.reverse()) await end().catch((error: Error) => this.note(error.message))
     this.#ends.length = 0
-    await stopAll()
     await rm(this.folder, { recursive: true, force: true })
   }
 }

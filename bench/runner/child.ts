@@ -35,15 +35,11 @@ export type Child = {
   stop: () => Promise<void>
 }
 
-const living = new Set<Child>()
+/** Who ends the children: a bench, when it closes. */
+export type ChildOwner = { atEnd: (end: () => Promise<void>) => void }
 
-/** [CH2] Ends every child that is still running. */
-export async function stopAll(): Promise<void> {
-  await Promise.all([...living].map((child) => child.stop()))
-}
-
-/** [CH1] Starts a child and waits for its ready line. */
-export async function startChild(command: ChildCommand): Promise<Child> {
+/** [CH1][CH2] Starts a child, which is `owner`'s from its first moment, and waits until it is up. */
+export async function startChild(command: ChildCommand, owner: ChildOwner): Promise<Child> {
   const child = spawn(command.file, command.args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...command.env },
@@ -54,6 +50,10 @@ export async function startChild(command: ChildCommand): Promise<Child> {
   child.on('exit', () => {
     hasExited = true
   })
+  const stop = async (): Promise<void> => {
+    if (!hasExited) await stopChild(child)
+  }
+  owner.atEnd(stop)
   let ready: Record<string, unknown>
   try {
     ready = await waitReady(command, child)
@@ -61,20 +61,15 @@ export async function startChild(command: ChildCommand): Promise<Child> {
     child.kill('SIGKILL')
     throw new Error(`${command.name}: ${(error as Error).message}\n${errorLines.join('\n')}`)
   }
-  const running: Child = {
+  return {
     name: command.name,
     pid: child.pid!,
     port: Number(ready.port),
     ready,
     hasExited: () => hasExited,
     errorText: () => errorLines.join('\n'),
-    stop: async () => {
-      living.delete(running)
-      if (!hasExited) await stopChild(child)
-    },
+    stop,
   }
-  living.add(running)
-  return running
 }
 
 function keepLines(lines: string[], text: string): void {
@@ -121,6 +116,7 @@ export function readReadyLine(line: string): Record<string, unknown> | undefined
 }
 
 async function stopChild(child: ChildProcess): Promise<void> {
+  if (child.pid === undefined) return
   const exited = once(child, 'exit')
   child.kill('SIGTERM')
   const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS)

@@ -49,14 +49,19 @@ export async function startContender(
       return startPlane(bench, modelUrl, { callsMax: calls * 2, coalesce: 'off', audio: 'pcm16' })
     case 'fastapi':
       needPythonPackages(bench)
-      return startPeer({
+      return startPeer(bench, {
         name,
         file: SYSTEM_PYTHON,
         args: [pathOf('../peers/fastapi_bridge.py')],
         env: peerEnv(modelUrl),
       })
     default:
-      return startPeer({ name, file: process.execPath, args: [pathOf(PEER_FILES[name])], env: peerEnv(modelUrl) })
+      return startPeer(bench, {
+        name,
+        file: process.execPath,
+        args: [pathOf(PEER_FILES[name])],
+        env: peerEnv(modelUrl),
+      })
   }
 }
 
@@ -79,7 +84,7 @@ export async function startPlane(bench: Bench, modelUrl: string, options: PlaneO
   if (!existsSync(entry)) throw new Error('src/main.ts is not there: the plane cannot be measured')
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
-  const child = await startChild({
+  const command: ChildCommand = {
     name: options.podName ?? 'voiceplane',
     file: process.execPath,
     args: [entry, 'edge'],
@@ -97,12 +102,12 @@ export async function startPlane(bench: Bench, modelUrl: string, options: PlaneO
       DATA_DIR: bench.folder,
       ...(options.podName === undefined ? {} : { POD_NAME: options.podName }),
     },
-  })
-  return { ...child, url }
+  }
+  return { ...(await startChild(command, bench)), url }
 }
 
-async function startPeer(command: ChildCommand): Promise<Bridge> {
-  const child = await startChild(command)
+async function startPeer(bench: Bench, command: ChildCommand): Promise<Bridge> {
+  const child = await startChild(command, bench)
   return { ...child, url: `http://127.0.0.1:${child.port}` }
 }
 

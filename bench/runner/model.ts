@@ -12,7 +12,7 @@ let started = 0
 /** Starts a model simulator; it is ended with the bench. `witness` also turns its probes on. */
 export async function startModel(bench: Bench, options: ModelOptions = {}): Promise<Model> {
   const witnessFile = options.witness === true ? join(bench.folder, `model-${++started}.jsonl`) : undefined
-  const child = await startChild({
+  const command = {
     name: 'model simulator',
     file: process.execPath,
     args: [
@@ -21,6 +21,7 @@ export async function startModel(bench: Bench, options: ModelOptions = {}): Prom
       ...(witnessFile === undefined ? [] : ['--witness', witnessFile, '--probes']),
       ...(options.toolEveryMs === undefined ? [] : ['--tool-every-ms', String(options.toolEveryMs)]),
     ],
-  })
+  }
+  const child = await startChild(command, bench)
   return { ...child, url: `ws://127.0.0.1:${child.port}/v1/realtime`, witnessFile }
 }
