@@ -85,9 +85,18 @@ export class Conductor {
     for (const [i, call] of planCalls(this.#options, firstNumber).entries()) plans[i % processes]!.push(call)
     const over = Promise.withResolvers<void>()
     this.#finish = over.resolve
-    await Promise.all(plans.map((plan, i) => this.#startCaller(i, plan, onProgress)))
+    try {
+      await Promise.all(plans.map((plan, i) => this.#startCaller(i, plan, onProgress)))
+    } catch (error) {
+      this.kill()
+      throw error
+    }
     this.#startUs = nowUs() + START_IN_US
-    for (const caller of this.#callers) send(caller.child, { kind: 'go', startUs: this.#startUs })
+    // A hang-up that came while callers were starting was not heard by them: it takes the place of the start.
+    const isCalledOff = this.#killTimer !== undefined
+    for (const { child } of this.#callers) {
+      send(child, isCalledOff ? { kind: 'hang-up' } : { kind: 'go', startUs: this.#startUs })
+    }
     if (this.#callers.every((caller) => caller.state === 'over')) over.resolve()
     await over.promise
     clearTimeout(this.#killTimer)

@@ -48,6 +48,9 @@ async function run(options: LoadOptions): Promise<number> {
     const report = await reportOf(options, startedAt, result, interruptions.count > 0)
     await publish(options, report)
     return report.isClean ? 0 : 1
+  } catch (error) {
+    process.stderr.write(`load: ${(error as Error).message}\n`)
+    return 1
   } finally {
     process.removeAllListeners('disconnect')
     if (!isKept) await rm(witnessDir, { recursive: true, force: true })

@@ -45,9 +45,9 @@ test('all arguments are read', () => {
     '--html',
     'a.html',
     '--model-witness',
-    'm1',
+    import.meta.filename,
     '--model-witness',
-    'm2',
+    import.meta.dirname,
     '--no-probes',
     '--auth-token',
     'secret-token',
@@ -59,7 +59,7 @@ test('all arguments are read', () => {
     { name: 'talk', weight: 4 },
     { name: 'barge-in', weight: 1 },
   ])
-  assert.deepEqual(parsed.options.modelWitnesses, ['m1', 'm2'])
+  assert.deepEqual(parsed.options.modelWitnesses, [import.meta.filename, import.meta.dirname])
   assert.equal(parsed.options.isProbing, false)
 })
 
@@ -113,6 +113,12 @@ test('[O2] an address of someone else is refused unless allowed', () => {
 test('an option without its value is a problem, help is help', () => {
   assert.equal(parse('--calls').kind, 'wrong')
   assert.equal(parse('--help', '--calls', '-1').kind, 'help')
+})
+
+test('[O1] files that cannot be written or read are known before the first call', () => {
+  const parsed = parse('--json', 'no-such-folder/a.json', '--model-witness', 'no-such-log.jsonl')
+  assert.ok(parsed.kind === 'wrong')
+  assert.match(parsed.problems.join('\n'), /--json.*make it first\n--model-witness.*start the simulator/)
 })
 
 test('credentials come from the environment when no argument names them', () => {

@@ -1,6 +1,8 @@
 // The command line of the load generator. Rules:
 // O1: all problems are reported together, each with its fix; nothing is dialled when there is one.
 // O2: only loopback and private addresses are dialled unless `--allow-remote` says otherwise: load is not to hit strangers.
+import { existsSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { ArrivalLaw } from './plan/arrivals.ts'
 import { SCENARIO_NAMES, SCENARIO_TEXT, type ScenarioName } from './plan/scenario.ts'
@@ -83,62 +85,99 @@ const FLAGS = {
   help: { type: 'boolean' },
 } as const
 
-/** [O1] Reads the arguments (without the program) and the environment's Twilio credentials. */
-export function parseOptions(args: readonly string[], environment: Record<string, string | undefined>): ParsedOptions {
-  const problems: string[] = []
-  const { values, positionals, tokens } = parseArgs({
-    args: [...args],
-    options: FLAGS,
-    strict: false,
-    allowPositionals: true,
-    tokens: true,
-  })
-  if (values.help === true) return { kind: 'help' }
-  for (const token of tokens) {
-    if (token.kind === 'option' && !(token.name in FLAGS)) problems.push(`--${token.name} is unknown: see --help`)
+type Flag = keyof typeof FLAGS
+
+/** The raw arguments; each reading adds its problem, and the run is refused when there is any. */
+class Arguments {
+  readonly problems: string[] = []
+  readonly #values: Record<string, unknown>
+
+  constructor(args: readonly string[]) {
+    const { values, positionals, tokens } = parseArgs({
+      args: [...args],
+      options: FLAGS,
+      strict: false,
+      allowPositionals: true,
+      tokens: true,
+    })
+    this.#values = values
+    for (const token of tokens) {
+      if (token.kind !== 'option') continue
+      const flag = FLAGS[token.name as Flag]
+      if (flag === undefined) this.problems.push(`--${token.name} is unknown: see --help`)
+      else if (flag.type === 'string' && !token.value) this.problems.push(`--${token.name} needs a value`)
+    }
+    for (const word of positionals) this.problems.push(`"${word}" is not an option: see --help`)
   }
-  for (const word of positionals) problems.push(`"${word}" is not an option: see --help`)
-  const text = (name: keyof typeof FLAGS): string | undefined => {
-    const value = (values as Record<string, unknown>)[name]
-    if (value === true) problems.push(`--${name} needs a value`)
+
+  isSet(name: Flag): boolean {
+    return this.#values[name] === true
+  }
+
+  text(name: Flag): string | undefined {
+    const value = this.#values[name]
     return typeof value === 'string' && value !== '' ? value : undefined
   }
-  const whole = (name: keyof typeof FLAGS, fallback: number, min: number, max: number): number => {
-    const value = text(name)
+
+  list(name: Flag): string[] {
+    const values = this.#values[name]
+    return Array.isArray(values) ? values.filter((value) => typeof value === 'string' && value !== '') : []
+  }
+
+  whole(name: Flag, fallback: number, min: number, max: number): number {
+    const value = this.text(name)
     if (value === undefined) return fallback
     const number = Number(value)
     if (Number.isInteger(number) && number >= min && number <= max) return number
-    problems.push(`--${name} "${value}" must be a whole number from ${min} to ${max}`)
+    this.problems.push(`--${name} "${value}" must be a whole number from ${min} to ${max}`)
     return fallback
   }
-  const list = (name: keyof typeof FLAGS): string[] =>
-    ((values as Record<string, unknown>)[name] as unknown[] | undefined)?.filter((v) => typeof v === 'string') ?? []
 
+  /** A file that will be written at the end of the run: better to know now that it cannot. */
+  writable(name: Flag): string | undefined {
+    const path = this.text(name)
+    if (path !== undefined && !existsSync(dirname(resolve(path)))) {
+      this.problems.push(`--${name} "${path}" is in a folder that does not exist: make it first`)
+    }
+    return path
+  }
+
+  readable(name: Flag): string[] {
+    for (const path of this.list(name)) {
+      if (!existsSync(path))
+        this.problems.push(`--${name} "${path}" does not exist: start the simulator with --witness first`)
+    }
+    return this.list(name)
+  }
+}
+
+/** [O1] Reads the arguments (without the program) and the environment's Twilio credentials. */
+export function parseOptions(args: readonly string[], environment: Record<string, string | undefined>): ParsedOptions {
+  const given = new Arguments(args)
+  if (given.isSet('help')) return { kind: 'help' }
+  const { problems } = given
+  const isAuto = (given.text('processes') ?? 'auto') === 'auto'
   const options: LoadOptions = {
-    urls: readUrls(list('url'), values['allow-remote'] === true, problems),
-    calls: whole('calls', 10, 1, CALLS_MAX),
-    ratePerSecond: readRate(text('ramp'), problems),
-    arrivals: readArrivals(text('arrivals'), problems),
-    holdS: whole('hold-s', 60, 1, 86_400),
-    scenarios: readScenarios(text('scenario'), problems),
-    processes:
-      text('processes') === undefined || text('processes') === 'auto'
-        ? 'auto'
-        : whole('processes', 1, 1, PROCESSES_MAX),
-    seed: whole('seed', 1, 0, 4_294_967_295),
-    jsonFile: text('json'),
-    htmlFile: text('html'),
-    witnessDir: text('witness-dir'),
-    modelWitnesses: list('model-witness'),
-    authToken: text('auth-token') ?? environment.TWILIO_AUTH_TOKEN ?? 'load-generator-token',
-    accountSid: readAccountSid(text('account-sid') ?? environment.TWILIO_ACCOUNT_SID, problems),
-    number: text('number') ?? '+15550100000',
-    isProbing: values['no-probes'] !== true,
+    urls: readUrls(given.list('url'), given.isSet('allow-remote'), problems),
+    calls: given.whole('calls', 10, 1, CALLS_MAX),
+    ratePerSecond: readRate(given.text('ramp'), problems),
+    arrivals: readArrivals(given.text('arrivals'), problems),
+    holdS: given.whole('hold-s', 60, 1, 86_400),
+    scenarios: readScenarios(given.text('scenario'), problems),
+    processes: isAuto ? 'auto' : given.whole('processes', 1, 1, PROCESSES_MAX),
+    seed: given.whole('seed', 1, 0, 4_294_967_295),
+    jsonFile: given.writable('json'),
+    htmlFile: given.writable('html'),
+    witnessDir: given.text('witness-dir'),
+    modelWitnesses: given.readable('model-witness'),
+    authToken: given.text('auth-token') ?? environment.TWILIO_AUTH_TOKEN ?? 'load-generator-token',
+    accountSid: readAccountSid(given.text('account-sid') ?? environment.TWILIO_ACCOUNT_SID, problems),
+    number: given.text('number') ?? '+15550100000',
+    isProbing: !given.isSet('no-probes'),
   }
   if (options.processes !== 'auto' && options.processes < options.urls.length) {
-    problems.push(
-      `--processes ${options.processes} is fewer than the ${options.urls.length} --url: use at least one each`,
-    )
+    const { processes, urls } = options
+    problems.push(`--processes ${processes} is fewer than the ${urls.length} --url: use at least one each`)
   }
   return problems.length > 0 ? { kind: 'wrong', problems } : { kind: 'run', options }
 }
