@@ -26,6 +26,7 @@ type State = {
   sockets: number
   activeCalls: number | null
   handles: number | null
+  resources: number | null
   heapKb: number | null
 }
 
@@ -91,6 +92,7 @@ function resultOf(
       atMost('sockets above idle', last.sockets - fresh.sockets, 0),
       atMost('calls still in the plane', last.activeCalls, 0),
       atMost('handles above idle', over(last.handles, fresh.handles), 0),
+      atMost('timers and other resources above idle', over(last.resources, fresh.resources), 0),
       atMost('idle CPU after, ms per second above before', idle.after - idle.before, 3),
       atMost('set-ups failed', failed, 0),
     ],
@@ -98,14 +100,16 @@ function resultOf(
 }
 
 async function readState(plane: Bridge, calls: number): Promise<State> {
+  const sockets = countSockets(plane.pid) ?? Number.NaN
   const metrics = await readMetrics(plane.url)
   const heap = sumOf(metrics, 'nodejs_heap_size_used_bytes')
   return {
     calls,
     rssKb: readUsage(plane.pid)?.rssKb ?? Number.NaN,
-    sockets: countSockets(plane.pid) ?? Number.NaN,
+    sockets,
     activeCalls: sumOf(metrics, 'voice_active_calls') ?? null,
     handles: sumOf(metrics, 'nodejs_active_handles_total') ?? null,
+    resources: sumOf(metrics, 'nodejs_active_resources_total') ?? null,
     heapKb: heap === undefined ? null : Math.round(heap / 1_024),
   }
 }
@@ -116,7 +120,7 @@ async function quietState(bench: Bench, plane: Bridge, calls: number): Promise<S
   for (let tries = 0; tries < QUIET_TRIES; tries++) {
     await bench.pause(QUIET_MS / 3)
     const next = await readState(plane, calls)
-    const isQuiet = next.activeCalls === 0 && next.sockets === state.sockets && tries >= 3
+    const isQuiet = (next.activeCalls ?? 0) === 0 && next.sockets === state.sockets && tries >= 3
     state = next
     if (isQuiet) break
   }
