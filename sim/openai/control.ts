@@ -103,7 +103,7 @@ function listSessions({ shared, sessions, counts }: ControlOptions): unknown {
     drift_frames: session.turns.driftFrames,
     items: session.conversation.size,
   }))
-  return { ...shared.load(), ...counts(), sessions: listed }
+  return { ...shared.load(), ...counts(), timers: shared.wheel.size, sessions: listed }
 }
 
 type Body = { kind: 'read'; value: unknown } | { kind: 'refused'; status: number; why: string }

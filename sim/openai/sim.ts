@@ -10,6 +10,7 @@ import { openSpeech } from '../speech/speech.ts'
 import { answerControl } from './control.ts'
 import { Catalogue } from './dialogue/catalogue.ts'
 import { type Farewell, judge, refusalBytes } from './gate.ts'
+import { nowMs } from './kit/clock.ts'
 import { Wheel } from './kit/wheel.ts'
 import { Witness } from './kit/witness.ts'
 import { DEFAULTS, type Faults, NO_FAULTS, type OpenAiSimOptions } from './options.ts'
@@ -20,6 +21,7 @@ import { VoiceBank } from './voice/fragments.ts'
 
 const MESSAGE_BYTES_MAX = 22_000_000 // 15 MiB of audio as base64, and its envelope
 const FAREWELL_WAIT_MS = 1_000
+const GOODBYE_MS = 300
 
 export type OpenAiSim = {
   /** ws://127.0.0.1:PORT/v1/realtime */
@@ -60,9 +62,10 @@ export async function startOpenAiSim(given: StartOptions = {}): Promise<OpenAiSi
   const { port } = server.address() as AddressInfo
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
-    door.close()
+    const isFree = new Promise<void>((resolve) => server.close(() => resolve()))
+    await door.close()
     server.closeAllConnections()
-    await new Promise<void>((resolve) => server.close(() => resolve()))
+    await isFree
     shared.wheel.close()
     shared.witness.close()
     await speech.close()
@@ -106,11 +109,14 @@ class Door {
     else this.#answer(request, stream, head)
   }
 
-  close(): void {
+  /** Says goodbye to all, gives them GOODBYE_MS to answer, then cuts. */
+  async close(): Promise<void> {
     for (const session of [...this.#sessions]) {
       session.end(1001, 'The simulator is closing.')
       this.#left(session, 1001)
     }
+    const untilMs = nowMs() + GOODBYE_MS
+    while (this.#streams.size > 0 && nowMs() < untilMs) await new Promise((resolve) => setTimeout(resolve, 10))
     for (const stream of this.#streams) stream.destroy()
     this.#sockets.close()
   }

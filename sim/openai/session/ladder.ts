@@ -36,8 +36,13 @@ export function openSpeech(
   send(sink, { type: 'response.content_part.added', ...place, part })
 }
 
-/** Closes a message item; `item` holds its final state, `said` its words. */
-export function closeSpeech(sink: EventSink, place: Place, item: Item, said: string, request: ResponseRequest): void {
+/** Closes a message item; `item` holds its final state, `said` its words, `previousId` what came before it. */
+export function closeSpeech(
+  sink: EventSink,
+  closing: { place: Place; item: Item; previousId: string | null; said: string },
+  request: ResponseRequest,
+): void {
+  const { place, item, previousId, said } = closing
   const { response_id, output_index } = place
   const isAudio = request.modality === 'audio'
   const part = isAudio ? { type: 'audio', transcript: said } : { type: 'text', text: said }
@@ -49,7 +54,7 @@ export function closeSpeech(sink: EventSink, place: Place, item: Item, said: str
     : [{ type: 'response.output_text.done', ...place, text: said }]
   events.push({ type: 'response.content_part.done', ...place, part })
   events.push({ type: 'response.output_item.done', response_id, output_index, item })
-  if (!request.isOutOfBand) events.push({ type: 'conversation.item.done', previous_item_id: null, item })
+  if (!request.isOutOfBand) events.push({ type: 'conversation.item.done', previous_item_id: previousId, item })
   if (sink.faults().reorderDones) events.reverse()
   for (const event of events) send(sink, event)
 }

@@ -13,6 +13,7 @@ import type { Item, Sound } from './conversation.ts'
 import { textTokens } from './conversation.ts'
 import { callEvents, closeSpeech, openSpeech, type Place } from './ladder.ts'
 import type { ResponseHost } from './response-host.ts'
+import { rateLimits, usageOf } from './usage.ts'
 
 export type ResponseRequest = {
   outputs: Output[]
@@ -36,6 +37,7 @@ type State =
 type OpenItem = {
   place: Place
   item: Item
+  previousId: string | null
   utterance: Utterance
   next: number
   originMs: number
@@ -74,9 +76,9 @@ export class ResponseRun {
     this.#host.send({
       type: 'response.created',
       event_id: this.#host.ids.next('event'),
-      response: this.#describe('in_progress', null, null),
+      response: this.#describe('in_progress', null, false),
     })
-    this.#host.send(rateLimits(this.#host.ids.next('event')))
+    this.#host.send(rateLimits(this.#host.ids))
     const failure = this.#host.takeRateLimit()
     // The sound is made while the model "thinks".
     const { format } = this.request
@@ -158,7 +160,7 @@ export class ResponseRun {
       audio: `{"type":"response.output_audio.delta",${where},"event_id":"`,
       words: `{"type":"${this.request.modality === 'audio' ? 'response.output_audio_transcript.delta' : 'response.output_text.delta'}",${where},"event_id":"`,
     }
-    const speech: OpenItem = { place, item, utterance, next: 0, originMs: nowMs(), said: '', sound, heads }
+    const speech: OpenItem = { place, item, previousId, utterance, next: 0, originMs: nowMs(), said: '', sound, heads }
     this.#state = { kind: 'speaking', speech, timer: undefined }
     this.#pump()
   }
@@ -223,7 +225,7 @@ export class ResponseRun {
     item.content = [isAudio ? { type: 'output_audio', transcript: said } : { type: 'output_text', text: said }]
     this.#textTokensOut += textTokens(said)
     if (isAudio) this.#host.setSound(item.id, speech.sound, speech.sound.sentBytes / BYTES_PER_MS[speech.sound.format])
-    closeSpeech(this.#host, speech.place, item, said, this.request)
+    closeSpeech(this.#host, speech, this.request)
   }
 
   #call(output: Extract<Output, { kind: 'call' }>): void {
@@ -256,7 +258,7 @@ export class ResponseRun {
     this.#host.send({
       type: 'response.done',
       event_id: this.#host.ids.next('event'),
-      response: this.#describe(end.status, end.details, this.#usage()),
+      response: this.#describe(end.status, end.details, true),
     })
     this.#host.note('response_done', {
       response: this.id,
@@ -268,35 +270,9 @@ export class ResponseRun {
     this.#host.finished(this, end)
   }
 
-  #usage(): Record<string, unknown> {
-    const { text, audio, cached } = this.request.inputTokens
-    const audioOut = Math.ceil(this.audioMs / 50)
-    const cachedText = Math.min(cached, text)
-    return {
-      total_tokens: text + audio + this.#textTokensOut + audioOut,
-      input_tokens: text + audio,
-      output_tokens: this.#textTokensOut + audioOut,
-      input_token_details: {
-        text_tokens: text,
-        audio_tokens: audio,
-        image_tokens: 0,
-        cached_tokens: Math.min(cached, text + audio),
-        cached_tokens_details: {
-          text_tokens: cachedText,
-          audio_tokens: Math.min(cached - cachedText, audio),
-          image_tokens: 0,
-        },
-      },
-      output_token_details: { text_tokens: this.#textTokensOut, audio_tokens: audioOut },
-    }
-  }
-
-  #describe(
-    status: string,
-    details: Record<string, unknown> | null,
-    usage: Record<string, unknown> | null,
-  ): Record<string, unknown> {
+  #describe(status: string, details: Record<string, unknown> | null, isFinal: boolean): Record<string, unknown> {
     const { request } = this
+    const out = { text: this.#textTokensOut, audio: Math.ceil(this.audioMs / 50) }
     return {
       object: 'realtime.response',
       id: this.id,
@@ -307,16 +283,8 @@ export class ResponseRun {
       output_modalities: [request.modality],
       max_output_tokens: request.maxOutputTokens,
       audio: { output: { format: request.format, voice: request.voice } },
-      usage,
+      usage: isFinal ? usageOf(request.inputTokens, out) : null,
       metadata: request.metadata ?? null,
     }
   }
-}
-
-function rateLimits(eventId: string): { type: string; event_id: string; rate_limits: unknown[] } {
-  const limits = [
-    { name: 'requests', limit: 10_000, remaining: 9_999, reset_seconds: 0.006 },
-    { name: 'tokens', limit: 2_000_000, remaining: 1_995_904, reset_seconds: 0.123 },
-  ]
-  return { type: 'rate_limits.updated', event_id: eventId, rate_limits: limits }
 }

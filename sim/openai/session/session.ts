@@ -145,7 +145,7 @@ export class Session {
   /** Closes the socket politely; cuts it when the peer does not answer. */
   end(code: number, reason: string): void {
     this.#socket.close(code, reason)
-    this.shared.wheel.after(CLOSE_WAIT_MS, () => this.#destroy())
+    this.after(CLOSE_WAIT_MS, () => this.#destroy())
   }
 
   /** The socket is closed: frees everything. Idempotent. */

@@ -16,7 +16,7 @@ const sessions = Number(process.argv[2] ?? 100)
 const seconds = Number(process.argv[3] ?? 18)
 
 const main = fileURLToPath(new URL('../main.ts', import.meta.url))
-const sim = spawn(process.execPath, [...(process.env.SIM_PROF ? ["--cpu-prof","--cpu-prof-dir=/tmp/spk/prof"] : []), main, '--keep-audio-ms', '0', '--probes', '--tool-every-ms', '60000'], {
+const sim = spawn(process.execPath, [main, '--keep-audio-ms', '0', '--probes', '--tool-every-ms', '60000'], {
   stdio: ['ignore', 'pipe', 'inherit'],
 })
 const [ready] = (await once(createInterface(sim.stdout), 'line')) as [string]

@@ -143,6 +143,10 @@ test('an agents-realtime session greets, runs its tool, is interrupted, counts u
   const said = JSON.stringify(session.history)
   assert.match(said, /Hello, I would like to make an appointment please\./)
   assert.match(said, /Monday at ten/)
+  assert.deepEqual(
+    session.history.map((item) => (item.type === 'message' ? item.role : item.type)),
+    ['assistant', 'user', 'function_call', 'assistant'],
+  )
   session.sendAudio(callerSound())
   await wait.until('the interruption', () => interruptions > 0)
   await wait.until('the second call', () => count('response.function_call_arguments.done') === 2)

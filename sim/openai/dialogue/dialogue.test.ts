@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Catalogue } from './catalogue.ts'
+import { Dialogue } from './dialogue.ts'
+import { minimalArguments } from './minimal-arguments.ts'
+import { fill, fillDeep, readScript, type Script } from './script.ts'
+
+const SCRIPT: Script = {
+  name: 'test',
+  loop: true,
+  turns: [
+    { say: 'Hello.' },
+    {
+      expectCaller: 'Look it up.',
+      call: { name: 'look', arguments: { id: 4 } },
+      thenSay: 'It is {{found.name|nothing}}.',
+    },
+    { expectCaller: 'Bye.', say: 'Goodbye.' },
+  ],
+}
+const LOOK = [{ name: 'look' }]
+const words = (outputs: ReturnType<Dialogue['next']>) =>
+  outputs.map((output) => (output.kind === 'speech' ? output.text : `call ${output.name}`))
+
+test('[P1] turns are taken in order and loop without the greeting; a response without new words is a nudge', () => {
+  const dialogue = new Dialogue({ script: SCRIPT, nowMs: 0 })
+  assert.deepEqual(words(dialogue.next([], 0)), ['Hello.'])
+  assert.match(words(dialogue.next([], 0))[0]!, /still here/)
+  assert.equal(dialogue.hearCaller(), 'Look it up.')
+  assert.deepEqual(words(dialogue.next([], 0)), ['It is nothing.'])
+  assert.equal(dialogue.hearCaller(), 'Bye.')
+  assert.deepEqual(words(dialogue.next([], 0)), ['Goodbye.'])
+  assert.equal(dialogue.hearCaller(), 'Look it up.')
+})
+
+test('[P2] between a call and its output the caller is asked for patience, then the answer comes', () => {
+  const dialogue = new Dialogue({ script: SCRIPT, nowMs: 0 })
+  dialogue.hearCaller()
+  assert.deepEqual(words(dialogue.next(LOOK, 0)), ['call look'])
+  assert.match(words(dialogue.next(LOOK, 0))[0]!, /One moment/)
+  assert.equal(dialogue.hearOutput('{"found":{"name":"Ada"}}'), true)
+  assert.deepEqual(words(dialogue.next(LOOK, 0)), ['It is Ada.'])
+})
+
+test('[P3] a call that was lost is made again', () => {
+  const dialogue = new Dialogue({ script: SCRIPT, nowMs: 0 })
+  dialogue.hearCaller()
+  dialogue.next(LOOK, 0)
+  dialogue.callLost()
+  dialogue.hearCaller()
+  assert.deepEqual(words(dialogue.next(LOOK, 0)), ['call look'])
+})
+
+test('[P4] replayed history leads to the same place as the history itself', () => {
+  const dialogue = new Dialogue({ script: SCRIPT, nowMs: 0 })
+  dialogue.replaySpeech()
+  dialogue.hearCaller()
+  dialogue.replayCall('look')
+  dialogue.hearOutput('{"found":{"name":"Ada"}}')
+  assert.deepEqual(words(dialogue.next(LOOK, 0)), ['It is Ada.'])
+  dialogue.hearCaller()
+  assert.deepEqual(words(dialogue.next(LOOK, 0)), ['Goodbye.'])
+})
+
+test('a script without tools calls a harmless one of the session by the clock', () => {
+  const script: Script = { name: 'talk', loop: true, turns: [{ say: 'Hello.' }, { say: 'Yes.' }] }
+  const dialogue = new Dialogue({ script, toolEveryMs: 1000, firstToolMs: 500, nowMs: 0 })
+  const tools = [
+    { name: 'transfer_to_human' },
+    { name: 'end_call' },
+    {
+      name: 'look',
+      parameters: { type: 'object', required: ['n'], properties: { n: { type: 'integer', minimum: 3 } } },
+    },
+  ]
+  const turn = (nowMs: number) => {
+    dialogue.hearCaller()
+    return dialogue.next(tools, nowMs)
+  }
+  assert.deepEqual(words(turn(400)), ['Yes.'])
+  assert.deepEqual(turn(600), [{ kind: 'call', name: 'look', argumentsJson: '{"n":3}' }])
+  dialogue.hearOutput('{}')
+  assert.deepEqual(words(dialogue.next(tools, 700)), ['Yes.'])
+  assert.deepEqual(words(turn(1500)), ['Yes.'])
+  assert.deepEqual(words(turn(1700)), ['call look'])
+})
+
+test('[D2] templates are filled from paths, indexes and fallbacks', () => {
+  const values = { slots: [{ id: 's1', n: 3 }] }
+  assert.equal(fill('{{slots.0.id}} {{slots.1.id|none left}} {{slots.0.n}} [{{nothing}}]', values), 's1 none left 3 []')
+  assert.deepEqual(fillDeep({ a: ['{{slots.0.id}}'], b: 2 }, values), { a: ['s1'], b: 2 })
+})
+
+test('[D3] a broken script is reported with all that is wrong', () => {
+  const read = readScript({ turns: [{}, { say: 3 }, { call: { name: 1 } }] })
+  assert.equal(read.kind, 'broken')
+  assert.equal(read.kind === 'broken' && read.problems.length, 4)
+  assert.equal(readScript(null).kind, 'broken')
+})
+
+test('[C1] the clinic script is chosen by its tools, else the conversation; a new script comes first', () => {
+  const catalogue = new Catalogue()
+  assert.equal(catalogue.choose(['book_appointment', 'find_available_slots', 'x']).name, 'clinic-front-desk')
+  assert.equal(catalogue.choose(['book_appointment']).name, 'conversation')
+  catalogue.add(SCRIPT)
+  assert.equal(catalogue.choose([]).name, 'test')
+  assert.ok(catalogue.setDefault('conversation'))
+  assert.equal(catalogue.choose([]).name, 'conversation')
+  assert.equal(catalogue.setDefault('nobody'), false)
+})
+
+test('minimal arguments satisfy the plain keywords of a schema', () => {
+  const parameters = {
+    type: 'object',
+    required: ['kind', 'when', 'tags', 'who', 'maybe'],
+    properties: {
+      kind: { enum: ['a', 'b'] },
+      when: { type: 'string', format: 'date' },
+      tags: { type: 'array', minItems: 1, items: { type: 'boolean' } },
+      who: { type: 'object', required: ['name'], properties: { name: { type: 'string', minLength: 12 } } },
+      maybe: { anyOf: [{ type: 'null' }, { type: 'string' }] },
+      left: { type: 'string' },
+    },
+  }
+  assert.deepEqual(minimalArguments(parameters), {
+    kind: 'a',
+    when: '2030-01-07',
+    tags: [false],
+    who: { name: 'check-up....' },
+    maybe: null,
+  })
+  assert.deepEqual(minimalArguments(undefined), {})
+})
