@@ -30,7 +30,7 @@ const TURN_DETECTION = byType({
     threshold: numberIn(0, 1),
     prefix_padding_ms: integerIn(0, 60_000),
     silence_duration_ms: integerIn(0, 60_000),
-    idle_timeout_ms: nullable(integerIn(5_000, 30_000)),
+    idle_timeout_ms: nullable(integerIn(1, 3_600_000)),
     create_response: flag,
     interrupt_response: flag,
   }),
