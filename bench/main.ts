@@ -56,6 +56,10 @@ function readArguments(args: string[]): Asked {
   if (!(name in CASES)) problems.push(`"${name}" is not a bench: use one of ${Object.keys(CASES).join(', ')}`)
   if (positionals.length > 1) problems.push('name one bench at a time')
   const only = typeof values.only === 'string' ? values.only.split(',') : undefined
+  for (const one of only ?? []) {
+    if ((CONTENDER_NAMES as readonly string[]).includes(one)) continue
+    problems.push(`--only "${one}" is unknown: use ${CONTENDER_NAMES.join(', ')}`)
+  }
   const options = {
     calls: whole('calls'),
     seconds: whole('seconds'),
