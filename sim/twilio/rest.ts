@@ -6,7 +6,7 @@
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Call, TwimlSource } from './call.ts'
+import type { Call, TwimlSource } from './call/call.ts'
 import type { CallbackTarget } from './http/callbacks.ts'
 import type { TwilioSimOptions } from './options.ts'
 

@@ -2,17 +2,17 @@
 // E1: CALLS_MAX bounds the calls that are live at once; a further call is an error of the caller of this function.
 // E2: close() hangs all calls up, waits for their end at most CLOSE_MS_MAX, and leaves nothing open.
 
-import { Call, type CallPlan } from './call.ts'
-import type { Exchange } from './exchange.ts'
+import { Call, type CallPlan } from './call/call.ts'
+import type { Exchange } from './call/exchange.ts'
+import { WaitingRoom } from './call/queue.ts'
 import type { LatenessSummary } from './media/lateness.ts'
 import type { CallerScript } from './media/script.ts'
 import { Wheel } from './media/wheel.ts'
 import type { OutboundAnswer, PlaceCallOptions, TwilioSimOptions } from './options.ts'
-import { WaitingRoom } from './queue.ts'
 import { type OutboundRequest, openRest, type RestServer } from './rest.ts'
 import { openWitness } from './witness.ts'
 
-export type { Call } from './call.ts'
+export type { Call } from './call/call.ts'
 export type { CallerScript, Step } from './media/script.ts'
 export type { Faults, OutboundAnswer, PlaceCallOptions, TwilioSimOptions } from './options.ts'
 export type { CallReport } from './report.ts'

@@ -34,7 +34,10 @@ export class Callbacks {
 
   /** Queues any callback with these parameters. */
   post(target: CallbackTarget, params: Record<string, string>, what: string): void {
-    if (this.waiting >= WAITING_MAX) return this.record.warn(11200, `callback dropped: ${what}`)
+    if (this.waiting >= WAITING_MAX) {
+      this.record.warn(11200, `callback dropped: ${what}`)
+      return
+    }
     this.waiting++
     this.chain = this.chain.then(async () => {
       const { authToken, rewrites } = this

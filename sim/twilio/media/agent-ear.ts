@@ -27,7 +27,6 @@ export class AgentEar {
   readonly bargeIns: BargeIn[] = []
   readonly gapsMs: number[] = []
   utterances = 0
-  private playedFrames = 0
   private startedMs = 0
   private emptySinceMs: number | undefined = 0
   private isCleared = true
@@ -54,7 +53,6 @@ export class AgentEar {
 
   /** A frame of agent audio is being played; true when it begins an utterance. */
   framePlayed(frame: Buffer, bytes: number, atMs: number): boolean {
-    this.playedFrames++
     const emptyMs = this.emptySinceMs === undefined ? 0 : atMs - this.emptySinceMs
     const isNew = this.utterances === 0 || this.isCleared || emptyMs >= FINISHED_MS
     if (isNew) this.begin(atMs)

@@ -68,10 +68,16 @@ export class ScriptRunner {
     this.sounding = undefined
     if (this.isOver) return
     this.startedMs ??= atMs
-    if (atMs - this.startedMs >= this.maxMs) return this.finish()
+    if (atMs - this.startedMs >= this.maxMs) {
+      this.finish()
+      return
+    }
     for (let begun = 0; begun < STEPS_PER_TICK_MAX; begun++) {
       const step = this.current()
-      if (step === undefined) return this.finish()
+      if (step === undefined) {
+        this.finish()
+        return
+      }
       this.enteredMs ??= atMs
       if (!this.isDone(step, atMs, atMs - this.enteredMs, hasStream)) return
       this.advance(step)

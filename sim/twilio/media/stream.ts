@@ -140,7 +140,10 @@ export class MediaStream implements FrameSink {
 
   onMessage(opcode: number, buffer: Buffer, start: number, end: number): void {
     if (this.phase === 'ended') return
-    if (opcode === BINARY) return this.warnOnce(31950, 'binary message')
+    if (opcode === BINARY) {
+      this.warnOnce(31950, 'binary message')
+      return
+    }
     const audio = quickMedia(this.prefix, buffer, start, end)
     if (audio !== undefined) this.takeAudio(audio)
     else this.takeJson(buffer.toString('utf8', start, end))
@@ -198,10 +201,17 @@ export class MediaStream implements FrameSink {
     try {
       message = JSON.parse(text)
     } catch {
-      return this.warnOnce(31951, 'message is not JSON')
+      this.warnOnce(31951, 'message is not JSON')
+      return
     }
-    if (message === null || typeof message !== 'object') return this.warnOnce(31951, 'message is not an object')
-    if (message.streamSid !== this.identity.streamSid) return this.warnOnce(31951, 'wrong or missing streamSid')
+    if (message === null || typeof message !== 'object') {
+      this.warnOnce(31951, 'message is not an object')
+      return
+    }
+    if (message.streamSid !== this.identity.streamSid) {
+      this.warnOnce(31951, 'wrong or missing streamSid')
+      return
+    }
     const payload = message.media?.payload
     const name = message.mark?.name
     if (message.event === 'media' && typeof payload === 'string') this.takeAudio(Buffer.from(payload, 'base64'))

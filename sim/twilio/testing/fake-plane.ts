@@ -11,13 +11,27 @@ export type SeenRequest = {
   params: Record<string, string>
   atMs: number
 }
-export type SeenMessage = { atMs: number; message: Record<string, any> }
+/** A message of the carrier, loosely typed: tests look into it. */
+export type WireMessage = {
+  event: string
+  sequenceNumber?: string
+  streamSid?: string
+  protocol?: string
+  version?: string
+  start?: Record<string, unknown>
+  media?: { track: string; chunk: string; timestamp: string; payload: string }
+  mark?: { name: string }
+  dtmf?: { track: string; digit: string }
+  stop?: Record<string, unknown>
+}
+export type SeenMessage = { atMs: number; message: WireMessage }
 export type PlaneStream = {
   socket: WebSocket
   request: IncomingMessage
   messages: SeenMessage[]
   streamSid: string
   send(message: Record<string, unknown>): void
+  sendText(text: string): void
   /** Sends µ-law audio. */
   say(ulaw: Buffer): void
   mark(name: string): void
@@ -28,12 +42,14 @@ type Reply = { status?: number; body?: string; headers?: Record<string, string>;
 export class FakePlane {
   readonly requests: SeenRequest[] = []
   readonly streams: PlaneStream[] = []
+  /** Off for measurements: messages after start are not parsed and not kept. */
+  keepsMessages = true
   base = ''
   wsBase = ''
   /** Answers a webhook. */
   onRequest: (seen: SeenRequest) => Reply = () => ({ body: '<Response/>' })
   onStream: (stream: PlaneStream) => void = () => {}
-  onMessage: (stream: PlaneStream, message: Record<string, any>) => void = () => {}
+  onMessage: (stream: PlaneStream, message: WireMessage) => void = () => {}
   /** Status to refuse an upgrade with. */
   refuseUpgrade: (request: IncomingMessage) => number | undefined = () => undefined
   private readonly server = createServer((request, response) => void this.respond(request, response))
@@ -71,6 +87,7 @@ export class FakePlane {
       messages: [],
       streamSid: '',
       send: (message) => socket.send(JSON.stringify(message)),
+      sendText: (text) => socket.send(text),
       say: (ulaw) =>
         stream.send({ event: 'media', streamSid: stream.streamSid, media: { payload: ulaw.toString('base64') } }),
       mark: (name) => stream.send({ event: 'mark', streamSid: stream.streamSid, mark: { name } }),
@@ -79,7 +96,8 @@ export class FakePlane {
     this.streams.push(stream)
     socket.on('error', () => {})
     socket.on('message', (raw, isBinary) => {
-      let message: Record<string, any>
+      if (!this.keepsMessages && stream.streamSid !== '') return
+      let message: WireMessage
       try {
         message = isBinary ? { event: 'binary' } : JSON.parse(String(raw))
       } catch {
@@ -87,7 +105,7 @@ export class FakePlane {
       }
       stream.messages.push({ atMs: performance.now(), message })
       if (message.event === 'start') {
-        stream.streamSid = message.streamSid
+        stream.streamSid = message.streamSid ?? ''
         this.onStream(stream)
       }
       this.onMessage(stream, message)

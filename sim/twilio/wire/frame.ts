@@ -70,7 +70,10 @@ export class FrameReader {
     while (at < chunk.length) {
       const problem = this.readHeader(chunk, at)
       if (problem === 'short') break
-      if (problem !== undefined) return this.fail(sink, problem === 'too big' ? 1009 : 1002, problem)
+      if (problem !== undefined) {
+        this.fail(sink, problem === 'too big' ? 1009 : 1002, problem)
+        return
+      }
       const { start, size } = this.header
       if (start + size > chunk.length) break
       at = start + size
@@ -116,10 +119,19 @@ export class FrameReader {
 
   private take(chunk: Buffer, start: number, end: number, sink: FrameSink): void {
     const { opcode, isFinal } = this.header
-    if (opcode >= CLOSE) return sink.onControl(opcode, chunk.subarray(start, end))
+    if (opcode >= CLOSE) {
+      sink.onControl(opcode, chunk.subarray(start, end))
+      return
+    }
     const isOpen = this.fragmentOpcode !== 0
-    if (isOpen !== (opcode === 0)) return this.fail(sink, 1002, 'continuation out of place')
-    if (isFinal && !isOpen) return sink.onMessage(opcode, chunk, start, end)
+    if (isOpen !== (opcode === 0)) {
+      this.fail(sink, 1002, 'continuation out of place')
+      return
+    }
+    if (isFinal && !isOpen) {
+      sink.onMessage(opcode, chunk, start, end)
+      return
+    }
     if (!isOpen) this.fragmentOpcode = opcode
     this.fragments.push(Buffer.from(chunk.subarray(start, end)))
     this.fragmentBytes += end - start

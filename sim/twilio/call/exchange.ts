@@ -1,11 +1,11 @@
 // What all calls of one simulated carrier share.
 
+import type { Rewrites } from '../http/rewrite.ts'
+import type { Wheel } from '../media/wheel.ts'
+import type { TwilioSimOptions } from '../options.ts'
+import type { Witness } from '../witness.ts'
 import type { Call } from './call.ts'
-import type { Rewrites } from './http/rewrite.ts'
-import type { Wheel } from './media/wheel.ts'
-import type { TwilioSimOptions } from './options.ts'
 import type { WaitingRoom } from './queue.ts'
-import type { Witness } from './witness.ts'
 
 export type Exchange = {
   readonly options: TwilioSimOptions

@@ -4,12 +4,12 @@
 // Z3: after a stream ends and the call is still up, the Connect action is requested; without one the next verb runs.
 // Z4: Say takes 60 ms a character, Play of a remote URL 1 s, of a loopback URL as long as its bytes last.
 
+import { isLoopback } from '../http/rewrite.ts'
+import { sendWebhook } from '../http/webhook.ts'
+import type { Element } from '../twiml/xml.ts'
 import type { Call, Next } from './call.ts'
-import { isLoopback } from './http/rewrite.ts'
-import { sendWebhook } from './http/webhook.ts'
 import { newSid } from './sid.ts'
 import { connectStream } from './stream-verb.ts'
-import type { Element } from './twiml/xml.ts'
 
 const SAY_MS_PER_CHAR = 60
 const PLAY_MS = 1000

@@ -4,15 +4,15 @@
 // I3: the stream's callbacks say stream-started, then stream-stopped or stream-error.
 // I4: an interrupted call ends its stream with stop and close before anything else happens.
 
+import { dialUrl, isLoopback } from '../http/rewrite.ts'
+import { sign } from '../http/signature.ts'
+import { MediaStream } from '../media/stream.ts'
+import type { StreamEnd } from '../report.ts'
+import type { Element } from '../twiml/xml.ts'
+import { nowMs } from '../wire/clock.ts'
+import { openWebSocket } from '../wire/upgrade.ts'
 import type { Call } from './call.ts'
-import { dialUrl, isLoopback } from './http/rewrite.ts'
-import { sign } from './http/signature.ts'
-import { MediaStream } from './media/stream.ts'
-import type { StreamEnd } from './report.ts'
 import { newSid } from './sid.ts'
-import type { Element } from './twiml/xml.ts'
-import { nowMs } from './wire/clock.ts'
-import { openWebSocket } from './wire/upgrade.ts'
 
 const PARAMETER_CHARS_MAX = 500
 

@@ -5,18 +5,18 @@
 // A4: DOCUMENTS_MAX bounds the documents of one call, so a redirect loop ends.
 
 import { EventEmitter } from 'node:events'
+import { Callbacks, type CallbackTarget } from '../http/callbacks.ts'
+import type { FormParams } from '../http/signature.ts'
+import { sendWebhook, type WebhookAnswer } from '../http/webhook.ts'
+import { CallerLeg } from '../media/caller-leg.ts'
+import type { DropHow } from '../media/script.ts'
+import type { Faults, PlaceCallOptions } from '../options.ts'
+import { CallRecord, type CallReport, type CallStatus, type EndCause } from '../report.ts'
+import { type Element, parseXml } from '../twiml/xml.ts'
+import { nowMs } from '../wire/clock.ts'
 import type { Exchange } from './exchange.ts'
-import { Callbacks, type CallbackTarget } from './http/callbacks.ts'
-import type { FormParams } from './http/signature.ts'
-import { sendWebhook, type WebhookAnswer } from './http/webhook.ts'
-import { CallerLeg } from './media/caller-leg.ts'
-import type { DropHow } from './media/script.ts'
-import type { Faults, PlaceCallOptions } from './options.ts'
-import { CallRecord, type CallReport, type CallStatus, type EndCause } from './report.ts'
 import { newSid } from './sid.ts'
-import { type Element, parseXml } from './twiml/xml.ts'
 import { runVerbs } from './verbs.ts'
-import { nowMs } from './wire/clock.ts'
 
 export const DOCUMENTS_MAX = 500
 const TWIML_NOTED_CHARS = 4000
