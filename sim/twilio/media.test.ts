@@ -1,37 +1,16 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import type { TwilioSimOptions } from './options.ts'
-import { startTwilioSim, type TwilioSim } from './sim.ts'
-import { FakePlane, type PlaneStream } from './testing/fake-plane.ts'
+import type { PlaneStream } from './testing/fake-plane.ts'
+import { pairs } from './testing/pair.ts'
 
-const closers: (() => Promise<void>)[] = []
-after(async () => {
-  for (const close of closers) await close()
-})
-
-async function pair(more: Partial<TwilioSimOptions> = {}): Promise<{ plane: FakePlane; sim: TwilioSim }> {
-  const plane = await new FakePlane().start()
-  plane.onRequest = (seen) => ({ body: seen.path === '/voice' ? plane.connectTwiml('<Hangup/>') : '<Response/>' })
-  const sim = await startTwilioSim({
-    accountSid: 'AC00000000000000000000000000000001',
-    authToken: '12345678901234567890123456789012',
-    number: '+15005550001',
-    voiceUrl: `${plane.base}/voice`,
-    ...more,
-  })
-  closers.push(
-    () => sim.close(),
-    () => plane.close(),
-  )
-  return { plane, sim }
-}
-
+const pair = pairs(after)
 const tone = (ms: number): Buffer => Buffer.alloc(ms * 8, 0x90)
 const marksOf = (stream: PlaneStream) => stream.messages.filter((seen) => seen.message.event === 'mark')
 
 test('[D1] connected, start, then a frame of 160 bytes every 20 ms, numbered as strings', async () => {
   const { plane, sim } = await pair()
   const report = await sim.placeCall({ caller: { steps: [{ stayMs: 600 }], maxMs: 5000 } }).done
+  await plane.streams[0]!.closed
   const { messages, streamSid } = plane.streams[0]!
   assert.deepEqual(messages[0]!.message, { event: 'connected', protocol: 'Call', version: '1.0.0' })
   assert.equal(messages[1]!.message.event, 'start')

@@ -1,8 +1,6 @@
 // One call on the simulated carrier: from the first webhook to the last status callback.
 // A1: a call runs one TwiML document at a time; a verb is interrupted only by a hang-up or a redirect from REST.
-// A2: a document that cannot be fetched or run goes to the fallback URL once, with ErrorCode and ErrorUrl; then the call fails.
 // A3: a call ends once, and `done` resolves after its callbacks have been sent.
-// A4: DOCUMENTS_MAX bounds the documents of one call, so a redirect loop ends.
 
 import { EventEmitter } from 'node:events'
 import { Callbacks, type CallbackTarget } from '../http/callbacks.ts'
@@ -12,14 +10,10 @@ import { CallerLeg } from '../media/caller-leg.ts'
 import type { DropHow } from '../media/script.ts'
 import type { Faults, PlaceCallOptions } from '../options.ts'
 import { CallRecord, type CallReport, type CallStatus, type EndCause } from '../report.ts'
-import { type Element, parseXml } from '../twiml/xml.ts'
 import { nowMs } from '../wire/clock.ts'
+import { runDocuments } from './documents.ts'
 import type { Exchange } from './exchange.ts'
 import { newSid } from './sid.ts'
-import { runVerbs } from './verbs.ts'
-
-export const DOCUMENTS_MAX = 500
-const TWIML_NOTED_CHARS = 4000
 
 export type TwimlSource =
   | { kind: 'url'; url: string; method: 'GET' | 'POST'; params?: Record<string, string> }
@@ -54,7 +48,6 @@ export class Call extends EventEmitter {
   private interruption: Interruption | undefined
   private wake: (() => void) | undefined
   private answeredMs: number | undefined
-  private hasUsedFallback = false
   private resolveDone!: (report: CallReport) => void
 
   constructor(exchange: Exchange, plan: CallPlan) {
@@ -92,6 +85,13 @@ export class Call extends EventEmitter {
 
   get pendingInterruption(): Interruption | undefined {
     return this.interruption
+  }
+
+  /** The interruption that broke in, if any; a redirect is thereby used up, a hang-up stays. */
+  takeInterruption(): Interruption | undefined {
+    const interruption = this.interruption
+    if (interruption?.kind === 'redirect') this.interruption = undefined
+    return interruption
   }
 
   /** Milliseconds since the answer; 0 before it. */
@@ -151,7 +151,7 @@ export class Call extends EventEmitter {
     this.tellStatus('ringing')
     this.record.webhookSentMs = nowMs()
     const rung = await ring()
-    const cause = rung === 'answered' ? await this.runDocuments() : 'not-answered'
+    const cause = rung === 'answered' ? await runDocuments(this) : 'not-answered'
     this.leg.stop()
     if (this.status === 'in-progress' || this.status === 'ringing' || this.status === 'queued') {
       this.status = finalStatus(rung, cause, this.answeredMs !== undefined)
@@ -210,75 +210,6 @@ export class Call extends EventEmitter {
     return wrong === 'webhooks' || wrong === 'both' ? `not-${authToken}` : authToken
   }
 
-  private async runDocuments(): Promise<EndCause> {
-    let source = this.plan.source
-    for (let documents = 0; documents < DOCUMENTS_MAX; documents++) {
-      const next = await this.runDocument(source, documents === 0)
-      const interruption = this.interruption
-      if (interruption?.kind === 'hang-up') return interruption.cause
-      if (interruption?.kind === 'redirect') {
-        this.interruption = undefined
-        source = interruption.source
-      } else if (next.kind === 'end') return next.cause
-      else source = next.source
-    }
-    this.record.warn(11215, 'too many documents')
-    return 'webhook-failed'
-  }
-
-  private async runDocument(source: TwimlSource, isFirst: boolean): Promise<Next> {
-    if (source.kind === 'text') return this.runXml(source.xml)
-    const request = this.fetchTwiml(source.url, source.method, source.params)
-    const fetched = isFirst && this.faults.duplicateWebhook === true ? this.twice(request, source) : request
-    const answer = await this.unlessInterrupted(fetched)
-    if (answer === 'interrupted') return { kind: 'end', cause: 'caller-hung-up' }
-    if (answer.kind === 'failed') {
-      this.record.warn(answer.errorCode, answer.text)
-      return this.fallBack(answer.errorCode, answer.url)
-    }
-    this.documentUrl = answer.url
-    if (answer.contentType.startsWith('audio/')) return this.runXml(`<Response><Play>${answer.url}</Play></Response>`)
-    if (answer.contentType.startsWith('text/plain')) {
-      return this.runElement({ name: 'Response', attributes: {}, text: '', children: [sayElement(answer.body)] })
-    }
-    return this.runXml(answer.body)
-  }
-
-  private async twice(first: Promise<WebhookAnswer>, source: Extract<TwimlSource, { kind: 'url' }>) {
-    const second = this.fetchTwiml(source.url, source.method, source.params)
-    const answers = await Promise.all([first, second])
-    this.record.duplicateAnswers = answers.map((answer) => (answer.kind === 'answered' ? answer.body : answer.text))
-    return answers.find((answer) => answer.kind === 'answered') ?? answers[0]
-  }
-
-  private async runXml(xml: string): Promise<Next> {
-    const root = this.parseDocument(xml)
-    return root === undefined ? this.fallBack(12100, this.documentUrl) : this.runElement(root)
-  }
-
-  /** The root of a TwiML document, or undefined with a warning. */
-  parseDocument(xml: string): Element | undefined {
-    const parsed = parseXml(xml)
-    const isResponse = parsed.kind === 'document' && parsed.root.name === 'Response'
-    const text = parsed.kind === 'invalid' ? `TwiML at ${parsed.at}: ${parsed.text}` : 'root is not Response'
-    if (!isResponse) this.record.warn(12100, text)
-    else this.record.note('twiml', { xml: xml.slice(0, TWIML_NOTED_CHARS) })
-    return isResponse ? parsed.root : undefined
-  }
-
-  private runElement(root: Element): Promise<Next> {
-    if (root.children[0]?.name !== 'Reject') this.answer()
-    return runVerbs(this, root)
-  }
-
-  private fallBack(errorCode: number, errorUrl: string): Next {
-    const url = this.plan.fallbackUrl
-    if (url === undefined || this.hasUsedFallback) return { kind: 'end', cause: 'webhook-failed' }
-    this.hasUsedFallback = true
-    const params = { ErrorCode: String(errorCode), ErrorUrl: errorUrl }
-    return { kind: 'goto', source: { kind: 'url', url, method: 'POST', params } }
-  }
-
   private callerActs() {
     return {
       pressDigit: (digit: string): void => this.leg.stream?.pressDigit(digit),
@@ -290,10 +221,6 @@ export class Call extends EventEmitter {
       },
     }
   }
-}
-
-function sayElement(text: string): Element {
-  return { name: 'Say', attributes: {}, children: [], text }
 }
 
 function finalStatus(rung: 'answered' | 'busy' | 'no-answer', cause: EndCause, wasAnswered: boolean): CallStatus {

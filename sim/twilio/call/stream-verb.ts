@@ -114,7 +114,7 @@ async function reuse(call: Call, announced: string, dialled: string, signature: 
 
 function tellStream(call: Call, noun: Element, streamSid: string, event: string, error: string | undefined): void {
   const { statusCallback, statusCallbackMethod, name } = noun.attributes
-  if (statusCallback === undefined) return
+  if (statusCallback === undefined || !URL.canParse(statusCallback, call.documentUrl)) return
   const params = {
     AccountSid: call.exchange.options.accountSid,
     CallSid: call.callSid,

@@ -8,6 +8,7 @@ import { isLoopback } from '../http/rewrite.ts'
 import { sendWebhook } from '../http/webhook.ts'
 import type { Element } from '../twiml/xml.ts'
 import type { Call, Next } from './call.ts'
+import { parseTwiml } from './documents.ts'
 import { newSid } from './sid.ts'
 import { connectStream } from './stream-verb.ts'
 
@@ -91,6 +92,10 @@ async function playMs(call: Call, text: string): Promise<number> {
 }
 
 function goTo(call: Call, url: string, method: string | undefined, params?: Record<string, string>): Step {
+  if (!URL.canParse(url, call.documentUrl)) {
+    call.record.warn(11100, `malformed URL ${url}`)
+    return { kind: 'end', cause: 'webhook-failed' }
+  }
   const absolute = url === '' ? call.documentUrl : new URL(url, call.documentUrl).href
   const verb = method?.toUpperCase() === 'GET' ? 'GET' : 'POST'
   return { kind: 'goto', source: { kind: 'url', url: absolute, method: verb, params } }
@@ -165,7 +170,7 @@ async function waitInQueue(
   const { waitUrl, waitUrlMethod } = verb.attributes
   for (;;) {
     const begunMs = performance.now()
-    if (waitUrl !== undefined) {
+    if (waitUrl !== undefined && URL.canParse(waitUrl, call.documentUrl)) {
       const url = new URL(waitUrl, call.documentUrl).href
       const params = call.exchange.waitingRoom.params(name, call.callSid, sizeMax)
       const answer = await call.unlessInterrupted(
@@ -181,7 +186,7 @@ async function waitInQueue(
 }
 
 async function runWaitTwiml(call: Call, xml: string): Promise<'leave' | 'error' | Next | undefined> {
-  const root = call.parseDocument(xml)
+  const root = parseTwiml(call, xml)
   if (root === undefined) return 'error'
   for (const verb of root.children) {
     const step = await runVerb(call, verb)

@@ -18,5 +18,5 @@ export function dialUrl(announced: string, rewrites: Rewrites): string {
 /** Whether a URL names this machine. */
 export function isLoopback(url: string): boolean {
   const host = new URL(url).hostname
-  return host === 'localhost' || host === '[::1]' || /^127\./.test(host)
+  return host === 'localhost' || host === '[::1]' || /^127(\.\d{1,3}){3}$/.test(host)
 }

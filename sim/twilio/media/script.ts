@@ -108,6 +108,7 @@ export class ScriptRunner {
 
   private advance(step: Step): void {
     this.enteredMs = undefined
+    this.position = 0
     if ('repeat' in step) {
       const rounds = step.repeat === 'until end' ? Number.POSITIVE_INFINITY : step.repeat
       this.levels.push({ steps: rounds > 0 ? step.steps : [], at: 0, roundsLeft: rounds })
@@ -171,8 +172,6 @@ export class ScriptRunner {
       this.acts.pressDigit(digit)
       this.position++
     }
-    if (this.position < digits.length) return false
-    this.position = 0
-    return true
+    return this.position >= digits.length
   }
 }

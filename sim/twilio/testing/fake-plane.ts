@@ -30,6 +30,8 @@ export type PlaneStream = {
   request: IncomingMessage
   messages: SeenMessage[]
   streamSid: string
+  /** Resolves with the close code when the socket is closed. */
+  closed: Promise<number>
   send(message: Record<string, unknown>): void
   sendText(text: string): void
   /** Sends µ-law audio. */
@@ -86,6 +88,7 @@ export class FakePlane {
       request,
       messages: [],
       streamSid: '',
+      closed: new Promise((resolve) => socket.once('close', resolve)),
       send: (message) => socket.send(JSON.stringify(message)),
       sendText: (text) => socket.send(text),
       say: (ulaw) =>

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { AgentEar, FINISHED_MS } from './agent-ear.ts'
+import { type CallerScript, ScriptRunner } from './script.ts'
+
+const LOUD = Buffer.alloc(160, 0x80)
+const clip = (name: string, frames: number) => ({
+  name,
+  ulaw: Buffer.alloc(frames * 160, 0x80),
+  ms: frames * 20,
+  speechEndMs: frames * 20,
+})
+
+/** Runs a script on a made-up clock; the agent sounds in the ticks `agent` names. */
+function play(script: CallerScript, ticks: number, agent: (tick: number) => boolean = () => false, hasStream = true) {
+  const ear = new AgentEar()
+  const seen: string[] = []
+  const runner = new ScriptRunner(script, ear, {
+    pressDigit: (digit) => seen.push(`${digit}@${now}`),
+    hangUp: () => seen.push(`hang-up@${now}`),
+    dropSocket: (how) => seen.push(`${how}@${now}`),
+    timedOut: (step) => seen.push(`timeout ${step}@${now}`),
+  })
+  let now = 0
+  for (let tick = 0; tick < ticks; tick++) {
+    now = tick * 20
+    if (agent(tick)) ear.framePlayed(LOUD, 160, now)
+    else ear.silent(now)
+    runner.tick(now, hasStream)
+    if (runner.sounding !== undefined) seen.push(`${runner.sounding.name}[${runner.frameIndex}]@${now}`)
+  }
+  return { seen, ear }
+}
+
+test('steps follow one another without losing a tick', () => {
+  const { seen } = play({ steps: [{ pauseMs: 40 }, { say: clip('hi', 2) }, { dtmf: '1#' }], maxMs: 9000 }, 40)
+  assert.deepEqual(seen, ['hi[0]@40', 'hi[1]@60', '1@80', '#@280', 'hang-up@280'])
+})
+
+test('[R2] maxMs hangs up once, wherever the script is', () => {
+  const { seen } = play({ steps: [{ repeat: 'until end', steps: [{ pauseMs: 100 }] }], maxMs: 500 }, 60)
+  assert.deepEqual(seen, ['hang-up@500'])
+})
+
+test('[R3] a wait that runs out is reported, and the script goes on', () => {
+  const steps: CallerScript['steps'] = [{ waitForAgent: 'speaking', timeoutMs: 100 }, { hangUp: true }]
+  assert.deepEqual(play({ steps, maxMs: 9000 }, 20).seen, ['timeout waitForAgent speaking@100', 'hang-up@100'])
+})
+
+test('[R4] an endless repeat of nothing neither spins nor recurses', () => {
+  const steps: CallerScript['steps'] = [{ repeat: 'until end', steps: [{ repeat: 0, steps: [] }] }]
+  assert.deepEqual(play({ steps, maxMs: 60 }, 10).seen, ['hang-up@60'])
+})
+
+test('[R1] without a stream the caller says nothing but loses patience', () => {
+  const steps: CallerScript['steps'] = [{ stayMs: 100 }, { say: clip('hi', 2) }]
+  assert.deepEqual(play({ steps, maxMs: 300 }, 30, undefined, false).seen, ['hang-up@300'])
+})
+
+test('[E1] [E2] a turn is timed to the next utterance; a short hole is a gap, not an answer', () => {
+  const steps: CallerScript['steps'] = [
+    { say: clip('ask', 5) },
+    { waitForAgent: 'finished', timeoutMs: 5000 },
+    { hangUp: true },
+  ]
+  const agent = (tick: number): boolean => (tick >= 20 && tick < 30) || (tick >= 33 && tick < 40)
+  const { seen, ear } = play({ steps, maxMs: 9000 }, 80, agent)
+  assert.deepEqual(ear.turns, [{ clip: 'ask', isOverlapped: false, voiceToVoiceMs: 320, voiceToAudibleMs: 320 }])
+  assert.deepEqual(ear.gapsMs, [60])
+  assert.equal(seen.at(-1), `hang-up@${40 * 20 + FINISHED_MS}`)
+})
+
+test('[E3] a barge-in waits for the agent and is answered by the clear', () => {
+  const steps: CallerScript['steps'] = [{ bargeIn: clip('stop', 3), afterAgentMs: 200 }]
+  const { seen, ear } = play({ steps, maxMs: 9000 }, 40, (tick) => tick >= 5)
+  assert.equal(seen[0], 'stop[0]@300')
+  assert.equal(ear.cleared(345), 45)
+  assert.equal(ear.bargeIns[0]!.reactionMs, 45)
+})
