@@ -4,7 +4,7 @@
 // V3: a failed response is asked for once more if the provider says that it may pass (rate, server); else the call goes on in silence and is counted.
 // V4: a lost link is dialled again at most `redialMax` times in a row, each later than the last.
 import { unreachable } from '../kit/errors.ts'
-import type { ModelEvent, ModelLoss, Usage } from './ports.ts'
+import type { ModelEvent, ModelLoss, ResponseRequest, Usage } from './ports.ts'
 import { type CallSettings, type CallState, type Effect, type EndCause, redialAfterMs } from './state.ts'
 import { clipText, withItem } from './transcript.ts'
 import { flushWanted, onSpeechStarted, onSpeechStopped, requestResponse } from './turn.ts'
@@ -61,12 +61,7 @@ export function onModelEvent(
     case 'request-refused':
       return onRequestRefused(state, event.code, event.requestId, effects)
     case 'response-wanted':
-      requestResponse(
-        state,
-        event.instructions === undefined ? {} : { instructions: event.instructions },
-        settings,
-        effects,
-      )
+      requestResponse(state, wantedOf(event), settings, effects)
       return state
     case 'interrupt-wanted':
       to.interrupt(state, effects)
@@ -82,6 +77,11 @@ export function onModelEvent(
     default:
       return unreachable(event)
   }
+}
+
+function wantedOf(event: ResponseRequest): ResponseRequest {
+  const { instructions, extra } = event
+  return { ...(instructions === undefined ? {} : { instructions }), ...(extra === undefined ? {} : { extra }) }
 }
 
 function onReady(
@@ -148,7 +148,9 @@ function onResponseEnded(
   effects: Effect[],
   to: Transitions,
 ): CallState {
-  const wasOurs = state.response.kind === 'active' && (state.response.responseId === event.responseId || state.response.responseId === '')
+  const wasOurs =
+    state.response.kind === 'active' &&
+    (state.response.responseId === event.responseId || state.response.responseId === '')
   if (event.usage !== undefined) state.usage = addUsage(state.usage, event.usage)
   if (event.status === 'cancelled') effects.push({ kind: 'drop-response', responseId: event.responseId })
   if (wasOurs) {

@@ -50,10 +50,13 @@ export type ModelEvent =
   | { kind: 'agent-said'; itemId: string; text: string }
   | { kind: 'tool-called'; toolCallId: string; name: string; arguments: string }
   | { kind: 'tool-answered'; toolCallId: string; name: string; output: string; respond: boolean }
-  | { kind: 'response-wanted'; instructions?: string }
+  | ({ kind: 'response-wanted' } & ResponseRequest)
   | { kind: 'interrupt-wanted' }
   | { kind: 'request-refused'; code: string; requestId: string | undefined }
   | { kind: 'agent-failed'; message: string }
+
+/** What a response is asked for with. `extra` is the provider's own and opaque to the call. */
+export type ResponseRequest = { instructions?: string; extra?: Record<string, unknown> }
 
 /** Tokens of one response, as the provider bills them. */
 export type Usage = {
@@ -66,7 +69,7 @@ export type Usage = {
 
 /** What a call asks of its model session. */
 export type ModelCommand =
-  | { kind: 'respond'; requestId: string; instructions?: string }
+  | ({ kind: 'respond'; requestId: string } & ResponseRequest)
   | { kind: 'cancel' }
   | { kind: 'truncate'; itemId: string; audioEndMs: number }
   | { kind: 'digits'; digits: string }
@@ -87,8 +90,8 @@ export interface ModelSession {
   /** `ms` of silence in the caller's direction. */
   appendSilence(ms: number): void
   command(command: ModelCommand): void
-  /** Tells the agent runtime that its speech was cut. */
-  interrupted(): void
+  /** Tells the agent runtime that its speech was cut: what was heard of which item. */
+  interrupted(itemId: string, heardText: string): void
   /** Caller speech interrupts the agent by itself (turn detection says so). */
   readonly bargeIn: boolean
   /** Ends the link and the agent; idempotent, never throws. */

@@ -4,7 +4,7 @@
 // S2: everything here can be written as JSON and read back.
 
 import type { CutItem } from './playout.ts'
-import type { LegEnd, ModelEvent, ModelLoss, Usage } from './ports.ts'
+import type { LegEnd, ModelEvent, ModelLoss, ResponseRequest, Usage } from './ports.ts'
 import type { Transcript } from './transcript.ts'
 
 export const STATE_VERSION = 1
@@ -50,8 +50,7 @@ export type CallState = {
   model: ModelState
   response: ResponseState
   /** A response that waits until the active one is over (one at a time). */
-  wanted: { instructions?: string } | undefined
-  /** A response was asked for or is expected; its audio has not begun. */
+  wanted: ResponseRequest | undefined
   isCallerSpeaking: boolean
   hasGreeted: boolean
   renewalDue: boolean
@@ -104,12 +103,12 @@ export type CallEvent =
 /** Everything a call can do; the driver does it. */
 export type Effect =
   | { kind: 'dial'; renewal: boolean }
-  | { kind: 'respond'; requestId: string; instructions?: string }
+  | ({ kind: 'respond'; requestId: string } & ResponseRequest)
   | { kind: 'cancel-response' }
   | { kind: 'drop-response'; responseId: string }
   /** Clear the carrier and the playout; the driver answers with a `cut` event. */
   | { kind: 'clear-playout' }
-  | { kind: 'truncate'; itemId: string; audioEndMs: number }
+  | { kind: 'truncate'; itemId: string; audioEndMs: number; heardText: string }
   | { kind: 'complete-item'; itemId: string }
   | { kind: 'play-filler' }
   | { kind: 'send-digits'; digits: string }

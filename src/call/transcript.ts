@@ -23,7 +23,11 @@ export function withItem(transcript: Transcript, item: TranscriptItem, maxItems:
 }
 
 /** Cuts an agent item at what was heard, in proportion of its audio, at a word. */
-export function cutAt(item: TranscriptItem & { kind: 'agent' }, heardMs: number, totalMs: number): TranscriptItem {
+export function cutAt(
+  item: TranscriptItem & { kind: 'agent' },
+  heardMs: number,
+  totalMs: number,
+): TranscriptItem & { kind: 'agent' } {
   const part = totalMs > 0 ? Math.min(1, heardMs / totalMs) : 0
   const rough = item.text.slice(0, Math.round(item.text.length * part))
   const words = part >= 1 || rough.length === 0 ? rough : rough.slice(0, Math.max(0, rough.lastIndexOf(' ')))

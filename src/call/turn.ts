@@ -5,13 +5,14 @@
 // U3: a request waits while the caller speaks, if the provider will answer the caller by itself.
 // U4: keypad digits are gathered until a pause and given to the model as one message.
 import type { CutItem } from './playout.ts'
+import type { ResponseRequest } from './ports.ts'
 import type { CallSettings, CallState, Effect } from './state.ts'
 import { cutAt, withItem } from './transcript.ts'
 
 /** Asks for a response, now or when it may be (U1, U3). */
 export function requestResponse(
   state: CallState,
-  wanted: { instructions?: string },
+  wanted: ResponseRequest,
   settings: CallSettings,
   effects: Effect[],
 ): void {
@@ -75,16 +76,16 @@ export function bargeInCut(state: CallState, items: CutItem[], settings: CallSet
     if (item.isComplete && item.heardMs >= item.receivedMs) continue
     hasCut = true
     effects.push({ kind: 'drop-response', responseId: item.responseId })
-    if (item.receivedMs > 0) {
-      effects.push({ kind: 'truncate', itemId: item.itemId, audioEndMs: Math.min(item.heardMs, item.receivedMs) })
-    }
     const said = state.transcript.items.find((other) => other.kind === 'agent' && other.id === item.itemId)
+    let heardText = ''
     if (said?.kind === 'agent') {
-      state.transcript = withItem(
-        state.transcript,
-        cutAt(said, item.heardMs, item.receivedMs),
-        settings.transcriptMaxItems,
-      )
+      const cut = cutAt(said, item.heardMs, item.receivedMs)
+      heardText = cut.text
+      state.transcript = withItem(state.transcript, cut, settings.transcriptMaxItems)
+    }
+    if (item.receivedMs > 0) {
+      const audioEndMs = Math.min(item.heardMs, item.receivedMs)
+      effects.push({ kind: 'truncate', itemId: item.itemId, audioEndMs, heardText })
     }
   }
   if (hasCut) {

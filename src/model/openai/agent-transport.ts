@@ -1,0 +1,201 @@
+// The seam between the agents SDK and a call: RealtimeSession sees a transport, the call keeps the audio. Rules:
+// A1: no audio passes here. The SDK gets the events it acts on, and nothing else (AGENT_EVENTS).
+// A2: `response.create` of the SDK goes to the call's own sequencer; `interrupt` to the call's own barge-in.
+// A3: `conversation.item.retrieve` (the SDK asks for items with their audio) is never sent; what it wanted to know is given from here.
+// A4: the SDK's history is capped: beyond HISTORY_MAX_ITEMS the oldest item is deleted from it, not from the conversation.
+import {
+  OpenAIRealtimeBase,
+  type RealtimeClientMessage,
+  type RealtimeSessionConfig,
+  type RealtimeTransportLayer,
+  type RealtimeTransportLayerConnectOptions,
+} from '@openai/agents-realtime'
+import type { ResponseRequest } from '../../call/ports.ts'
+import { record, type ServerEvent, text } from './wire.ts'
+
+const HISTORY_MAX_ITEMS = 200
+/** A guardrail looks at the transcript each 100 characters (the SDK's default); finer deltas only cost. */
+const TRANSCRIPT_DELTA_MIN_CHARS = 50
+
+/** What the transport asks of its owner. */
+export interface AgentSink {
+  /** A full session configuration (wire shape) is to be in force. */
+  configure(session: Record<string, unknown>): void
+  /** A client event to send as it is. */
+  sendClientEvent(event: Record<string, unknown>): void
+  wantResponse(request: ResponseRequest): void
+  wantInterrupt(): void
+  toolAnswered(toolCallId: string, name: string, output: string, respond: boolean): void
+}
+
+/** The server events that the SDK acts on, or that its users listen to as `transport_event`. */
+const AGENT_EVENTS = new Set([
+  'error',
+  'response.created',
+  'response.done',
+  'response.output_audio.done',
+  'response.output_text.delta',
+  'conversation.item.done',
+  'conversation.item.deleted',
+  'conversation.item.input_audio_transcription.completed',
+  'input_audio_buffer.speech_started',
+])
+
+/** Is this event one that the SDK is to see? */
+export function isForAgent(event: ServerEvent): boolean {
+  if (AGENT_EVENTS.has(event.type)) return true
+  if (event.type === 'response.output_item.done') return record(event.item).type !== 'message'
+  return event.type.startsWith('mcp_list_tools') || event.type.startsWith('response.mcp_call')
+}
+
+export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransportLayer {
+  readonly #sink: AgentSink
+  readonly #needsTranscriptDeltas: boolean
+  #status: 'connected' | 'disconnected' | 'connecting' | 'disconnecting' = 'disconnected'
+  #itemIds: string[] = []
+  #createdIds = new Set<string>()
+  #delta: { itemId: string; responseId: string; text: string } | undefined
+
+  constructor(sink: AgentSink, options: { needsTranscriptDeltas: boolean; model: string }) {
+    super({ model: options.model })
+    this.#sink = sink
+    this.#needsTranscriptDeltas = options.needsTranscriptDeltas
+  }
+
+  override get status(): 'connected' | 'disconnected' | 'connecting' | 'disconnecting' {
+    return this.#status
+  }
+
+  /** The carrier decides about muting; the SDK is told that it cannot. */
+  override get muted(): boolean | null {
+    return null
+  }
+
+  override async connect(options: RealtimeTransportLayerConnectOptions): Promise<void> {
+    this.#status = 'connected'
+    this.emit('connection_change', 'connected')
+    this.#sink.configure(this.buildSessionPayload(options.initialSessionConfig ?? {}))
+  }
+
+  /** A session.update of the SDK (handoff, or the user's own): wire shape, to be put in force. */
+  override updateSessionConfig(config: Partial<RealtimeSessionConfig>): void {
+    this.#sink.configure(this.buildSessionPayload(config))
+  }
+
+  override sendEvent(event: RealtimeClientMessage): void {
+    if (event.type === 'conversation.item.retrieve') return
+    if (event.type === 'session.update') {
+      this.#sink.configure(record(event.session))
+      return
+    }
+    if (event.type === 'response.create') {
+      this.requestResponse(event.response === undefined ? undefined : record(event.response))
+      return
+    }
+    if (event.type === 'conversation.item.create') this.#noteCreated(text(record(event.item).id))
+    this.#sink.sendClientEvent(event)
+  }
+
+  override requestResponse(response?: Record<string, unknown>): void {
+    if (response === undefined) {
+      this.#sink.wantResponse({})
+      return
+    }
+    const { instructions, ...extra } = response
+    const hasExtra = Object.keys(extra).length > 0
+    this.#sink.wantResponse({
+      ...(typeof instructions === 'string' ? { instructions } : {}),
+      ...(hasExtra ? { extra } : {}),
+    })
+  }
+
+  override sendFunctionCallOutput(
+    toolCall: Parameters<OpenAIRealtimeBase['sendFunctionCallOutput']>[0],
+    output: string,
+    startResponse = true,
+  ): void {
+    super.sendFunctionCallOutput(toolCall, output, false)
+    this.#sink.toolAnswered(toolCall.callId, toolCall.name, output, startResponse)
+  }
+
+  override interrupt(): void {
+    this.#sink.wantInterrupt()
+  }
+
+  override mute(_muted: boolean): void {
+    throw new Error('a phone call cannot be muted from the agent; the carrier owns the microphone')
+  }
+
+  override close(): void {
+    if (this.#status === 'disconnected') return
+    this.#status = 'disconnected'
+    this.emit('connection_change', 'disconnected')
+  }
+
+  /** Hands a server event to the SDK. */
+  deliver(event: ServerEvent): void {
+    if (this.#status !== 'connected') return
+    if (event.type === 'response.done' || event.type === 'response.output_audio.done') this.#flushDelta()
+    if (event.type === 'conversation.item.done') this.#capHistory(text(record(event.item).id))
+    this._onMessage({ data: JSON.stringify(event) } as MessageEvent)
+  }
+
+  /** Is this the echo of an item that the SDK itself created? (It settles its own requests by it.) */
+  isOwnItem(itemId: string): boolean {
+    return this.#createdIds.delete(itemId)
+  }
+
+  /** Transcript of the agent's speech, gathered for output guardrails. */
+  transcriptDelta(itemId: string, responseId: string, delta: string): void {
+    if (!this.#needsTranscriptDeltas) return
+    if (this.#delta?.itemId !== itemId) {
+      this.#flushDelta()
+      this.#delta = { itemId, responseId, text: '' }
+    }
+    this.#delta.text += delta
+    if (this.#delta.text.length >= TRANSCRIPT_DELTA_MIN_CHARS) this.#flushDelta()
+  }
+
+  /** The first audio of a response: users of the SDK know it as `audio_start`. Carries no audio (A1). */
+  audioStarted(responseId: string): void {
+    this.emit('audio', { type: 'audio', data: new ArrayBuffer(0), responseId })
+  }
+
+  /** The agent's speech was cut; its history keeps what was heard. */
+  audioInterrupted(itemId: string, heardText: string): void {
+    this.emit('audio_interrupted')
+    this.emit('item_update', {
+      itemId,
+      type: 'message',
+      role: 'assistant',
+      status: 'incomplete',
+      content: [{ type: 'output_audio', transcript: heardText }],
+    })
+  }
+
+  #flushDelta(): void {
+    const gathered = this.#delta
+    this.#delta = undefined
+    if (gathered === undefined || gathered.text === '') return
+    this.emit('audio_transcript_delta', {
+      type: 'transcript_delta',
+      itemId: gathered.itemId,
+      delta: gathered.text,
+      responseId: gathered.responseId,
+    })
+  }
+
+  #noteCreated(itemId: string): void {
+    if (itemId === '') return
+    if (this.#createdIds.size >= HISTORY_MAX_ITEMS) this.#createdIds.clear()
+    this.#createdIds.add(itemId)
+  }
+
+  #capHistory(itemId: string): void {
+    if (itemId === '' || this.#itemIds.includes(itemId)) return
+    this.#itemIds.push(itemId)
+    if (this.#itemIds.length <= HISTORY_MAX_ITEMS) return
+    const oldest = this.#itemIds.shift()!
+    this.emit('item_deleted', { itemId: oldest } as never)
+  }
+}

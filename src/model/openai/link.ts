@@ -1,0 +1,196 @@
+// One link to the provider: a socket from its dial to its end. Rules:
+// O10: a link ends once, in `onLinkEnd`, whatever ended it; `close()` is idempotent and silent.
+// O11: the link is pinged each PING_MS; a peer that is silent for a whole interval is dead.
+// O12: caller audio is joined to an append as bytes; several frames go as one append when the load asks for it.
+import { ULAW_SILENCE } from '../../audio/g711.ts'
+import { PCM24K_BYTES_PER_ULAW, Pcm24kToUlaw, UlawToPcm24k } from '../../audio/ulaw-pcm24k.ts'
+import type { ModelLoss } from '../../call/ports.ts'
+import { type SocketEnd, WebSocketConnection } from '../../kit/websocket/connection.ts'
+import { type DialOutcome, dial } from '../../kit/websocket/dial.ts'
+import type { Wheel, WheelTimer } from '../../kit/wheel.ts'
+import { lossOfDial, lossOfEnd } from './refusal.ts'
+import { APPEND_HEAD, APPEND_TAIL, readAudioDelta, readServerEvent, type ServerEvent } from './wire.ts'
+
+export const PING_MS = 20_000
+/** A server event with an item's audio can be large; the provider's own bound on audio is 15 MiB. */
+const MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
+const COALESCE_MAX_BYTES = 5 * 160
+const SILENCE_MAX_MS = 1_000
+
+/** Where and how to dial. */
+export type LinkSettings = {
+  url: URL
+  headers: Record<string, string>
+  connectMs: number
+  bufferedMaxBytes: number
+  audio: 'pcmu' | 'pcm16'
+  /** Frames of 20 ms per append at this moment; 1 is no joining. */
+  framesPerAppend(): number
+}
+
+/** What a link tells its owner. */
+export interface LinkListener {
+  onLinkEvent(link: Link, event: ServerEvent): void
+  onLinkAudio(link: Link, responseId: string, itemId: string, ulaw: Buffer): void
+  onLinkEnd(link: Link, loss: ModelLoss): void
+}
+
+const scratchUlaw = Buffer.allocUnsafe(4_096)
+const scratchPcm = Buffer.allocUnsafe(4_096 * PCM24K_BYTES_PER_ULAW)
+
+export class Link {
+  readonly #listener: LinkListener
+  readonly #settings: LinkSettings
+  readonly #wheel: Wheel
+  #socket: WebSocketConnection | undefined
+  #giveUp: () => void = () => {}
+  #pingTimer: WheelTimer | undefined
+  #isEnded = false
+  #held: Buffer | undefined
+  #heldBytes = 0
+  readonly #up: UlawToPcm24k | undefined
+  readonly #down: Pcm24kToUlaw | undefined
+  /** Set by the owner once the link serves; changes what its end means. */
+  isReady = false
+  unreadable = 0
+
+  constructor(listener: LinkListener, settings: LinkSettings, wheel: Wheel) {
+    this.#listener = listener
+    this.#settings = settings
+    this.#wheel = wheel
+    this.#up = settings.audio === 'pcm16' ? new UlawToPcm24k() : undefined
+    this.#down = settings.audio === 'pcm16' ? new Pcm24kToUlaw() : undefined
+  }
+
+  open(): void {
+    const { url, headers, connectMs: timeoutMs } = this.#settings
+    this.#giveUp = dial(url, { headers, timeoutMs }, (outcome) => this.#dialled(outcome))
+  }
+
+  /** Sends a client event. */
+  send(event: object): void {
+    this.#socket?.sendText(JSON.stringify(event))
+  }
+
+  /** Appends caller audio: base64 µ-law text in `buffer[start..end)`. */
+  append(buffer: Buffer, start: number, end: number): void {
+    const socket = this.#socket
+    if (socket === undefined) return
+    const frames = this.#settings.framesPerAppend()
+    if (frames <= 1 && this.#up === undefined && this.#heldBytes === 0) {
+      socket.sendSpliced(APPEND_HEAD, buffer, start, end, APPEND_TAIL)
+      return
+    }
+    this.#held ??= Buffer.allocUnsafeSlow(COALESCE_MAX_BYTES)
+    const bytes = Math.floor(((end - start) * 3) / 4)
+    if (this.#heldBytes + bytes > this.#held.length) this.#flush(socket)
+    if (bytes > this.#held.length)
+      this.#appendUlaw(socket, Buffer.from(buffer.toString('latin1', start, end), 'base64'))
+    else this.#heldBytes += this.#held.write(buffer.toString('latin1', start, end), this.#heldBytes, 'base64')
+    if (this.#heldBytes >= frames * 160) this.#flush(socket)
+  }
+
+  /** Appends `ms` of silence, at most SILENCE_MAX_MS at a time. */
+  appendSilence(ms: number): void {
+    if (this.#socket === undefined) return
+    this.#flush(this.#socket)
+    const bytes = Math.min(SILENCE_MAX_MS, Math.max(0, Math.round(ms))) * 8
+    this.#appendUlaw(this.#socket, Buffer.alloc(bytes, ULAW_SILENCE))
+  }
+
+  /** Ends the link without a word to the owner. */
+  close(): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    this.#wheel.cancel(this.#pingTimer)
+    this.#giveUp()
+    this.#socket?.close(1000, '')
+  }
+
+  onText(buffer: Buffer, start: number, end: number): void {
+    if (this.#isEnded) return
+    const delta = readAudioDelta(buffer, start, end)
+    if (delta !== undefined) {
+      const audio = buffer.toString('latin1', delta.audioStart, delta.audioEnd)
+      this.#audio(delta.responseId, delta.itemId, Buffer.from(audio, 'base64'))
+      return
+    }
+    const event = readServerEvent(buffer.toString('utf8', start, end))
+    if (event === undefined) this.unreadable += 1
+    else if (event.type === 'response.output_audio.delta') {
+      this.#audio(
+        String(event.response_id ?? ''),
+        String(event.item_id ?? ''),
+        Buffer.from(String(event.delta ?? ''), 'base64'),
+      )
+    } else this.#listener.onLinkEvent(this, event)
+  }
+
+  onBinary(): void {
+    this.unreadable += 1
+  }
+
+  onClosed(end: SocketEnd): void {
+    this.#end(lossOfEnd(end, this.isReady))
+  }
+
+  #dialled(outcome: DialOutcome): void {
+    if (outcome.kind !== 'open') {
+      this.#end(lossOfDial(outcome))
+      return
+    }
+    if (this.#isEnded) {
+      outcome.socket.destroy()
+      return
+    }
+    this.#socket = new WebSocketConnection(outcome.socket, this, {
+      role: 'client',
+      maxPayloadBytes: MAX_PAYLOAD_BYTES,
+      bufferedMaxBytes: this.#settings.bufferedMaxBytes,
+    })
+    this.#ping()
+    this.#socket.feed(outcome.head)
+  }
+
+  #ping(): void {
+    this.#pingTimer = this.#wheel.after(PING_MS, () => {
+      if (this.#socket?.heard === false) this.#socket.destroy('dead')
+      else {
+        this.#socket?.sendPing()
+        this.#ping()
+      }
+    })
+  }
+
+  #end(loss: ModelLoss): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    this.#wheel.cancel(this.#pingTimer)
+    this.#listener.onLinkEnd(this, loss)
+  }
+
+  #audio(responseId: string, itemId: string, bytes: Buffer): void {
+    let ulaw = bytes
+    if (this.#down !== undefined) {
+      ulaw = Buffer.allocUnsafe(this.#down.outputBytes(bytes.length))
+      this.#down.push(bytes, ulaw, 0)
+    }
+    if (ulaw.length > 0) this.#listener.onLinkAudio(this, responseId, itemId, ulaw)
+  }
+
+  #flush(socket: WebSocketConnection): void {
+    if (this.#heldBytes === 0) return
+    const bytes = this.#held!.subarray(0, this.#heldBytes)
+    this.#heldBytes = 0
+    this.#appendUlaw(socket, bytes)
+  }
+
+  #appendUlaw(socket: WebSocketConnection, ulaw: Buffer): void {
+    for (let at = 0; at < ulaw.length; at += scratchUlaw.length) {
+      const part = ulaw.subarray(at, at + scratchUlaw.length)
+      const raw = this.#up === undefined ? part : scratchPcm.subarray(0, this.#up.push(part, scratchPcm, 0))
+      const base64 = Buffer.from(raw.toString('base64'), 'latin1')
+      socket.sendSpliced(APPEND_HEAD, base64, 0, base64.length, APPEND_TAIL)
+    }
+  }
+}

@@ -1,0 +1,38 @@
+// The session configuration as it goes on the wire. Rules:
+// O19: the audio formats are the plane's (they follow from the leg), whatever the agent's settings say.
+// O20: turn detection, transcription and noise reduction are the agent's when it states them, else the plane's.
+// O21: create_response and interrupt_response are always sent: the provider's defaults are not documented.
+import { record } from './wire.ts'
+
+/** What the plane puts where the agent is silent (wire shape). */
+export type SessionDefaults = {
+  audio: 'pcmu' | 'pcm16'
+  turnDetection: Record<string, unknown>
+  transcription: Record<string, unknown> | null
+  voice: string | undefined
+  bargeIn: boolean
+  autoRespond: boolean
+}
+
+const FORMATS = { pcmu: { type: 'audio/pcmu' }, pcm16: { type: 'audio/pcm', rate: 24_000 } } as const
+
+/** Completes the SDK's payload. `model` leaves it: it is fixed by the address of the link. */
+export function shapeSession(payload: Record<string, unknown>, defaults: SessionDefaults): Record<string, unknown> {
+  const { model: _model, ...session } = payload
+  const audio = record(session.audio)
+  const input = record(audio.input)
+  const output = record(audio.output)
+  const format = FORMATS[defaults.audio]
+  const turnDetection = input.turn_detection === null ? null : withFlags(record(input.turn_detection), defaults)
+  return {
+    ...session,
+    audio: {
+      input: { ...input, format, turn_detection: turnDetection },
+      output: { ...output, format },
+    },
+  }
+}
+
+function withFlags(turnDetection: Record<string, unknown>, defaults: SessionDefaults): Record<string, unknown> {
+  return { create_response: defaults.autoRespond, interrupt_response: defaults.bargeIn, ...turnDetection }
+}

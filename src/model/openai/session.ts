@@ -1,0 +1,307 @@
+// A model session: the agent (through the SDK) and one live link at a time, replaceable under the call. Rules:
+// O15: a link is `ready` when session.created came, our configuration was acknowledged and the history was replayed.
+//      Until then nothing of the agent and no audio is sent: no tools or a wrong format are worse than a wait.
+// O16: a renewal is a second link beside the first; the first serves until the second is ready.
+// O17: the voice of a conversation is fixed by its first audio: later configurations leave it out (cannot_update_voice).
+// O18: the whole of a dial, up to ready, is bounded by `connectMs`.
+import type { ModelCommand, ModelListener, ModelLoss, ModelSession, ResponseRequest } from '../../call/ports.ts'
+import type { TranscriptItem } from '../../call/transcript.ts'
+import type { Clock } from '../../kit/clock.ts'
+import type { Log } from '../../kit/log.ts'
+import type { Wheel, WheelTimer } from '../../kit/wheel.ts'
+import type { PackCall } from '../../packs/pack.ts'
+import { AgentRuntime } from './agent-runtime.ts'
+import { isForAgent } from './agent-transport.ts'
+import { Link, type LinkSettings } from './link.ts'
+import { isFatalCode, isWeather } from './refusal.ts'
+import { replayEvents } from './replay.ts'
+import { type SessionDefaults, shapeSession } from './session-shape.ts'
+import { translate } from './translate.ts'
+import { record, type ServerEvent, text } from './wire.ts'
+
+const CONFIGURE_ID = 'vp-configure'
+/** Client events of the agent that wait for a link. Beyond it the oldest is dropped and counted. */
+const WAITING_MAX = 64
+
+export type SessionSettings = { link: LinkSettings; defaults: SessionDefaults; model: string }
+export type SessionWorld = { clock: Clock; wheel: Wheel; log: Log }
+
+type Setup = {
+  link: Link
+  isRenewal: boolean
+  history: readonly TranscriptItem[]
+  timer: WheelTimer
+  isCreated: boolean
+  isConfigured: boolean
+  expiresInMs: number | undefined
+}
+
+export class OpenAiSession implements ModelSession {
+  readonly bargeIn: boolean
+  readonly #settings: SessionSettings
+  readonly #world: SessionWorld
+  readonly #listener: ModelListener
+  readonly #agent: AgentRuntime
+  #link: Link | undefined
+  #setup: Setup | undefined
+  #session: Record<string, unknown> | undefined
+  #voiceFixed = false
+  #replayed = new Set<string>()
+  #waiting: Record<string, unknown>[] = []
+  #audioResponse = ''
+  #isClosed = false
+
+  constructor(listener: ModelListener, packCall: PackCall, settings: SessionSettings, world: SessionWorld) {
+    this.#listener = listener
+    this.#settings = settings
+    this.#world = world
+    this.bargeIn = settings.defaults.bargeIn
+    this.#agent = new AgentRuntime(
+      packCall,
+      { model: settings.model, defaults: settings.defaults, log: world.log },
+      this,
+    )
+  }
+
+  dial(history: readonly TranscriptItem[], renewal: boolean): void {
+    if (this.#isClosed) return
+    if (!renewal) this.#drop(this.#link)
+    this.#abandonSetup()
+    const link = new Link(this, this.#settings.link, this.#world.wheel)
+    const timer = this.#world.wheel.after(this.#settings.link.connectMs, () => {
+      this.#fail(link, { code: 'MODEL_STALLED', fatal: false })
+    })
+    this.#setup = {
+      link,
+      isRenewal: renewal,
+      history,
+      timer,
+      isCreated: false,
+      isConfigured: false,
+      expiresInMs: undefined,
+    }
+    link.open()
+    this.#agent.start()
+  }
+
+  appendAudio(buffer: Buffer, start: number, end: number): void {
+    this.#link?.append(buffer, start, end)
+  }
+
+  appendSilence(ms: number): void {
+    this.#link?.appendSilence(ms)
+  }
+
+  command(command: ModelCommand): void {
+    switch (command.kind) {
+      case 'respond':
+        this.#respond(command.requestId, command)
+        break
+      case 'cancel':
+        this.#link?.send({ type: 'response.cancel' })
+        break
+      case 'truncate': {
+        const { itemId, audioEndMs } = command
+        const event = {
+          type: 'conversation.item.truncate',
+          item_id: itemId,
+          content_index: 0,
+          audio_end_ms: audioEndMs,
+        }
+        this.#link?.send({ ...event, event_id: `vp-truncate-${audioEndMs}` })
+        break
+      }
+      case 'digits': {
+        const content = [
+          { type: 'input_text', text: `The caller pressed these keys on the telephone: ${command.digits}` },
+        ]
+        this.#link?.send({ type: 'conversation.item.create', item: { type: 'message', role: 'user', content } })
+        break
+      }
+    }
+  }
+
+  interrupted(itemId: string, heardText: string): void {
+    this.#agent.transport.audioInterrupted(itemId, heardText)
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#abandonSetup()
+    this.#drop(this.#link)
+    this.#waiting = []
+    this.#agent.close()
+  }
+
+  // ---- what the agent asks for (AgentSink)
+
+  configure(session: Record<string, unknown>): void {
+    this.#session = shapeSession(session, this.#settings.defaults)
+    if (this.#setup !== undefined) this.#configureSetup(this.#setup)
+    if (this.#link !== undefined) this.#link.send({ type: 'session.update', session: this.#sessionForLink() })
+  }
+
+  sendClientEvent(event: Record<string, unknown>): void {
+    if (this.#link !== undefined) {
+      this.#link.send(event)
+      return
+    }
+    this.#waiting.push(event)
+    if (this.#waiting.length > WAITING_MAX) {
+      this.#waiting.shift()
+      this.#world.log.warn({}, 'an event of the agent was dropped: no model link for too long')
+    }
+  }
+
+  wantResponse(request: ResponseRequest): void {
+    this.#listener.onModelEvent({ kind: 'response-wanted', ...request })
+  }
+
+  wantInterrupt(): void {
+    this.#listener.onModelEvent({ kind: 'interrupt-wanted' })
+  }
+
+  toolAnswered(toolCallId: string, name: string, output: string, respond: boolean): void {
+    this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output, respond })
+  }
+
+  agentFailed(message: string): void {
+    this.#listener.onModelEvent({ kind: 'agent-failed', message })
+  }
+
+  // ---- what the links tell (LinkListener)
+
+  onLinkAudio(link: Link, responseId: string, itemId: string, ulaw: Buffer): void {
+    if (link !== this.#link) return
+    if (responseId !== this.#audioResponse) {
+      this.#audioResponse = responseId
+      this.#voiceFixed = true
+      this.#agent.transport.audioStarted(responseId)
+    }
+    this.#listener.onModelAudio(responseId, itemId, ulaw)
+  }
+
+  onLinkEnd(link: Link, loss: ModelLoss): void {
+    this.#fail(link, loss)
+  }
+
+  onLinkEvent(link: Link, event: ServerEvent): void {
+    if (this.#setup?.link === link) this.#onSetupEvent(this.#setup, event)
+    else if (link === this.#link) this.#onServing(event)
+  }
+
+  #onSetupEvent(setup: Setup, event: ServerEvent): void {
+    if (event.type === 'session.created') {
+      setup.isCreated = true
+      const expiresAt = record(event.session).expires_at
+      if (typeof expiresAt === 'number') setup.expiresInMs = expiresAt * 1000 - this.#world.clock.wallMs()
+      this.#configureSetup(setup)
+    } else if (event.type === 'session.updated') {
+      this.#becomeReady(setup)
+    } else if (event.type === 'error') {
+      const error = record(event.error)
+      const code = text(error.code) || text(error.type) || 'unknown'
+      // A configuration that is refused once is refused again: fatal. Anything else decides itself by the socket.
+      if (error.event_id === CONFIGURE_ID || isFatalCode(code)) this.#fail(setup.link, { code, fatal: true })
+    }
+  }
+
+  #configureSetup(setup: Setup): void {
+    if (!setup.isCreated || setup.isConfigured || this.#session === undefined) return
+    setup.isConfigured = true
+    setup.link.send({ type: 'session.update', event_id: CONFIGURE_ID, session: this.#session })
+  }
+
+  #becomeReady(setup: Setup): void {
+    if (this.#setup !== setup || !setup.isConfigured) return
+    this.#setup = undefined
+    this.#world.wheel.cancel(setup.timer)
+    const events = replayEvents(setup.history)
+    this.#replayed = new Set(setup.history.map((item) => item.id))
+    for (const event of events) setup.link.send(event)
+    const before = this.#link
+    this.#link = setup.link
+    setup.link.isReady = true
+    this.#drop(before)
+    for (const event of this.#waiting.splice(0)) setup.link.send(event)
+    this.#listener.onModelEvent({ kind: 'ready', expiresInMs: setup.expiresInMs, renewed: setup.isRenewal })
+  }
+
+  #onServing(event: ServerEvent): void {
+    if (event.type === 'error') {
+      this.#onError(event)
+      return
+    }
+    if (event.type === 'response.output_audio_transcript.delta') {
+      this.#agent.transport.transcriptDelta(text(event.item_id), text(event.response_id), text(event.delta))
+      return
+    }
+    const meaning = translate(event)
+    if (meaning !== undefined) this.#listener.onModelEvent(meaning)
+    if (this.#isClosed) return
+    const itemId = text(record(event.item).id)
+    if (event.type === 'conversation.item.added' && this.#agent.transport.isOwnItem(itemId))
+      this.#agent.transport.deliver(event)
+    else if (isForAgent(event) && !this.#replayed.has(itemId)) this.#agent.transport.deliver(event)
+  }
+
+  #onError(event: ServerEvent): void {
+    const error = record(event.error)
+    const code = text(error.code) || text(error.type) || 'unknown'
+    const requestId = text(error.event_id) || undefined
+    if (code === 'session_expired' || isFatalCode(code)) {
+      this.#fail(this.#link, { code, fatal: isFatalCode(code) })
+      return
+    }
+    const isOurs = requestId?.startsWith('vp-') ?? false
+    if (!isWeather(code)) this.#world.log.warn({ code, requestId }, 'the model refused a request')
+    this.#listener.onModelEvent({ kind: 'request-refused', code, requestId })
+    if (!isOurs && !isWeather(code)) this.#agent.transport.deliver(event)
+  }
+
+  #respond(requestId: string, request: ResponseRequest): void {
+    const response = {
+      ...request.extra,
+      ...(request.instructions === undefined ? {} : { instructions: request.instructions }),
+    }
+    const body = Object.keys(response).length === 0 ? {} : { response }
+    this.#link?.send({ type: 'response.create', event_id: requestId, ...body })
+  }
+
+  /** The configuration for a link that has spoken (O17). */
+  #sessionForLink(): Record<string, unknown> {
+    const session = this.#session ?? {}
+    if (!this.#voiceFixed) return session
+    const audio = record(session.audio)
+    const { voice: _voice, ...output } = record(audio.output)
+    return { ...session, audio: { ...audio, output } }
+  }
+
+  #fail(link: Link | undefined, loss: ModelLoss): void {
+    if (link === undefined || this.#isClosed) return
+    if (this.#setup?.link === link) {
+      const { isRenewal } = this.#setup
+      this.#abandonSetup()
+      this.#listener.onModelEvent(isRenewal && !loss.fatal ? { kind: 'renewal-failed', loss } : { kind: 'lost', loss })
+    } else if (link === this.#link) {
+      this.#drop(link)
+      this.#abandonSetup()
+      this.#listener.onModelEvent({ kind: 'lost', loss })
+    }
+  }
+
+  #abandonSetup(): void {
+    const setup = this.#setup
+    this.#setup = undefined
+    if (setup === undefined) return
+    this.#world.wheel.cancel(setup.timer)
+    setup.link.close()
+  }
+
+  #drop(link: Link | undefined): void {
+    if (link === undefined) return
+    if (this.#link === link) this.#link = undefined
+    link.close()
+  }
+}

@@ -1,0 +1,78 @@
+// The OpenAI Realtime wire (GA names), both ways. Facts: protocols of the provider's package `openai`, realtime.d.ts.
+// Rules:
+// O3: audio deltas are read as bytes; only their short head becomes text. Everything else is parsed as JSON.
+// O4: the older (beta) event names that Azure and clones still send are read as their GA names.
+// O5: an event that cannot be parsed, or has no type, is `undefined`: counted by the caller, never fatal.
+
+/** A server event that is not audio. */
+export type ServerEvent = { type: string } & Record<string, unknown>
+
+/** An audio delta: base64 text in `buffer[audioStart..audioEnd)`. */
+export type AudioDelta = { responseId: string; itemId: string; audioStart: number; audioEnd: number }
+
+const DELTA_KEY = Buffer.from('"delta":"')
+const QUOTE = 0x22
+const TYPE_WINDOW_BYTES = 96
+const AUDIO_DELTA = /"type":\s?"response\.(?:output_)?audio\.delta"/
+const RESPONSE_ID = /"response_id":\s?"([^"\\]+)"/
+const ITEM_ID = /"item_id":\s?"([^"\\]+)"/
+
+const GA_NAMES: Record<string, string> = {
+  'response.audio.delta': 'response.output_audio.delta',
+  'response.audio.done': 'response.output_audio.done',
+  'response.audio_transcript.delta': 'response.output_audio_transcript.delta',
+  'response.audio_transcript.done': 'response.output_audio_transcript.done',
+  'response.text.delta': 'response.output_text.delta',
+  'response.text.done': 'response.output_text.done',
+  'conversation.item.created': 'conversation.item.done',
+}
+
+/** Reads an audio delta without parsing its audio; undefined when the message is something else or unusual (O3). */
+export function readAudioDelta(buffer: Buffer, start: number, end: number): AudioDelta | undefined {
+  const window = buffer.toString('latin1', start, Math.min(end, start + TYPE_WINDOW_BYTES))
+  if (!AUDIO_DELTA.test(window)) return undefined
+  const at = buffer.indexOf(DELTA_KEY, start)
+  if (at < 0 || at >= end) return undefined
+  const audioStart = at + DELTA_KEY.length
+  const audioEnd = buffer.indexOf(QUOTE, audioStart)
+  if (audioEnd < 0 || audioEnd >= end) return undefined
+  const head = buffer.toString('latin1', start, at) + buffer.toString('latin1', audioEnd + 1, end)
+  const responseId = RESPONSE_ID.exec(head)?.[1]
+  const itemId = ITEM_ID.exec(head)?.[1]
+  if (responseId === undefined || itemId === undefined) return undefined
+  return { responseId, itemId, audioStart, audioEnd }
+}
+
+/** Parses any server event; undefined when it is none (O5). */
+export function readServerEvent(text: string): ServerEvent | undefined {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  if (typeof value !== 'object' || value === null) return undefined
+  const event = value as ServerEvent
+  if (typeof event.type !== 'string') return undefined
+  const name = GA_NAMES[event.type]
+  if (name !== undefined) event.type = name
+  return event
+}
+
+/** A field that should be a string; '' when it is not. */
+export function text(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}
+
+/** A field that should be an object; an empty one when it is not. */
+export function record(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+}
+
+/** A field that should be a finite number; 0 when it is not. */
+export function count(value: unknown): number {
+  return typeof value === 'number' && Number.isFinite(value) ? value : 0
+}
+
+export const APPEND_HEAD = Buffer.from('{"type":"input_audio_buffer.append","audio":"')
+export const APPEND_TAIL = Buffer.from('"}')
