@@ -1,0 +1,295 @@
+// One call: the thin driver around the machine. Events in, effects out; media goes straight through. Rules:
+// D1: the machine decides, the driver does; no decision of its own but what is a matter of bytes.
+// D2: a frame of media costs no step of the machine.
+// D3: an event that arises while effects run waits its turn: steps never nest.
+// D4: `onEnded` is called once; after it nothing of the call runs.
+import { chime } from '../audio/chime.ts'
+import type { Clock } from '../kit/clock.ts'
+import { unreachable } from '../kit/errors.ts'
+import type { CallId, CallSid } from '../kit/ids.ts'
+import type { Log } from '../kit/log.ts'
+import type { Wheel, WheelTimer } from '../kit/wheel.ts'
+import { EarlyAudio } from './early-audio.ts'
+import { step } from './machine.ts'
+import type { CallMeter } from './meter.ts'
+import type { PlayoutSettings } from './playout.ts'
+import type { Leg, LegEnd, LegListener, ModelEvent, ModelListener, ModelSession } from './ports.ts'
+import { OWN_ITEM, Speaker } from './speaker.ts'
+import {
+  type CallEvent,
+  type CallSettings,
+  type CallState,
+  type Effect,
+  type EndCause,
+  initialState,
+  type Next,
+  type TimerName,
+} from './state.ts'
+
+const DROPPED_RESPONSES_MAX = 8
+const WATCH_EVERY_MS = 1_000
+/** The caller is thought to speak but no media comes: so much silence ends his turn. */
+const SPEECH_GAP_MS = 750
+const GAP_FILL_MAX_MS = 10_000
+const FRAME_MS = 20
+const CLOSING_POLL_MS = 100
+
+export type CallWorld = { clock: Clock; wheel: Wheel; log: Log; meter: CallMeter }
+export type CallOptions = {
+  callId: CallId
+  callSid: CallSid
+  settings: CallSettings
+  playout: PlayoutSettings
+  mediaWatchdogMs: number
+  onEnded(cause: EndCause, next: Next): void
+}
+
+export class Call implements LegListener, ModelListener {
+  readonly callId: CallId
+  readonly callSid: CallSid
+  readonly #options: CallOptions
+  readonly #world: CallWorld
+  readonly #model: ModelSession
+  readonly #speaker: Speaker
+  readonly #early = new EarlyAudio()
+  readonly #timers = new Map<TimerName, WheelTimer>()
+  readonly #queue: CallEvent[] = []
+  #state: CallState = initialState()
+  #isStepping = false
+  #leg: Leg | undefined
+  #watchTimer: WheelTimer | undefined
+  #lastMediaMs = 0
+  #lastTimestampMs = -FRAME_MS
+  #droppedResponses: string[] = []
+  #speakingResponse = ''
+  #isHearing = false
+
+  constructor(options: CallOptions, makeModel: (listener: ModelListener) => ModelSession, world: CallWorld) {
+    this.callId = options.callId
+    this.callSid = options.callSid
+    this.#options = options
+    this.#world = world
+    this.#speaker = new Speaker(options.playout, world, (frames) => world.meter.framesSent(frames))
+    this.#model = makeModel(this)
+  }
+
+  /** The call's state: what a checkpoint holds. */
+  get state(): CallState {
+    return this.#state
+  }
+
+  /** Dials the model and awaits the caller's stream. */
+  start(): void {
+    this.#dispatch({ kind: 'opened' })
+  }
+
+  /** The carrier's stream is here. A second stream of the same call is refused. */
+  attach(leg: Leg): boolean {
+    if (this.#leg !== undefined || this.#state.phase.kind === 'ended') return false
+    this.#leg = leg
+    this.#lastMediaMs = this.#world.clock.monotonicMs()
+    this.#speaker.attach(leg)
+    this.#watch()
+    this.#dispatch({ kind: 'leg-opened' })
+    return true
+  }
+
+  /** The carrier says by another way that the call is over. */
+  carrierEnded(): void {
+    this.#dispatch({ kind: 'carrier-ended' })
+  }
+
+  endCall(): void {
+    this.#dispatch({ kind: 'end-wanted' })
+  }
+
+  transferCall(to: string): void {
+    this.#dispatch({ kind: 'transfer-wanted', to })
+  }
+
+  /** The drain deadline has come. */
+  drainOver(): void {
+    this.#dispatch({ kind: 'drain-over' })
+  }
+
+  onMedia(buffer: Buffer, start: number, end: number, timestampMs: number): void {
+    const { meter } = this.#world
+    if (timestampMs <= this.#lastTimestampMs) {
+      meter.frameDropped('out-of-order')
+      return
+    }
+    const gapMs = timestampMs - this.#lastTimestampMs - FRAME_MS
+    this.#lastTimestampMs = timestampMs
+    this.#lastMediaMs = this.#world.clock.monotonicMs()
+    if (this.#isHearing) {
+      if (gapMs >= FRAME_MS) this.#model.appendSilence(Math.min(gapMs, GAP_FILL_MAX_MS))
+      this.#model.appendAudio(buffer, start, end)
+      meter.frameReceived()
+    } else if (!this.#early.push(buffer, start, end)) meter.frameDropped('early')
+  }
+
+  onMark(name: string): void {
+    if (this.#speaker.onMark(name) === 'unknown') this.#world.log.debug({}, 'a mark came back that was never sent')
+  }
+
+  onDigit(digit: string): void {
+    this.#dispatch({ kind: 'digit', digit })
+  }
+
+  onLegEnd(end: LegEnd): void {
+    this.#leg = undefined
+    this.#dispatch({ kind: 'leg-ended', end })
+  }
+
+  onModelEvent(event: ModelEvent): void {
+    const { meter } = this.#world
+    if (event.kind === 'speech-started') meter.moment('caller-speaking')
+    else if (event.kind === 'speech-stopped') meter.moment('caller-silent')
+    else if (event.kind === 'tool-called') meter.toolStarted(event.toolCallId, event.name)
+    else if (event.kind === 'tool-answered') meter.toolEnded(event.toolCallId)
+    this.#dispatch({ kind: 'model', event })
+  }
+
+  onModelAudio(responseId: string, itemId: string, ulaw: Buffer): void {
+    if (this.#droppedResponses.includes(responseId)) {
+      this.#world.meter.frameDropped('after-barge-in')
+      return
+    }
+    if (responseId !== this.#speakingResponse) {
+      this.#speakingResponse = responseId
+      this.#world.meter.moment('agent-speaking')
+      this.#dispatch({ kind: 'audio-begun', responseId })
+    }
+    if (!this.#speaker.say(responseId, itemId, ulaw)) this.#world.meter.frameDropped('playout-full')
+  }
+
+  #dispatch(event: CallEvent): void {
+    this.#queue.push(event)
+    if (this.#isStepping) return
+    this.#isStepping = true
+    try {
+      for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
+        const before = this.#state.phase.kind
+        const { state, effects } = step(this.#state, next, this.#options.settings)
+        this.#state = state
+        for (const effect of effects) this.#do(effect)
+        this.#listen()
+        if (state.phase.kind === 'closing' && before !== 'closing') this.#awaitSilence()
+      }
+    } finally {
+      this.#isStepping = false
+    }
+  }
+
+  /** Opens or shuts the way of caller audio to the model, as the state says. */
+  #listen(): void {
+    const isHearing = this.#state.model.kind === 'ready' && this.#state.phase.kind !== 'ended'
+    if (isHearing === this.#isHearing) return
+    this.#isHearing = isHearing
+    if (!isHearing) return
+    this.#world.meter.moment('model-ready')
+    this.#early.drain((frame) => {
+      this.#model.appendAudio(frame, 0, frame.length)
+      this.#world.meter.frameReceived()
+    })
+  }
+
+  #do(effect: Effect): void {
+    const { log, meter, wheel } = this.#world
+    switch (effect.kind) {
+      case 'dial':
+        this.#model.dial(this.#state.transcript.items, effect.renewal)
+        break
+      case 'respond':
+        this.#model.command(effect)
+        break
+      case 'cancel-response':
+        this.#model.command({ kind: 'cancel' })
+        break
+      case 'drop-response':
+        this.#droppedResponses.push(effect.responseId)
+        if (this.#droppedResponses.length > DROPPED_RESPONSES_MAX) this.#droppedResponses.shift()
+        break
+      case 'clear-playout':
+        this.#queue.push({ kind: 'cut', items: this.#speaker.clear() })
+        break
+      case 'truncate':
+        this.#model.command({ kind: 'truncate', itemId: effect.itemId, audioEndMs: effect.audioEndMs })
+        this.#model.interrupted(effect.itemId, effect.heardText)
+        break
+      case 'complete-item':
+        this.#speaker.complete(effect.itemId)
+        break
+      case 'play-filler':
+        this.#speaker.say(OWN_ITEM, OWN_ITEM, chime())
+        this.#speaker.complete(OWN_ITEM)
+        break
+      case 'send-digits':
+        this.#model.command({ kind: 'digits', digits: effect.digits })
+        break
+      case 'set-timer':
+        wheel.cancel(this.#timers.get(effect.name))
+        this.#timers.set(
+          effect.name,
+          wheel.after(effect.ms, () => this.#dispatch({ kind: 'timer', name: effect.name })),
+        )
+        break
+      case 'clear-timer':
+        wheel.cancel(this.#timers.get(effect.name))
+        this.#timers.delete(effect.name)
+        break
+      case 'close-leg':
+        this.#leg?.close(effect.reason)
+        this.#leg = undefined
+        break
+      case 'close-model':
+        this.#model.close()
+        break
+      case 'note':
+        log[effect.level]({ code: effect.code }, effect.message)
+        break
+      case 'count':
+        meter.count(effect.what, effect.code)
+        break
+      case 'ended':
+        this.#ended(effect.cause, effect.next)
+        break
+      default:
+        unreachable(effect)
+    }
+  }
+
+  #ended(cause: EndCause, next: Next): void {
+    const { wheel, meter } = this.#world
+    for (const timer of this.#timers.values()) wheel.cancel(timer)
+    this.#timers.clear()
+    wheel.cancel(this.#watchTimer)
+    this.#speaker.close()
+    this.#early.drain(() => {})
+    meter.ended(cause, this.#state)
+    this.#options.onEnded(cause, next)
+  }
+
+  /** A closing call ends when what was said has been heard. */
+  #awaitSilence(): void {
+    if (this.#state.phase.kind !== 'closing') return
+    const remainingMs = this.#speaker.remainingMs()
+    if (remainingMs <= 0) this.#dispatch({ kind: 'playout-idle' })
+    const isOver = (this.#state.phase.kind as string) === 'ended'
+    if (!isOver) this.#world.wheel.after(Math.max(remainingMs, CLOSING_POLL_MS), () => this.#awaitSilence())
+  }
+
+  /** Looks once a second whether the caller's media still comes. */
+  #watch(): void {
+    this.#watchTimer = this.#world.wheel.after(WATCH_EVERY_MS, () => {
+      const silentMs = this.#world.clock.monotonicMs() - this.#lastMediaMs
+      if (silentMs > this.#options.mediaWatchdogMs) {
+        this.#dispatch({ kind: 'media-silent' })
+        return
+      }
+      if (silentMs > SPEECH_GAP_MS && this.#state.isCallerSpeaking && this.#isHearing)
+        this.#model.appendSilence(WATCH_EVERY_MS)
+      this.#watch()
+    })
+  }
+}

@@ -1,0 +1,17 @@
+// What a call tells those who watch it: counts, moments of a turn, its end. Rules:
+// H1: a meter never throws and never waits; it is not asked anything.
+import type { CallState, EndCause } from './state.ts'
+
+/** The moments of a call that a timeline or a trace shows. */
+export type Moment = 'stream-open' | 'model-ready' | 'caller-speaking' | 'caller-silent' | 'agent-speaking'
+
+export interface CallMeter {
+  frameReceived(): void
+  framesSent(frames: number): void
+  frameDropped(reason: 'early' | 'out-of-order' | 'after-barge-in' | 'playout-full'): void
+  moment(moment: Moment): void
+  toolStarted(toolCallId: string, tool: string): void
+  toolEnded(toolCallId: string): void
+  count(what: 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn', code: string | undefined): void
+  ended(cause: EndCause, state: CallState): void
+}

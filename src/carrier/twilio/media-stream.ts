@@ -1,0 +1,169 @@
+// One Twilio media stream: the socket of a caller's leg. Rules:
+// MS1: listeners are attached at the upgrade; `start` must come within START_MAX_MS, media before it is dropped.
+// MS2: `start` must name the Call SID that the token was minted for; else the stream is closed (1008).
+// MS3: a message of another stream, of unknown kind or that cannot be read is counted and ignored; the call goes on.
+//      More than STRAY_MAX of them close the stream (1008): that peer is not Twilio.
+// MS4: stop, close, loss and violation are one end, reported once.
+// MS5: the peer is pinged each PING_MS; silence for a whole interval ends the stream.
+import type { Leg, LegEnd, LegListener } from '../../call/ports.ts'
+import type { Log } from '../../kit/log.ts'
+import type { SocketEnd, WebSocketConnection } from '../../kit/websocket/connection.ts'
+import type { Wheel, WheelTimer } from '../../kit/wheel.ts'
+import { clearMessage, markMessage, mediaMessage, readMediaMessage, readMediaRange } from './media-wire.ts'
+
+export const START_MAX_MS = 5_000
+export const STRAY_MAX = 200
+export const PING_MS = 20_000
+/** A media message is 385 bytes; custom parameters of `start` are at most a few kB. */
+export const MEDIA_MESSAGE_MAX_BYTES = 64 * 1024
+const STREAM_SID = /^MZ[0-9a-f]{32}$/
+
+/** What the owner does when the stream has begun. Undefined: nobody wants this stream. */
+export type OnStart = (leg: Leg, parameters: Record<string, string>) => LegListener | undefined
+
+export class MediaStream implements Leg {
+  readonly callSid: string
+  streamSid = ''
+  readonly #wheel: Wheel
+  readonly #log: Log
+  readonly #onStart: OnStart
+  #socket: WebSocketConnection | undefined
+  #listener: LegListener | undefined
+  #sidBytes: Buffer = Buffer.alloc(0)
+  #timer: WheelTimer | undefined
+  #strays = 0
+  #isEnded = false
+
+  constructor(callSid: string, onStart: OnStart, world: { wheel: Wheel; log: Log }) {
+    this.callSid = callSid
+    this.#onStart = onStart
+    this.#wheel = world.wheel
+    this.#log = world.log
+    this.#timer = world.wheel.after(START_MAX_MS, () => this.#refuse('no start came'))
+  }
+
+  /** The socket whose listener this stream is. */
+  bind(socket: WebSocketConnection): void {
+    this.#socket = socket
+  }
+
+  sendAudio(ulaw: Uint8Array, mark: string | undefined): void {
+    const media = mediaMessage(this.streamSid, ulaw)
+    if (mark === undefined) this.#socket?.sendText(media)
+    else this.#socket?.sendAsciiBatch(media, markMessage(this.streamSid, mark))
+  }
+
+  clear(): void {
+    this.#socket?.sendText(clearMessage(this.streamSid))
+  }
+
+  close(_reason: string): void {
+    this.#isEnded = true
+    this.#listener = undefined
+    this.#wheel.cancel(this.#timer)
+    this.#socket?.close(1000, '')
+  }
+
+  onText(buffer: Buffer, start: number, end: number): void {
+    const listener = this.#listener
+    if (listener !== undefined) {
+      const media = readMediaRange(buffer, start, end, this.#sidBytes)
+      if (media !== undefined) {
+        listener.onMedia(buffer, media.payloadStart, media.payloadEnd, media.timestampMs)
+        return
+      }
+    }
+    this.#onMessage(buffer.toString('utf8', start, end))
+  }
+
+  onBinary(): void {
+    this.#stray('binary message')
+  }
+
+  onClosed(end: SocketEnd): void {
+    this.#wheel.cancel(this.#timer)
+    this.#end({ cause: end.cause, code: end.code })
+  }
+
+  #onMessage(text: string): void {
+    if (this.#isEnded) return
+    const message = readMediaMessage(text)
+    if (message.kind === 'start') {
+      this.#begin(message)
+      return
+    }
+    if (message.kind === 'connected') return
+    if (message.kind === 'unreadable') this.#stray(message.reason)
+    else if (message.kind === 'unknown') this.#stray('unknown event')
+    else if (this.#listener === undefined) this.#stray('message before start')
+    else if (message.streamSid !== this.streamSid) this.#stray('message of another stream')
+    else if (message.kind === 'media') this.#media(this.#listener, message.payload, message.timestampMs)
+    else if (message.kind === 'mark') this.#listener.onMark(message.name)
+    else if (message.kind === 'dtmf') this.#listener.onDigit(message.digit)
+    else this.#end({ cause: 'stop', code: 1000 })
+  }
+
+  #begin(start: { streamSid: string; callSid: string; encoding: string; parameters: Record<string, string> }): void {
+    if (this.#listener !== undefined) {
+      this.#stray('second start')
+      return
+    }
+    const problem = this.#problemOf(start)
+    if (problem !== undefined) {
+      this.#refuse(problem)
+      return
+    }
+    this.streamSid = start.streamSid
+    this.#sidBytes = Buffer.from(start.streamSid, 'latin1')
+    this.#wheel.cancel(this.#timer)
+    this.#ping()
+    this.#listener = this.#onStart(this, start.parameters)
+    if (this.#listener === undefined && !this.#isEnded) this.#refuse('nobody awaits this stream')
+  }
+
+  #problemOf(start: { streamSid: string; callSid: string; encoding: string }): string | undefined {
+    if (start.callSid !== this.callSid) return 'start names another call'
+    if (!STREAM_SID.test(start.streamSid)) return 'stream SID is malformed'
+    if (start.encoding !== '' && start.encoding !== 'audio/x-mulaw') return 'encoding is not mu-law'
+    return undefined
+  }
+
+  #media(listener: LegListener, payload: string, timestampMs: number): void {
+    const bytes = Buffer.from(payload, 'latin1')
+    listener.onMedia(bytes, 0, bytes.length, timestampMs)
+  }
+
+  #stray(reason: string): void {
+    this.#strays += 1
+    if (this.#strays === 1) this.#log.warn({ reason }, 'a media message was ignored')
+    if (this.#strays > STRAY_MAX) this.#refuse('too many messages that are not ours')
+  }
+
+  #refuse(reason: string): void {
+    if (this.#isEnded) return
+    this.#log.warn({ reason }, 'the media stream was closed')
+    this.#wheel.cancel(this.#timer)
+    this.#socket?.close(1008, reason)
+    this.#end({ cause: 'violation', code: 1008 })
+  }
+
+  #end(end: LegEnd): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    this.#wheel.cancel(this.#timer)
+    const listener = this.#listener
+    this.#listener = undefined
+    listener?.onLegEnd(end)
+    this.#socket?.close(1000, '')
+  }
+
+  #ping(): void {
+    this.#timer = this.#wheel.after(PING_MS, () => {
+      if (this.#socket?.heard === false) this.#socket.destroy('dead')
+      else {
+        this.#socket?.sendPing()
+        this.#ping()
+      }
+    })
+  }
+}

@@ -1,0 +1,73 @@
+// Config → model sessions: where the provider is, what the plane puts where the agent is silent.
+import type { Config } from './config.ts'
+import type { MakeModel } from './desk.ts'
+import type { Clock } from './kit/clock.ts'
+import { VoiceError } from './kit/errors.ts'
+import type { Wheel } from './kit/wheel.ts'
+import { OpenAiSession, type SessionSettings } from './model/openai/session.ts'
+import type { SessionDefaults } from './model/openai/session-shape.ts'
+import type { Pack } from './packs/pack.ts'
+
+const FRAMES_PER_APPEND_MAX = 5
+
+/** Makes model sessions as the configuration says. Throws CONFIG_INVALID when no provider is configured. */
+export function modelMaker(
+  config: Config,
+  pack: Pack,
+  world: { clock: Clock; wheel: Wheel; liveCalls(): number },
+): MakeModel {
+  const { endpoint } = config.model
+  if (endpoint.kind === 'none') {
+    throw new VoiceError('CONFIG_INVALID', {
+      message: 'No model is configured: set OPENAI_API_KEY, or start role all for the offline model.',
+    })
+  }
+  const audio = pack.modelAudio ?? config.model.audio
+  const link: SessionSettings['link'] = {
+    url: new URL(endpoint.url),
+    headers: { ...endpoint.headers },
+    connectMs: config.model.connectMs,
+    bufferedMaxBytes: config.call.outboundBufferMaxBytes,
+    audio,
+    framesPerAppend: framesPerAppend(config, world.liveCalls),
+  }
+  const defaults = sessionDefaults(config, audio)
+  return (listener, packCall, log) =>
+    new OpenAiSession(
+      listener,
+      packCall,
+      { link, defaults, model: endpoint.model },
+      { clock: world.clock, wheel: world.wheel, log },
+    )
+}
+
+/** How many frames go in one append now: one, until the pod holds more calls than the threshold; then one more for each multiple of it, at most five. */
+export function framesPerAppend(config: Config, liveCalls: () => number): () => number {
+  const policy = config.model.appendCoalesce
+  if (policy.kind === 'off') return () => 1
+  if (policy.kind === 'always') return () => policy.frames
+  return () => Math.min(FRAMES_PER_APPEND_MAX, Math.max(1, Math.ceil(liveCalls() / policy.aboveCalls)))
+}
+
+/** SDK shape (camelCase) of what the agent may leave out. */
+export function sessionDefaults(config: Config, audio: 'pcmu' | 'pcm16'): SessionDefaults {
+  const { turnDetection: td, transcriptionModel: model, transcriptionLanguage: language } = config.model
+  const turnDetection =
+    td.kind === 'semantic'
+      ? { type: 'semantic_vad', eagerness: td.eagerness }
+      : {
+          type: 'server_vad',
+          threshold: td.threshold,
+          prefixPaddingMs: td.prefixMs,
+          silenceDurationMs: td.silenceMs,
+          ...(td.idleTimeoutMs === undefined ? {} : { idleTimeoutMs: td.idleTimeoutMs }),
+        }
+  return {
+    audio,
+    turnDetection,
+    transcription: model === undefined ? null : { model, ...(language === undefined ? {} : { language }) },
+    voice: undefined,
+    bargeIn: true,
+    autoRespond: true,
+  }
+}
