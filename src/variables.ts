@@ -140,6 +140,7 @@ export const VARIABLES = {
   AGENT_MODULE: pattern(/^.{1,4096}$/, 'the path of a module', undefined),
   PACK: pattern(/^[a-z][a-z0-9-]{0,62}$/, 'the name of a pack: lowercase letters, digits and dashes', 'clinic'),
   DEMO_CALL: oneOf(['on', 'off'], undefined),
+  EXIT_AFTER_DEMO: onOff('off'),
   // Operation
   LOG_LEVEL: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
   LOG_PII: onOff('off'),

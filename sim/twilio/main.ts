@@ -1,0 +1,148 @@
+// Places one call against a plane and prints what the carrier saw: `node sim/twilio/main.ts --help`.
+
+import { parseArgs } from 'node:util'
+import { openSpeech } from '../speech/speech.ts'
+import { type CallerScript, type CallReport, type SpokenClip, startTwilioSim } from './sim.ts'
+
+const HELP = `Places one simulated call and prints its time line.
+
+  node sim/twilio/main.ts --base http://127.0.0.1:8080 --auth-token TOKEN [options]
+
+  --base URL         where the plane listens (default http://127.0.0.1:8080)
+  --voice-path PATH  its voice webhook (default /twilio/voice)
+  --account-sid AC…  --auth-token TOKEN
+  --from +1…  --to +1…
+  --script NAME      talk | barge-in | dtmf | silence (default talk)
+  --turns N          turns of the talk script (default 3)
+  --say TEXT         what the caller says, synthesised; may be repeated: then the first speaks over the greeting
+  --max-s SECONDS    the caller hangs up after this long (default 60)
+  --announced URL    public https base that the plane announces in its TwiML; dialled at --base
+  --record FILE      stereo WAV: left the caller, right what the caller heard
+  --witness FILE     JSON lines
+  --probe            send a probe frame every 500 ms
+  --json             print the report as one JSON line at the end
+`
+
+function scriptOf(name: string, clips: SpokenClip[], turns: number, maxMs: number): CallerScript {
+  const clip = (i: number): SpokenClip => clips[i % clips.length]!
+  const listen = { waitForAgent: 'finished', timeoutMs: 20_000 } as const
+  const greeting = { waitForAgent: 'finished', timeoutMs: 8_000 } as const
+  switch (name) {
+    case 'talk': {
+      const talk = Array.from({ length: turns }, (_, i) => [{ say: clip(i) }, listen]).flat()
+      return { steps: [greeting, ...talk, { hangUp: true }], maxMs }
+    }
+    case 'barge-in':
+      return {
+        steps: [{ say: clip(0) }, { bargeIn: clip(1), afterAgentMs: 800 }, listen, { hangUp: true }],
+        maxMs,
+      }
+    case 'dtmf':
+      return { steps: [greeting, { dtmf: '12#' }, listen, { hangUp: true }], maxMs }
+    case 'silence':
+      return { steps: [{ stayMs: maxMs }], maxMs }
+    default:
+      throw new Error(`no script ${name}: have talk, barge-in, dtmf, silence`)
+  }
+}
+
+/** The caller says these lines in turn; the first one over the agent's greeting, as callers do. */
+function saying(lines: SpokenClip[], maxMs: number): CallerScript {
+  const [first, ...rest] = lines
+  const answer = { waitForAgent: 'finished', timeoutMs: 15_000 } as const
+  const after = rest.flatMap((line) => [{ say: line }, answer])
+  return { steps: [{ bargeIn: first!, afterAgentMs: 1_200 }, answer, ...after, { hangUp: true }], maxMs }
+}
+
+function rewritesFor(
+  base: string,
+  announced: string | undefined,
+): { ws: Record<string, string>; http: Record<string, string> } {
+  const dial = new URL(base)
+  const wsDial = `${dial.protocol === 'https:' ? 'wss' : 'ws'}://${dial.host}`
+  const ws: Record<string, string> = dial.protocol === 'http:' ? { [`wss://${dial.host}`]: wsDial } : {}
+  if (announced === undefined) return { ws, http: {} }
+  const host = new URL(announced).host
+  return { ws: { ...ws, [`wss://${host}`]: wsDial }, http: { [`https://${host}`]: dial.origin } }
+}
+
+function print(report: CallReport): void {
+  const ms = (value: number | undefined): string => (value === undefined ? '–' : `${value.toFixed(1)} ms`)
+  const rows: [string, string][] = [
+    ['call', `${report.callSid}  ${report.status}, ${report.endCause}, ${(report.durationMs / 1000).toFixed(1)} s`],
+    ['TwiML', report.verbs.map((verb) => `${verb.verb} ${verb.detail}`.trim()).join(' → ')],
+    ['set-up', `101 after ${ms(report.setUpMs)}, first agent audio after ${ms(report.firstAudioMs)}`],
+    ['frames', `${report.framesSent} sent, late p50 ${report.lateness.p50Ms} p99 ${report.lateness.p99Ms} ms`],
+    ['agent', `${report.agentPlayedMs} of ${report.agentReceivedMs} ms played in ${report.utterances} utterances`],
+    ['marks', `${report.marksReceived} received, ${report.marksPlayed} played; ${report.clearsReceived} clears`],
+    [
+      'turns',
+      report.turns
+        .map((turn) => `${turn.clip}: ${turn.isOverlapped ? 'overlapped' : ms(turn.voiceToVoiceMs)}`)
+        .join(', '),
+    ],
+    ['barge-in', report.bargeIns.map((one) => `${one.clip}: ${ms(one.reactionMs)}`).join(', ')],
+    ['gaps', report.gapsMs.length === 0 ? 'none' : `${report.gapsMs.join(', ')} ms`],
+    ['warnings', report.warnings.map((warning) => `${warning.code} ${warning.text}`).join('; ') || 'none'],
+    ['dropped', String(report.wasDropped)],
+  ]
+  for (const [name, value] of rows) if (value !== '') process.stdout.write(`${name.padEnd(10)} ${value}\n`)
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      help: { type: 'boolean', short: 'h' },
+      base: { type: 'string', default: 'http://127.0.0.1:8080' },
+      'voice-path': { type: 'string', default: '/twilio/voice' },
+      'account-sid': { type: 'string', default: `AC${'0'.repeat(31)}1` },
+      'auth-token': { type: 'string', default: '12345678901234567890123456789012' },
+      from: { type: 'string', default: '+15005550006' },
+      to: { type: 'string', default: '+15005550001' },
+      script: { type: 'string', default: 'talk' },
+      turns: { type: 'string', default: '3' },
+      say: { type: 'string', multiple: true },
+      'max-s': { type: 'string', default: '60' },
+      announced: { type: 'string' },
+      record: { type: 'string' },
+      witness: { type: 'string' },
+      probe: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help === true) {
+    process.stdout.write(HELP)
+    return
+  }
+  const speech = await openSpeech()
+  const maxMs = Number(values['max-s']) * 1000
+  const lines = await Promise.all((values.say ?? []).map((text) => speech.say(text, 'rms')))
+  const caller =
+    lines.length > 0 ? saying(lines, maxMs) : scriptOf(values.script, speech.callerClips(), Number(values.turns), maxMs)
+  await speech.close()
+  const rewrites = rewritesFor(values.base, values.announced)
+  const sim = await startTwilioSim({
+    accountSid: values['account-sid'],
+    authToken: values['auth-token'],
+    number: values.to,
+    voiceUrl: (values.announced ?? values.base) + values['voice-path'],
+    witnessPath: values.witness,
+    wsUrlRewrite: rewrites.ws,
+    httpUrlRewrite: rewrites.http,
+  })
+  const startedMs = performance.now()
+  const call = sim.placeCall({ from: values.from, caller, probe: values.probe, recordTo: values.record })
+  call.record.watch((event, facts) => {
+    if (event === 'mark-played' || event === 'probe') return
+    const at = ((performance.now() - startedMs) / 1000).toFixed(3).padStart(8)
+    process.stdout.write(`${at}  ${event}  ${facts === undefined ? '' : JSON.stringify(facts).slice(0, 160)}\n`)
+  })
+  process.once('SIGINT', () => call.hangUp())
+  const report = await call.done
+  await sim.close()
+  print(report)
+  if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`)
+  process.exitCode = report.wasDropped || report.status !== 'completed' ? 1 : 0
+}
+
+await main()

@@ -1,0 +1,75 @@
+// Role all: everything in one process, for a newcomer and for development. Without a key the offline model
+// (a simulator that speaks the provider's protocol) runs as a child, and that is said plainly.
+import { join } from 'node:path'
+import { type ReadyChild, startReady } from './child.ts'
+import type { Config } from './config.ts'
+import { runDemo, type Say } from './demo.ts'
+import { type Edge, startEdge } from './edge.ts'
+import type { Log } from './kit/log.ts'
+import type { Pack } from './packs/pack.ts'
+
+const OFFLINE_MODEL = 'sim/openai/main.ts'
+
+/** A running role all. */
+export interface All extends Edge {
+  /** Whether the demonstration call was served; undefined when none was placed. */
+  readonly demo: Promise<boolean | undefined>
+}
+
+/** Starts the offline model if needed, the edge, and the demonstration call. `root` is the folder of package.json. */
+export async function startAll(options: {
+  config: Config
+  pack: Pack
+  log: Log
+  root: string
+  say: Say
+}): Promise<All> {
+  const { pack, log, root, say } = options
+  let { config } = options
+  let model: ReadyChild | undefined
+  if (config.model.endpoint.kind === 'none') {
+    model = await startReady(join(root, OFFLINE_MODEL), ['--speech-dir', join(config.dataDir, 'speech')])
+    config = withModel(config, `${String(model.ready.url)}?model=${encodeURIComponent(config.model.endpoint.model)}`)
+    say('No OPENAI_API_KEY is set: the OFFLINE MODEL answers. It speaks aloud and hears when you speak, but follows a')
+    say('script and understands nothing. Set OPENAI_API_KEY for the real one.')
+  }
+  const edge = await startEdge({ config, pack, log })
+  say(
+    `Voiceplane answers on ${edge.url} (pod ${config.podName}, pack ${pack.name}). Point your carrier's voice webhook to POST /twilio/voice.`,
+  )
+  const abort = new AbortController()
+  const wantsDemo = config.demoCall ?? true
+  const demo = wantsDemo
+    ? runDemo({ config, desk: edge.desk, url: edge.url, root, say, signal: abort.signal })
+    : Promise.resolve(undefined)
+  void demo.then((served) => {
+    if (served === true && !config.exitAfterDemo) say('\nServing. Ctrl-C drains and stops.')
+  })
+  let closing: Promise<void> | undefined
+  const close = (): Promise<void> => {
+    closing ??= (async () => {
+      abort.abort()
+      await edge.close()
+      await model?.stop()
+    })()
+    return closing
+  }
+  return {
+    url: edge.url,
+    desk: edge.desk,
+    demo,
+    close,
+    drain: async (deadlineMs) => {
+      await edge.drain(deadlineMs)
+      await close()
+    },
+  }
+}
+
+function withModel(config: Config, url: string): Config {
+  const { model } = config.model.endpoint
+  return {
+    ...config,
+    model: { ...config.model, endpoint: { kind: 'openai', url, headers: { authorization: 'Bearer offline' }, model } },
+  }
+}

@@ -1,0 +1,92 @@
+// argv → role. Signals: the first SIGTERM or SIGINT drains, the second closes at once. The only process.exit.
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { startAll } from './all.ts'
+import { type Config, formatProblems, readConfig } from './config.ts'
+import { type Edge, startEdge } from './edge.ts'
+import { systemClock } from './kit/clock.ts'
+import { messageOf } from './kit/errors.ts'
+import { type Log, makeLog } from './kit/log.ts'
+import { makeClinicPack } from './packs/clinic/clinic.ts'
+import type { Pack } from './packs/pack.ts'
+import { loadUserAgent } from './packs/user-agent.ts'
+
+const EXIT_CONFIG = 78 // EX_CONFIG of sysexits.h
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)))
+const HELP = `Voiceplane answers phone calls with AI agents.
+
+  npm start                     role all: everything in one process, with a demonstration call
+  node src/main.ts edge         role edge: one pod; the model comes from OPENAI_API_KEY or the AZURE_OPENAI_ variables
+
+Settings are environment variables: docs/configuration.md. An agent of your own: AGENT_MODULE=./my-agent.ts npm start
+`
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`)
+
+async function main(): Promise<number> {
+  const role = process.argv[2] ?? 'all'
+  if (role === '--help' || role === '-h' || role === 'help') {
+    say(HELP)
+    return 0
+  }
+  if (role !== 'all' && role !== 'edge') {
+    process.stderr.write(`There is no role ${JSON.stringify(role)}. Roles: all, edge. See --help.\n`)
+    return EXIT_CONFIG
+  }
+  const reading = readConfig()
+  if (reading.kind === 'invalid') {
+    process.stderr.write(`${formatProblems(reading.problems)}\n`)
+    return EXIT_CONFIG
+  }
+  return run(role, reading.config)
+}
+
+async function run(role: 'all' | 'edge', config: Config): Promise<number> {
+  const log = makeLog({
+    ...config.log,
+    level: role === 'all' && config.log.level === 'info' ? 'warn' : config.log.level,
+  })
+  let running: Edge
+  let demo: Promise<boolean | undefined> = Promise.resolve(undefined)
+  try {
+    const pack = await loadPack(config, log)
+    if (role === 'all') {
+      const all = await startAll({ config, pack, log, root: ROOT, say })
+      demo = all.demo
+      running = all
+    } else running = await startEdge({ config, pack, log })
+  } catch (error) {
+    process.stderr.write(`Voiceplane could not start: ${messageOf(error)}\n`)
+    return EXIT_CONFIG
+  }
+  if (config.exitAfterDemo) {
+    const served = await demo
+    await running.close()
+    return served === false ? 1 : 0
+  }
+  await untilStopped(running, config.call.drainDeadlineMs, log)
+  return 0
+}
+
+async function loadPack(config: Config, log: Log): Promise<Pack> {
+  if (config.agentModule !== undefined) return loadUserAgent(config.agentModule)
+  if (config.pack === 'clinic') return makeClinicPack({ clock: systemClock, log })
+  throw new Error(`there is no pack ${JSON.stringify(config.pack)}; PACK may be: clinic. Or set AGENT_MODULE.`)
+}
+
+/** First signal drains, second closes (style: three verbs). */
+function untilStopped(running: Edge, drainDeadlineMs: number, log: Log): Promise<void> {
+  return new Promise((resolve) => {
+    let signals = 0
+    const onSignal = (signal: string): void => {
+      signals += 1
+      log.info({ signal, signals }, 'signal received')
+      const stopping = signals === 1 ? running.drain(drainDeadlineMs) : running.close()
+      stopping.then(resolve, resolve)
+    }
+    process.on('SIGTERM', onSignal)
+    process.on('SIGINT', onSignal)
+  })
+}
+
+process.exit(await main())
