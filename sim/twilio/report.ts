@@ -108,6 +108,7 @@ export class CallRecord {
   readonly callSid: string
   readonly call: number
   private readonly witness: Witness
+  private onlooker: ((event: string, facts?: Readonly<Record<string, unknown>>) => void) | undefined
 
   constructor(callSid: string, call: number, witness: Witness) {
     this.callSid = callSid
@@ -115,7 +116,13 @@ export class CallRecord {
     this.witness = witness
   }
 
+  /** Lets one onlooker see each note as it is made. */
+  watch(onlooker: (event: string, facts?: Readonly<Record<string, unknown>>) => void): void {
+    this.onlooker = onlooker
+  }
+
   note(event: string, facts?: Readonly<Record<string, unknown>>): void {
+    this.onlooker?.(event, facts)
     this.witness.note(event, this.call, facts)
   }
 

@@ -48,6 +48,7 @@ export class Call extends EventEmitter {
   private interruption: Interruption | undefined
   private wake: (() => void) | undefined
   private answeredMs: number | undefined
+  private endedMs: number | undefined
   private resolveDone!: (report: CallReport) => void
 
   constructor(exchange: Exchange, plan: CallPlan) {
@@ -79,6 +80,11 @@ export class Call extends EventEmitter {
     this.wake?.()
   }
 
+  /** Ends the present wait without interrupting the call. */
+  nudge(): void {
+    this.wake?.()
+  }
+
   get isOver(): boolean {
     return !['queued', 'ringing', 'in-progress'].includes(this.status)
   }
@@ -96,7 +102,7 @@ export class Call extends EventEmitter {
 
   /** Milliseconds since the answer; 0 before it. */
   get talkedMs(): number {
-    return this.answeredMs === undefined ? 0 : nowMs() - this.answeredMs
+    return this.answeredMs === undefined ? 0 : (this.endedMs ?? nowMs()) - this.answeredMs
   }
 
   /** Waits for the work or for an interruption, whichever comes first. */
@@ -153,20 +159,29 @@ export class Call extends EventEmitter {
     const rung = await ring()
     const cause = rung === 'answered' ? await runDocuments(this) : 'not-answered'
     this.leg.stop()
+    this.endedMs = nowMs()
     if (this.status === 'in-progress' || this.status === 'ringing' || this.status === 'queued') {
       this.status = finalStatus(rung, cause, this.answeredMs !== undefined)
     }
     this.record.note('call-ended', { status: this.status, cause })
     this.exchange.callOver(this)
     this.tellStatus('completed')
-    if (this.plan.recordTo !== undefined) {
-      await this.leg.save(this.plan.recordTo)
-      this.record.recording = this.plan.recordTo
-    }
+    await this.saveRecording()
     await this.callbacks.settled()
     const report = this.record.report(this.status, cause, this.talkedMs, this.exchange.wheel.lateness.summary())
     this.emit('ended', report)
     this.resolveDone(report)
+  }
+
+  private async saveRecording(): Promise<void> {
+    const path = this.plan.recordTo
+    if (path === undefined) return
+    try {
+      await this.leg.save(path)
+      this.record.recording = path
+    } catch (error) {
+      this.record.warn(0, `recording not written: ${(error as Error).message}`)
+    }
   }
 
   /** The call is answered: the caller's script begins. */

@@ -134,24 +134,28 @@ async function dial(call: Call, verb: Element): Promise<Step> {
   })
 }
 
+/** A call in a queue; once released it stops listening to the waitUrl. */
+type Waiting = { name: string; sizeMax: number; isReleased: boolean }
+
 async function enqueue(call: Call, verb: Element): Promise<Step> {
   const name = verb.text.trim().slice(0, 64)
   const room = call.exchange.waitingRoom
   const sizeMax = Number(verb.attributes.maxQueueSize ?? 1000) || 1000
   call.record.verb('Enqueue', name)
-  let result = 'queue-full'
-  let released!: (outcome: 'bridged') => void
-  const bridged = new Promise<'bridged'>((resolve) => {
-    released = resolve
+  const waiting: Waiting = { name, sizeMax, isReleased: false }
+  const queueSid = room.enter(name, call.callSid, sizeMax, () => {
+    waiting.isReleased = true
+    call.nudge()
   })
-  const queueSid = room.enter(name, call.callSid, sizeMax, () => released('bridged'))
+  let result = 'queue-full'
   let queueTime = '0'
   let ended: Next | undefined
   if (queueSid !== undefined) {
-    const outcome = await Promise.race([bridged, waitInQueue(call, verb, name, sizeMax)])
+    const outcome = await waitInQueue(call, verb, waiting)
     queueTime = room.params(name, call.callSid, sizeMax).QueueTime!
     room.leave(name, call.callSid)
-    if (typeof outcome === 'string') result = outcome
+    if (waiting.isReleased) result = 'bridged'
+    else if (typeof outcome === 'string') result = outcome
     else ended = outcome
   }
   call.record.note('dequeued', { queue: name, result })
@@ -161,38 +165,34 @@ async function enqueue(call: Call, verb: Element): Promise<Step> {
 }
 
 /** Loops over the waitUrl's TwiML until something ends the waiting. */
-async function waitInQueue(
-  call: Call,
-  verb: Element,
-  name: string,
-  sizeMax: number,
-): Promise<'leave' | 'error' | Next> {
+async function waitInQueue(call: Call, verb: Element, waiting: Waiting): Promise<'leave' | 'error' | Next> {
   const { waitUrl, waitUrlMethod } = verb.attributes
   for (;;) {
     const begunMs = performance.now()
     if (waitUrl !== undefined && URL.canParse(waitUrl, call.documentUrl)) {
       const url = new URL(waitUrl, call.documentUrl).href
-      const params = call.exchange.waitingRoom.params(name, call.callSid, sizeMax)
+      const params = call.exchange.waitingRoom.params(waiting.name, call.callSid, waiting.sizeMax)
       const answer = await call.unlessInterrupted(
         call.fetchTwiml(url, waitUrlMethod?.toUpperCase() === 'GET' ? 'GET' : 'POST', params),
       )
       if (answer === 'interrupted') return 'error'
-      const outcome = answer.kind === 'failed' ? 'error' : await runWaitTwiml(call, answer.body)
+      const outcome = answer.kind === 'failed' ? 'error' : await runWaitTwiml(call, answer.body, waiting)
       if (outcome !== undefined) return outcome
     }
     const restMs = Math.max(0, QUEUE_LOOP_MS_MIN - (performance.now() - begunMs))
-    if (!(await call.sleep(waitUrl === undefined ? 1000 : restMs))) return 'error'
+    const isUndisturbed = await call.sleep(waitUrl === undefined ? 1000 : restMs)
+    if (!isUndisturbed || waiting.isReleased) return 'error'
   }
 }
 
-async function runWaitTwiml(call: Call, xml: string): Promise<'leave' | 'error' | Next | undefined> {
+async function runWaitTwiml(call: Call, xml: string, waiting: Waiting): Promise<'leave' | 'error' | Next | undefined> {
   const root = parseTwiml(call, xml)
   if (root === undefined) return 'error'
   for (const verb of root.children) {
     const step = await runVerb(call, verb)
     if (step.kind === 'leave') return 'leave'
     if (step.kind !== 'continue') return step
-    if (call.pendingInterruption !== undefined) return 'error'
+    if (call.pendingInterruption !== undefined || waiting.isReleased) return 'error'
   }
   return undefined
 }
