@@ -23,6 +23,25 @@ const HELP = `Places one simulated call and prints its time line.
   --json             print the report as one JSON line at the end
 `
 
+const OPTIONS = {
+  help: { type: 'boolean', short: 'h' },
+  base: { type: 'string', default: 'http://127.0.0.1:8080' },
+  'voice-path': { type: 'string', default: '/twilio/voice' },
+  'account-sid': { type: 'string', default: `AC${'0'.repeat(31)}1` },
+  'auth-token': { type: 'string', default: '12345678901234567890123456789012' },
+  from: { type: 'string', default: '+15005550006' },
+  to: { type: 'string', default: '+15005550001' },
+  script: { type: 'string', default: 'talk' },
+  turns: { type: 'string', default: '3' },
+  say: { type: 'string', multiple: true },
+  'max-s': { type: 'string', default: '60' },
+  announced: { type: 'string' },
+  record: { type: 'string' },
+  witness: { type: 'string' },
+  probe: { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+} as const
+
 function scriptOf(name: string, clips: SpokenClip[], turns: number, maxMs: number): CallerScript {
   const clip = (i: number): SpokenClip => clips[i % clips.length]!
   const listen = { waitForAgent: 'finished', timeoutMs: 20_000 } as const
@@ -90,26 +109,7 @@ function print(report: CallReport): void {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      help: { type: 'boolean', short: 'h' },
-      base: { type: 'string', default: 'http://127.0.0.1:8080' },
-      'voice-path': { type: 'string', default: '/twilio/voice' },
-      'account-sid': { type: 'string', default: `AC${'0'.repeat(31)}1` },
-      'auth-token': { type: 'string', default: '12345678901234567890123456789012' },
-      from: { type: 'string', default: '+15005550006' },
-      to: { type: 'string', default: '+15005550001' },
-      script: { type: 'string', default: 'talk' },
-      turns: { type: 'string', default: '3' },
-      say: { type: 'string', multiple: true },
-      'max-s': { type: 'string', default: '60' },
-      announced: { type: 'string' },
-      record: { type: 'string' },
-      witness: { type: 'string' },
-      probe: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-    },
-  })
+  const { values } = parseArgs({ options: OPTIONS })
   if (values.help === true) {
     process.stdout.write(HELP)
     return

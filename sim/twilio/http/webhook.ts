@@ -5,7 +5,7 @@
 // W4: each attempt has a connection of its own, so that a connect timeout means what it says.
 
 import { randomUUID } from 'node:crypto'
-import { request as httpRequest } from 'node:http'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import { type Overrides, overridesOf, type RetryCause } from './overrides.ts'
 import { dialUrl, type Rewrites } from './rewrite.ts'
@@ -61,6 +61,27 @@ function headersFor(request: WebhookRequest, url: string, body: string, token: s
   }
 }
 
+/** Reads an answer to its end. */
+function collect(response: IncomingMessage, finish: (reply: Reply) => void): void {
+  const pieces: Buffer[] = []
+  let bytes = 0
+  response.on('data', (piece: Buffer) => {
+    bytes += piece.length
+    if (bytes <= RESPONSE_BYTES_MAX) pieces.push(piece)
+    else finish({ kind: 'broken', cause: 'rt', errorCode: 11200, text: 'answer too large' })
+  })
+  response.on('error', (error) => finish({ kind: 'broken', cause: 'rt', errorCode: 11206, text: error.message }))
+  response.once('end', () =>
+    finish({
+      kind: 'reply',
+      status: response.statusCode ?? 0,
+      contentType: response.headers['content-type'] ?? '',
+      location: response.headers.location,
+      body: Buffer.concat(pieces).toString('utf8'),
+    }),
+  )
+}
+
 /** One HTTP exchange with its time limits; never rejects. */
 function exchange(
   request: WebhookRequest,
@@ -106,24 +127,7 @@ function exchange(
     })
     wire.once('response', (response) => {
       if (timers[2] !== undefined) clearTimeout(timers[2])
-      const pieces: Buffer[] = []
-      let bytes = 0
-      response.on('data', (piece: Buffer) => {
-        bytes += piece.length
-        if (bytes > RESPONSE_BYTES_MAX) {
-          finish({ kind: 'broken', cause: 'rt', errorCode: 11200, text: 'answer too large' })
-        } else pieces.push(piece)
-      })
-      response.on('error', (error) => finish({ kind: 'broken', cause: 'rt', errorCode: 11206, text: error.message }))
-      response.once('end', () =>
-        finish({
-          kind: 'reply',
-          status: response.statusCode ?? 0,
-          contentType: response.headers['content-type'] ?? '',
-          location: response.headers.location,
-          body: Buffer.concat(pieces).toString('utf8'),
-        }),
-      )
+      collect(response, finish)
     })
     wire.end(body)
   })
