@@ -7,6 +7,8 @@
 // Y5: the marks that are out are bounded by MARKS_MAX; beyond it no new mark is sent until one comes back.
 // Y6: an item's heard position never exceeds what arrived of it, and is a whole number of milliseconds.
 
+import { ByteQueue } from '../kit/byte-queue.ts'
+
 export const BYTES_PER_MS = 8
 /** Five minutes of µ-law. */
 export const PLAYOUT_MAX_BYTES = 300_000 * BYTES_PER_MS
@@ -16,7 +18,7 @@ const FRAME_BYTES = 160
 
 export type PlayoutSettings = { leadMs: number; chunkMs: number; markEveryMs: number }
 
-/** One piece to send now. */
+/** One piece to send now; its bytes are valid until the next piece is taken. */
 export type PlayoutChunk = { ulaw: Uint8Array; mark: string | undefined; itemId: string }
 
 /** How far one item got when playout was cleared. */
@@ -38,9 +40,9 @@ type Mark = { name: string; item: Item; upToBytes: number }
 export class Playout {
   readonly #settings: PlayoutSettings
   #items: Item[] = []
-  #segments: { item: Item; bytes: Buffer; offset: number }[] = []
-  #head = 0
-  #heldBytes = 0
+  /** Whose bytes stand in the queue, in order. */
+  #runs: { item: Item; bytes: number }[] = []
+  readonly #queue = new ByteQueue()
   #marks: Mark[] = []
   #generation = 0
   #sequence = 0
@@ -56,7 +58,7 @@ export class Playout {
 
   /** Bytes that wait to be sent. */
   get heldBytes(): number {
-    return this.#heldBytes
+    return this.#queue.length
   }
 
   /** Is there audio that the caller has not heard to its end, as far as is known? */
@@ -65,20 +67,22 @@ export class Playout {
   }
 
   /** Takes audio of an item. Returns false when the bound made it drop (Y2). */
-  push(responseId: string, itemId: string, bytes: Buffer): boolean {
+  push(responseId: string, itemId: string, bytes: Uint8Array): boolean {
     if (bytes.length === 0) return true
     let item = this.#items[this.#items.length - 1]
     if (item?.itemId !== itemId) {
       item = this.#items.find((other) => other.itemId === itemId) ?? this.#open(responseId, itemId)
     }
-    if (this.#heldBytes + bytes.length > PLAYOUT_MAX_BYTES) {
+    if (this.#queue.length + bytes.length > PLAYOUT_MAX_BYTES) {
       this.droppedBytes += bytes.length
       return false
     }
     item.receivedBytes += bytes.length
     item.isComplete = false
-    this.#segments.push({ item, bytes, offset: 0 })
-    this.#heldBytes += bytes.length
+    const last = this.#runs[this.#runs.length - 1]
+    if (last?.item === item) last.bytes += bytes.length
+    else this.#runs.push({ item, bytes: bytes.length })
+    this.#queue.push(bytes)
     return true
   }
 
@@ -92,19 +96,19 @@ export class Playout {
 
   /** When the next piece is due (monotonic ms), undefined when nothing waits. */
   nextDueMs(nowMs: number): number | undefined {
-    if (this.#heldBytes === 0) return undefined
+    if (this.#queue.length === 0) return undefined
     if (!this.#isRunning) return nowMs
     return (
       this.#originMs +
       this.#sentMs -
       this.#settings.leadMs +
-      Math.min(this.#settings.chunkMs, this.#heldBytes / BYTES_PER_MS)
+      Math.min(this.#settings.chunkMs, this.#queue.length / BYTES_PER_MS)
     )
   }
 
   /** The piece that is due, undefined when it is too early or nothing waits. */
   take(nowMs: number): PlayoutChunk | undefined {
-    if (this.#heldBytes === 0) return undefined
+    if (this.#queue.length === 0) return undefined
     if (!this.#isRunning || nowMs >= this.#originMs + this.#sentMs) {
       // The carrier has run dry (or never had anything): a new utterance with a new origin.
       this.#isRunning = true
@@ -113,7 +117,7 @@ export class Playout {
       this.#sinceMarkBytes = 0
     }
     const roomMs = nowMs - this.#originMs + this.#settings.leadMs - this.#sentMs
-    const heldMs = this.#heldBytes / BYTES_PER_MS
+    const heldMs = this.#queue.length / BYTES_PER_MS
     if (roomMs < Math.min(this.#settings.chunkMs, heldMs)) return undefined
     const wanted = Math.max(FRAME_BYTES, Math.floor(roomMs / 20) * FRAME_BYTES)
     return this.#cut(wanted, nowMs)
@@ -123,10 +127,11 @@ export class Playout {
   onMark(name: string, nowMs: number): 'played' | 'void' | 'unknown' {
     const at = this.#marks.findIndex((mark) => mark.name === name)
     if (at < 0) return name.startsWith('vp:') && Number(name.split(':')[1]) < this.#generation ? 'void' : 'unknown'
-    const mark = this.#marks[at]!
-    this.#marks.splice(0, at + 1)
-    mark.item.playedBytes = Math.max(mark.item.playedBytes, mark.upToBytes)
-    mark.item.playedAtMs = nowMs
+    // Marks come back in order: those before this one were played too, even if their echo was lost.
+    for (const { item, upToBytes } of this.#marks.splice(0, at + 1)) {
+      item.playedBytes = Math.max(item.playedBytes, upToBytes)
+      item.playedAtMs = nowMs
+    }
     this.#forget()
     return 'played'
   }
@@ -141,9 +146,8 @@ export class Playout {
       isComplete: item.isComplete,
     }))
     this.#items = []
-    this.#segments = []
-    this.#head = 0
-    this.#heldBytes = 0
+    this.#runs = []
+    this.#queue.clear()
     this.#marks = []
     this.#generation += 1
     this.#isRunning = false
@@ -181,51 +185,20 @@ export class Playout {
 
   /** Takes up to `wanted` bytes, all of one item, off the front. */
   #cut(wanted: number, nowMs: number): PlayoutChunk {
-    const first = this.#segments[this.#head]!
-    const item = first.item
-    let chunk: Uint8Array
-    if (first.bytes.length - first.offset >= wanted) {
-      chunk = first.bytes.subarray(first.offset, first.offset + wanted)
-      first.offset += wanted
-      if (first.offset === first.bytes.length) this.#drop()
-    } else {
-      chunk = this.#gather(item, wanted)
-    }
+    const run = this.#runs[0]!
+    const { item } = run
+    const chunk = this.#queue.shift(Math.min(wanted, run.bytes))
+    run.bytes -= chunk.length
+    if (run.bytes === 0) this.#runs.shift()
     if (item.sentBytes === 0) {
       // Played from now on, or from when what was sent before it has been played.
       item.playedAtMs = Math.max(nowMs, this.#originMs + this.#sentMs)
     }
-    this.#heldBytes -= chunk.length
     item.sentBytes += chunk.length
     this.#sentMs += chunk.length / BYTES_PER_MS
     this.#sinceMarkBytes += chunk.length
-    const isLast = item.sentBytes === item.receivedBytes && (item.isComplete || this.#heldBytes === 0)
+    const isLast = item.sentBytes === item.receivedBytes && (item.isComplete || this.#queue.length === 0)
     return { ulaw: chunk, mark: this.#mark(item, isLast), itemId: item.itemId }
-  }
-
-  #gather(item: Item, wanted: number): Uint8Array {
-    const parts: Uint8Array[] = []
-    let bytes = 0
-    while (bytes < wanted && this.#head < this.#segments.length && this.#segments[this.#head]!.item === item) {
-      const segment = this.#segments[this.#head]!
-      const take = Math.min(wanted - bytes, segment.bytes.length - segment.offset)
-      parts.push(segment.bytes.subarray(segment.offset, segment.offset + take))
-      segment.offset += take
-      bytes += take
-      if (segment.offset === segment.bytes.length) this.#drop()
-    }
-    return parts.length === 1 ? parts[0]! : Buffer.concat(parts, bytes)
-  }
-
-  #drop(): void {
-    this.#head += 1
-    if (this.#head === this.#segments.length) {
-      this.#segments = []
-      this.#head = 0
-    } else if (this.#head >= 32) {
-      this.#segments.splice(0, this.#head)
-      this.#head = 0
-    }
   }
 
   #mark(item: Item, isLast: boolean): string | undefined {

@@ -77,7 +77,7 @@ export type ModelCommand =
 /** What a model session calls on its call. */
 export interface ModelListener {
   onModelEvent(event: ModelEvent): void
-  /** Audio of the agent, µ-law; the buffer is the call's to keep. */
+  /** Audio of the agent, µ-law. */
   onModelAudio(responseId: string, itemId: string, ulaw: Buffer): void
 }
 

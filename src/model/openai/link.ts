@@ -36,6 +36,7 @@ export interface LinkListener {
 }
 
 const scratchUlaw = Buffer.allocUnsafe(4_096)
+const scratchDelta = Buffer.allocUnsafe(65_536)
 const scratchPcm = Buffer.allocUnsafe(4_096 * PCM24K_BYTES_PER_ULAW)
 
 export class Link {
@@ -111,18 +112,13 @@ export class Link {
     if (this.#isEnded) return
     const delta = readAudioDelta(buffer, start, end)
     if (delta !== undefined) {
-      const audio = buffer.toString('latin1', delta.audioStart, delta.audioEnd)
-      this.#audio(delta.responseId, delta.itemId, Buffer.from(audio, 'base64'))
+      this.#audio(delta.responseId, delta.itemId, buffer.toString('latin1', delta.audioStart, delta.audioEnd))
       return
     }
     const event = readServerEvent(buffer.toString('utf8', start, end))
     if (event === undefined) this.unreadable += 1
     else if (event.type === 'response.output_audio.delta') {
-      this.#audio(
-        String(event.response_id ?? ''),
-        String(event.item_id ?? ''),
-        Buffer.from(String(event.delta ?? ''), 'base64'),
-      )
+      this.#audio(String(event.response_id ?? ''), String(event.item_id ?? ''), String(event.delta ?? ''))
     } else this.#listener.onLinkEvent(this, event)
   }
 
@@ -169,10 +165,15 @@ export class Link {
     this.#listener.onLinkEnd(this, loss)
   }
 
-  #audio(responseId: string, itemId: string, bytes: Buffer): void {
+  #audio(responseId: string, itemId: string, base64: string): void {
+    // Shared scratch for the common sizes: the listener takes a copy (P2).
+    const room = Math.ceil((base64.length * 3) / 4)
+    const raw = room <= scratchDelta.length ? scratchDelta : Buffer.allocUnsafe(room)
+    const bytes = raw.subarray(0, raw.write(base64, 0, 'base64'))
     let ulaw = bytes
     if (this.#down !== undefined) {
-      ulaw = Buffer.allocUnsafe(this.#down.outputBytes(bytes.length))
+      const count = this.#down.outputBytes(bytes.length)
+      ulaw = count <= scratchUlaw.length ? scratchUlaw.subarray(0, count) : Buffer.allocUnsafe(count)
       this.#down.push(bytes, ulaw, 0)
     }
     if (ulaw.length > 0) this.#listener.onLinkAudio(this, responseId, itemId, ulaw)
