@@ -61,7 +61,7 @@ function secret(minCharacters: number): Variable<string | undefined> {
 }
 
 function url(schemes: readonly string[], plainToLoopback: boolean): Variable<URL | undefined> {
-  const secure = schemes.filter((scheme) => scheme.endsWith('s'))
+  const secure = schemes.filter((scheme) => /^(https|wss)$/.test(scheme))
   const parse = (text: string): Parsed<URL | undefined> => {
     const value = URL.canParse(text) ? new URL(text) : undefined
     if (value === undefined || !schemes.includes(value.protocol.slice(0, -1)) || value.hostname === '') {

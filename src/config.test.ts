@@ -1,0 +1,265 @@
+// Configuration: defaults, all problems at once, secrets by file, signature checks, and the two pages held to the code.
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { type Config, formatProblems, type Problem, readConfig, withPort } from './config.ts'
+import { ERROR_CODES } from './kit/errors.ts'
+import { VARIABLES, type Variable } from './variables.ts'
+
+const TOKEN = '12345678901234567890123456789012'
+const folder = mkdtempSync(join(tmpdir(), 'voiceplane-config-'))
+after(() => rmSync(folder, { recursive: true }))
+
+function configOf(env: Record<string, string>): Config {
+  const read = readConfig(env)
+  if (read.kind === 'invalid') assert.fail(formatProblems(read.problems))
+  return read.config
+}
+
+function problemsOf(env: Record<string, string>): Problem[] {
+  const read = readConfig(env)
+  return read.kind === 'invalid' ? read.problems : []
+}
+
+const variablesOf = (env: Record<string, string>) => problemsOf(env).map(({ variable }) => variable)
+
+function fileWith(name: string, text: string): string {
+  const path = join(folder, name)
+  writeFileSync(path, text)
+  return path
+}
+
+/** The rows of a page: first cell without back quotes → second cell. */
+function rowsOf(page: string): Map<string, string> {
+  const text = readFileSync(new URL(`../docs/${page}`, import.meta.url), 'utf8')
+  const rows = [...text.matchAll(/^\| `([A-Z_]+)` \| (.+?) \|/gm)].map((match) => [match[1]!, match[2]!] as const)
+  assert.equal(new Set(rows.map(([name]) => name)).size, rows.length, `${page} names something twice`)
+  return new Map(rows)
+}
+
+test('docs/configuration.md lists each variable with its default, and no other', () => {
+  const shown = Object.entries(VARIABLES).map(([name, { shown }]) => [name, shown === 'unset' ? shown : `\`${shown}\``])
+  assert.deepEqual(Object.fromEntries(rowsOf('configuration.md')), Object.fromEntries(shown))
+})
+
+test('docs/configuration.md marks exactly the secrets as secret', () => {
+  const text = readFileSync(new URL('../docs/configuration.md', import.meta.url), 'utf8')
+  const marked = [...text.matchAll(/^\| `([A-Z_]+)` \| .+? \| \*secret\*/gm)].map((match) => match[1])
+  const secrets = (Object.entries(VARIABLES) as [string, Variable<unknown>][]).filter(([, { secret }]) => secret)
+  assert.deepEqual(marked.sort(), secrets.map(([name]) => name).sort())
+})
+
+test('[E2] docs/errors.md lists each error code with its meaning, and no other', () => {
+  assert.deepEqual(Object.fromEntries(rowsOf('errors.md')), ERROR_CODES)
+})
+
+test('an empty environment is a working configuration on loopback, the offline model included', () => {
+  const config = configOf({})
+  assert.deepEqual(
+    { ...config.http },
+    {
+      host: '127.0.0.1',
+      port: 8080,
+      publicBaseUrl: 'http://127.0.0.1:8080',
+      streamBaseUrl: 'ws://127.0.0.1:8080',
+      isPublicBaseUrlSet: false,
+    },
+  )
+  assert.equal(config.podName, 'pod-1')
+  assert.equal(config.twilio.signatureCheck, 'off-loopback')
+  assert.deepEqual(config.model.endpoint, { kind: 'none', model: 'gpt-realtime-2.1' })
+  assert.deepEqual(config.model.appendCoalesce, { kind: 'auto', aboveCalls: 300 })
+  assert.equal(config.call.callMaxMs, 4 * 3_600_000)
+  assert.ok(config.streamToken.secret.length >= 32)
+  assert.notEqual(config.streamToken.secret, configOf({}).streamToken.secret)
+})
+
+test('every default is a value that its own form accepts', () => {
+  for (const [name, variable] of Object.entries(VARIABLES) as [string, Variable<unknown>][]) {
+    if (variable.fallback === undefined) continue
+    assert.deepEqual(variable.parse(variable.shown), { kind: 'ok', value: variable.fallback }, name)
+  }
+})
+
+test('[CF1] an empty or blank variable counts as unset', () => {
+  const blank = Object.fromEntries(
+    Object.keys(VARIABLES).flatMap((name) => [
+      [name, '  '],
+      [`${name}_FILE`, ''],
+    ]),
+  )
+  const { streamToken: _one, ...config } = configOf(blank)
+  const { streamToken: _two, ...plain } = configOf({})
+  assert.deepEqual(config, plain)
+})
+
+test('the configuration is frozen to its leaves', () => {
+  const frozen = (value: unknown): boolean =>
+    typeof value !== 'object' || value === null || (Object.isFrozen(value) && Object.values(value).every(frozen))
+  const config = configOf({ OPENAI_API_KEY: 'sk-12345678' })
+  assert.equal(frozen(config), true)
+  assert.equal(frozen(withPort(config, 1234)), true)
+})
+
+test('[CF2] all problems come at once, by name, each with its fix', () => {
+  const env = {
+    PORT: '80a',
+    POD_NAME: 'Pod_1',
+    PUBLIC_BASE_URL: 'http://voice.example.test/x?y',
+    MODEL_AUDIO: 'opus',
+    VAD_THRESHOLD: '2',
+    PLAYOUT_LEAD_MS: '110',
+    FALLBACK_NUMBER: '0123',
+    AGENT_MODULE: join(folder, 'missing.ts'),
+    AZURE_OPENAI_ENDPOINT: 'https://res.openai.azure.com',
+  }
+  const problems = problemsOf(env)
+  assert.deepEqual(problems.map(({ variable }) => variable).sort(), [
+    'AGENT_MODULE',
+    'AZURE_OPENAI_API_KEY',
+    'AZURE_OPENAI_DEPLOYMENT',
+    'FALLBACK_NUMBER',
+    'MODEL_AUDIO',
+    'PLAYOUT_LEAD_MS',
+    'POD_NAME',
+    'PORT',
+    'PUBLIC_BASE_URL',
+    'VAD_THRESHOLD',
+  ])
+  for (const { variable, problem, fix } of problems) assert.ok(problem !== '' && fix.length > 8, variable)
+  const text = formatProblems(problems)
+  assert.match(text, /^The configuration has 10 problems:\n/)
+  assert.match(text, /\n {2}MODEL_AUDIO: cannot be "opus"; write one of: pcmu, pcm16\n/)
+  assert.equal(text.split('\n').length, 11)
+})
+
+test('numbers are whole, in range, and never guessed', () => {
+  for (const PORT of ['-1', '65536', '1e3', '0x50', '80.0', '8080;', '８０', '9'.repeat(40)]) {
+    assert.deepEqual(variablesOf({ PORT }), ['PORT'], PORT)
+  }
+  assert.equal(configOf({ PORT: '0' }).http.port, 0)
+  assert.equal(configOf({ VAD_THRESHOLD: '.25' }).model.turnDetection.kind, 'server')
+})
+
+test('[CF3] a secret may come from a file, and its text never stands in a problem', () => {
+  const path = fileWith('key', `  ${TOKEN}\n`)
+  assert.deepEqual(configOf({ TWILIO_AUTH_TOKEN_FILE: path }).twilio.authTokens, [TOKEN])
+  const bad = 'short secret'
+  const problems = problemsOf({ OPENAI_API_KEY: bad, STREAM_TOKEN_SECRET_FILE: fileWith('short', bad) })
+  assert.deepEqual(problems.map(({ variable }) => variable).sort(), ['OPENAI_API_KEY', 'STREAM_TOKEN_SECRET'])
+  assert.doesNotMatch(formatProblems(problems), /short secret/)
+})
+
+test('[CF3] a secret file that is missing, a folder, too large, or beside its variable is a problem', () => {
+  const variable = ['OPENAI_API_KEY_FILE']
+  assert.deepEqual(variablesOf({ OPENAI_API_KEY_FILE: join(folder, 'none') }), variable)
+  assert.deepEqual(variablesOf({ OPENAI_API_KEY_FILE: folder }), variable)
+  assert.deepEqual(variablesOf({ OPENAI_API_KEY_FILE: fileWith('large', 'x'.repeat(70_000)) }), variable)
+  const path = fileWith('good', 'sk-12345678')
+  assert.deepEqual(variablesOf({ OPENAI_API_KEY_FILE: path, OPENAI_API_KEY: 'sk-12345678' }), variable)
+})
+
+test('[CF4] without a token the plane stays on loopback', () => {
+  const base = { PUBLIC_BASE_URL: 'https://voice.example.test' }
+  assert.deepEqual(variablesOf({ HOST: '0.0.0.0' }), ['PUBLIC_BASE_URL', 'TWILIO_AUTH_TOKEN'])
+  assert.deepEqual(variablesOf(base), ['TWILIO_AUTH_TOKEN'])
+  assert.deepEqual(variablesOf({ NODE_ENV: 'production' }), ['PUBLIC_BASE_URL', 'TWILIO_AUTH_TOKEN'])
+  assert.equal(configOf({ ...base, TWILIO_AUTH_TOKEN: TOKEN }).twilio.signatureCheck, 'on')
+  assert.equal(configOf({ TWILIO_AUTH_TOKEN: TOKEN }).twilio.signatureCheck, 'on')
+  assert.deepEqual(variablesOf({ TWILIO_AUTH_TOKEN_SECONDARY: TOKEN }), ['TWILIO_AUTH_TOKEN_SECONDARY'])
+})
+
+test('[CF4] checks can be turned off only on loopback outside production', () => {
+  const off = { TWILIO_SIGNATURE_CHECK: 'off', TWILIO_AUTH_TOKEN: TOKEN, PUBLIC_BASE_URL: 'https://voice.example.test' }
+  for (const HOST of ['localhost', '::1', '[::1]', '127.0.0.2']) {
+    assert.equal(configOf({ ...off, HOST }).twilio.signatureCheck, 'off')
+  }
+  assert.deepEqual(variablesOf({ ...off, HOST: '0.0.0.0' }), ['TWILIO_SIGNATURE_CHECK'])
+  assert.deepEqual(variablesOf({ ...off, HOST: '127.evil.example' }), ['TWILIO_SIGNATURE_CHECK'])
+  assert.deepEqual(variablesOf({ ...off, NODE_ENV: 'production' }), ['TWILIO_SIGNATURE_CHECK'])
+})
+
+test('the public address is scheme and host, https except on loopback', () => {
+  const of = (PUBLIC_BASE_URL: string) => variablesOf({ PUBLIC_BASE_URL, TWILIO_AUTH_TOKEN: TOKEN })
+  for (const text of ['voice.example.test', 'http://voice.example.test', 'ftp://x', 'https://u:p@x', 'https://x/#a']) {
+    assert.deepEqual(of(text), ['PUBLIC_BASE_URL'], text)
+  }
+  assert.deepEqual(of('https://x/voice'), ['PUBLIC_BASE_URL'])
+  assert.deepEqual(of('https://voice.example.test:8443/'), [])
+  const { http } = configOf({ PUBLIC_BASE_URL: 'https://voice.example.test/', TWILIO_AUTH_TOKEN: TOKEN })
+  assert.deepEqual([http.publicBaseUrl, http.streamBaseUrl], ['https://voice.example.test', 'wss://voice.example.test'])
+})
+
+test('a port learnt late moves the address only when none was configured', () => {
+  const learnt = withPort(configOf({ PORT: '0', HOST: '::1' }), 4321).http
+  assert.deepEqual([learnt.publicBaseUrl, learnt.streamBaseUrl], ['http://[::1]:4321', 'ws://[::1]:4321'])
+  const set = configOf({ PORT: '0', PUBLIC_BASE_URL: 'https://voice.example.test', TWILIO_AUTH_TOKEN: TOKEN })
+  assert.equal(withPort(set, 4321).http.publicBaseUrl, 'https://voice.example.test')
+})
+
+test('named pods on the network must share the stream token secret', () => {
+  const env = {
+    HOST: '0.0.0.0',
+    PUBLIC_BASE_URL: 'https://v.example.test',
+    TWILIO_AUTH_TOKEN: TOKEN,
+    POD_NAME: 'pod-2',
+  }
+  assert.deepEqual(variablesOf(env), ['STREAM_TOKEN_SECRET'])
+  assert.deepEqual(variablesOf({ ...env, STREAM_TOKEN_SECRET: 'x'.repeat(31) }).at(0), 'STREAM_TOKEN_SECRET')
+  assert.equal(configOf({ ...env, STREAM_TOKEN_SECRET: 'x'.repeat(32) }).podName, 'pod-2')
+})
+
+test('the model is OpenAI, another endpoint, or Azure', () => {
+  const { endpoint } = configOf({
+    OPENAI_API_KEY: 'sk-12345678',
+    OPENAI_REALTIME_MODEL: 'gpt-4o-realtime-preview-2025-06-03',
+  }).model
+  assert.deepEqual(endpoint, {
+    kind: 'openai',
+    url: 'wss://api.openai.com/v1/realtime?model=gpt-4o-realtime-preview-2025-06-03',
+    headers: { authorization: 'Bearer sk-12345678' },
+    model: 'gpt-4o-realtime-preview-2025-06-03',
+  })
+  const other = configOf({ OPENAI_REALTIME_URL: 'ws://127.0.0.1:9/v1/realtime?model=own' }).model.endpoint
+  assert.deepEqual(other, { kind: 'openai', url: 'ws://127.0.0.1:9/v1/realtime?model=own', headers: {}, model: 'own' })
+  const azure = {
+    AZURE_OPENAI_ENDPOINT: 'https://res.openai.azure.com/',
+    AZURE_OPENAI_API_KEY: 'azure-key',
+    AZURE_OPENAI_DEPLOYMENT: 'my-deployment',
+  }
+  assert.deepEqual(configOf({ ...azure, OPENAI_API_KEY: 'sk-12345678' }).model.endpoint, {
+    kind: 'azure',
+    url: 'wss://res.openai.azure.com/openai/v1/realtime?model=my-deployment',
+    headers: { 'api-key': 'azure-key' },
+    model: 'my-deployment',
+  })
+  assert.deepEqual(variablesOf({ OPENAI_REALTIME_URL: 'ws://model.example.test' }), ['OPENAI_REALTIME_URL'])
+  assert.deepEqual(variablesOf({ OPENAI_REALTIME_URL: 'wss://model.example.test' }), ['OPENAI_API_KEY'])
+  assert.deepEqual(variablesOf({ ...azure, OPENAI_REALTIME_URL: 'ws://127.0.0.1:9' }), ['OPENAI_REALTIME_URL'])
+})
+
+test('turn detection, coalescing and transcription become what the call reads', () => {
+  const { model } = configOf({
+    VAD: 'semantic',
+    VAD_EAGERNESS: 'high',
+    APPEND_COALESCE: '4',
+    TRANSCRIPTION_MODEL: 'off',
+  })
+  assert.deepEqual(model.turnDetection, { kind: 'semantic', eagerness: 'high' })
+  assert.deepEqual(model.appendCoalesce, { kind: 'always', frames: 4 })
+  assert.equal(model.transcriptionModel, undefined)
+  assert.deepEqual(configOf({ APPEND_COALESCE: 'off' }).model.appendCoalesce, { kind: 'off' })
+  assert.deepEqual(configOf({ VAD_IDLE_TIMEOUT_MS: '6000' }).model.turnDetection, {
+    kind: 'server',
+    threshold: 0.5,
+    prefixMs: 300,
+    silenceMs: 500,
+    idleTimeoutMs: 6_000,
+  })
+})
+
+test('a chunk longer than the lead is a problem', () => {
+  assert.deepEqual(variablesOf({ PLAYOUT_LEAD_MS: '100', PLAYOUT_CHUNK_MS: '120' }), ['PLAYOUT_CHUNK_MS'])
+})
