@@ -71,19 +71,15 @@ export class Desk implements CallDesk {
     return answer
   }
 
-  next(callSid: CallSid): NextStep {
-    const held = this.#calls.get(callSid)
+  next(callSid: CallSid, parameters: Record<string, string>): NextStep {
     // The carrier asks what follows: the stream of this call is over, whatever we believed.
-    if (held !== undefined) held.call.carrierEnded()
-    const remembered = this.#next.get(callSid)
-    if (remembered === undefined) return { kind: 'unknown-call' }
-    const { next } = remembered
-    if (next.kind === 'transfer') {
-      // After the transfer the carrier asks again: then there is nothing more to do.
-      remembered.next = { kind: 'hang-up' }
-      return { kind: 'transfer', to: next.to }
-    }
-    return next.kind === 'none' ? { kind: 'hang-up' } : next
+    this.#calls.get(callSid)?.call.carrierEnded()
+    const next = this.#next.get(callSid)?.next
+    if (next === undefined) return { kind: 'unknown-call' }
+    if (next.kind === 'none') return { kind: 'hang-up' }
+    // A repeated question gets the same answer; only the end of the transfer itself ends it.
+    if (next.kind === 'transfer' && parameters.DialCallStatus !== undefined) return { kind: 'hang-up' }
+    return next
   }
 
   ended(callSid: CallSid): void {

@@ -12,7 +12,7 @@ import { twilioWebhooks } from './carrier/twilio/webhooks.ts'
 import { type Config, withPort } from './config.ts'
 import { Desk, type MakeModel } from './desk.ts'
 import { systemClock } from './kit/clock.ts'
-import { messageOf } from './kit/errors.ts'
+import { type ErrorCode, messageOf } from './kit/errors.ts'
 import type { CallSid } from './kit/ids.ts'
 import type { Log } from './kit/log.ts'
 import { refuseUpgrade, sendUpgrade, upgradeProblem } from './kit/websocket/accept.ts'
@@ -93,7 +93,6 @@ async function makeApp(parts: {
   metrics.register(registry, {
     activeCalls: () => desk.activeCalls,
     eventLoopLagMs: () => lag.last?.p99Ms,
-    demandCalls: () => desk.activeCalls,
     quotaLimit: () => config.call.callsMax,
     quotaUsed: () => desk.activeCalls,
   })
@@ -127,7 +126,7 @@ class MediaDoor {
     socket.on('error', () => socket.destroy())
     const refusal = this.#refusal(request)
     if (refusal.kind === 'refused') {
-      this.#parts.log.warn({ reason: refusal.reason }, 'a media stream was refused')
+      this.#parts.log.warn({ code: refusal.code, reason: refusal.reason }, 'a media stream was refused')
       refuseUpgrade(
         socket,
         refusal.status,
@@ -149,7 +148,7 @@ class MediaDoor {
 
   #refusal(
     request: IncomingMessage,
-  ): { kind: 'enter'; callSid: CallSid } | { kind: 'refused'; status: number; reason: string } {
+  ): { kind: 'enter'; callSid: CallSid } | { kind: 'refused'; status: number; reason: string; code?: ErrorCode } {
     const problem = upgradeProblem(request)
     if (problem !== undefined) return { kind: 'refused', status: 400, reason: problem }
     const path = request.url ?? ''
@@ -160,9 +159,10 @@ class MediaDoor {
     const nowMs = systemClock.wallMs()
     const callSid = match[2] as CallSid
     const token = this.#tokens.verify(match[3]!, { callSid, nowMs })
-    if (token.kind !== 'valid') return { kind: 'refused', status: 403, reason: 'stream token is not valid' }
+    if (token.kind !== 'valid')
+      return { kind: 'refused', status: 403, reason: 'stream token is not valid', code: 'TOKEN_INVALID' }
     if (this.#uses.take(token, nowMs).kind !== 'fresh')
-      return { kind: 'refused', status: 403, reason: 'stream token was used' }
+      return { kind: 'refused', status: 403, reason: 'stream token was used', code: 'TOKEN_INVALID' }
     return { kind: 'enter', callSid }
   }
 }

@@ -3,7 +3,7 @@
 
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import type { Bench } from './bench.ts'
 import { type Child, type ChildCommand, startChild } from './child.ts'
@@ -87,7 +87,7 @@ export async function startPlane(bench: Bench, modelUrl: string, options: PlaneO
   const command: ChildCommand = {
     name: options.podName ?? 'voiceplane',
     file: process.execPath,
-    args: [entry, 'edge'],
+    args: [...edgeFlags(), entry, 'edge'],
     readyUrl: `${url}/ready`,
     env: {
       PORT: String(port),
@@ -104,6 +104,12 @@ export async function startPlane(bench: Bench, modelUrl: string, options: PlaneO
     },
   }
   return { ...(await startChild(command, bench)), url }
+}
+
+/** The flags of Node that `npm run edge` gives: what is measured is what operators run. */
+function edgeFlags(): string[] {
+  const manifest = JSON.parse(readFileSync(pathOf('../../package.json'), 'utf8')) as { scripts: { edge: string } }
+  return manifest.scripts.edge.split(' ').filter((word) => word.startsWith('--'))
 }
 
 async function startPeer(bench: Bench, command: ChildCommand): Promise<Bridge> {

@@ -92,8 +92,6 @@ export interface ModelSession {
   command(command: ModelCommand): void
   /** Tells the agent runtime that its speech was cut: what was heard of which item. */
   interrupted(itemId: string, heardText: string): void
-  /** Caller speech interrupts the agent by itself (turn detection says so). */
-  readonly bargeIn: boolean
   /** Ends the link and the agent; idempotent, never throws. */
   close(): void
 }

@@ -37,7 +37,6 @@ type Setup = {
 }
 
 export class OpenAiSession implements ModelSession {
-  readonly bargeIn: boolean
   readonly #settings: SessionSettings
   readonly #world: SessionWorld
   readonly #listener: ModelListener
@@ -55,7 +54,6 @@ export class OpenAiSession implements ModelSession {
     this.#listener = listener
     this.#settings = settings
     this.#world = world
-    this.bargeIn = settings.defaults.bargeIn
     this.#agent = new AgentRuntime(
       packCall,
       { model: settings.model, defaults: settings.defaults, log: world.log },
