@@ -58,6 +58,8 @@ export class Call implements LegListener, ModelListener {
   #isStepping = false
   #leg: Leg | undefined
   #watchTimer: WheelTimer | undefined
+  #hasMedia = false
+  /** When the watch last saw that media had come. */
   #lastMediaMs = 0
   #lastTimestampMs = -FRAME_MS
   #droppedResponses: string[] = []
@@ -120,7 +122,7 @@ export class Call implements LegListener, ModelListener {
     }
     const gapMs = timestampMs - this.#lastTimestampMs - FRAME_MS
     this.#lastTimestampMs = timestampMs
-    this.#lastMediaMs = this.#world.clock.monotonicMs()
+    this.#hasMedia = true
     if (this.#isHearing) {
       if (gapMs >= FRAME_MS) this.#model.appendSilence(Math.min(gapMs, GAP_FILL_MAX_MS))
       this.#model.appendAudio(buffer, start, end)
@@ -282,7 +284,10 @@ export class Call implements LegListener, ModelListener {
   /** Looks once a second whether the caller's media still comes. */
   #watch(): void {
     this.#watchTimer = this.#world.wheel.after(WATCH_EVERY_MS, () => {
-      const silentMs = this.#world.clock.monotonicMs() - this.#lastMediaMs
+      const nowMs = this.#world.clock.monotonicMs()
+      if (this.#hasMedia) this.#lastMediaMs = nowMs
+      this.#hasMedia = false
+      const silentMs = nowMs - this.#lastMediaMs
       if (silentMs > this.#options.mediaWatchdogMs) {
         this.#dispatch({ kind: 'media-silent' })
         return

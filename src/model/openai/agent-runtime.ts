@@ -15,6 +15,8 @@ export interface AgentOwner extends AgentSink {
 
 export class AgentRuntime {
   readonly transport: AgentTransport
+  /** Somebody (an output guardrail) looks at the agent's words as they come. */
+  readonly needsTranscriptDeltas: boolean
   readonly #session: RealtimeSession<unknown>
   readonly #packCall: PackCall
   readonly #owner: AgentOwner
@@ -24,8 +26,11 @@ export class AgentRuntime {
   constructor(packCall: PackCall, options: { model: string; defaults: SessionDefaults; log: Log }, owner: AgentOwner) {
     this.#packCall = packCall
     this.#owner = owner
-    const needsTranscriptDeltas = (packCall.outputGuardrails?.length ?? 0) > 0
-    this.transport = new AgentTransport(owner, { needsTranscriptDeltas, model: options.model })
+    this.needsTranscriptDeltas = (packCall.outputGuardrails?.length ?? 0) > 0
+    this.transport = new AgentTransport(owner, {
+      needsTranscriptDeltas: this.needsTranscriptDeltas,
+      model: options.model,
+    })
     const { outputGuardrails, outputGuardrailSettings, toolExecution, toolErrorFormatter, context } = packCall
     this.#session = new RealtimeSession(packCall.agent, {
       transport: this.transport,

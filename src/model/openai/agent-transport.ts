@@ -41,6 +41,12 @@ const AGENT_EVENTS = new Set([
   'input_audio_buffer.speech_started',
 ])
 
+/** Of these the SDK's session sees nothing but the raw event (it reads transcriptions from there). */
+const ONLY_OBSERVED = new Set([
+  'conversation.item.input_audio_transcription.completed',
+  'input_audio_buffer.speech_started',
+])
+
 /** Is this event one that the SDK is to see? */
 export function isForAgent(event: ServerEvent): boolean {
   if (AGENT_EVENTS.has(event.type)) return true
@@ -137,7 +143,15 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
     if (this.#status !== 'connected') return
     if (event.type === 'response.done' || event.type === 'response.output_audio.done') this.#flushDelta()
     if (event.type === 'conversation.item.done') this.#capHistory(text(record(event.item).id))
-    this._onMessage({ data: JSON.stringify(event) } as MessageEvent)
+    // The frequent and simple ones are emitted as the SDK's own transport does, without its parsing and cloning.
+    if (event.type === 'response.created') {
+      this.emit('*', event)
+      this.emit('turn_started', { type: 'response_started', providerData: { ...event } })
+    } else if (event.type === 'response.output_audio.done') {
+      this.emit('*', event)
+      this.emit('audio_done')
+    } else if (ONLY_OBSERVED.has(event.type)) this.emit('*', event)
+    else this._onMessage({ data: JSON.stringify(event) } as MessageEvent)
   }
 
   /** Is this the echo of an item that the SDK itself created? (It settles its own requests by it.) */

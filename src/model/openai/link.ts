@@ -9,7 +9,7 @@ import { type SocketEnd, WebSocketConnection } from '../../kit/websocket/connect
 import { type DialOutcome, dial } from '../../kit/websocket/dial.ts'
 import type { Wheel, WheelTimer } from '../../kit/wheel.ts'
 import { lossOfDial, lossOfEnd } from './refusal.ts'
-import { APPEND_HEAD, APPEND_TAIL, readAudioDelta, readServerEvent, type ServerEvent } from './wire.ts'
+import { APPEND_HEAD, APPEND_TAIL, isIdle, readAudioDelta, readServerEvent, type ServerEvent } from './wire.ts'
 
 export const PING_MS = 20_000
 /** A server event with an item's audio can be large; the provider's own bound on audio is 15 MiB. */
@@ -24,6 +24,7 @@ export type LinkSettings = {
   connectMs: number
   bufferedMaxBytes: number
   audio: 'pcmu' | 'pcm16'
+  wantsTranscriptDeltas: boolean
   /** Frames of 20 ms per append at this moment; 1 is no joining. */
   framesPerAppend(): number
 }
@@ -115,6 +116,7 @@ export class Link {
       this.#audio(delta.responseId, delta.itemId, buffer.toString('latin1', delta.audioStart, delta.audioEnd))
       return
     }
+    if (isIdle(buffer, start, end, this.#settings.wantsTranscriptDeltas)) return
     const event = readServerEvent(buffer.toString('utf8', start, end))
     if (event === undefined) this.unreadable += 1
     else if (event.type === 'response.output_audio.delta') {

@@ -23,7 +23,11 @@ const CONFIGURE_ID = 'vp-configure'
 /** Client events of the agent that wait for a link. Beyond it the oldest is dropped and counted. */
 const WAITING_MAX = 64
 
-export type SessionSettings = { link: LinkSettings; defaults: SessionDefaults; model: string }
+export type SessionSettings = {
+  link: Omit<LinkSettings, 'wantsTranscriptDeltas'>
+  defaults: SessionDefaults
+  model: string
+}
 export type SessionWorld = { clock: Clock; wheel: Wheel; log: Log }
 
 type Setup = {
@@ -65,7 +69,11 @@ export class OpenAiSession implements ModelSession {
     if (this.#isClosed) return
     if (!renewal) this.#drop(this.#link)
     this.#abandonSetup()
-    const link = new Link(this, this.#settings.link, this.#world.wheel)
+    const link = new Link(
+      this,
+      { ...this.#settings.link, wantsTranscriptDeltas: this.#agent.needsTranscriptDeltas },
+      this.#world.wheel,
+    )
     const timer = this.#world.wheel.after(this.#settings.link.connectMs, () => {
       this.#fail(link, { code: 'MODEL_STALLED', fatal: false })
     })

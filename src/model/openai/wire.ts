@@ -43,6 +43,30 @@ export function readAudioDelta(buffer: Buffer, start: number, end: number): Audi
   return { responseId, itemId, audioStart, audioEnd }
 }
 
+const TYPE = /"type":\s?"([^"\\]+)"/
+
+/** Events that mean nothing to a call nor to its agent: most of what a response sends beside its audio. */
+const IDLE_TYPES = new Set([
+  'rate_limits.updated',
+  'response.output_item.added',
+  'response.content_part.added',
+  'response.content_part.done',
+  'response.function_call_arguments.delta',
+  'input_audio_buffer.committed',
+  'conversation.item.input_audio_transcription.delta',
+])
+const TRANSCRIPT_DELTA = 'response.output_audio_transcript.delta'
+
+/**
+ * Can the message be left unread, by the type in its first bytes? Real messages have the type first; one that has it
+ * elsewhere is read. `wantsTranscriptDeltas`: somebody looks at the agent's words as they come.
+ */
+export function isIdle(buffer: Buffer, start: number, end: number, wantsTranscriptDeltas: boolean): boolean {
+  const type = TYPE.exec(buffer.toString('latin1', start, Math.min(end, start + TYPE_WINDOW_BYTES)))?.[1]
+  if (type === undefined || buffer[start + 2] !== 0x74) return false // `{"t…`: the type stands first
+  return IDLE_TYPES.has(type) || (type === TRANSCRIPT_DELTA && !wantsTranscriptDeltas)
+}
+
 /** Parses any server event; undefined when it is none (O5). */
 export function readServerEvent(text: string): ServerEvent | undefined {
   let value: unknown
