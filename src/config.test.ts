@@ -51,7 +51,7 @@ test('docs/configuration.md marks exactly the secrets as secret', () => {
   assert.deepEqual(marked.sort(), secrets.map(([name]) => name).sort())
 })
 
-test('[E2] docs/errors.md lists each error code with its meaning, and no other', () => {
+test('[ER2] docs/errors.md lists each error code with its meaning, and no other', () => {
   assert.deepEqual(Object.fromEntries(rowsOf('errors.md')), ERROR_CODES)
 })
 

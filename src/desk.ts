@@ -1,8 +1,8 @@
 // The desk of one pod: who may enter, which Call a stream belongs to, what follows when a stream has ended. Rules:
-// B1: one offer per Call SID; a repeated webhook gets the same answer as long as the call lives.
-// B2: a pod holds at most `callsMax` calls; beyond it, and while draining, a new call is refused, never a live one.
-// B3: what follows a call's end is remembered for NEXT_KEPT_MS, for at most NEXT_MAX calls: /twilio/next asks for it.
-// B4: the model link is dialled in the webhook; if the stream never comes, the call's own timer gives it back.
+// DK1: one offer per Call SID; a repeated webhook gets the same answer as long as the call lives.
+// DK2: a pod holds at most `callsMax` calls; beyond it, and while draining, a new call is refused, never a live one.
+// DK3: what follows a call's end is remembered for NEXT_KEPT_MS, for at most NEXT_MAX calls: /twilio/next asks for it.
+// DK4: the model link is dialled in the webhook; if the stream never comes, the call's own timer gives it back.
 import { Call } from './call/call.ts'
 import type { Leg, LegListener, ModelListener, ModelSession } from './call/ports.ts'
 import type { CallSettings, EndCause, Next } from './call/state.ts'

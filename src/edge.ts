@@ -1,6 +1,6 @@
 // Role edge: one pod. Webhooks, media streams, health and metrics on one port. Rules:
-// G1: signature and token are checked before the 101; a token opens one stream, once.
-// G2: start, drain, close; each idempotent; close never rejects.
+// ED1: signature and token are checked before the 101; a token opens one stream, once.
+// ED2: start, drain, close; each idempotent; close never rejects.
 import type { IncomingMessage, Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import fastify, { type FastifyInstance } from 'fastify'

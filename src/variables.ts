@@ -1,7 +1,7 @@
 // The environment variables of the plane: name, default, form. Rules:
-// V1: each variable is listed here once and on docs/configuration.md once; a test compares both ways.
-// V2: a form never guesses: text that does not fit is refused with the fix in words.
-// V3: what depends on two variables is decided in config.ts, not here.
+// VA1: each variable is listed here once and on docs/configuration.md once; a test compares both ways.
+// VA2: a form never guesses: text that does not fit is refused with the fix in words.
+// VA3: what depends on two variables is decided in config.ts, not here.
 
 /** The outcome of reading one text: its value, or what to write instead. */
 export type Parsed<T> = { kind: 'ok'; value: T } | { kind: 'bad'; fix: string }
@@ -133,7 +133,7 @@ export const VARIABLES = {
   PLAYOUT_CHUNK_MS: integer(200, 20, 1_000),
   MARK_EVERY_MS: integer(400, 20, 5_000),
   APPEND_COALESCE: oneOf(['off', 'auto', '2', '3', '4', '5'], 'auto'),
-  APPEND_COALESCE_ABOVE_CALLS: integer(300, 0, 100_000),
+  APPEND_COALESCE_ABOVE_CALLS: integer(200, 0, 100_000),
   MEDIA_WATCHDOG_MS: integer(30_000, 1_000, HOUR_MS),
   OUTBOUND_BUFFER_MAX_BYTES: integer(1_048_576, 16_384, 67_108_864),
   TRANSCRIPT_MAX_ITEMS: integer(400, 10, 100_000),

@@ -49,7 +49,7 @@ test('A-law agrees with the published vectors', () => {
   }
 })
 
-test('[G2] silence is the code of zero', () => {
+test('[GL2] silence is the code of zero', () => {
   assert.equal(PCM_TO_ULAW[0], ULAW_SILENCE)
   assert.equal(PCM_TO_ALAW[0], ALAW_SILENCE)
 })

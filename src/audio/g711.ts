@@ -1,7 +1,7 @@
 // ITU-T G.711, both laws, by table. Rules:
-// G1: a sample is 16-bit signed; µ-law uses its upper 14 bits, A-law its upper 13.
-// G2: silence is 0xFF in µ-law and 0xD5 in A-law. A buffer of zeros is a loud tone's peak, not silence.
-// G3: encode tables are indexed by the sample's low 16 bits (`x & 0xffff`), so a lookup needs no branch.
+// GL1: a sample is 16-bit signed; µ-law uses its upper 14 bits, A-law its upper 13.
+// GL2: silence is 0xFF in µ-law and 0xD5 in A-law. A buffer of zeros is a loud tone's peak, not silence.
+// GL3: encode tables are indexed by the sample's low 16 bits (`x & 0xffff`), so a lookup needs no branch.
 
 /** µ-law code of digital silence (+0). */
 export const ULAW_SILENCE = 0xff

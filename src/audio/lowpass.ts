@@ -1,7 +1,7 @@
 // The low-pass filter between 8 kHz and 24 kHz. Rules:
-// L1: windowed sinc (Kaiser), cut off at 4 kHz: every third tap but the middle one is zero, which halves the work
+// LP1: windowed sinc (Kaiser), cut off at 4 kHz: every third tap but the middle one is zero, which halves the work
 //     downward and makes one of the three upward phases a plain copy.
-// L2: 71 taps with β 5.3 pass 3.4 kHz within 0.01 dB and hold everything from 4.6 kHz on below -56 dB; the delay is
+// LP2: 71 taps with β 5.3 pass 3.4 kHz within 0.01 dB and hold everything from 4.6 kHz on below -56 dB; the delay is
 //     35 samples of 24 kHz (1.46 ms). 59 taps hold only -47 dB at 4.6 kHz, too little for the images upward.
 
 /** Samples at 24 kHz for each sample at 8 kHz. */

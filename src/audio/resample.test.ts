@@ -81,7 +81,7 @@ test('speech tones pass upward within 1 dB and their images are at least 50 dB d
   }
 })
 
-test('[R1] however the input is cut, the output is the same to the bit', () => {
+test('[RS1] however the input is cut, the output is the same to the bit', () => {
   const input8k = noise(8000)
   const input24k = noise(24_000)
   const wholeUp = up(input8k)
@@ -114,7 +114,7 @@ test('a constant stays constant, in each phase', () => {
   assert.deepEqual(new Set(down(level).subarray(60)), new Set([12_345]))
 })
 
-test('[R3] a full-scale square wave overshoots to the limits and does not wrap', () => {
+test('[RS3] a full-scale square wave overshoots to the limits and does not wrap', () => {
   const square = Int16Array.from({ length: 800 }, (_, i) => (i % 40 < 20 ? 32_767 : -32_768))
   const output = up(square)
   assert.equal(Math.max(...output), 32_767)
@@ -134,7 +134,7 @@ test('[R3] a full-scale square wave overshoots to the limits and does not wrap',
   }
 })
 
-test('[R4] flush gives the delayed rest, and the object begins anew', () => {
+test('[RS4] flush gives the delayed rest, and the object begins anew', () => {
   const pulse = new Int16Array(160)
   pulse[159] = 20_000
   const upsampler = new Upsampler()

@@ -1,10 +1,10 @@
 // Resampling by exactly three, 8 kHz ⇄ 24 kHz, with the filter of lowpass.ts. Rules:
-// R1: one object per direction per call keeps the filter's past, so that frames join without a click; however the
+// RS1: one object per direction per call keeps the filter's past, so that frames join without a click; however the
 //     samples are cut into pushes, the output is the same to the bit.
-// R2: nothing is allocated per push: the caller hands the output in, and the sums run on scratch space that all
+// RS2: nothing is allocated per push: the caller hands the output in, and the sums run on scratch space that all
 //     objects of this thread share (a push is synchronous, so nobody else can be using it).
-// R3: what does not fit 16 bits is clamped, never wrapped.
-// R4: `flush` ends an utterance: it gives what the filter still holds and forgets the past.
+// RS3: what does not fit 16 bits is clamped, never wrapped.
+// RS4: `flush` ends an utterance: it gives what the filter still holds and forgets the past.
 import { designLowpass, designUpwardPhase, RATIO, REACH_TAPS } from './lowpass.ts'
 
 /** Samples of 8 kHz that go through the kernels at once; longer pushes are cut. */

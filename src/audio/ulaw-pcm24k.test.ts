@@ -36,7 +36,7 @@ test('downward equals resampling and then encoding, to the bit', () => {
   assert.deepEqual(out, expected)
 })
 
-test('[U2] odd byte splits change nothing', () => {
+test('[UP2] odd byte splits change nothing', () => {
   const pcm = upOf(ULAW)
   const whole = Buffer.alloc(ULAW.length)
   new Pcm24kToUlaw().push(pcm, whole, 0)
@@ -85,7 +85,7 @@ test('silence stays silence, and a flush ends in it', () => {
   assert.ok(ulaw.every((byte) => byte === ULAW_SILENCE))
 })
 
-test('[R3] PCM beyond what µ-law holds is clamped to its loudest code', () => {
+test('[RS3] PCM beyond what µ-law holds is clamped to its loudest code', () => {
   const loud = Buffer.alloc(960)
   for (let i = 0; i < 480; i += 1) loud.writeInt16LE(i < 240 ? 32_767 : -32_768, 2 * i)
   const out = Buffer.alloc(160)
@@ -100,7 +100,7 @@ test('[R3] PCM beyond what µ-law holds is clamped to its loudest code', () => {
   )
 })
 
-test('[U3] an output that is too small throws before anything is written', () => {
+test('[UP3] an output that is too small throws before anything is written', () => {
   const out = Buffer.alloc(960, 0xaa)
   assert.throws(() => new UlawToPcm24k().push(Buffer.alloc(160), out, 1), RangeError)
   assert.throws(() => new Pcm24kToUlaw().push(Buffer.alloc(6 * 961), out, 0), RangeError)

@@ -1,8 +1,8 @@
 // Between a leg that speaks µ-law (8 kHz) and a model that speaks PCM16 (24 kHz, little-endian), in one pass.
 // Rules:
-// U1: byte order is little-endian whatever the machine's is.
-// U2: a push may end in the middle of a sample: the odd byte waits for the next push.
-// U3: the output buffer is the caller's; one that is too small is a bug and throws before anything is written.
+// UP1: byte order is little-endian whatever the machine's is.
+// UP2: a push may end in the middle of a sample: the odd byte waits for the next push.
+// UP3: the output buffer is the caller's; one that is too small is a bug and throws before anything is written.
 import { PCM_TO_ULAW, ULAW_TO_PCM } from './g711.ts'
 import { RATIO } from './lowpass.ts'
 import {

@@ -1,8 +1,8 @@
 // One call: the thin driver around the machine. Events in, effects out; media goes straight through. Rules:
-// D1: the machine decides, the driver does; no decision of its own but what is a matter of bytes.
-// D2: a frame of media costs no step of the machine.
-// D3: an event that arises while effects run waits its turn: steps never nest.
-// D4: `onEnded` is called once; after it nothing of the call runs.
+// CD1: the machine decides, the driver does; no decision of its own but what is a matter of bytes.
+// CD2: a frame of media costs no step of the machine.
+// CD3: an event that arises while effects run waits its turn: steps never nest.
+// CD4: `onEnded` is called once; after it nothing of the call runs.
 import { chime } from '../audio/chime.ts'
 import type { Clock } from '../kit/clock.ts'
 import { unreachable } from '../kit/errors.ts'

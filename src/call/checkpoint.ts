@@ -1,5 +1,5 @@
 // The checkpoint of a call: its state, versioned, as JSON. Rules:
-// K4: what was written by another version, or is no checkpoint, is `unreadable`, never an exception.
+// CK1: what was written by another version, or is no checkpoint, is `unreadable`, never an exception.
 import { type CallState, STATE_VERSION } from './state.ts'
 
 /** A checkpoint as read. */

@@ -1,5 +1,5 @@
 // Caller audio that comes before the model can hear it. Rules:
-// Q1: at most EARLY_FRAMES_MAX frames (2 s) are kept, in order; beyond it the oldest is dropped and counted.
+// EA1: at most EARLY_FRAMES_MAX frames (2 s) are kept, in order; beyond it the oldest is dropped and counted.
 
 export const EARLY_FRAMES_MAX = 100
 

@@ -1,10 +1,10 @@
 // The call as a pure machine: no I/O, no clock, no randomness. The driver turns the world into events and effects
 // into deeds. Rules (SPEC.md, chapter "The call"):
-// M1: a call ends once; after that every event is ignored.
-// M2: one response at a time: a request waits while another is requested or active (turn.ts).
-// M3: any terminal signal (stop, close, loss, status callback, agent, limit) leads to the same end.
-// M4: a model link that is lost is dialled again with the history; a refusal that is final is not.
-// M5: a closing call says what it has begun to say, within its bound, then closes.
+// CM1: a call ends once; after that every event is ignored.
+// CM2: one response at a time: a request waits while another is requested or active (turn.ts).
+// CM3: any terminal signal (stop, close, loss, status callback, agent, limit) leads to the same end.
+// CM4: a model link that is lost is dialled again with the history; a refusal that is final is not.
+// CM5: a closing call says what it has begun to say, within its bound, then closes.
 import { unreachable } from '../kit/errors.ts'
 import { onModelEvent } from './model-events.ts'
 import type { CallEvent, CallSettings, CallState, Effect, EndCause, Next, Step } from './state.ts'

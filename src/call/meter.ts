@@ -1,5 +1,5 @@
 // What a call tells those who watch it: counts, moments of a turn, its end. Rules:
-// H1: a meter never throws and never waits; it is not asked anything.
+// MT1: a meter never throws and never waits; it is not asked anything.
 import type { CallState, EndCause } from './state.ts'
 
 /** The moments of a call that a timeline or a trace shows. */

@@ -1,8 +1,8 @@
 // What the model's side does to a call. Pure part of the machine. Rules:
-// V1: a response that ends frees the turn; what waited goes out.
-// V2: `conversation_already_has_active_response` is weather: the request waits for that response's end.
-// V3: a failed response is asked for once more if the provider says that it may pass (rate, server); else the call goes on in silence and is counted.
-// V4: a lost link is dialled again at most `redialMax` times in a row, each later than the last.
+// ME1: a response that ends frees the turn; what waited goes out.
+// ME2: `conversation_already_has_active_response` is weather: the request waits for that response's end.
+// ME3: a failed response is asked for once more if the provider says that it may pass (rate, server); else the call goes on in silence and is counted.
+// ME4: a lost link is dialled again at most `redialMax` times in a row, each later than the last.
 import { unreachable } from '../kit/errors.ts'
 import type { ModelEvent, ModelLoss, ResponseRequest, Usage } from './ports.ts'
 import { type CallSettings, type CallState, type Effect, type EndCause, redialAfterMs } from './state.ts'
@@ -172,7 +172,7 @@ function onRequestRefused(state: CallState, code: string, requestId: string | un
   const isOurs = state.response.kind === 'requested' && state.response.requestId === requestId
   if (code !== ALREADY_ACTIVE) effects.push({ kind: 'count', what: 'model-error', code })
   if (!isOurs) return state
-  // V2: the other response's own events will say when it is over.
+  // ME2: the other response's own events will say when it is over.
   state.response = code === ALREADY_ACTIVE ? { kind: 'active', responseId: '', hasAudio: false } : { kind: 'idle' }
   if (code === ALREADY_ACTIVE) state.wanted = state.wanted ?? {}
   else effects.push({ kind: 'clear-timer', name: 'model-answer' })

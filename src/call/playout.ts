@@ -1,11 +1,11 @@
 // Playout: the agent's audio on its way to the caller, paced, and the ledger of what was heard. Pure: time comes in.
 // Rules:
-// Y1: models speak faster than real time; audio leaves at most `leadMs` ahead of a monotonic origin per utterance.
-// Y2: the audio held is bounded by PLAYOUT_MAX_BYTES; beyond it new audio is dropped and counted, never old.
-// Y3: what was heard is known from marks. Between two marks the clock may add at most what was sent after the first.
-// Y4: after `clear` every mark of an older generation is void.
-// Y5: the marks that are out are bounded by MARKS_MAX; beyond it no new mark is sent until one comes back.
-// Y6: an item's heard position never exceeds what arrived of it, and is a whole number of milliseconds.
+// PY1: models speak faster than real time; audio leaves at most `leadMs` ahead of a monotonic origin per utterance.
+// PY2: the audio held is bounded by PLAYOUT_MAX_BYTES; beyond it new audio is dropped and counted, never old.
+// PY3: what was heard is known from marks. Between two marks the clock may add at most what was sent after the first.
+// PY4: after `clear` every mark of an older generation is void.
+// PY5: the marks that are out are bounded by MARKS_MAX; beyond it no new mark is sent until one comes back.
+// PY6: an item's heard position never exceeds what arrived of it, and is a whole number of milliseconds.
 
 import { ByteQueue } from '../kit/byte-queue.ts'
 
@@ -66,7 +66,7 @@ export class Playout {
     return this.#items.length > 0
   }
 
-  /** Takes audio of an item. Returns false when the bound made it drop (Y2). */
+  /** Takes audio of an item. Returns false when the bound made it drop (PY2). */
   push(responseId: string, itemId: string, bytes: Uint8Array): boolean {
     if (bytes.length === 0) return true
     let item = this.#items[this.#items.length - 1]

@@ -1,7 +1,7 @@
 // What a call needs of the world, as the call sees it: it knows no carrier, no provider and no clock but these.
 // Rules:
-// P1: audio towards the caller is G.711 µ-law, 8 kHz, 8 bytes per millisecond, whatever the model speaks.
-// P2: a listener is called synchronously; byte ranges are valid only during the call.
+// PT1: audio towards the caller is G.711 µ-law, 8 kHz, 8 bytes per millisecond, whatever the model speaks.
+// PT2: a listener is called synchronously; byte ranges are valid only during the call.
 import type { TranscriptItem } from './transcript.ts'
 
 /** How the carrier's side of a call ended. */

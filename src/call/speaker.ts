@@ -1,6 +1,6 @@
 // The agent's voice on its way out: playout, its clock and the leg. Rules:
-// L1: one timer per call while there is audio to send, none otherwise.
-// L2: before the leg is open the audio waits in the playout, within its bound.
+// SP1: one timer per call while there is audio to send, none otherwise.
+// SP2: before the leg is open the audio waits in the playout, within its bound.
 import type { Clock } from '../kit/clock.ts'
 import type { Wheel, WheelTimer } from '../kit/wheel.ts'
 import { type CutItem, Playout, type PlayoutSettings } from './playout.ts'

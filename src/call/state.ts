@@ -1,7 +1,7 @@
 // The state of a call: what a checkpoint holds. Versioned data, no sockets, no timers, no audio.
 // Rules:
-// S1: the phase is one union; what belongs to a phase lives in it.
-// S2: everything here can be written as JSON and read back.
+// ST1: the phase is one union; what belongs to a phase lives in it.
+// ST2: everything here can be written as JSON and read back.
 
 import type { CutItem } from './playout.ts'
 import type { LegEnd, ModelEvent, ModelLoss, ResponseRequest, Usage } from './ports.ts'

@@ -1,6 +1,6 @@
 // What was said, in order, capped. Rules:
-// R1: at most `maxItems` items and TEXT_MAX_CHARS characters each; beyond them the oldest is dropped and counted.
-// R2: agent speech that was cut keeps only the part that was heard.
+// TR1: at most `maxItems` items and TEXT_MAX_CHARS characters each; beyond them the oldest is dropped and counted.
+// TR2: agent speech that was cut keeps only the part that was heard.
 
 export const TEXT_MAX_CHARS = 4_000
 
@@ -34,7 +34,7 @@ export function cutAt(
   return { ...item, text: words, heardMs, cut: true }
 }
 
-/** Text clipped to its bound (R1). */
+/** Text clipped to its bound (TR1). */
 export function clipText(text: string): string {
   return text.length <= TEXT_MAX_CHARS ? text : text.slice(0, TEXT_MAX_CHARS)
 }

@@ -1,15 +1,15 @@
 // Turns: who may speak now. Pure parts of the machine. Rules:
-// U1: one response.create at a time; requests made meanwhile become one, sent when the active response is over.
-// U2: barge-in, in this order: clear the carrier, cut the playout, truncate each item at what was heard (whole ms,
+// TU1: one response.create at a time; requests made meanwhile become one, sent when the active response is over.
+// TU2: barge-in, in this order: clear the carrier, cut the playout, truncate each item at what was heard (whole ms,
 //     at most what arrived), drop late audio of that response. An item that was heard to its end is not truncated.
-// U3: a request waits while the caller speaks, if the provider will answer the caller by itself.
-// U4: keypad digits are gathered until a pause and given to the model as one message.
+// TU3: a request waits while the caller speaks, if the provider will answer the caller by itself.
+// TU4: keypad digits are gathered until a pause and given to the model as one message.
 import type { CutItem } from './playout.ts'
 import type { ResponseRequest } from './ports.ts'
 import type { CallSettings, CallState, Effect } from './state.ts'
 import { cutAt, withItem } from './transcript.ts'
 
-/** Asks for a response, now or when it may be (U1, U3). */
+/** Asks for a response, now or when it may be (TU1, TU3). */
 export function requestResponse(
   state: CallState,
   wanted: ResponseRequest,
@@ -69,7 +69,7 @@ export function interrupt(state: CallState, effects: Effect[]): void {
   effects.push({ kind: 'clear-playout' })
 }
 
-/** The playout was cut: tell the model what was heard (U2). */
+/** The playout was cut: tell the model what was heard (TU2). */
 export function bargeInCut(state: CallState, items: CutItem[], settings: CallSettings, effects: Effect[]): CallState {
   let hasCut = false
   for (const item of items) {
@@ -95,7 +95,7 @@ export function bargeInCut(state: CallState, items: CutItem[], settings: CallSet
   return state
 }
 
-/** Gives the gathered digits to the model and asks for an answer (U4). */
+/** Gives the gathered digits to the model and asks for an answer (TU4). */
 export function flushDigits(state: CallState, settings: CallSettings, effects: Effect[]): CallState {
   if (state.digits === '') return state
   if (state.model.kind !== 'ready') {

@@ -1,7 +1,7 @@
 // A queue of bytes in blocks that are used again. Audio lives for seconds: as buffers of its own it would grow old on
 // the heap and wait for a full collection. Rules:
-// B5: blocks come from one pool of the process; at most POOL_BLOCKS_MAX free ones are kept, the rest goes to the collector.
-// B6: what `shift` returns is valid until the next `shift` of any queue.
+// BQ1: blocks come from one pool of the process; at most POOL_BLOCKS_MAX free ones are kept, the rest goes to the collector.
+// BQ2: what `shift` returns is valid until the next `shift` of any queue.
 
 export const BLOCK_BYTES = 4_096
 /** 16 MiB of free blocks. */
@@ -38,7 +38,7 @@ export class ByteQueue {
     this.#length += bytes.length
   }
 
-  /** Takes up to `wanted` bytes (at most 16 KiB) off the front (B6). */
+  /** Takes up to `wanted` bytes (at most 16 KiB) off the front (BQ2). */
   shift(wanted: number): Buffer {
     const count = Math.min(wanted, this.#length, OUT_BYTES)
     let done = 0

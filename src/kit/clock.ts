@@ -1,6 +1,6 @@
 // Time comes in by argument. Rules:
-// C1: durations are measured on the monotonic clock (`monotonicMs`), never on the wall clock.
-// C2: nothing outside this file calls Date.now, performance.now or setTimeout on the call's behalf.
+// CL1: durations are measured on the monotonic clock (`monotonicMs`), never on the wall clock.
+// CL2: nothing outside this file calls Date.now, performance.now or setTimeout on the call's behalf.
 
 /** The clock handed to everything that measures or waits. */
 export interface Clock {

@@ -1,6 +1,6 @@
 // Errors that leave a room. Rules:
-// E1: an expected outcome is a value; a VoiceError is a bug or a lost dependency.
-// E2: each code is listed here and in docs/errors.md (a test compares both ways); a code is never reused.
+// ER1: an expected outcome is a value; a VoiceError is a bug or a lost dependency.
+// ER2: each code is listed here and in docs/errors.md (a test compares both ways); a code is never reused.
 
 /** Every error code of the plane with what it means to the operator. */
 export const ERROR_CODES = {

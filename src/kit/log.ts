@@ -1,6 +1,6 @@
 // Logging. Rules:
-// O1: the message is static text; everything variable is a field.
-// O2: personal data (numbers, names, transcripts) stands only in fields that begin with `pii.`; those are
+// LG1: the message is static text; everything variable is a field.
+// LG2: personal data (numbers, names, transcripts) stands only in fields that begin with `pii.`; those are
 //     removed unless the operator asked for them. Secrets are never logged.
 import { type DestinationStream, pino } from 'pino'
 
@@ -13,7 +13,7 @@ export interface Log {
   child(fields: object): Log
 }
 
-/** Removes the `pii.` fields of a log record (rule O2). */
+/** Removes the `pii.` fields of a log record (rule LG2). */
 export function withoutPii(fields: Record<string, unknown>): Record<string, unknown> {
   let copy: Record<string, unknown> | undefined
   for (const key of Object.keys(fields)) {

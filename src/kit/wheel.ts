@@ -1,7 +1,7 @@
 // Timers of calls, thousands at once, on one interval. Rules:
-// T1: a timer fires once, never early, at most one tick late beyond the loop's own lag.
-// T2: an empty wheel has no interval: an idle process is idle.
-// T3: a callback that throws stops neither the wheel nor the other timers; it is reported.
+// TW1: a timer fires once, never early, at most one tick late beyond the loop's own lag.
+// TW2: an empty wheel has no interval: an idle process is idle.
+// TW3: a callback that throws stops neither the wheel nor the other timers; it is reported.
 import type { Clock } from './clock.ts'
 
 const SLOTS = 512

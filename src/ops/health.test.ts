@@ -28,7 +28,7 @@ async function open(reasons: string[] = [], isStuck = false, last: LagReading | 
   return app
 }
 
-test('[H1] a live pod is alive while it drains; a stuck loop is not', async () => {
+test('[HE1] a live pod is alive while it drains; a stuck loop is not', async () => {
   const draining = await open(['draining'], false, { p99Ms: 1.5, maxMs: 2 })
   const alive = await draining.inject('/healthz')
   assert.equal(alive.statusCode, 200)
@@ -38,7 +38,7 @@ test('[H1] a live pod is alive while it drains; a stuck loop is not', async () =
   assert.deepEqual(stuck.json(), { alive: false, eventLoopLagMs: null })
 })
 
-test('[H2] readiness names every reason against new calls', async () => {
+test('[HE2] readiness names every reason against new calls', async () => {
   const ready = await (await open()).inject('/ready')
   assert.equal(ready.statusCode, 200)
   assert.deepEqual(ready.json(), { ready: true, reasons: [] })
@@ -48,7 +48,7 @@ test('[H2] readiness names every reason against new calls', async () => {
   assert.deepEqual(not.json(), { ready: false, reasons })
 })
 
-test('[H3] scrapes at once share one page, a later one is fresh', async () => {
+test('[HE3] scrapes at once share one page, a later one is fresh', async () => {
   const app = await open()
   const [one, two] = await Promise.all([app.inject('/metrics'), app.inject('/metrics')])
   assert.equal(one.statusCode, 200)

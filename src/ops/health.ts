@@ -1,7 +1,7 @@
 // What an orchestrator asks: alive? ready? how much? Rules:
-// H1: /healthz fails only when the event loop has been stuck for seconds on end; a drain never fails it.
-// H2: /ready says 503 with every reason (draining, model not configured, …); live calls go on all the same.
-// H3: /metrics of several scrapers at once is made once.
+// HE1: /healthz fails only when the event loop has been stuck for seconds on end; a drain never fails it.
+// HE2: /ready says 503 with every reason (draining, model not configured, …); live calls go on all the same.
+// HE3: /metrics of several scrapers at once is made once.
 import type { FastifyInstance } from 'fastify'
 import type { Registry } from 'prom-client'
 import type { LagMeter } from './lag.ts'

@@ -20,7 +20,7 @@ async function highestLag(meter: LagMeter, atLeastMs: number): Promise<number> {
   return highestMs
 }
 
-test('[G1] before the first window the lag is unknown, then it is small at rest and large after a block', async () => {
+test('[LA1] before the first window the lag is unknown, then it is small at rest and large after a block', async () => {
   const meter = new LagMeter()
   assert.equal(typeof meter.last, 'undefined')
   assert.equal(meter.isStuck({ thresholdMs: 0, windows: 1 }), false)
@@ -33,7 +33,7 @@ test('[G1] before the first window the lag is unknown, then it is small at rest 
   meter.close()
 })
 
-test('[G2] a block right at the end of a window is seen', async () => {
+test('[LA2] a block right at the end of a window is seen', async () => {
   const meter = new LagMeter()
   // The meter's timer runs first in this turn of the loop; the block follows at once, over the reset.
   await new Promise<void>((resolve) => {

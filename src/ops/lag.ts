@@ -1,7 +1,7 @@
 // How late the event loop is. Rules:
-// G1: lag is the p99 of the last whole window, without the sampling period itself; before the first window it is unknown.
-// G2: two histograms run half a window apart, because a reset loses the delay that spans it: the other one has it.
-// G3: the meter never keeps the process alive, and close() is idempotent.
+// LA1: lag is the p99 of the last whole window, without the sampling period itself; before the first window it is unknown.
+// LA2: two histograms run half a window apart, because a reset loses the delay that spans it: the other one has it.
+// LA3: the meter never keeps the process alive, and close() is idempotent.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 
 const WINDOW_MS = 1_000

@@ -44,7 +44,7 @@ test('the names of the design are on the page, with the process’s own', async 
   assert.ok(names.includes('process_resident_memory_bytes gauge'))
 })
 
-test('[N1] counts are read at the scrape, and a second scrape does not add them again', async () => {
+test('[MX1] counts are read at the scrape, and a second scrape does not add them again', async () => {
   const metrics = new Metrics()
   const registry = new Registry()
   metrics.register(registry, sources)
@@ -72,7 +72,7 @@ test('[N1] counts are read at the scrape, and a second scrape does not add them 
   }
 })
 
-test('[N2] a gauge that is unknown, throws or is no number is absent, and comes back when it can be read', async () => {
+test('[MX2] a gauge that is unknown, throws or is no number is absent, and comes back when it can be read', async () => {
   let active: number | undefined
   let jobs: Record<string, number> | undefined
   const registry = new Registry()
@@ -125,7 +125,7 @@ test('durations come as seconds in rising buckets with exact sum and count', asy
   }
 })
 
-test('[Y2][N3] labels are bounded: foreign words beyond the bound, and long ones, count as other', async () => {
+test('[TY2][MX3] labels are bounded: foreign words beyond the bound, and long ones, count as other', async () => {
   const tally = new Tally()
   for (let n = 0; n < 1_000; n++) tally.add(`code-${n}`)
   tally.add('x'.repeat(1_000))
@@ -145,7 +145,7 @@ test('what is no duration counts as nothing', () => {
   assert.equal(durations.count, 0)
 })
 
-test('[N4] two planes in one process do not mix', async () => {
+test('[MX4] two planes in one process do not mix', async () => {
   const [one, two] = [new Metrics(), new Metrics()]
   one.bargeIns += 1
   assert.deepEqual(samples(await pageOf(one), 'voice_barge_ins_total'), ['voice_barge_ins_total 1'])

@@ -1,8 +1,8 @@
 // What the plane counts, under the names of docs/configuration and the dashboards. Rules:
-// N1: hot counts are plain fields, read when scraped; counting never waits and never throws.
-// N2: a gauge that could not be read is absent from the page, never zero.
-// N3: names begin with voice_ and never change their meaning; labels are bounded (tally.ts Y2).
-// N4: nothing is global: the registry is handed in, so that two planes in one process do not mix.
+// MX1: hot counts are plain fields, read when scraped; counting never waits and never throws.
+// MX2: a gauge that could not be read is absent from the page, never zero.
+// MX3: names begin with voice_ and never change their meaning; labels are bounded (tally.ts TY2).
+// MX4: nothing is global: the registry is handed in, so that two planes in one process do not mix.
 import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-client'
 import { Durations, registerDurations, Tally } from './tally.ts'
 
@@ -16,7 +16,7 @@ const DEFAULT_METRICS_SAMPLE_MS = 20
 /** Which way audio goes: from the caller, or to the caller. */
 export type Direction = 'inbound' | 'outbound'
 
-/** What gauges read at the scrape; undefined, or a throw, leaves the sample out (N2). */
+/** What gauges read at the scrape; undefined, or a throw, leaves the sample out (MX2). */
 export interface MetricSources {
   activeCalls(): number | undefined
   eventLoopLagMs(): number | undefined
@@ -173,6 +173,6 @@ function readSafely<T>(read: (() => T | undefined) | undefined): T | undefined {
   try {
     return read?.()
   } catch {
-    return undefined // N2: the sample is absent, the page still comes
+    return undefined // MX2: the sample is absent, the page still comes
   }
 }

@@ -1,7 +1,7 @@
 // Cheap counts that the frame path may touch: plain numbers, turned into Prometheus samples only when scraped. Rules:
-// Y1: counting allocates nothing once a label is known.
-// Y2: labels are bounded: beyond LABELS_MAX a new one is counted as `other`, so that foreign text cannot grow memory.
-// Y3: a histogram's buckets are fixed at its making; the sum and the count are exact.
+// TY1: counting allocates nothing once a label is known.
+// TY2: labels are bounded: beyond LABELS_MAX a new one is counted as `other`, so that foreign text cannot grow memory.
+// TY3: a histogram's buckets are fixed at its making; the sum and the count are exact.
 import type { Gauge, MetricValueWithName, Registry } from 'prom-client'
 
 const LABELS_MAX = 100

@@ -50,7 +50,7 @@ const startMs = 1_790_000_000_000
 const attributeOf = (span: { attributes: WireSpan['attributes'] }, key: string) =>
   Object.values(span.attributes.find((one) => one.key === key)?.value ?? {})[0]
 
-test('[R1] without an endpoint traces are off', async () => {
+test('[TC1] without an endpoint traces are off', async () => {
   assert.equal(await openTraces({ endpoint: undefined, pod: 'pod-1', log: silentLog }), noTraces)
   noTraces.call({ callId, startMs }).end({ endMs: startMs, outcome: 'completed' })
   await noTraces.close()
@@ -104,7 +104,7 @@ test('two calls are two traces', async () => {
   assert.equal(new Set(spans.map((span) => span.traceId)).size, 2)
 })
 
-test('[R2][R4] a collector that refuses or is away never disturbs a call, and close resolves', async () => {
+test('[TC2][TC4] a collector that refuses or is away never disturbs a call, and close resolves', async () => {
   const refusing = await collector(400)
   for (const [endpoint, turns] of [
     [refusing.endpoint, 10_000],

@@ -1,8 +1,8 @@
 // Traces: a span per call, under it one per turn. Rules:
-// R1: off unless an endpoint is configured; then, and only then, the OpenTelemetry packages are loaded.
-// R2: tracing never waits and never throws on the call's path; spans over the queue's bound are dropped by the exporter.
-// R3: a span holds times, ids, counts and outcomes; no number, name or transcript of a caller.
-// R4: nothing is registered globally; close() sends what is left within CLOSE_MS and never rejects.
+// TC1: off unless an endpoint is configured; then, and only then, the OpenTelemetry packages are loaded.
+// TC2: tracing never waits and never throws on the call's path; spans over the queue's bound are dropped by the exporter.
+// TC3: a span holds times, ids, counts and outcomes; no number, name or transcript of a caller.
+// TC4: nothing is registered globally; close() sends what is left within CLOSE_MS and never rejects.
 import type { Attributes, Span, Tracer } from '@opentelemetry/api'
 import { messageOf } from '../kit/errors.ts'
 import type { CallId } from '../kit/ids.ts'

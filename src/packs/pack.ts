@@ -1,7 +1,7 @@
 // What a pack is, as the plane sees it. Rules:
-// K1: a pack is loaded once and opens once per call; what can be shared between calls (tools, schemas, prompt) is.
-// K2: the caller's identity comes from the call (CallControl), never from the model's arguments.
-// K3: a pack touches a call only through its CallControl; it has no socket, no store and no clock but those handed to it.
+// PK1: a pack is loaded once and opens once per call; what can be shared between calls (tools, schemas, prompt) is.
+// PK2: the caller's identity comes from the call (CallControl), never from the model's arguments.
+// PK3: a pack touches a call only through its CallControl; it has no socket, no store and no clock but those handed to it.
 import type { RealtimeAgent, RealtimeSession, RealtimeSessionOptions } from '@openai/agents-realtime'
 import type { CallId, CallSid } from '../kit/ids.ts'
 

@@ -1,8 +1,8 @@
 // One copy of the agents SDK. Rules:
-// A1: an operator's module brings, more often than not, its own copy of the SDK. The SDK recognises a background
+// SR1: an operator's module brings, more often than not, its own copy of the SDK. The SDK recognises a background
 //     result by a symbol and an agent by its class, so two copies in one process do not understand each other:
 //     what the module imports of it is resolved to the plane's copy.
-// A2: `@openai/agents` (the bundle that the SDK's documentation imports) may not be installed at all; its parts that a
+// SR2: `@openai/agents` (the bundle that the SDK's documentation imports) may not be installed at all; its parts that a
 //     voice agent needs are in the core package, which then stands in.
 import { registerHooks } from 'node:module'
 import { pathToFileURL } from 'node:url'

@@ -43,7 +43,7 @@ async function refusal(run: () => unknown): Promise<string> {
   assert.fail('was accepted')
 }
 
-test('[M1] [M2] an agent is taken as default, by name, and from a function, waited for or not', async () => {
+test('[UA1] [UA2] an agent is taken as default, by name, and from a function, waited for or not', async () => {
   for (const source of [
     `${HEAD}export default ${AGENT}`,
     `${HEAD}export const agent = ${AGENT}`,
@@ -60,7 +60,7 @@ test('[M1] [M2] an agent is taken as default, by name, and from a function, wait
   }
 })
 
-test('[M2] a pack is taken as it is, and wins over what else is exported', async () => {
+test('[UA2] a pack is taken as it is, and wins over what else is exported', async () => {
   const pack = await load(
     `${HEAD}const agent = ${AGENT}
      export const pack = { name: 'mine', version: '7', modelAudio: 'pcm16', openCall: () => ({ agent }) }
@@ -69,7 +69,7 @@ test('[M2] a pack is taken as it is, and wins over what else is exported', async
   assert.deepEqual([pack.name, pack.version, pack.modelAudio], ['mine', '7', 'pcm16'])
 })
 
-test('[M2] what stands beside the agent completes each call, and a function’s own result wins', async () => {
+test('[UA2] what stands beside the agent completes each call, and a function’s own result wins', async () => {
   const beside = `
     export const options = { outputGuardrails: [], context: { plan: 'Gold' }, apiKey: 'not ours', transport: 'websocket' }
     export const greeting = { kind: 'caller-first' }
@@ -90,7 +90,7 @@ test('[M2] what stands beside the agent completes each call, and a function’s 
   assert.equal((await made.openCall(CALL)).voice, 'ash')
 })
 
-test('[A1] a module with its own copy of the SDK, or none of the bundle, is given the plane’s copy', async () => {
+test('[SR1] a module with its own copy of the SDK, or none of the bundle, is given the plane’s copy', async () => {
   const copy = join(baseDir, 'app/node_modules/@openai/agents-realtime')
   await mkdir(copy, { recursive: true })
   await writeFile(
@@ -113,7 +113,7 @@ test('[A1] a module with its own copy of the SDK, or none of the bundle, is give
   assert.ok(isBackgroundResult(context.result))
 })
 
-test('[M3] what is wrong with a module is said with its file and the fix', async () => {
+test('[UA3] what is wrong with a module is said with its file and the fix', async () => {
   const cases: [string, RegExp][] = [
     ['export {}', /agent-\d+\.ts exports nothing\. Export a RealtimeAgent/],
     ['export const desk = 1', /exports desk\. Export a RealtimeAgent/],
@@ -139,7 +139,7 @@ test('[M3] what is wrong with a module is said with its file and the fix', async
   assert.match(absent, /absent\.ts cannot be read .*Set AGENT_MODULE/)
 })
 
-test('[M3] a function that throws or gives the wrong thing fails its call and not the load', async () => {
+test('[UA3] a function that throws or gives the wrong thing fails its call and not the load', async () => {
   const throwing = await load("export default () => { throw new Error('no database') }")
   assert.match(await refusal(() => throwing.openCall(CALL)), /`default` threw: no database/)
   const wrong = await load('export const createAgent = async () => undefined')

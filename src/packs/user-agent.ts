@@ -1,11 +1,11 @@
 // The operator's own agent (AGENT_MODULE). Rules:
-// M1: a module written for the agents SDK alone, which exports a RealtimeAgent, runs as it is.
-// M2: what it may export, first found wins: `pack`, `default`, `createAgent`, `agent`; each a RealtimeAgent, a Pack, a
+// UA1: a module written for the agents SDK alone, which exports a RealtimeAgent, runs as it is.
+// UA2: what it may export, first found wins: `pack`, `default`, `createAgent`, `agent`; each a RealtimeAgent, a Pack, a
 //     PackCall, or a function of the call that gives one of the last two or an agent. Beside it, all optional:
 //     `options` (the SDK's session options), `greeting`, `voice`, `modelAudio`, `onSession(session)`.
-// M3: whatever is wrong with it is said at start, in a sentence that names the file and the fix; never at the first call
+// UA3: whatever is wrong with it is said at start, in a sentence that names the file and the fix; never at the first call
 //     when it could be seen before.
-// M4: tools find the call as `runContext.context.call` (a CallControl), beside whatever context the module gives.
+// UA4: tools find the call as `runContext.context.call` (a CallControl), beside whatever context the module gives.
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { basename, extname, resolve } from 'node:path'

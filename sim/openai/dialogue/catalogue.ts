@@ -1,5 +1,6 @@
 // The scripts a simulator knows, and the choice among them. Rules:
-// C1: the first script whose `matchTools` are all among the session's tools; else the default, `conversation`.
+// C1: the first script whose `matchTools` are all among the session's tools; else (or when tools are called by the clock)
+//     the default, `conversation`.
 // C2: a script put in at run time comes before all others of the same kind.
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -48,8 +49,9 @@ export class Catalogue {
     return this.#scripts.find((script) => script.name === name)
   }
 
-  /** The script for a session with these tools. */
-  choose(toolNames: readonly string[]): Script {
+  /** The script for a session with these tools; `plain` asks for the default one, whatever the tools. */
+  choose(toolNames: readonly string[], options: { plain?: boolean } = {}): Script {
+    if (options.plain) return this.find(this.#defaultName) ?? this.#scripts[0]!
     const fits = (script: Script) => script.matchTools?.every((name) => toolNames.includes(name)) ?? false
     return this.#scripts.find(fits) ?? this.find(this.#defaultName) ?? this.#scripts[0]!
   }

@@ -63,7 +63,9 @@ function updateSession(session: Session, event: ClientEvent): Problem | undefine
   const { input } = session.config.audio
   session.ears.configure(input.format.type, earSettings(input.turn_detection))
   const names = session.config.tools.flatMap((tool) => ('name' in tool ? [tool.name] : []))
-  if (session.dialogue.isFresh) session.dialogue.change(session.shared.catalogue.choose(names))
+  // Tools by the clock go with the default script: one that has calls of its own would also end the conversation.
+  const plain = session.shared.options.toolEveryMs > 0
+  if (session.dialogue.isFresh) session.dialogue.change(session.shared.catalogue.choose(names, { plain }))
   const reply = () =>
     session.send({ type: 'session.updated', event_id: session.ids.next('event'), session: session.config })
   const { updatedDelayMs } = session.shared.faults

@@ -27,14 +27,14 @@ const json = {
   signature: 'iArglOEvjervqtReRAZN/ApDAOs=',
 }
 
-test('[S1] the published vectors of a form, a JSON body and an upgrade are valid', () => {
+test('[SG1] the published vectors of a form, a JSON body and an upgrade are valid', () => {
   const signatures = on([TOKEN])
   assert.deepEqual(signatures.form(form), { kind: 'valid' })
   assert.deepEqual(signatures.json(json), { kind: 'valid' })
   assert.deepEqual(signatures.upgrade({ path: '/media', signature: 'Vj1tNo67k0urfzpSxU5N7DhLc/A=' }), { kind: 'valid' })
 })
 
-test('[S1] a changed field, path, query or base is forged', () => {
+test('[SG1] a changed field, path, query or base is forged', () => {
   const signatures = on([TOKEN])
   assert.equal(signatures.form({ ...form, fields: { ...fields, To: '+15005550002' } }).kind, 'forged')
   assert.equal(signatures.form({ ...form, fields: { ...fields, Extra: '' } }).kind, 'forged')
@@ -43,7 +43,7 @@ test('[S1] a changed field, path, query or base is forged', () => {
   assert.equal(on([TOKEN], 'https://evil.example.test').form(form).kind, 'forged')
 })
 
-test('[S1] empty and repeated fields count as Twilio signs them', () => {
+test('[SG1] empty and repeated fields count as Twilio signs them', () => {
   const odd = { Empty: '', Digit: ['2', '1', '2'] }
   const signature = sign(`${BASE}/voice`, odd)
   assert.equal(on([TOKEN]).form({ path: '/voice', fields: odd, signature }).kind, 'valid')
@@ -55,12 +55,12 @@ test('a GET is signed over its query alone', () => {
   assert.equal(on([TOKEN]).get({ path: '/voice?CallSid=CA2&From=%2B1500', signature }).kind, 'forged')
 })
 
-test('[S2] the secondary token is accepted during a rotation and refused after it', () => {
+test('[SG2] the secondary token is accepted during a rotation and refused after it', () => {
   assert.equal(on([OTHER, TOKEN]).form(form).kind, 'valid')
   assert.equal(on([OTHER]).form(form).kind, 'forged')
 })
 
-test('[S2] no token, an empty token, no header, several headers and a giant header all fail closed', () => {
+test('[SG2] no token, an empty token, no header, several headers and a giant header all fail closed', () => {
   const emptyKey = sign(`${BASE}/voice`, {}, '')
   assert.equal(on([]).form(form).kind, 'forged')
   assert.equal(on(['']).form({ path: '/voice', fields: {}, signature: emptyKey }).kind, 'forged')
@@ -71,7 +71,7 @@ test('[S2] no token, an empty token, no header, several headers and a giant head
   assert.equal(on([]).upgrade({ path: '/media', signature: 'Vj1tNo67k0urfzpSxU5N7DhLc/A=' }).kind, 'forged')
 })
 
-test('[S3] an upgrade signed over https is forged; slash and port variants of wss are valid', () => {
+test('[SG3] an upgrade signed over https is forged; slash and port variants of wss are valid', () => {
   const signatures = on([TOKEN])
   assert.equal(signatures.upgrade({ path: '/media', signature: 'c5aJEh/V/22OSzsaLPxIFSZ0ZYo=' }).kind, 'forged')
   for (const url of [
@@ -87,12 +87,12 @@ test('[S3] an upgrade signed over https is forged; slash and port variants of ws
   assert.equal(signatures.upgrade({ path: '/media/?a=1?b', signature: withQuery }).kind, 'valid')
 })
 
-test('[S3] a loopback base of another port signs its ws:// URL', () => {
+test('[SG3] a loopback base of another port signs its ws:// URL', () => {
   const signatures = on([TOKEN], 'http://127.0.0.1:8080')
   assert.equal(signatures.upgrade({ path: '/m', signature: sign('ws://127.0.0.1:8080/m') }).kind, 'valid')
 })
 
-test('[S4] a changed JSON body, a changed hash and no hash are forged', () => {
+test('[SG4] a changed JSON body, a changed hash and no hash are forged', () => {
   const signatures = on([TOKEN])
   assert.equal(signatures.json({ ...json, body: Buffer.from('{"hello":"World"}') }).kind, 'forged')
   assert.equal(signatures.json({ ...json, path: json.path.replace('93', '94') }).kind, 'forged')
@@ -105,7 +105,7 @@ test('a URL that cannot be read is forged, not an exception', () => {
   assert.equal(signatures.upgrade({ path: '/m', signature: 'x' }).kind, 'forged')
 })
 
-test('[S5] with checks off everything is valid', () => {
+test('[SG5] with checks off everything is valid', () => {
   const signatures = makeSignatures({ check: 'off-loopback', authTokens: [], baseUrl: () => BASE })
   assert.equal(signatures.form({ ...form, signature: undefined }).kind, 'valid')
   assert.equal(signatures.upgrade({ path: '/media', signature: undefined }).kind, 'valid')

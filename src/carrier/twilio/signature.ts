@@ -1,10 +1,10 @@
 // X-Twilio-Signature. Rules:
-// S1: the signed URL is the CONFIGURED public base + the request's path and query as received; Host headers never count.
-// S2: primary and secondary token are tried; no token, no header or an odd header means no entry (fail closed).
-// S3: an upgrade is signed over its wss:// URL; with and without the standard port and with and without a trailing
+// SG1: the signed URL is the CONFIGURED public base + the request's path and query as received; Host headers never count.
+// SG2: primary and secondary token are tried; no token, no header or an odd header means no entry (fail closed).
+// SG3: an upgrade is signed over its wss:// URL; with and without the standard port and with and without a trailing
 //     slash all count, because stacks differ.
-// S4: a JSON body is bound by bodySHA256 in the signed query.
-// S5: checks are off only when the configuration says so; then everything is `valid` and the caller logged it at start.
+// SG4: a JSON body is bound by bodySHA256 in the signed query.
+// SG5: checks are off only when the configuration says so; then everything is `valid` and the caller logged it at start.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { validateRequest } from 'twilio/lib/webhooks/webhooks.js'
 
@@ -72,7 +72,7 @@ function hasBodyHash(path: string, body: Buffer): boolean {
   return said.length === is.length && timingSafeEqual(said, is)
 }
 
-/** The spellings of an upgrade's URL that may have been signed (S3); Twilio's check knows port 443 of https only. */
+/** The spellings of an upgrade's URL that may have been signed (SG3); Twilio's check knows port 443 of https only. */
 function spellings(url: string): string[] {
   const queryStart = url.includes('?') ? url.indexOf('?') : url.length
   const before = url.slice(0, queryStart)

@@ -10,7 +10,7 @@ const nowMs = 1_790_000_000_000
 const tokens = makeStreamTokens({ secret: 's'.repeat(32), ttlMs: 60_000 })
 const mint = () => tokens.mint({ callSid, pod: 'pod-7', epoch: 3, nowMs })
 
-test('[T2] a fresh token says call, pod, epoch and expiry', () => {
+test('[TK2] a fresh token says call, pod, epoch and expiry', () => {
   const check = tokens.verify(mint(), { callSid, nowMs: nowMs + 59_999 })
   assert.equal(check.kind, 'valid')
   const { nonce, ...said } = check as { kind: 'valid' } & StreamToken
@@ -25,7 +25,7 @@ test('a token fits in one path segment and no two are alike', () => {
   assert.notEqual(mint(), mint())
 })
 
-test('[T1] a token changed at any one character is forged', () => {
+test('[TK1] a token changed at any one character is forged', () => {
   const token = mint()
   for (let at = 0; at < token.length; at++) {
     const changed = token.slice(0, at) + (token[at] === 'A' ? 'B' : 'A') + token.slice(at + 1)
@@ -33,7 +33,7 @@ test('[T1] a token changed at any one character is forged', () => {
   }
 })
 
-test('[T1] another secret, another spelling, a cut, a longer and an empty token are forged', () => {
+test('[TK1] another secret, another spelling, a cut, a longer and an empty token are forged', () => {
   const token = mint()
   const stranger = makeStreamTokens({ secret: 't'.repeat(32), ttlMs: 60_000 })
   const forged = [
@@ -49,19 +49,19 @@ test('[T1] another secret, another spelling, a cut, a longer and an empty token 
   for (const text of forged) assert.equal(tokens.verify(text, { callSid, nowMs }).kind, 'forged', text.slice(0, 40))
 })
 
-test('[T2] a token is refused from its expiry on, and for another call', () => {
+test('[TK2] a token is refused from its expiry on, and for another call', () => {
   assert.equal(tokens.verify(mint(), { callSid, nowMs: nowMs + 60_000 }).kind, 'expired')
   assert.equal(tokens.verify(mint(), { callSid: other, nowMs }).kind, 'other-call')
 })
 
-test('[T3] a token is good once', () => {
+test('[TK3] a token is good once', () => {
   const use = new TokenUse()
   const token = tokens.verify(mint(), { callSid, nowMs }) as { kind: 'valid' } & StreamToken
   assert.equal(use.take(token, nowMs).kind, 'fresh')
   assert.equal(use.take(token, nowMs + 1).kind, 'used')
 })
 
-test('[T3] used tokens leave at their expiry, whatever the order they came in', () => {
+test('[TK3] used tokens leave at their expiry, whatever the order they came in', () => {
   const use = new TokenUse({ max: 3 })
   use.take({ nonce: 'late', exp: 1_000 }, 0)
   use.take({ nonce: 'early', exp: 10 }, 0)
@@ -73,7 +73,7 @@ test('[T3] used tokens leave at their expiry, whatever the order they came in', 
   assert.equal(use.size, 1)
 })
 
-test('[T3] when the memory is full a new token is refused and no used one is forgotten', () => {
+test('[TK3] when the memory is full a new token is refused and no used one is forgotten', () => {
   const use = new TokenUse({ max: 100 })
   for (let n = 0; n < 100; n++) assert.equal(use.take({ nonce: `n${n}`, exp: 1_000 }, 0).kind, 'fresh')
   assert.equal(use.take({ nonce: 'one more', exp: 1_000 }, 0).kind, 'full')

@@ -1,7 +1,7 @@
 // The signed stream token: one path segment that lets one media stream in. Rules:
-// T1: a token is valid only with our HMAC-SHA256 over all of it, compared in constant time, in its one canonical spelling.
-// T2: it is for one Call SID, until its expiry (wall clock: pods share it), and names pod and ownership epoch.
-// T3: it is good once: TokenUse remembers its nonce until it expires; when full it refuses, it never forgets early.
+// TK1: a token is valid only with our HMAC-SHA256 over all of it, compared in constant time, in its one canonical spelling.
+// TK2: it is for one Call SID, until its expiry (wall clock: pods share it), and names pod and ownership epoch.
+// TK3: it is good once: TokenUse remembers its nonce until it expires; when full it refuses, it never forgets early.
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { CallSid } from '../../kit/ids.ts'
 
@@ -79,7 +79,7 @@ function decode(payload: Buffer): StreamToken | undefined {
 /** What came of using a token: first use, used before, or refused because the memory of used ones is full. */
 export type TokenTake = { kind: 'fresh' } | { kind: 'used' } | { kind: 'full' }
 
-/** Remembers used tokens until they expire (rule T3). */
+/** Remembers used tokens until they expire (rule TK3). */
 export class TokenUse {
   readonly #expiryOf = new Map<string, number>()
   readonly #max: number

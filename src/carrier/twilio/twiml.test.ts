@@ -23,7 +23,7 @@ const answer: StreamAnswer = {
   streamStatusUrl: 'https://voice.example.test/twilio/stream-status',
 }
 
-test('[X1] a stream is followed by its action and by a redirect', () => {
+test('[TX1] a stream is followed by its action and by a redirect', () => {
   assert.equal(
     connectStream(answer),
     `${HEAD}<Response><Connect action="https://voice.example.test/twilio/next?a=1&amp;b=2" method="POST">` +
@@ -33,7 +33,7 @@ test('[X1] a stream is followed by its action and by a redirect', () => {
   )
 })
 
-test('[X1] every ending ends in Hangup, with a sentence when there is one', () => {
+test('[TX1] every ending ends in Hangup, with a sentence when there is one', () => {
   assert.equal(hangUp(), `${HEAD}<Response><Hangup/></Response>`)
   assert.equal(hangUp('   '), hangUp())
   assert.equal(hangUp('Good bye'), `${HEAD}<Response><Say>Good bye</Say><Hangup/></Response>`)
@@ -42,7 +42,7 @@ test('[X1] every ending ends in Hangup, with a sentence when there is one', () =
   assert.equal(empty(), `${HEAD}<Response/>`)
 })
 
-test('[X1] a transfer dials a number, a SIP address or a client, and asks what next', () => {
+test('[TX1] a transfer dials a number, a SIP address or a client, and asks what next', () => {
   const nextUrl = 'https://voice.example.test/twilio/next'
   const dial = `<Dial action="${nextUrl}" method="POST" timeout="30" answerOnBridge="true"`
   const to = (target: string) => transfer({ to: target, nextUrl })
@@ -53,7 +53,7 @@ test('[X1] a transfer dials a number, a SIP address or a client, and asks what n
   assert.match(said, /<Say>One moment\.<\/Say><Dial .*callerId="\+15005550001">/)
 })
 
-test('[X3] a parameter of 499 characters passes, one of 500 is left out and named', () => {
+test('[TX3] a parameter of 499 characters passes, one of 500 is left out and named', () => {
   const parameters = { fits: 'x'.repeat(495), long: 'x'.repeat(496) }
   assert.deepEqual(unfitParameters(parameters), ['long'])
   const twiml = connectStream({ ...answer, parameters })
@@ -61,7 +61,7 @@ test('[X3] a parameter of 499 characters passes, one of 500 is left out and name
   assert.doesNotMatch(twiml, /name="long"/)
 })
 
-test('[X4] what XML cannot hold is taken out, what it reserves is escaped', () => {
+test('[TX4] what XML cannot hold is taken out, what it reserves is escaped', () => {
   assert.match(hangUp('a\u0000b\u001fc\ufffe <&> "é" 🙂'), /<Say>abc &lt;&amp;&gt; "é" 🙂<\/Say>/)
   assert.match(hangUp('half \ud83d'), /<Say>half \ufffd<\/Say>/)
   const twiml = connectStream({ ...answer, parameters: { note: '"/><Hangup/>\u0007' } })

@@ -1,8 +1,8 @@
 // The answers to Twilio, as TwiML. Rules:
-// X1: each answer says what follows it: Connect and Dial name /twilio/next, the rest end in Hangup.
-// X2: a Stream URL has no query (Twilio strips it); what the stream must know rides in the path and in Parameters.
-// X3: name and value of a Parameter together stay under 500 characters; a longer one is left out and named.
-// X4: characters that XML cannot hold are taken out of every text.
+// TX1: each answer says what follows it: Connect and Dial name /twilio/next, the rest end in Hangup.
+// TX2: a Stream URL has no query (Twilio strips it); what the stream must know rides in the path and in Parameters.
+// TX3: name and value of a Parameter together stay under 500 characters; a longer one is left out and named.
+// TX4: characters that XML cannot hold are taken out of every text.
 import VoiceResponse from 'twilio/lib/twiml/VoiceResponse.js'
 
 const PARAMETER_CHARACTERS_MAX = 499 // name and value together (Twilio's rule)
@@ -39,7 +39,7 @@ export function connectStream(answer: StreamAnswer): string {
   return response.toString()
 }
 
-/** The names of the parameters that rule X3 leaves out. */
+/** The names of the parameters that rule TX3 leaves out. */
 export function unfitParameters(parameters: Record<string, string>): string[] {
   return Object.keys(parameters).filter((name) => !fits(name, parameters[name]!))
 }
@@ -100,7 +100,7 @@ function fits(name: string, value: string): boolean {
   return name.length + value.length <= PARAMETER_CHARACTERS_MAX
 }
 
-/** Leaves out what XML 1.0 cannot hold: control characters, lone surrogates, non-characters (X4). */
+/** Leaves out what XML 1.0 cannot hold: control characters, lone surrogates, non-characters (TX4). */
 function printable(text: string): string {
   return text.toWellFormed().replace(/[^\t\n\r\u{20}-\u{d7ff}\u{e000}-\u{fffd}\u{10000}-\u{10ffff}]/gu, '')
 }

@@ -93,7 +93,7 @@ test('a call that enters is connected to its stream, and its fields reach the de
   assert.deepEqual({ ...parameters }, { ...fields, tenant: '7' })
 })
 
-test('[W1] a missing and a forged signature get 403 on every path and the desk hears nothing', async () => {
+test('[WH1] a missing and a forged signature get 403 on every path and the desk hears nothing', async () => {
   const { app, desk, post, lines } = await open()
   for (const path of ['/twilio/voice', '/twilio/next', '/twilio/status', '/twilio/stream-status']) {
     const bare = await app.inject({
@@ -111,13 +111,13 @@ test('[W1] a missing and a forged signature get 403 on every path and the desk h
   assert.equal(lines.filter(([, { code }]) => code === 'WEBHOOK_REFUSED').length, 12)
 })
 
-test('[W1] the Host header does not move the URL that is verified', async () => {
+test('[WH1] the Host header does not move the URL that is verified', async () => {
   const { post } = await open()
   const signature = getExpectedTwilioSignature(TOKEN, 'https://evil.example/twilio/voice', fields)
   assert.equal((await post('/twilio/voice', fields, { 'x-twilio-signature': signature })).statusCode, 403)
 })
 
-test('[W1] a bad Call SID, a repeated one, none, and a body of another type get 4xx as XML', async () => {
+test('[WH1] a bad Call SID, a repeated one, none, and a body of another type get 4xx as XML', async () => {
   const { app, desk, post } = await open()
   assert.equal((await post('/twilio/voice', { ...fields, CallSid: 'CA1' })).statusCode, 400)
   assert.equal((await post('/twilio/voice', { ...fields, CallSid: `${CALL}/../x` })).statusCode, 400)
@@ -139,13 +139,13 @@ test('[W1] a bad Call SID, a repeated one, none, and a body of another type get 
   assert.deepEqual(desk.offers, [])
 })
 
-test('[W1] a body over 64 kB gets 413, one just under it is read', async () => {
+test('[WH1] a body over 64 kB gets 413, one just under it is read', async () => {
   const { post } = await open()
   assert.equal((await post('/twilio/voice', { ...fields, Big: 'x'.repeat(70_000) })).statusCode, 413)
   assert.equal((await post('/twilio/voice', { ...fields, Big: 'x'.repeat(60_000) })).statusCode, 200)
 })
 
-test('[W2] two webhooks of one call at once share one offer and one answer', async () => {
+test('[WH2] two webhooks of one call at once share one offer and one answer', async () => {
   const { desk, post } = await open()
   let count = 0
   desk.answer = async () => {
@@ -159,7 +159,7 @@ test('[W2] two webhooks of one call at once share one offer and one answer', asy
   assert.equal(count, 1)
 })
 
-test('[W3] draining gives 503 with Retry-After; full gives a sentence, or the human when there is one', async () => {
+test('[WH3] draining gives 503 with Retry-After; full gives a sentence, or the human when there is one', async () => {
   const plain = await open()
   plain.desk.answer = () => ({ kind: 'busy', reason: 'draining' })
   const draining = await plain.post('/twilio/voice', fields)
@@ -174,7 +174,7 @@ test('[W3] draining gives 503 with Retry-After; full gives a sentence, or the hu
   assert.match((await human.post('/twilio/voice', fields)).body, /<Dial .*<Number>\+15005550009<\/Number>/)
 })
 
-test('[W4] a desk that throws, rejects or stalls gives an apology, never a 500', async () => {
+test('[WH4] a desk that throws, rejects or stalls gives an apology, never a 500', async () => {
   const { desk, post, lines } = await open({}, { deskAnswerMs: 30 })
   const failures: (() => Promise<Answer>)[] = [
     () => {
@@ -237,7 +237,7 @@ test('the end of a call reaches the desk from the status callback and from a lat
   ])
 })
 
-test('[W5] over the bound of requests in flight a webhook gets 503, and places come back when callers go away', async () => {
+test('[WH5] over the bound of requests in flight a webhook gets 503, and places come back when callers go away', async () => {
   const { app, desk, post, lines } = await open({}, { inFlightMax: 2 })
   const { port } = await listen(app)
   const hang = () => {
@@ -259,7 +259,7 @@ test('[W5] over the bound of requests in flight a webhook gets 503, and places c
   for (let n = 0; n < 5; n++) assert.equal((await post('/twilio/voice', fields)).statusCode, 200)
 })
 
-test('[W6] numbers are logged under pii. only', async () => {
+test('[WH6] numbers are logged under pii. only', async () => {
   const { post, lines } = await open()
   await post('/twilio/voice', fields)
   for (const [message, record] of lines) {

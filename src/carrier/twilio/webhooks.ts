@@ -1,11 +1,11 @@
 // Twilio's webhooks: what enters here is verified, read, asked of the desk, and answered as TwiML. Rules:
-// W1: no signature → 403 before the body is read; a wrong one → 403; a body or Call SID that cannot be read → 400 (413 too large).
-// W2: webhooks repeat (Twilio retries): the desk is idempotent by Call SID, and offers of one call at once share one answer.
-// W3: draining → 503 on /twilio/voice with Retry-After, so that Twilio takes its fallback URL; full → a sentence and the
+// WH1: no signature → 403 before the body is read; a wrong one → 403; a body or Call SID that cannot be read → 400 (413 too large).
+// WH2: webhooks repeat (Twilio retries): the desk is idempotent by Call SID, and offers of one call at once share one answer.
+// WH3: draining → 503 on /twilio/voice with Retry-After, so that Twilio takes its fallback URL; full → a sentence and the
 //     end, or FALLBACK_NUMBER when set. A caller who is in hears a sentence, never an HTTP error.
-// W4: a desk that throws or does not answer within DESK_ANSWER_MS → an apology as TwiML and an error in the log.
-// W5: at WEBHOOKS_IN_FLIGHT_MAX requests at once a further one gets 503, and is not read.
-// W6: every answer is text/xml; personal data is logged under `pii.` only.
+// WH4: a desk that throws or does not answer within DESK_ANSWER_MS → an apology as TwiML and an error in the log.
+// WH5: at WEBHOOKS_IN_FLIGHT_MAX requests at once a further one gets 503, and is not read.
+// WH6: every answer is text/xml; personal data is logged under `pii.` only.
 import formbody from '@fastify/formbody'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { messageOf, unreachable, VoiceError } from '../../kit/errors.ts'
@@ -14,9 +14,9 @@ import type { Log } from '../../kit/log.ts'
 import { type FormFields, makeSignatures, type Signatures } from './signature.ts'
 import { busyAndHangUp, connectStream, empty, hangUp, sorryAndHangUp, transfer, unfitParameters } from './twiml.ts'
 
-export const WEBHOOKS_IN_FLIGHT_MAX = 500 // of all four paths together (W5)
+export const WEBHOOKS_IN_FLIGHT_MAX = 500 // of all four paths together (WH5)
 export const WEBHOOK_BODY_MAX_BYTES = 65_536
-const DESK_ANSWER_MS = 8_000 // Twilio gives up after 15 s with everything included (W4)
+const DESK_ANSWER_MS = 8_000 // Twilio gives up after 15 s with everything included (WH4)
 const DRAIN_RETRY_SECONDS = 5
 const OVERLOAD_RETRY_SECONDS = 1
 const CALL_SID = /^CA[0-9a-f]{32}$/
@@ -110,7 +110,7 @@ class Webhooks {
   readonly #log: Log
   readonly #baseUrl: () => string
   readonly #signatures: Signatures
-  readonly #offers = new Map<CallSid, Promise<Reply>>() // bounded by the requests in flight (W5)
+  readonly #offers = new Map<CallSid, Promise<Reply>>() // bounded by the requests in flight (WH5)
   #inFlight = 0
   #isOverloaded = false
 
@@ -139,7 +139,7 @@ class Webhooks {
     return isBare ? send(reply, this.#refuse(request, 403, 'signature missing')) : undefined
   }
 
-  /** Turns a failure of reading into its status (400, 413, 415), anything else into an apology (W4). */
+  /** Turns a failure of reading into its status (400, 413, 415), anything else into an apology (WH4). */
   fail(error: unknown, reply: FastifyReply): FastifyReply {
     const status = (error as { statusCode?: unknown }).statusCode
     if (typeof status === 'number' && status >= 400 && status < 500) {
@@ -162,7 +162,7 @@ class Webhooks {
     }
   }
 
-  /** A call asks to enter; offers of one call at once share one answer (W2). */
+  /** A call asks to enter; offers of one call at once share one answer (WH2). */
   voice(callSid: CallSid, parameters: Record<string, string>): Promise<Reply> {
     const earlier = this.#offers.get(callSid)
     if (earlier !== undefined) return earlier
@@ -257,7 +257,7 @@ class Webhooks {
     return { kind: 'read', callSid: callSid as CallSid, parameters }
   }
 
-  /** Waits for the desk, but not longer than W4 allows. */
+  /** Waits for the desk, but not longer than WH4 allows. */
   async #inTime<T>(answer: T | Promise<T>): Promise<T> {
     if (!(answer instanceof Promise)) return answer
     let timer: NodeJS.Timeout | undefined

@@ -1,5 +1,5 @@
 // The server's half of the WebSocket handshake (RFC 6455 §4.2). Rules:
-// W8: nothing but a correct upgrade request gets a 101; everything else gets a status and a closed socket.
+// WA1: nothing but a correct upgrade request gets a 101; everything else gets a status and a closed socket.
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'

@@ -1,8 +1,8 @@
 // One WebSocket over one socket, either end. Rules:
-// W4: `onClosed` is called exactly once, whatever ends the socket; `close()` and `destroy()` are idempotent and never throw.
-// W5: a close handshake is bounded by CLOSE_TIMEOUT_MS; then the socket is destroyed.
-// W6: more than `bufferedMaxBytes` waiting to be sent means that the peer does not read: one SOCKET_OVERFLOW, then destroyed.
-// W7: a client masks each frame with fresh random bytes.
+// WC1: `onClosed` is called exactly once, whatever ends the socket; `close()` and `destroy()` are idempotent and never throw.
+// WC2: a close handshake is bounded by CLOSE_TIMEOUT_MS; then the socket is destroyed.
+// WC3: more than `bufferedMaxBytes` waiting to be sent means that the peer does not read: one SOCKET_OVERFLOW, then destroyed.
+// WC4: a client masks each frame with fresh random bytes.
 import { randomFillSync } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { applyMask, FrameParser, type FrameSink, headBytesFor, OPCODE, writeHead } from './frame.ts'

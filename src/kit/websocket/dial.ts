@@ -1,6 +1,6 @@
 // The client's half of the WebSocket handshake (RFC 6455 §4.1). Rules:
-// W9: a dial ends in exactly one outcome: open, refused (HTTP status and body) or failed; it is bounded by `timeoutMs`.
-// W10: TLS sessions are resumed across dials through one agent per process.
+// WD1: a dial ends in exactly one outcome: open, refused (HTTP status and body) or failed; it is bounded by `timeoutMs`.
+// WD2: TLS sessions are resumed across dials through one agent per process.
 import { randomBytes } from 'node:crypto'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest, Agent as TlsAgent } from 'node:https'

@@ -1,8 +1,8 @@
 // RFC 6455 frames, as bytes. The two hot legs of a call pass here 50 times a second, so nothing is copied and
 // nothing becomes a string on the way. Rules:
-// W1: a whole frame inside one chunk is handed on as a range of that chunk, unmasked in place.
-// W2: a frame or message over `maxPayloadBytes` is a violation (1009) before it is buffered.
-// W3: what the RFC forbids (reserved bits, unknown opcodes, long or fragmented control frames, a mask where none
+// FR1: a whole frame inside one chunk is handed on as a range of that chunk, unmasked in place.
+// FR2: a frame or message over `maxPayloadBytes` is a violation (1009) before it is buffered.
+// FR3: what the RFC forbids (reserved bits, unknown opcodes, long or fragmented control frames, a mask where none
 //     may be, none where one must be, invalid UTF-8, invalid close codes) is a violation, reported once; then nothing more is parsed.
 import { isUtf8 } from 'node:buffer'
 

@@ -1,7 +1,7 @@
 // The agent of one call: a RealtimeSession of the SDK over our transport. Rules:
-// A5: a RealtimeAgent written for the SDK's own transport runs unchanged; only its audio goes elsewhere.
-// A6: errors of tools and of the SDK are logged by their message's kind, never with arguments or texts; they never end the process.
-// A7: the SDK's own tracing to the provider is off: what was said on the phone leaves only through the model link.
+// AR1: a RealtimeAgent written for the SDK's own transport runs unchanged; only its audio goes elsewhere.
+// AR2: errors of tools and of the SDK are logged by their message's kind, never with arguments or texts; they never end the process.
+// AR3: the SDK's own tracing to the provider is off: what was said on the phone leaves only through the model link.
 import { RealtimeSession, type RealtimeSessionConfig } from '@openai/agents-realtime'
 import { messageOf } from '../../kit/errors.ts'
 import type { Log } from '../../kit/log.ts'

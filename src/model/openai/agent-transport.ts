@@ -1,8 +1,8 @@
 // The seam between the agents SDK and a call: RealtimeSession sees a transport, the call keeps the audio. Rules:
-// A1: no audio passes here. The SDK gets the events it acts on, and nothing else (AGENT_EVENTS).
-// A2: `response.create` of the SDK goes to the call's own sequencer; `interrupt` to the call's own barge-in.
-// A3: `conversation.item.retrieve` (the SDK asks for items with their audio) is never sent; what it wanted to know is given from here.
-// A4: the SDK's history is capped: beyond HISTORY_MAX_ITEMS the oldest item is deleted from it, not from the conversation.
+// AT1: no audio passes here. The SDK gets the events it acts on, and nothing else (AGENT_EVENTS).
+// AT2: `response.create` of the SDK goes to the call's own sequencer; `interrupt` to the call's own barge-in.
+// AT3: `conversation.item.retrieve` (the SDK asks for items with their audio) is never sent; what it wanted to know is given from here.
+// AT4: the SDK's history is capped: beyond HISTORY_MAX_ITEMS the oldest item is deleted from it, not from the conversation.
 import {
   OpenAIRealtimeBase,
   type RealtimeClientMessage,
@@ -170,7 +170,7 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
     if (this.#delta.text.length >= TRANSCRIPT_DELTA_MIN_CHARS) this.#flushDelta()
   }
 
-  /** The first audio of a response: users of the SDK know it as `audio_start`. Carries no audio (A1). */
+  /** The first audio of a response: users of the SDK know it as `audio_start`. Carries no audio (AT1). */
   audioStarted(responseId: string): void {
     this.emit('audio', { type: 'audio', data: new ArrayBuffer(0), responseId })
   }

@@ -1,7 +1,7 @@
 // One link to the provider: a socket from its dial to its end. Rules:
-// O10: a link ends once, in `onLinkEnd`, whatever ended it; `close()` is idempotent and silent.
-// O11: the link is pinged each PING_MS; a peer that is silent for a whole interval is dead.
-// O12: caller audio is joined to an append as bytes; several frames go as one append when the load asks for it.
+// LK1: a link ends once, in `onLinkEnd`, whatever ended it; `close()` is idempotent and silent.
+// LK2: the link is pinged each PING_MS; a peer that is silent for a whole interval is dead.
+// LK3: caller audio is joined to an append as bytes; several frames go as one append when the load asks for it.
 import { ULAW_SILENCE } from '../../audio/g711.ts'
 import { PCM24K_BYTES_PER_ULAW, Pcm24kToUlaw, UlawToPcm24k } from '../../audio/ulaw-pcm24k.ts'
 import type { ModelLoss } from '../../call/ports.ts'
@@ -168,7 +168,7 @@ export class Link {
   }
 
   #audio(responseId: string, itemId: string, base64: string): void {
-    // Shared scratch for the common sizes: the listener takes a copy (P2).
+    // Shared scratch for the common sizes: the listener takes a copy (PT2).
     const room = Math.ceil((base64.length * 3) / 4)
     const raw = room <= scratchDelta.length ? scratchDelta : Buffer.allocUnsafe(room)
     const bytes = raw.subarray(0, raw.write(base64, 0, 'base64'))

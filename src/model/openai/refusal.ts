@@ -1,6 +1,6 @@
 // What a refusal or an end of the provider's link means: try again, or not. Rules:
-// O6: only what another try cannot mend is fatal: the key, the access, the model's name, the money, our own configuration.
-// O7: unknown codes are not fatal; the number of tries is bounded by the call.
+// RF1: only what another try cannot mend is fatal: the key, the access, the model's name, the money, our own configuration.
+// RF2: unknown codes are not fatal; the number of tries is bounded by the call.
 import type { ModelLoss } from '../../call/ports.ts'
 import type { SocketEnd } from '../../kit/websocket/connection.ts'
 import type { DialOutcome } from '../../kit/websocket/dial.ts'

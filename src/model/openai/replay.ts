@@ -1,6 +1,6 @@
 // The history of a call as conversation items, for a link that takes over. Rules:
-// O8: assistant audio cannot be created again; its text can. What was cut is replayed as far as it was heard.
-// O9: a tool call without its output is replayed as a call: its output follows when the tool is done.
+// RP1: assistant audio cannot be created again; its text can. What was cut is replayed as far as it was heard.
+// RP2: a tool call without its output is replayed as a call: its output follows when the tool is done.
 import type { TranscriptItem } from '../../call/transcript.ts'
 
 /** One `conversation.item.create` event; shape of the provider's ConversationItemCreateEvent. */

@@ -1,7 +1,7 @@
 // The session configuration as it goes on the wire. Rules:
-// O19: the audio formats are the plane's (they follow from the leg), whatever the agent's settings say.
-// O20: turn detection, transcription and noise reduction are the agent's when it states them, else the plane's.
-// O21: create_response and interrupt_response are always sent: the provider's defaults are not documented.
+// SH1: the audio formats are the plane's (they follow from the leg), whatever the agent's settings say.
+// SH2: turn detection, transcription and noise reduction are the agent's when it states them, else the plane's.
+// SH3: create_response and interrupt_response are always sent: the provider's defaults are not documented.
 import { record } from './wire.ts'
 
 /** What the plane puts where the agent is silent (wire shape). */

@@ -1,9 +1,9 @@
 // A model session: the agent (through the SDK) and one live link at a time, replaceable under the call. Rules:
-// O15: a link is `ready` when session.created came, our configuration was acknowledged and the history was replayed.
+// OS1: a link is `ready` when session.created came, our configuration was acknowledged and the history was replayed.
 //      Until then nothing of the agent and no audio is sent: no tools or a wrong format are worse than a wait.
-// O16: a renewal is a second link beside the first; the first serves until the second is ready.
-// O17: the voice of a conversation is fixed by its first audio: later configurations leave it out (cannot_update_voice).
-// O18: the whole of a dial, up to ready, is bounded by `connectMs`.
+// OS2: a renewal is a second link beside the first; the first serves until the second is ready.
+// OS3: the voice of a conversation is fixed by its first audio: later configurations leave it out (cannot_update_voice).
+// OS4: the whole of a dial, up to ready, is bounded by `connectMs`.
 import type { ModelCommand, ModelListener, ModelLoss, ModelSession, ResponseRequest } from '../../call/ports.ts'
 import type { TranscriptItem } from '../../call/transcript.ts'
 import type { Clock } from '../../kit/clock.ts'
@@ -275,7 +275,7 @@ export class OpenAiSession implements ModelSession {
     this.#link?.send({ type: 'response.create', event_id: requestId, ...body })
   }
 
-  /** The configuration for a link that has spoken (O17). */
+  /** The configuration for a link that has spoken (OS3). */
   #sessionForLink(): Record<string, unknown> {
     const session = this.#session ?? {}
     if (!this.#voiceFixed) return session

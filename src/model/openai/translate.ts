@@ -1,6 +1,6 @@
 // Server events → what they mean to a call. Pure. Rules:
-// O13: an event that means nothing to a call gives undefined; an unknown one is normal.
-// O14: a function call is seen three times on the wire; `response.output_item.done` is the one that counts.
+// TL1: an event that means nothing to a call gives undefined; an unknown one is normal.
+// TL2: a function call is seen three times on the wire; `response.output_item.done` is the one that counts.
 import type { ModelEvent, Usage } from '../../call/ports.ts'
 import { count, record, type ServerEvent, text } from './wire.ts'
 

@@ -1,8 +1,8 @@
 // The OpenAI Realtime wire (GA names), both ways. Facts: protocols of the provider's package `openai`, realtime.d.ts.
 // Rules:
-// O3: audio deltas are read as bytes; only their short head becomes text. Everything else is parsed as JSON.
-// O4: the older (beta) event names that Azure and clones still send are read as their GA names.
-// O5: an event that cannot be parsed, or has no type, is `undefined`: counted by the caller, never fatal.
+// OW1: audio deltas are read as bytes; only their short head becomes text. Everything else is parsed as JSON.
+// OW2: the older (beta) event names that Azure and clones still send are read as their GA names.
+// OW3: an event that cannot be parsed, or has no type, is `undefined`: counted by the caller, never fatal.
 
 /** A server event that is not audio. */
 export type ServerEvent = { type: string } & Record<string, unknown>
@@ -27,7 +27,7 @@ const GA_NAMES: Record<string, string> = {
   'conversation.item.created': 'conversation.item.done',
 }
 
-/** Reads an audio delta without parsing its audio; undefined when the message is something else or unusual (O3). */
+/** Reads an audio delta without parsing its audio; undefined when the message is something else or unusual (OW1). */
 export function readAudioDelta(buffer: Buffer, start: number, end: number): AudioDelta | undefined {
   const window = buffer.toString('latin1', start, Math.min(end, start + TYPE_WINDOW_BYTES))
   if (!AUDIO_DELTA.test(window)) return undefined
@@ -67,7 +67,7 @@ export function isIdle(buffer: Buffer, start: number, end: number, wantsTranscri
   return IDLE_TYPES.has(type) || (type === TRANSCRIPT_DELTA && !wantsTranscriptDeltas)
 }
 
-/** Parses any server event; undefined when it is none (O5). */
+/** Parses any server event; undefined when it is none (OW3). */
 export function readServerEvent(text: string): ServerEvent | undefined {
   let value: unknown
   try {

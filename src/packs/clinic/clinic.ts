@@ -9,7 +9,7 @@ import { type ClinicSeed, LINDEN_STREET } from './seed.ts'
 import { AppointmentStore } from './store.ts'
 import { type ClinicContext, makeClinicTools } from './tools.ts'
 
-/** Makes the pack. Its agent is shared by all calls: what differs is in the context (K1). */
+/** Makes the pack. Its agent is shared by all calls: what differs is in the context (PK1). */
 export function makeClinicPack(parts: { clock: Clock; log: Log; seed?: ClinicSeed; store?: AppointmentStore }): Pack {
   const seed = parts.seed ?? LINDEN_STREET
   const desk = new FrontDesk({ seed, store: parts.store ?? new AppointmentStore(), clock: parts.clock })

@@ -108,7 +108,7 @@ test('a booking gives a reference that can be said, and is there to be found', (
   assert.equal(desk.store.find(answer.reference)?.patientName, 'Ann Lee')
 })
 
-test('[B1] of many callers who want one slot at once, one gets it', async () => {
+test('[AB1] of many callers who want one slot at once, one gets it', async () => {
   const { desk } = makeDesk()
   const slotId = slotsOf(desk.findSlots({ service: 'checkup', day: 'tomorrow' }))[0]!.slot_id
   const answers = await Promise.all(
@@ -122,7 +122,7 @@ test('[B1] of many callers who want one slot at once, one gets it', async () => 
   assert.equal(desk.store.size, 1)
 })
 
-test('[B1] another service of the same person at the same time is taken too', () => {
+test('[AB1] another service of the same person at the same time is taken too', () => {
   const { desk } = makeDesk()
   const caller = callFrom('+12025550100')
   assert.ok('reference' in desk.book(caller, { slotId: 'okafor_newpatient_2026-11-26_0900', patientName: 'Ann Lee' }))
@@ -130,7 +130,7 @@ test('[B1] another service of the same person at the same time is taken too', ()
   assert.equal(codeOf(other), 'slot_taken')
 })
 
-test('[B2] the same caller and slot give the same appointment; two withheld numbers are two callers', () => {
+test('[AB2] the same caller and slot give the same appointment; two withheld numbers are two callers', () => {
   const { desk } = makeDesk()
   const wish = { slotId: 'okafor_checkup_2026-11-26_0900', patientName: 'Ann Lee' }
   const first = desk.book(callFrom('+12025550100', 'call_1'), wish)
@@ -168,7 +168,7 @@ test('a slot that is unknown, over or made up is refused with a code', () => {
   assert.equal(desk.store.size, 0)
 })
 
-test('[B3] the store is bounded per caller and in all, and past days make room', () => {
+test('[AB3] the store is bounded per caller and in all, and past days make room', () => {
   const { desk, setWall } = makeDesk({ max: 6 })
   const book = (from: string, clock: string, date = '2026-11-26') =>
     desk.book(callFrom(from), { slotId: `okafor_checkup_${date}_${clock}`, patientName: 'Ann Lee' })

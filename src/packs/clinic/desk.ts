@@ -1,7 +1,7 @@
 // What the front desk can do, without any model: the tools only carry its answers. Rules:
-// F1: an error is an answer: { error: { code, sentence, retry } }; the sentence may be said to the caller as it is, and
+// FD1: an error is an answer: { error: { code, sentence, retry } }; the sentence may be said to the caller as it is, and
 //     `retry` says whether asking again with other arguments can help.
-// F2: who the caller is comes from the call. A withheld number is no identity: then the call itself is.
+// FD2: who the caller is comes from the call. A withheld number is no identity: then the call itself is.
 import type { Clock } from '../../kit/clock.ts'
 import { unreachable } from '../../kit/errors.ts'
 import type { CallControl } from '../pack.ts'

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addDays, daysBetween, makeLocalTime, parseDay, speakDate, speakMinute } from './local-time.ts'
 
-test('[D1] a moment is the clinic’s own date and minute, on both sides of a change of the clock', () => {
+test('[LT1] a moment is the clinic’s own date and minute, on both sides of a change of the clock', () => {
   const newYork = makeLocalTime('America/New_York')
   assert.deepEqual(newYork(Date.parse('2026-11-01T03:30:00Z')), { date: '2026-10-31', minute: 23 * 60 + 30 })
   assert.deepEqual(newYork(Date.parse('2026-11-01T04:00:00Z')), { date: '2026-11-01', minute: 0 })

@@ -1,5 +1,5 @@
 // Dates and times of day at the clinic. Rules:
-// D1: a moment is kept as the clinic's own date ("2026-11-26") and minute of the day, never as an offset from UTC, so
+// LT1: a moment is kept as the clinic's own date ("2026-11-26") and minute of the day, never as an offset from UTC, so
 //     that no change to or from summer time can move an appointment; such values compare as text and number.
 
 /** A date and a minute of that day, in the clinic's time zone. */

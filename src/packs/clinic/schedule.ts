@@ -1,7 +1,7 @@
 // The slots that the clinic's hours allow, whether taken or not. Rules:
-// T1: a slot id says all of the slot (provider, service, date, minute); it is believed only after the schedule has
+// SL1: a slot id says all of the slot (provider, service, date, minute); it is believed only after the schedule has
 //     been asked again whether that slot exists.
-// T2: nothing is offered less than an hour from now, nor more than HORIZON_DAYS ahead.
+// SL2: nothing is offered less than an hour from now, nor more than HORIZON_DAYS ahead.
 import { addDays, clockOf, daysBetween, isDate, type LocalMoment, weekdayOf } from './local-time.ts'
 import type { ClinicSeed, DayHours, Provider, Service } from './seed.ts'
 

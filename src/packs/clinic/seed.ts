@@ -1,5 +1,5 @@
 // The demonstration clinic: what it offers, who works when. Rules:
-// S1: times of day are minutes since midnight in the clinic's own time zone; weekdays count from 0 = Sunday.
+// SE1: times of day are minutes since midnight in the clinic's own time zone; weekdays count from 0 = Sunday.
 
 /** One thing that can be booked. */
 export type Service = { id: string; name: string; minutes: 30 | 60; otherNames: readonly string[] }

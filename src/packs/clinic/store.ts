@@ -1,7 +1,7 @@
 // Appointments in memory. Rules:
-// B1: a provider's half hour belongs to one appointment; the check and the claim are one synchronous step.
-// B2: the same caller asking for the same slot again gets the same appointment: a repeated tool call books once.
-// B3: the store is bounded: past days are swept when it is full; if it still is, booking is refused and says so.
+// AB1: a provider's half hour belongs to one appointment; the check and the claim are one synchronous step.
+// AB2: the same caller asking for the same slot again gets the same appointment: a repeated tool call books once.
+// AB3: the store is bounded: past days are swept when it is full; if it still is, booking is refused and says so.
 import { createHash } from 'node:crypto'
 import { CELL_MINUTES, type Slot } from './schedule.ts'
 
@@ -46,7 +46,7 @@ export class AppointmentStore {
     return this.#byReference.get(reference)
   }
 
-  /** Books the slot for a caller (B1, B2). `today` is the clinic's date; older days may be swept. */
+  /** Books the slot for a caller (AB1, AB2). `today` is the clinic's date; older days may be swept. */
   book(request: { slot: Slot; callerKey: string; patientName: string; today: string }): Booking {
     const { slot, callerKey, patientName, today } = request
     const cells = cellsOf(slot)

@@ -1,6 +1,6 @@
 // The front desk's tools, made once and shared by all calls. Rules:
-// O1: a tool finds its call in the run's context; no argument says who the caller is.
-// O2: arguments are checked before anything runs; what does not fit comes back as data (F1), not as an exception.
+// CT1: a tool finds its call in the run's context; no argument says who the caller is.
+// CT2: arguments are checked before anything runs; what does not fit comes back as data (FD1), not as an exception.
 import { backgroundResult, ModelBehaviorError, tool } from '@openai/agents-realtime'
 import { z } from 'zod'
 import type { Log } from '../../kit/log.ts'
@@ -105,7 +105,7 @@ function callOf(run: unknown): CallControl {
   return (run as Run).context.call
 }
 
-/** O2. The SDK calls it for arguments that do not fit the schema and for anything that a tool throws. */
+/** CT2. The SDK calls it for arguments that do not fit the schema and for anything that a tool throws. */
 function makeToError(log: Log): ToError {
   return (_, thrown) => {
     const isArguments = thrown instanceof ModelBehaviorError
