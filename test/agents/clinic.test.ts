@@ -62,7 +62,7 @@ test('two callers who want one time at once: one books, the other is told', asyn
   two.rehearsal.close()
 })
 
-test('[O2] arguments that do not fit come back as data that can be said', async () => {
+test('[CT2] arguments that do not fit come back as data that can be said', async () => {
   const { rehearsal } = await open(makeClinicPack({ clock, log: silentLog }))
   const answer = await rehearsal.callForData<Refusal>('book_appointment', { slot_id: 5 })
   assert.equal(answer.error.code, 'invalid_arguments')
@@ -98,7 +98,7 @@ test('end_call and transfer_to_human act on this call and ask for no further sen
   other.rehearsal.close()
 })
 
-test('[K1] a call of the pack costs less than a kilobyte', (t: TestContext) => {
+test('[PK1] a call of the pack costs less than a kilobyte', (t: TestContext) => {
   const pack = makeClinicPack({ clock: systemClock, log: silentLog })
   const call = recordingCall()
   const kept = new Array<PackCall | Promise<PackCall>>(10_000)
