@@ -184,7 +184,8 @@ export class Desk implements CallDesk {
   }
 }
 
-function callSettings(config: Config, packCall: PackCall): CallSettings {
+/** What the machine needs to know of the configuration and the agent. */
+export function callSettings(config: Config, packCall: PackCall): CallSettings {
   const turnDetection = (
     packCall.config as { audio?: { input?: { turnDetection?: Record<string, unknown> | null } } } | undefined
   )?.audio?.input?.turnDetection

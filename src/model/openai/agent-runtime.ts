@@ -2,12 +2,15 @@
 // AR1: a RealtimeAgent written for the SDK's own transport runs unchanged; only its audio goes elsewhere.
 // AR2: errors of tools and of the SDK are logged by their message's kind, never with arguments or texts; they never end the process.
 // AR3: the SDK's own tracing to the provider is off: what was said on the phone leaves only through the model link.
+// AR4: what the SDK keeps for ever by response (usage entries) is capped here; the sums stay.
 import { RealtimeSession, type RealtimeSessionConfig } from '@openai/agents-realtime'
 import { messageOf } from '../../kit/errors.ts'
 import type { Log } from '../../kit/log.ts'
 import type { PackCall } from '../../packs/pack.ts'
 import { type AgentSink, AgentTransport } from './agent-transport.ts'
 import type { SessionDefaults } from './session-shape.ts'
+
+const USAGE_ENTRIES_MAX = 20
 
 export interface AgentOwner extends AgentSink {
   agentFailed(message: string): void
@@ -43,6 +46,12 @@ export class AgentRuntime {
       ...(outputGuardrailSettings === undefined ? {} : { outputGuardrailSettings }),
       ...(toolExecution === undefined ? {} : { toolExecution }),
       ...(toolErrorFormatter === undefined ? {} : { toolErrorFormatter }),
+    })
+    // AR4: the SDK keeps one entry of usage for each response, for ever; the sums stay, the entries are capped.
+    this.transport.on('usage_update', () => {
+      const entries = this.#session.usage.requestUsageEntries
+      if (entries !== undefined && entries.length > USAGE_ENTRIES_MAX)
+        entries.splice(0, entries.length - USAGE_ENTRIES_MAX)
     })
     this.#session.on('error', () => options.log.warn({}, 'the agent reported an error'))
   }

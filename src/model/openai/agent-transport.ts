@@ -142,7 +142,8 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
   deliver(event: ServerEvent): void {
     if (this.#status !== 'connected') return
     if (event.type === 'response.done' || event.type === 'response.output_audio.done') this.#flushDelta()
-    if (event.type === 'conversation.item.done') this.#capHistory(text(record(event.item).id))
+    if (event.type === 'conversation.item.done' || event.type === 'response.output_item.done')
+      this.#capHistory(text(record(event.item).id))
     // The frequent and simple ones are emitted as the SDK's own transport does, without its parsing and cloning.
     if (event.type === 'response.created') {
       this.emit('*', event)
