@@ -1,5 +1,5 @@
 // One clock for all calls of the process.
-// T1: a tick every 5 ms on a monotonic origin; each leg has one of four slots, so 1 000 legs spread over the 20 ms.
+// T1: a tick every 2 ms on a monotonic origin; each leg has one of ten slots, so that legs spread over the 20 ms as callers do.
 // T2: after a stall every owed tick is made up for, up to CATCH_UP_MS_MAX; what lies before that is skipped and counted.
 // T3: a late tick first lets the sockets be read, so that our own stall does not look like an underrun of the plane.
 // T4: the wheel turns only while it has legs, and it records how late each leg's tick was.
@@ -7,8 +7,8 @@
 import { nowMs } from '../wire/clock.ts'
 import { Lateness } from './lateness.ts'
 
-const TICK_MS = 5
-const SLOTS = 4
+const TICK_MS = 2
+const SLOTS = 10
 const LATE_MS = 10
 export const CATCH_UP_MS_MAX = 10_000
 
