@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 
 const READY_MAX_MS = 20_000
 const STOP_MAX_MS = 3_000
@@ -12,8 +13,12 @@ export type ReadyChild = { ready: Record<string, unknown>; stop(): Promise<void>
 
 /** Starts `node file args`, waits for its first line of JSON. Throws when it ends or is silent for READY_MAX_MS. */
 export async function startReady(file: string, args: readonly string[]): Promise<ReadyChild> {
-  const child = spawn(process.execPath, [file, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
-  const lines = createInterface({ input: child.stdout })
+  // A group of its own: Ctrl-C in the terminal must not take the model from live calls. It ends with our channel.
+  const child = spawn(process.execPath, [file, ...args], {
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    detached: true,
+  })
+  const lines = createInterface({ input: child.stdout as Readable })
   const timer = AbortSignal.timeout(READY_MAX_MS)
   try {
     const [line] = (await Promise.race([

@@ -70,7 +70,7 @@ test('an empty environment is a working configuration on loopback, the offline m
   assert.equal(config.podName, 'pod-1')
   assert.equal(config.twilio.signatureCheck, 'off-loopback')
   assert.deepEqual(config.model.endpoint, { kind: 'none', model: 'gpt-realtime-2.1' })
-  assert.deepEqual(config.model.appendCoalesce, { kind: 'auto', aboveCalls: 300 })
+  assert.deepEqual(config.model.appendCoalesce, { kind: 'auto', aboveCalls: 200 })
   assert.equal(config.call.callMaxMs, 4 * 3_600_000)
   assert.ok(config.streamToken.secret.length >= 32)
   assert.notEqual(config.streamToken.secret, configOf({}).streamToken.secret)
@@ -110,7 +110,7 @@ test('[CF2] all problems come at once, by name, each with its fix', () => {
     PUBLIC_BASE_URL: 'http://voice.example.test/x?y',
     MODEL_AUDIO: 'opus',
     VAD_THRESHOLD: '2',
-    PLAYOUT_LEAD_MS: '110',
+    PLAYOUT_LEAD_MS: '410',
     FALLBACK_NUMBER: '0123',
     AGENT_MODULE: join(folder, 'missing.ts'),
     AZURE_OPENAI_ENDPOINT: 'https://res.openai.azure.com',

@@ -5,10 +5,9 @@ import type { Call } from './call/call.ts'
 import { runLines } from './child.ts'
 import type { Config } from './config.ts'
 import type { Desk } from './desk.ts'
-import type { TimelineEntry } from './watch.ts'
 
 const CALLER = 'sim/twilio/main.ts'
-const LINES = ['Hi, I would like to book a check up, please.', 'Yes, please, the first one.']
+const LINES = ['Hello, I need a check up.']
 
 /** Prints one line for people. */
 export type Say = (line: string) => void
@@ -29,12 +28,12 @@ export async function runDemo(parts: {
   const recording = join(config.dataDir, 'demo-call.wav')
   mkdirSync(config.dataDir, { recursive: true })
   say('')
-  say('Placing a demonstration call: a simulated caller, real sockets, real audio. It takes about 15 seconds.')
-  let ended: { call: Call; timeline: readonly TimelineEntry[] } | undefined
-  const before = desk.onCallEnded
-  desk.onCallEnded = (call, cause, timeline) => {
-    ended ??= { call, timeline }
-    before?.(call, cause, timeline)
+  say('A demonstration call: a simulated caller, real sockets, real audio. Seconds since the call was offered:')
+  let ended: Call | undefined
+  desk.onTimeline = ({ atMs, what, detail }) =>
+    say(`  ${(atMs / 1000).toFixed(2).padStart(6)}  ${what}${detail === undefined ? '' : `: ${detail}`}`)
+  desk.onCallEnded = (call) => {
+    ended ??= call
   }
   const token = config.twilio.authTokens[0]
   const args = ['--base', parts.url, '--max-s', '45', '--record', recording, '--json']
@@ -46,26 +45,17 @@ export async function runDemo(parts: {
     if (line.startsWith('{')) report = JSON.parse(line) as Record<string, unknown>
   }
   const code = await runLines(join(parts.root, CALLER), args, onLine, parts.signal)
-  desk.onCallEnded = before
+  desk.onCallEnded = undefined
+  desk.onTimeline = undefined
   if (ended === undefined || code !== 0) {
     if (!parts.signal.aborted) say('The demonstration call did not come through; the log above says why.')
     return false
   }
-  show(ended.call, ended.timeline, report, recording, say)
+  show(ended, report, recording, say)
   return true
 }
 
-function show(
-  call: Call,
-  timeline: readonly TimelineEntry[],
-  report: Record<string, unknown>,
-  recording: string,
-  say: Say,
-): void {
-  say('')
-  say('Timeline (seconds since the call was offered)')
-  for (const { atMs, what, detail } of timeline)
-    say(`  ${(atMs / 1000).toFixed(2).padStart(6)}  ${what}${detail === undefined ? '' : `: ${detail}`}`)
+function show(call: Call, report: Record<string, unknown>, recording: string, say: Say): void {
   say('')
   say('Transcript (the caller’s words are the script’s: the offline model hears speech, but does not understand it)')
   for (const item of call.state.transcript.items) {

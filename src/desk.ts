@@ -25,8 +25,8 @@ const SORRY = 'We are sorry, the assistant cannot go on with this call. Please c
 
 export type DeskWorld = { clock: Clock; wheel: Wheel; log: Log; metrics: Metrics; traces: Traces }
 export type MakeModel = (listener: ModelListener, packCall: PackCall, callLog: Log) => ModelSession
-/** Told when a call has ended, with its timeline when one was kept. */
-export type OnCallEnded = (call: Call, cause: EndCause, timeline: readonly TimelineEntry[]) => void
+/** Told when a call has ended. */
+export type OnCallEnded = (call: Call, cause: EndCause) => void
 
 type Held = { call: Call; answer: Answer & { kind: 'stream' } }
 
@@ -38,10 +38,12 @@ export class Desk implements CallDesk {
   readonly #world: DeskWorld
   readonly #calls = new Map<CallSid, Held>()
   readonly #opening = new Map<CallSid, Promise<Answer>>()
-  readonly #next = new Map<CallSid, { next: Next; untilMs: number }>()
+  readonly #next = new Map<CallSid, { next: Next; untilMs: number; isAsked: boolean }>()
   #isDraining = false
   #onIdle: (() => void) | undefined
   onCallEnded: OnCallEnded | undefined
+  /** Told of the moments of every call that is offered after it was set. */
+  onTimeline: ((entry: TimelineEntry) => void) | undefined
 
   constructor(parts: { config: Config; pack: Pack; makeModel: MakeModel; tokens: StreamTokens; world: DeskWorld }) {
     this.#config = parts.config
@@ -74,8 +76,10 @@ export class Desk implements CallDesk {
   next(callSid: CallSid, parameters: Record<string, string>): NextStep {
     // The carrier asks what follows: the stream of this call is over, whatever we believed.
     this.#calls.get(callSid)?.call.carrierEnded()
-    const next = this.#next.get(callSid)?.next
-    if (next === undefined) return { kind: 'unknown-call' }
+    const remembered = this.#next.get(callSid)
+    if (remembered === undefined) return { kind: 'unknown-call' }
+    remembered.isAsked = true
+    const { next } = remembered
     if (next.kind === 'none') return { kind: 'hang-up' }
     // A repeated question gets the same answer; only the end of the transfer itself ends it.
     if (next.kind === 'transfer' && parameters.DialCallStatus !== undefined) return { kind: 'hang-up' }
@@ -109,6 +113,13 @@ export class Desk implements CallDesk {
     })
   }
 
+  /** Callers who still have to be told what follows (their stream was ended by us). */
+  get unasked(): number {
+    let count = 0
+    for (const { isAsked } of this.#next.values()) if (!isAsked) count += 1
+    return count
+  }
+
   /** Ends every call now; each caller hears what /twilio/next says. */
   endAll(): void {
     this.#isDraining = true
@@ -140,7 +151,7 @@ export class Desk implements CallDesk {
 
   #makeCall(callId: CallId, callSid: CallSid, packCall: PackCall, log: Log): Call {
     const { metrics, traces, clock, wheel } = this.#world
-    const meter = new Watch({ metrics, traces, clock, callId, keepsTimeline: this.onCallEnded !== undefined })
+    const meter = new Watch({ metrics, traces, clock, callId, onEntry: this.onTimeline })
     const settings = callSettings(this.#config, packCall)
     const { playoutLeadMs: leadMs, playoutChunkMs: chunkMs, markEveryMs, mediaWatchdogMs } = this.#config.call
     const call: Call = new Call(
@@ -150,7 +161,7 @@ export class Desk implements CallDesk {
         settings,
         playout: { leadMs, chunkMs, markEveryMs },
         mediaWatchdogMs,
-        onEnded: (cause, next) => this.#ended(call, cause, next, meter, log),
+        onEnded: (cause, next) => this.#ended(call, cause, next, log),
       },
       (listener) => this.#makeModel(listener, packCall, log),
       { clock, wheel, log, meter },
@@ -158,12 +169,12 @@ export class Desk implements CallDesk {
     return call
   }
 
-  #ended(call: Call, cause: EndCause, next: Next, meter: Watch, log: Log): void {
+  #ended(call: Call, cause: EndCause, next: Next, log: Log): void {
     this.#calls.delete(call.callSid)
     this.#remember(call.callSid, next)
     log.info({ cause, turns: call.state.turns, bargeIns: call.state.bargeIns }, 'call ended')
     try {
-      this.onCallEnded?.(call, cause, meter.timeline)
+      this.onCallEnded?.(call, cause)
     } catch (error) {
       log.error({ reason: messageOf(error) }, 'a listener of ended calls failed')
     }
@@ -176,7 +187,7 @@ export class Desk implements CallDesk {
       if (untilMs > nowMs && this.#next.size < NEXT_MAX) break
       this.#next.delete(sid)
     }
-    this.#next.set(callSid, { next, untilMs: nowMs + NEXT_KEPT_MS })
+    this.#next.set(callSid, { next, untilMs: nowMs + NEXT_KEPT_MS, isAsked: next.kind === 'none' })
   }
 
   #checkIdle(): void {

@@ -27,6 +27,9 @@ import type { Pack } from './packs/pack.ts'
 
 const MEDIA_PATH = /^\/media\/([a-z0-9-]{1,63})\/(CA[0-9a-f]{32})\/([\w-]{20,400})\/?$/
 const HEADERS_MAX_MS = 10_000
+/** How long a drained pod waits for the carrier's last questions. */
+const FAREWELL_MAX_MS = 5_000
+const FAREWELL_POLL_MS = 50
 
 /** A running pod. */
 export interface Edge {
@@ -190,7 +193,16 @@ class RunningEdge implements Edge {
   async drain(deadlineMs: number): Promise<void> {
     this.#parts.log.info({ activeCalls: this.desk.activeCalls, deadlineMs }, 'draining')
     await this.desk.drain(deadlineMs)
+    await this.#farewell()
     await this.close()
+  }
+
+  /** The last callers' carrier asks /twilio/next a moment after the stream has closed: it must find somebody. */
+  async #farewell(): Promise<void> {
+    const untilMs = performance.now() + FAREWELL_MAX_MS
+    while (this.desk.unasked > 0 && performance.now() < untilMs && this.#closing === undefined) {
+      await new Promise((resolve) => setTimeout(resolve, FAREWELL_POLL_MS))
+    }
   }
 
   close(): Promise<void> {

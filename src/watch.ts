@@ -1,4 +1,4 @@
-// Who watches a call: metrics, the trace, and a timeline for those who asked. Composition's own; rules in call/meter.ts.
+// Who watches a call: metrics, the trace, and a timeline for the one who asked. Composition's own; rules in call/meter.ts.
 import type { CallMeter, Moment } from './call/meter.ts'
 import type { CallState, EndCause } from './call/state.ts'
 import type { Clock } from './kit/clock.ts'
@@ -9,25 +9,29 @@ import type { CallTrace, Traces } from './ops/traces.ts'
 /** One line of a call's timeline; `atMs` since the call was offered. */
 export type TimelineEntry = { atMs: number; what: string; detail?: string }
 
-const TIMELINE_MAX = 500
 const TOOLS_RUNNING_MAX = 32
 
-/** Turns what a call tells into metrics, spans and (bounded) timeline entries. */
+/** Turns what a call tells into metrics, spans and timeline entries. */
 export class Watch implements CallMeter {
-  readonly timeline: TimelineEntry[] = []
   readonly #metrics: Metrics
   readonly #trace: CallTrace
   readonly #clock: Clock
-  readonly #keepsTimeline: boolean
+  readonly #onEntry: ((entry: TimelineEntry) => void) | undefined
   readonly #startMs: number
   #silentSinceMs: number | undefined
   #turn: { party: 'caller' | 'agent'; startMs: number } | undefined
   #tools = new Map<string, { tool: string; startMs: number }>()
 
-  constructor(parts: { metrics: Metrics; traces: Traces; clock: Clock; callId: CallId; keepsTimeline: boolean }) {
+  constructor(parts: {
+    metrics: Metrics
+    traces: Traces
+    clock: Clock
+    callId: CallId
+    onEntry: ((entry: TimelineEntry) => void) | undefined
+  }) {
     this.#metrics = parts.metrics
     this.#clock = parts.clock
-    this.#keepsTimeline = parts.keepsTimeline
+    this.#onEntry = parts.onEntry
     this.#startMs = parts.clock.monotonicMs()
     this.#trace = parts.traces.call({ callId: parts.callId, startMs: parts.clock.wallMs() })
     this.#note('call offered')
@@ -43,6 +47,10 @@ export class Watch implements CallMeter {
 
   frameDropped(reason: string): void {
     this.#metrics.framesDropped.add(reason)
+  }
+
+  added(direction: 'inbound' | 'outbound', ms: number): void {
+    this.#metrics.addedLatency[direction].observeMs(ms)
   }
 
   moment(moment: Moment): void {
@@ -92,8 +100,8 @@ export class Watch implements CallMeter {
   }
 
   #note(what: string, detail?: string): void {
-    if (!this.#keepsTimeline || this.timeline.length >= TIMELINE_MAX) return
+    if (this.#onEntry === undefined) return
     const atMs = Math.round(this.#clock.monotonicMs() - this.#startMs)
-    this.timeline.push({ atMs, what, ...(detail === undefined ? {} : { detail }) })
+    this.#onEntry({ atMs, what, ...(detail === undefined ? {} : { detail }) })
   }
 }

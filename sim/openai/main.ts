@@ -13,6 +13,9 @@ else if (flags.kind === 'wrong') {
   const end = () => void sim.close()
   process.once('SIGTERM', end)
   process.once('SIGINT', end)
+  // Started by another process with a channel: when that one is gone, so are we.
+  process.once('disconnect', end)
+  process.channel?.unref()
   const ready = `${JSON.stringify({ port: sim.port, url: sim.url, control: sim.controlUrl })}\n`
   if (flags.readyFile !== undefined) writeFileSync(flags.readyFile, ready)
   process.stdout.write(ready)

@@ -70,7 +70,7 @@ function saying(lines: SpokenClip[], maxMs: number): CallerScript {
   const [first, ...rest] = lines
   const answer = { waitForAgent: 'finished', timeoutMs: 15_000 } as const
   const after = rest.flatMap((line) => [{ say: line }, answer])
-  return { steps: [{ bargeIn: first!, afterAgentMs: 1_200 }, answer, ...after, { hangUp: true }], maxMs }
+  return { steps: [{ bargeIn: first!, afterAgentMs: 900 }, answer, ...after, { hangUp: true }], maxMs }
 }
 
 function rewritesFor(

@@ -9,7 +9,7 @@ import { unreachable } from '../kit/errors.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
 import type { Wheel, WheelTimer } from '../kit/wheel.ts'
-import { EarlyAudio } from './early-audio.ts'
+import { Ear } from './ear.ts'
 import { step } from './machine.ts'
 import type { CallMeter } from './meter.ts'
 import type { PlayoutSettings } from './playout.ts'
@@ -30,8 +30,6 @@ const DROPPED_RESPONSES_MAX = 8
 const WATCH_EVERY_MS = 1_000
 /** The caller is thought to speak but no media comes: so much silence ends his turn. */
 const SPEECH_GAP_MS = 750
-const GAP_FILL_MAX_MS = 10_000
-const FRAME_MS = 20
 const CLOSING_POLL_MS = 100
 
 export type CallWorld = { clock: Clock; wheel: Wheel; log: Log; meter: CallMeter }
@@ -51,20 +49,16 @@ export class Call implements LegListener, ModelListener {
   readonly #world: CallWorld
   readonly #model: ModelSession
   readonly #speaker: Speaker
-  readonly #early = new EarlyAudio()
+  readonly #ear: Ear
   readonly #timers = new Map<TimerName, WheelTimer>()
   readonly #queue: CallEvent[] = []
   #state: CallState = initialState()
   #isStepping = false
   #leg: Leg | undefined
   #watchTimer: WheelTimer | undefined
-  #hasMedia = false
-  /** When the watch last saw that media had come. */
-  #lastMediaMs = 0
-  #lastTimestampMs = -FRAME_MS
+  #closingTimer: WheelTimer | undefined
   #droppedResponses: string[] = []
   #speakingResponse = ''
-  #isHearing = false
 
   constructor(options: CallOptions, makeModel: (listener: ModelListener) => ModelSession, world: CallWorld) {
     this.callId = options.callId
@@ -73,6 +67,11 @@ export class Call implements LegListener, ModelListener {
     this.#world = world
     this.#speaker = new Speaker(options.playout, world, (frames) => world.meter.framesSent(frames))
     this.#model = makeModel(this)
+    this.#ear = new Ear(this.#model, world.meter, world.clock)
+  }
+
+  get #isEnded(): boolean {
+    return this.#state.phase.kind === 'ended'
   }
 
   /** The call's state: what a checkpoint holds. */
@@ -87,9 +86,9 @@ export class Call implements LegListener, ModelListener {
 
   /** The carrier's stream is here. A second stream of the same call is refused. */
   attach(leg: Leg): boolean {
-    if (this.#leg !== undefined || this.#state.phase.kind === 'ended') return false
+    if (this.#leg !== undefined || this.#isEnded) return false
     this.#leg = leg
-    this.#lastMediaMs = this.#world.clock.monotonicMs()
+    this.#ear.silentMs()
     this.#speaker.attach(leg)
     this.#watch()
     this.#dispatch({ kind: 'leg-opened' })
@@ -115,19 +114,7 @@ export class Call implements LegListener, ModelListener {
   }
 
   onMedia(buffer: Buffer, start: number, end: number, timestampMs: number): void {
-    const { meter } = this.#world
-    if (timestampMs <= this.#lastTimestampMs) {
-      meter.frameDropped('out-of-order')
-      return
-    }
-    const gapMs = timestampMs - this.#lastTimestampMs - FRAME_MS
-    this.#lastTimestampMs = timestampMs
-    this.#hasMedia = true
-    if (this.#isHearing) {
-      if (gapMs >= FRAME_MS) this.#model.appendSilence(Math.min(gapMs, GAP_FILL_MAX_MS))
-      this.#model.appendAudio(buffer, start, end)
-      meter.frameReceived()
-    } else if (!this.#early.push(buffer, start, end)) meter.frameDropped('early')
+    this.#ear.hear(buffer, start, end, timestampMs)
   }
 
   onMark(name: string): void {
@@ -157,12 +144,16 @@ export class Call implements LegListener, ModelListener {
       this.#world.meter.frameDropped('after-barge-in')
       return
     }
-    if (responseId !== this.#speakingResponse) {
-      this.#speakingResponse = responseId
-      this.#world.meter.moment('agent-speaking')
-      this.#dispatch({ kind: 'audio-begun', responseId })
-    }
-    if (!this.#speaker.say(responseId, itemId, ulaw)) this.#world.meter.frameDropped('playout-full')
+    const isFirst = responseId !== this.#speakingResponse
+    const readAtMs = isFirst ? this.#world.clock.monotonicMs() : 0
+    const isKept = this.#speaker.say(responseId, itemId, ulaw)
+    if (!isKept) this.#world.meter.frameDropped('playout-full')
+    if (!isFirst) return
+    this.#speakingResponse = responseId
+    // Only the first piece goes out at once; what follows waits in the playout on purpose.
+    this.#world.meter.added('outbound', this.#world.clock.monotonicMs() - readAtMs)
+    this.#world.meter.moment('agent-speaking')
+    this.#dispatch({ kind: 'audio-begun', responseId })
   }
 
   #dispatch(event: CallEvent): void {
@@ -176,7 +167,9 @@ export class Call implements LegListener, ModelListener {
         this.#state = state
         for (const effect of effects) this.#do(effect)
         this.#listen()
-        if (state.phase.kind === 'closing' && before !== 'closing') this.#awaitSilence()
+        if (state.phase.kind === 'closing' && before !== 'closing') {
+          this.#closingTimer = this.#world.wheel.after(0, () => this.#awaitSilence())
+        }
       }
     } finally {
       this.#isStepping = false
@@ -186,14 +179,7 @@ export class Call implements LegListener, ModelListener {
   /** Opens or shuts the way of caller audio to the model, as the state says. */
   #listen(): void {
     const isHearing = this.#state.model.kind === 'ready' && this.#state.phase.kind !== 'ended'
-    if (isHearing === this.#isHearing) return
-    this.#isHearing = isHearing
-    if (!isHearing) return
-    this.#world.meter.moment('model-ready')
-    this.#early.drain((frame) => {
-      this.#model.appendAudio(frame, 0, frame.length)
-      this.#world.meter.frameReceived()
-    })
+    if (this.#ear.set(isHearing) && isHearing) this.#world.meter.moment('model-ready')
   }
 
   #do(effect: Effect): void {
@@ -266,8 +252,9 @@ export class Call implements LegListener, ModelListener {
     for (const timer of this.#timers.values()) wheel.cancel(timer)
     this.#timers.clear()
     wheel.cancel(this.#watchTimer)
+    wheel.cancel(this.#closingTimer)
     this.#speaker.close()
-    this.#early.drain(() => {})
+    this.#ear.close()
     meter.ended(cause, this.#state)
     this.#options.onEnded(cause, next)
   }
@@ -277,22 +264,21 @@ export class Call implements LegListener, ModelListener {
     if (this.#state.phase.kind !== 'closing') return
     const remainingMs = this.#speaker.remainingMs()
     if (remainingMs <= 0) this.#dispatch({ kind: 'playout-idle' })
-    const isOver = (this.#state.phase.kind as string) === 'ended'
-    if (!isOver) this.#world.wheel.after(Math.max(remainingMs, CLOSING_POLL_MS), () => this.#awaitSilence())
+    if (this.#isEnded) return
+    const againMs = Math.max(remainingMs, CLOSING_POLL_MS)
+    this.#closingTimer = this.#world.wheel.after(againMs, () => this.#awaitSilence())
   }
 
   /** Looks once a second whether the caller's media still comes. */
   #watch(): void {
+    if (this.#isEnded) return
     this.#watchTimer = this.#world.wheel.after(WATCH_EVERY_MS, () => {
-      const nowMs = this.#world.clock.monotonicMs()
-      if (this.#hasMedia) this.#lastMediaMs = nowMs
-      this.#hasMedia = false
-      const silentMs = nowMs - this.#lastMediaMs
+      const silentMs = this.#ear.silentMs()
       if (silentMs > this.#options.mediaWatchdogMs) {
         this.#dispatch({ kind: 'media-silent' })
         return
       }
-      if (silentMs > SPEECH_GAP_MS && this.#state.isCallerSpeaking && this.#isHearing)
+      if (silentMs > SPEECH_GAP_MS && this.#state.isCallerSpeaking && this.#ear.isOpen)
         this.#model.appendSilence(WATCH_EVERY_MS)
       this.#watch()
     })

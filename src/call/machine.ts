@@ -34,6 +34,14 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
       return state
     case 'leg-ended':
       state.isLegOpen = false
+      if (event.end.cause === 'overflow') {
+        effects.push({
+          kind: 'note',
+          level: 'warn',
+          message: 'the carrier does not read its socket',
+          code: 'SOCKET_OVERFLOW',
+        })
+      }
       return end(state, effects, legEndCause(state, event.end.cause), legEndNext(state))
     case 'carrier-ended':
       return end(state, effects, 'caller-hung-up', { kind: 'none' })

@@ -9,6 +9,8 @@ export interface CallMeter {
   frameReceived(): void
   framesSent(frames: number): void
   frameDropped(reason: 'early' | 'out-of-order' | 'after-barge-in' | 'playout-full'): void
+  /** Time that a piece of audio spent from being read to being written, in ms; sampled. */
+  added(direction: 'inbound' | 'outbound', ms: number): void
   moment(moment: Moment): void
   toolStarted(toolCallId: string, tool: string): void
   toolEnded(toolCallId: string): void

@@ -157,10 +157,13 @@ function onResponseEnded(
     state.response = { kind: 'idle' }
     effects.push({ kind: 'clear-timer', name: 'model-answer' })
   }
+  if (event.status === 'completed') state.failures = 0
   if (event.status === 'failed') {
     effects.push({ kind: 'count', what: 'model-error', code: event.code ?? 'unknown' })
     effects.push({ kind: 'note', level: 'warn', message: 'the model failed to respond', code: event.code ?? 'unknown' })
-    if (event.code !== undefined && PASSING_FAILURES.has(event.code)) state.wanted = state.wanted ?? {}
+    state.failures += 1
+    const mayPass = event.code !== undefined && PASSING_FAILURES.has(event.code)
+    if (mayPass && state.failures === 1) state.wanted = state.wanted ?? {}
   }
   if (!wasOurs && state.response.kind !== 'idle') return state
   flushWanted(state, settings, effects)

@@ -54,6 +54,8 @@ export type CallState = {
   isCallerSpeaking: boolean
   hasGreeted: boolean
   renewalDue: boolean
+  /** Responses in a row that failed. */
+  failures: number
   requests: number
   bargeIns: number
   resumes: number
@@ -142,6 +144,7 @@ export function initialState(): CallState {
     isCallerSpeaking: false,
     hasGreeted: false,
     renewalDue: false,
+    failures: 0,
     requests: 0,
     bargeIns: 0,
     resumes: 0,

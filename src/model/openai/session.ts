@@ -12,6 +12,7 @@ import type { Wheel, WheelTimer } from '../../kit/wheel.ts'
 import type { PackCall } from '../../packs/pack.ts'
 import { AgentRuntime } from './agent-runtime.ts'
 import { isForAgent } from './agent-transport.ts'
+import { clientEventOf } from './client-events.ts'
 import { Link, type LinkSettings } from './link.ts'
 import { isFatalCode, isWeather } from './refusal.ts'
 import { replayEvents } from './replay.ts'
@@ -99,32 +100,7 @@ export class OpenAiSession implements ModelSession {
   }
 
   command(command: ModelCommand): void {
-    switch (command.kind) {
-      case 'respond':
-        this.#respond(command.requestId, command)
-        break
-      case 'cancel':
-        this.#link?.send({ type: 'response.cancel' })
-        break
-      case 'truncate': {
-        const { itemId, audioEndMs } = command
-        const event = {
-          type: 'conversation.item.truncate',
-          item_id: itemId,
-          content_index: 0,
-          audio_end_ms: audioEndMs,
-        }
-        this.#link?.send({ ...event, event_id: `vp-truncate-${audioEndMs}` })
-        break
-      }
-      case 'digits': {
-        const content = [
-          { type: 'input_text', text: `The caller pressed these keys on the telephone: ${command.digits}` },
-        ]
-        this.#link?.send({ type: 'conversation.item.create', item: { type: 'message', role: 'user', content } })
-        break
-      }
-    }
+    this.#link?.send(clientEventOf(command))
   }
 
   interrupted(itemId: string, heardText: string): void {
@@ -264,15 +240,6 @@ export class OpenAiSession implements ModelSession {
     if (!isWeather(code)) this.#world.log.warn({ code, requestId }, 'the model refused a request')
     this.#listener.onModelEvent({ kind: 'request-refused', code, requestId })
     if (!isOurs && !isWeather(code)) this.#agent.transport.deliver(event)
-  }
-
-  #respond(requestId: string, request: ResponseRequest): void {
-    const response = {
-      ...request.extra,
-      ...(request.instructions === undefined ? {} : { instructions: request.instructions }),
-    }
-    const body = Object.keys(response).length === 0 ? {} : { response }
-    this.#link?.send({ type: 'response.create', event_id: requestId, ...body })
   }
 
   /** The configuration for a link that has spoken (OS3). */

@@ -1,0 +1,98 @@
+// The caller's voice on its way in: kept while the model cannot hear, then straight through. Rules:
+// EA1: at most EARLY_FRAMES_MAX frames (2 s) are kept, in order; beyond it the oldest is dropped and counted.
+// EA2: a frame whose time is not after the last one's is dropped and counted: a duplicate, or out of order.
+// EA3: a gap in the carrier's time stamps is filled with silence, at most GAP_FILL_MAX_MS: the model's clock is the audio.
+import type { Clock } from '../kit/clock.ts'
+import type { CallMeter } from './meter.ts'
+import type { ModelSession } from './ports.ts'
+
+export const EARLY_FRAMES_MAX = 100
+export const GAP_FILL_MAX_MS = 10_000
+const FRAME_MS = 20
+/** One frame in so many is timed. */
+const ADDED_SAMPLE = 64
+
+export class Ear {
+  readonly #model: Pick<ModelSession, 'appendAudio' | 'appendSilence'>
+  readonly #meter: CallMeter
+  readonly #clock: Clock
+  #early: Buffer[] = []
+  #isOpen = false
+  #lastTimestampMs = -FRAME_MS
+  #hasHeard = false
+  /** When `silentMs` last saw that media had come. */
+  #lastMediaMs: number
+  #sample = 0
+
+  constructor(model: Pick<ModelSession, 'appendAudio' | 'appendSilence'>, meter: CallMeter, clock: Clock) {
+    this.#model = model
+    this.#meter = meter
+    this.#clock = clock
+    this.#lastMediaMs = clock.monotonicMs()
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  /** One frame: base64 text in `buffer[start..end)`, `timestampMs` since the stream began. */
+  hear(buffer: Buffer, start: number, end: number, timestampMs: number): void {
+    if (timestampMs <= this.#lastTimestampMs) {
+      this.#meter.frameDropped('out-of-order')
+      return
+    }
+    const gapMs = timestampMs - this.#lastTimestampMs - FRAME_MS
+    this.#lastTimestampMs = timestampMs
+    this.#hasHeard = true
+    if (!this.#isOpen) {
+      this.#keep(Buffer.from(buffer.subarray(start, end)))
+      return
+    }
+    if (gapMs >= FRAME_MS) this.#model.appendSilence(Math.min(gapMs, GAP_FILL_MAX_MS))
+    this.#append(buffer, start, end)
+  }
+
+  /** The model can hear (what was kept goes first, in order), or cannot any more. True when that is a change. */
+  set(isOpen: boolean): boolean {
+    if (isOpen === this.#isOpen) return false
+    this.#isOpen = isOpen
+    if (!isOpen) return true
+    const frames = this.#early
+    this.#early = []
+    for (const frame of frames) this.#append(frame, 0, frame.length)
+    return true
+  }
+
+  /** How long no media has come, in ms, seen from one question to the next. */
+  silentMs(): number {
+    const nowMs = this.#clock.monotonicMs()
+    if (this.#hasHeard) this.#lastMediaMs = nowMs
+    this.#hasHeard = false
+    return nowMs - this.#lastMediaMs
+  }
+
+  /** Forgets what is kept. */
+  close(): void {
+    this.#isOpen = false
+    this.#early = []
+  }
+
+  #keep(frame: Buffer): void {
+    this.#early.push(frame)
+    if (this.#early.length <= EARLY_FRAMES_MAX) return
+    this.#early.shift()
+    this.#meter.frameDropped('early')
+  }
+
+  #append(buffer: Buffer, start: number, end: number): void {
+    this.#meter.frameReceived()
+    this.#sample = (this.#sample + 1) % ADDED_SAMPLE
+    if (this.#sample !== 0) {
+      this.#model.appendAudio(buffer, start, end)
+      return
+    }
+    const readAtMs = this.#clock.monotonicMs()
+    this.#model.appendAudio(buffer, start, end)
+    this.#meter.added('inbound', this.#clock.monotonicMs() - readAtMs)
+  }
+}

@@ -1,0 +1,31 @@
+// What a call asks of its model, as client events of the wire. Pure. Facts: the provider's package, realtime.d.ts.
+import type { ModelCommand } from '../../call/ports.ts'
+import { unreachable } from '../../kit/errors.ts'
+
+/** The client event that `command` is. Its `event_id` comes back in an error about it. */
+export function clientEventOf(command: ModelCommand): Record<string, unknown> {
+  switch (command.kind) {
+    case 'respond': {
+      const { requestId, instructions, extra } = command
+      const response = { ...extra, ...(instructions === undefined ? {} : { instructions }) }
+      const body = Object.keys(response).length === 0 ? {} : { response }
+      return { type: 'response.create', event_id: requestId, ...body }
+    }
+    case 'cancel':
+      return { type: 'response.cancel', event_id: 'vp-cancel' }
+    case 'truncate': {
+      const { itemId, audioEndMs } = command
+      const where = { item_id: itemId, content_index: 0, audio_end_ms: audioEndMs }
+      return { type: 'conversation.item.truncate', event_id: `vp-truncate-${audioEndMs}`, ...where }
+    }
+    case 'digits': {
+      const text = `The caller pressed these keys on the telephone: ${command.digits}`
+      return {
+        type: 'conversation.item.create',
+        item: { type: 'message', role: 'user', content: [{ type: 'input_text', text }] },
+      }
+    }
+    default:
+      return unreachable(command)
+  }
+}
