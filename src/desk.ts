@@ -94,6 +94,11 @@ export class Desk implements CallDesk {
     if (event === 'stream-error') this.#world.log.warn({ callSid, error }, 'the carrier reported a stream error')
   }
 
+  /** The calls that live now. */
+  calls(): Call[] {
+    return [...this.#calls.values()].map(({ call }) => call)
+  }
+
   /** The stream of `callSid` has begun; undefined when no call awaits it. */
   attach(callSid: CallSid, leg: Leg): LegListener | undefined {
     const held = this.#calls.get(callSid)

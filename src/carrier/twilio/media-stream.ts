@@ -64,16 +64,17 @@ export class MediaStream implements Leg {
     this.#socket?.close(1000, '')
   }
 
-  onText(buffer: Buffer, start: number, end: number): void {
+  onAscii(buffer: Buffer, start: number, end: number): boolean {
     const listener = this.#listener
-    if (listener !== undefined) {
-      const media = readMediaRange(buffer, start, end, this.#sidBytes)
-      if (media !== undefined) {
-        listener.onMedia(buffer, media.payloadStart, media.payloadEnd, media.timestampMs)
-        return
-      }
-    }
-    this.#onMessage(buffer.toString('utf8', start, end))
+    if (listener === undefined) return false
+    const media = readMediaRange(buffer, start, end, this.#sidBytes)
+    if (media === undefined) return false
+    listener.onMedia(buffer, media.payloadStart, media.payloadEnd, media.timestampMs)
+    return true
+  }
+
+  onText(buffer: Buffer, start: number, end: number): void {
+    if (!this.onAscii(buffer, start, end)) this.#onMessage(buffer.toString('utf8', start, end))
   }
 
   onBinary(): void {

@@ -3,6 +3,7 @@
 // WC2: a close handshake is bounded by CLOSE_TIMEOUT_MS; then the socket is destroyed.
 // WC3: more than `bufferedMaxBytes` waiting to be sent means that the peer does not read: one SOCKET_OVERFLOW, then destroyed.
 // WC4: a client masks each frame with fresh random bytes.
+// WC5: reads and writes pass Node's stream queues only when something waits in them: 50 frames a second pay for no queue.
 import { randomFillSync } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { applyMask, FrameParser, type FrameSink, headBytesFor, OPCODE, writeHead } from './frame.ts'
@@ -14,9 +15,16 @@ export type SocketEnd = { code: number; reason: string; cause: 'closed' | 'lost'
 
 /** What the owner of a connection implements. Ranges are valid only during the call. */
 export interface SocketListener {
+  /** Takes a text that it knows to be ASCII (the hot kind of message); true when it did. */
+  onAscii?(buffer: Buffer, start: number, end: number): boolean
   onText(buffer: Buffer, start: number, end: number): void
   onBinary(buffer: Buffer, start: number, end: number): void
   onClosed(end: SocketEnd): void
+}
+
+/** What a Writable implements (`_write` of node:stream), called without the queue in front of it. */
+interface DirectStream {
+  _write(chunk: Buffer, encoding: string, callback: (error?: Error | null) => void): void
 }
 
 const MASK_POOL_BYTES = 16_384
@@ -41,6 +49,8 @@ export class WebSocketConnection implements FrameSink {
   #state: 'open' | 'closing' | 'closed' = 'open'
   #end: SocketEnd = { code: 1006, reason: '', cause: 'lost' }
   #closeTimer: NodeJS.Timeout | undefined
+  /** Bytes of direct writes that the kernel has not taken yet. */
+  #pendingBytes = 0
   /** True once bytes of the peer were seen since the last `isAlive` check (keepalive). */
   heard = true
 
@@ -59,10 +69,7 @@ export class WebSocketConnection implements FrameSink {
     })
     socket.setNoDelay(true)
     socket.setTimeout(0)
-    socket.on('data', (chunk: Buffer) => {
-      this.heard = true
-      this.#parser.push(chunk)
-    })
+    this.#readDirectly()
     socket.on('end', () => socket.destroy())
     socket.on('error', () => socket.destroy())
     socket.on('close', () => this.#closed())
@@ -70,7 +77,7 @@ export class WebSocketConnection implements FrameSink {
 
   /** Bytes that wait in this process to be sent. */
   get bufferedBytes(): number {
-    return this.#socket.writableLength
+    return this.#socket.writableLength + this.#pendingBytes
   }
 
   get isOpen(): boolean {
@@ -119,15 +126,6 @@ export class WebSocketConnection implements FrameSink {
     this.#write(frame)
   }
 
-  /** Begins to gather writes of this turn into one system call. */
-  cork(): void {
-    this.#socket.cork()
-  }
-
-  uncork(): void {
-    this.#socket.uncork()
-  }
-
   /** Sends a ping; `heard` tells at the next check whether the peer is alive. */
   sendPing(): void {
     this.heard = false
@@ -147,6 +145,10 @@ export class WebSocketConnection implements FrameSink {
     if (this.#state === 'open') this.#end = { code: 1006, reason: '', cause }
     this.#state = 'closing'
     this.#socket.destroy()
+  }
+
+  ascii(buffer: Buffer, start: number, end: number): boolean {
+    return this.#state === 'open' && this.#listener.onAscii?.(buffer, start, end) === true
   }
 
   text(buffer: Buffer, start: number, end: number): void {
@@ -206,8 +208,39 @@ export class WebSocketConnection implements FrameSink {
 
   #write(frame: Buffer): void {
     if (this.#state !== 'open') return
-    this.#socket.write(frame)
-    if (this.#socket.writableLength > this.#bufferedMaxBytes) this.destroy('overflow')
+    if (this.#socket.writableLength > 0) this.#socket.write(frame)
+    else this.#writeDirectly(frame)
+    if (this.bufferedBytes > this.#bufferedMaxBytes) this.destroy('overflow')
+  }
+
+  /** WC5: the stream's own write, without the queue before it; the order is kept by the socket's queue below. */
+  #writeDirectly(frame: Buffer): void {
+    let isInCall = true
+    let isWritten = false
+    const onWritten = (error?: Error | null): void => {
+      isWritten = true
+      if (error) this.#socket.destroy()
+      if (!isInCall) this.#pendingBytes -= frame.length
+    }
+    ;(this.#socket as unknown as DirectStream)._write(frame, 'buffer', onWritten)
+    isInCall = false
+    if (!isWritten) this.#pendingBytes += frame.length
+  }
+
+  /** WC5: what the socket has read goes to the parser without passing the stream's buffer; its end goes the usual way. */
+  #readDirectly(): void {
+    const socket = this.#socket
+    const take = (chunk: Buffer): void => {
+      this.heard = true
+      this.#parser.push(chunk)
+    }
+    const push = socket.push.bind(socket)
+    socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+      if (!(chunk instanceof Buffer) || socket.readableLength > 0) return push(chunk, encoding)
+      take(chunk)
+      return true
+    }
+    socket.on('data', take)
   }
 
   #control(opcode: number, payload: Buffer): void {

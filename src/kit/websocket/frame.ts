@@ -10,6 +10,8 @@ export const OPCODE = { continuation: 0x0, text: 0x1, binary: 0x2, close: 0x8, p
 
 /** Receives what the parser finds. Ranges are valid only during the call. */
 export interface FrameSink {
+  /** Takes a text that it has itself seen to be ASCII; true when it did, and then `text` is not called. */
+  ascii?(buffer: Buffer, start: number, end: number): boolean
   text(buffer: Buffer, start: number, end: number): void
   binary(buffer: Buffer, start: number, end: number): void
   ping(payload: Buffer): void
@@ -120,7 +122,8 @@ export class FrameParser {
     if (opcode >= 0x8 && (payloadBytes > 125 || (first & 0x80) === 0)) {
       return this.#fail(1002, 'control frame is long or fragmented')
     }
-    if (payloadBytes + this.#messageBytes > this.#maxPayloadBytes) return this.#fail(1009, 'message is too big')
+    const messageBytes = opcode >= 0x8 ? 0 : this.#messageBytes
+    if (payloadBytes + messageBytes > this.#maxPayloadBytes) return this.#fail(1009, 'message is too big')
     if (isMasked) headBytes += 4
     const totalBytes = headBytes + payloadBytes
     if (available < totalBytes) return this.#need(totalBytes)
@@ -156,7 +159,8 @@ export class FrameParser {
       this.#deliver(opcode, buffer, start, end)
     } else {
       if (opcode !== OPCODE.continuation) this.#messageOpcode = opcode
-      this.#message.push(Buffer.from(buffer.subarray(start, end)))
+      // An empty fragment adds nothing: endless ones must not pile up.
+      if (end > start) this.#message.push(Buffer.from(buffer.subarray(start, end)))
       this.#messageBytes += end - start
       if (!fin) return
       const whole = Buffer.concat(this.#message, this.#messageBytes)
@@ -170,6 +174,7 @@ export class FrameParser {
 
   #deliver(opcode: number, buffer: Buffer, start: number, end: number): void {
     if (opcode === OPCODE.binary) this.#sink.binary(buffer, start, end)
+    else if (this.#sink.ascii?.(buffer, start, end) === true) return
     else if (isUtf8(buffer.subarray(start, end))) this.#sink.text(buffer, start, end)
     else this.#fail(1007, 'text is not UTF-8')
   }

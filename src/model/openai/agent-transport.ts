@@ -152,7 +152,29 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
       this.emit('*', event)
       this.emit('audio_done')
     } else if (ONLY_OBSERVED.has(event.type)) this.emit('*', event)
-    else this._onMessage({ data: JSON.stringify(event) } as MessageEvent)
+    else if (!this.#deliverMessage(event)) this._onMessage({ data: JSON.stringify(event) } as MessageEvent)
+  }
+
+  /** A message item that is done, in the SDK's own shape. False when it is anything else. */
+  #deliverMessage(event: ServerEvent): boolean {
+    const item = record(event.item)
+    const { id: itemId, role, content } = item
+    if (event.type !== 'conversation.item.done' || item.type !== 'message' || !Array.isArray(content)) return false
+    if (typeof itemId !== 'string' || (role !== 'user' && role !== 'assistant')) return false
+    const parts = content.map((part) =>
+      record(part).type === 'audio' ? { ...record(part), type: 'output_audio' } : part,
+    )
+    this.emit('*', event)
+    const previousItemId = typeof event.previous_item_id === 'string' ? event.previous_item_id : null
+    this.emit('item_update', {
+      itemId,
+      previousItemId,
+      type: 'message',
+      role,
+      content: parts,
+      status: 'completed',
+    } as never)
+    return true
   }
 
   /** Is this the echo of an item that the SDK itself created? (It settles its own requests by it.) */
