@@ -67,6 +67,7 @@ export class Wheel {
 
   /** Drops all timers. */
   close(): void {
+    for (let timer of this.#slots) for (; timer !== undefined; timer = timer.next) timer.run = undefined
     this.#slots.fill(undefined)
     this.#waiting = 0
     this.#stop()
