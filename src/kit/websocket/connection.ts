@@ -45,6 +45,7 @@ export class WebSocketConnection implements FrameSink {
   readonly #listener: SocketListener
   readonly #masks: boolean
   readonly #bufferedMaxBytes: number
+  readonly #isTls: boolean
   readonly #parser: FrameParser
   #state: 'open' | 'closing' | 'closed' = 'open'
   #end: SocketEnd = { code: 1006, reason: '', cause: 'lost' }
@@ -63,6 +64,7 @@ export class WebSocketConnection implements FrameSink {
     this.#listener = listener
     this.#masks = options.role === 'client'
     this.#bufferedMaxBytes = options.bufferedMaxBytes
+    this.#isTls = 'encrypted' in socket
     this.#parser = new FrameParser(this, {
       maxPayloadBytes: options.maxPayloadBytes,
       masked: options.role === 'server',
@@ -208,7 +210,8 @@ export class WebSocketConnection implements FrameSink {
 
   #write(frame: Buffer): void {
     if (this.#state !== 'open') return
-    if (this.#socket.writableLength > 0) this.#socket.write(frame)
+    // A TLS socket takes one write at a time (a second one ends the process): its stream's queue is needed.
+    if (this.#isTls || this.#socket.writableLength > 0) this.#socket.write(frame)
     else this.#writeDirectly(frame)
     if (this.bufferedBytes > this.#bufferedMaxBytes) this.destroy('overflow')
   }
