@@ -190,10 +190,9 @@ export class Playout {
     const chunk = this.#queue.shift(Math.min(wanted, run.bytes))
     run.bytes -= chunk.length
     if (run.bytes === 0) this.#runs.shift()
-    if (item.sentBytes === 0) {
-      // Played from now on, or from when what was sent before it has been played.
-      item.playedAtMs = Math.max(nowMs, this.#originMs + this.#sentMs)
-    }
+    // Played from now on, or from when what was sent before it has been played: a pause of the model is not heard audio.
+    const startMs = Math.max(nowMs, this.#originMs + this.#sentMs)
+    item.playedAtMs = Math.max(item.playedAtMs, startMs - (item.sentBytes - item.playedBytes) / BYTES_PER_MS)
     item.sentBytes += chunk.length
     this.#sentMs += chunk.length / BYTES_PER_MS
     this.#sinceMarkBytes += chunk.length
