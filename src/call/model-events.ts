@@ -6,7 +6,7 @@
 import { unreachable } from '../kit/errors.ts'
 import type { ModelEvent, ModelLoss, ResponseRequest, Usage } from './ports.ts'
 import { type CallSettings, type CallState, type Effect, type EndCause, redialAfterMs } from './state.ts'
-import { clipText, withItem } from './transcript.ts'
+import { clipText, cutAt, type TranscriptItem, withItem } from './transcript.ts'
 import { flushWanted, onSpeechStarted, onSpeechStopped, requestResponse } from './turn.ts'
 
 const PASSING_FAILURES = new Set(['rate_limit_exceeded', 'server_error', 'internal_error'])
@@ -93,6 +93,13 @@ function onReady(
 ): void {
   const wasLost = state.model.kind === 'lost'
   state.model = { kind: 'ready', isRenewing: false }
+  // The old link is gone: what it was about to say is owed, and the new one hears for itself.
+  if (state.response.kind !== 'idle') {
+    state.response = { kind: 'idle' }
+    state.wanted = state.wanted ?? {}
+    effects.push({ kind: 'clear-timer', name: 'model-answer' })
+  }
+  state.isCallerSpeaking = false
   const renewMs = Math.min(settings.renewAfterMs, event.expiresInMs === undefined ? Infinity : event.expiresInMs * 0.92)
   effects.push({ kind: 'set-timer', name: 'renew', ms: Math.max(1_000, renewMs) })
   if (event.renewed) {
@@ -187,13 +194,7 @@ function onSaid(state: CallState, event: ModelEvent, settings: CallSettings, eff
   if (event.kind === 'caller-said') {
     state.transcript = withItem(state.transcript, { kind: 'caller', id: event.itemId, text: clipText(event.text) }, max)
   } else if (event.kind === 'agent-said') {
-    const before = state.transcript.items.find((item) => item.kind === 'agent' && item.id === event.itemId)
-    if (before?.kind === 'agent' && before.cut) return state
-    state.transcript = withItem(
-      state.transcript,
-      { kind: 'agent', id: event.itemId, text: clipText(event.text), cut: false },
-      max,
-    )
+    state.transcript = withItem(state.transcript, agentSaid(state, event.itemId, clipText(event.text)), max)
   } else if (event.kind === 'tool-called') {
     const { toolCallId: id, name } = event
     state.transcript = withItem(
@@ -216,6 +217,15 @@ function onSaid(state: CallState, event: ModelEvent, settings: CallSettings, eff
     if (event.respond) requestResponse(state, {}, settings, effects)
   }
   return state
+}
+
+/** What the agent said, as far as it was heard (TR2); what was cut once stays cut. */
+function agentSaid(state: CallState, id: string, text: string): TranscriptItem {
+  const before = state.transcript.items.find((item) => item.kind === 'agent' && item.id === id)
+  if (before?.kind !== 'agent' || !before.cut) return { kind: 'agent', id, text, cut: false }
+  const { heardMs = 0, receivedMs } = before
+  if (receivedMs === undefined || before.text !== '') return before
+  return cutAt({ ...before, text }, heardMs, receivedMs)
 }
 
 function addUsage(a: Usage, b: Usage): Usage {

@@ -155,7 +155,10 @@ export function initialState(): CallState {
   }
 }
 
-/** How long to wait before dial number `attempt` (1 is the first repeat): 100 ms, doubling, at most 2 s. */
+/** A caller waits: a provider that asks for more patience than this is asked again all the same. */
+const RETRY_AFTER_MAX_MS = 10_000
+
+/** How long to wait before dial number `attempt` (1 is the first repeat): 100 ms, doubling, at most 2 s; longer if the provider asks. */
 export function redialAfterMs(attempt: number, loss: ModelLoss): number {
-  return Math.max(loss.retryAfterMs ?? 0, Math.min(2_000, 100 * 2 ** (attempt - 1)))
+  return Math.max(Math.min(RETRY_AFTER_MAX_MS, loss.retryAfterMs ?? 0), Math.min(2_000, 100 * 2 ** (attempt - 1)))
 }

@@ -6,7 +6,7 @@ export const TEXT_MAX_CHARS = 4_000
 
 export type TranscriptItem =
   | { kind: 'caller'; id: string; text: string }
-  | { kind: 'agent'; id: string; text: string; heardMs?: number; cut: boolean }
+  | { kind: 'agent'; id: string; text: string; heardMs?: number; receivedMs?: number; cut: boolean }
   | { kind: 'tool'; id: string; name: string; arguments: string; output: string | undefined }
 
 export type Transcript = { items: TranscriptItem[]; dropped: number }

@@ -82,6 +82,11 @@ export function bargeInCut(state: CallState, items: CutItem[], settings: CallSet
       const cut = cutAt(said, item.heardMs, item.receivedMs)
       heardText = cut.text
       state.transcript = withItem(state.transcript, cut, settings.transcriptMaxItems)
+    } else if (item.receivedMs > 0) {
+      // Its words come later, all of them: they are cut then (model-events.ts).
+      const { itemId: id, heardMs, receivedMs } = item
+      const unsaid = { kind: 'agent' as const, id, text: '', heardMs, receivedMs, cut: true }
+      state.transcript = withItem(state.transcript, unsaid, settings.transcriptMaxItems)
     }
     if (item.receivedMs > 0) {
       const audioEndMs = Math.min(item.heardMs, item.receivedMs)

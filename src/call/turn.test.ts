@@ -1,0 +1,256 @@
+// Turns: barge-in, the one response at a time, digits, and what the model's side does to them. Through the whole machine.
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import { step } from './machine.ts'
+import type { CutItem } from './playout.ts'
+import type { ModelEvent } from './ports.ts'
+import { type CallEvent, type CallSettings, type CallState, type Effect, initialState } from './state.ts'
+
+const SETTINGS: CallSettings = {
+  greeting: { kind: 'caller-first' },
+  autoRespond: true,
+  bargeIn: true,
+  transcriptMaxItems: 50,
+  streamAwaitedMs: 30_000,
+  callMaxMs: 3_600_000,
+  modelStallMs: 8_000,
+  renewAfterMs: 3_000_000,
+  redialMax: 3,
+  digitsPauseMs: 1_500,
+  closingMaxMs: 15_000,
+  fallbackNumber: undefined,
+  sorrySentence: 'Sorry.',
+}
+const ALREADY = 'conversation_already_has_active_response'
+
+class Life {
+  state: CallState = initialState()
+  readonly settings: CallSettings
+  constructor(settings: Partial<CallSettings> = {}) {
+    this.settings = { ...SETTINGS, ...settings }
+  }
+  take(event: CallEvent): Effect[] {
+    const { state, effects } = step(this.state, event, this.settings)
+    this.state = state
+    return effects
+  }
+  model(event: ModelEvent): Effect[] {
+    return this.take({ kind: 'model', event })
+  }
+  ready(more: { renewed?: boolean; expiresInMs?: number } = {}): Effect[] {
+    return this.model({ kind: 'ready', expiresInMs: undefined, renewed: false, ...more })
+  }
+  lose(fatal = false): Effect[] {
+    return this.model({ kind: 'lost', loss: { code: 'close_1011', fatal } })
+  }
+  started(responseId: string): Effect[] {
+    return this.model({ kind: 'response-started', responseId })
+  }
+  ended(responseId: string, status: 'completed' | 'cancelled' | 'failed' = 'completed', code?: string): Effect[] {
+    return this.model({ kind: 'response-ended', responseId, status, ...(code === undefined ? {} : { code }) })
+  }
+  want(instructions: string): Effect[] {
+    return this.model({ kind: 'response-wanted', instructions })
+  }
+}
+
+function live(settings: Partial<CallSettings> = {}): Life {
+  const life = new Life(settings)
+  life.take({ kind: 'opened' })
+  life.take({ kind: 'leg-opened' })
+  life.ready()
+  return life
+}
+
+const kinds = (effects: readonly Effect[]): string[] => effects.map(({ kind }) => kind)
+const responds = (effects: readonly Effect[]) => effects.filter((effect) => effect.kind === 'respond')
+const cut = (item: Partial<CutItem> = {}): CallEvent => ({
+  kind: 'cut',
+  items: [{ itemId: 'i', responseId: 'r', heardMs: 500, receivedMs: 1_000, isComplete: true, ...item }],
+})
+
+suite('barge-in', () => {
+  test('[TU2] the playout is cleared first; only its cut truncates, drops late audio and counts', () => {
+    const life = live()
+    life.started('r')
+    life.model({ kind: 'agent-said', itemId: 'i', text: 'one two three four' })
+    assert.deepEqual(kinds(life.model({ kind: 'speech-started', itemId: 'u' })), ['clear-playout'])
+    const effects = life.take(cut())
+    assert.deepEqual(effects, [
+      { kind: 'drop-response', responseId: 'r' },
+      { kind: 'truncate', itemId: 'i', audioEndMs: 500, heardText: 'one two' },
+      { kind: 'count', what: 'barge-in' },
+    ])
+    assert.deepEqual(life.state.transcript.items, [
+      { kind: 'agent', id: 'i', text: 'one two', heardMs: 500, cut: true },
+    ])
+    assert.equal(life.state.bargeIns, 1)
+  })
+
+  test('[TU2] truncation names whole milliseconds and never more than arrived', () => {
+    const effects = live().take(cut({ heardMs: 1_200, receivedMs: 1_000, isComplete: false }))
+    const truncate = effects.find((effect) => effect.kind === 'truncate')
+    assert.ok(truncate?.kind === 'truncate' && truncate.audioEndMs === 1_000)
+  })
+
+  test('[TU2] an item that was heard to its end is not truncated, one of which nothing came has nothing to truncate', () => {
+    const life = live()
+    assert.deepEqual(life.take(cut({ heardMs: 1_000 })), [])
+    assert.equal(life.state.bargeIns, 0)
+    assert.deepEqual(kinds(life.take(cut({ heardMs: 0, receivedMs: 0, isComplete: false }))), [
+      'drop-response',
+      'count',
+    ])
+  })
+
+  test('[TU2] two items that wait are both truncated, the unheard one at 0', () => {
+    const items = [
+      { itemId: 'a', responseId: 'r', heardMs: 300, receivedMs: 900, isComplete: true },
+      { itemId: 'b', responseId: 'r', heardMs: 0, receivedMs: 400, isComplete: false },
+    ]
+    const effects = live().take({ kind: 'cut', items })
+    assert.deepEqual(
+      effects.flatMap((effect) => (effect.kind === 'truncate' ? [[effect.itemId, effect.audioEndMs]] : [])),
+      [
+        ['a', 300],
+        ['b', 0],
+      ],
+    )
+    assert.equal(effects.filter(({ kind }) => kind === 'count').length, 1)
+  })
+
+  test('[TU2] no barge-in when the agent does not want one', () => {
+    assert.deepEqual(live({ bargeIn: false }).model({ kind: 'speech-started', itemId: 'u' }), [])
+  })
+
+  test('[TU2] our own interruption cancels the response, then clears', () => {
+    const life = live()
+    life.started('r')
+    assert.deepEqual(kinds(life.model({ kind: 'interrupt-wanted' })), ['cancel-response', 'clear-playout'])
+    life.ended('r', 'cancelled')
+    assert.deepEqual(kinds(life.model({ kind: 'interrupt-wanted' })), ['clear-playout'])
+  })
+
+  test('[TR2] words that are told after the cut do not bring back what was not heard', () => {
+    const life = live()
+    life.started('r')
+    life.take(cut({ isComplete: false }))
+    life.model({ kind: 'agent-said', itemId: 'i', text: 'one two three four' })
+    life.ended('r', 'cancelled')
+    const [item] = life.state.transcript.items
+    assert.ok(item?.kind === 'agent' && item.cut)
+    assert.ok(!item.text.includes('four'), item.text)
+    life.model({ kind: 'agent-said', itemId: 'i', text: 'one two three four' })
+    assert.deepEqual(life.state.transcript.items, [item])
+  })
+})
+
+suite('one response at a time', () => {
+  test('[TU1] requests that come while a response is made become one, sent when it is over', () => {
+    const life = live()
+    const [first] = responds(life.want('first'))
+    assert.deepEqual(first, { kind: 'respond', requestId: 'vp-1', instructions: 'first' })
+    assert.deepEqual(life.want('second'), [])
+    life.started('r')
+    assert.deepEqual(life.want('third'), [])
+    const effects = responds(life.ended('r'))
+    assert.deepEqual(effects, [{ kind: 'respond', requestId: 'vp-2', instructions: 'third' }])
+    life.started('r2')
+    assert.deepEqual(responds(life.ended('r2')), [])
+  })
+
+  test('[TU1] the end of another response does not free the turn of the active one', () => {
+    const life = live()
+    life.started('r')
+    life.want('later')
+    assert.deepEqual(responds(life.ended('other')), [])
+    assert.equal(responds(life.ended('r')).length, 1)
+  })
+
+  test('[TU3] a request waits while the caller speaks if the provider answers by itself, else it goes', () => {
+    const life = live()
+    life.model({ kind: 'speech-started', itemId: 'u' })
+    assert.deepEqual(life.want('now'), [])
+    life.model({ kind: 'speech-stopped', itemId: 'u' })
+    life.started('auto')
+    assert.equal(responds(life.ended('auto')).length, 1)
+    const manual = live({ autoRespond: false })
+    manual.model({ kind: 'speech-started', itemId: 'u' })
+    assert.equal(responds(manual.want('now')).length, 1)
+  })
+
+  test('[ME2] "already active" is weather: the request goes again when that response is over, nothing is counted', () => {
+    const life = live()
+    life.want('hello')
+    const refused = life.model({ kind: 'request-refused', code: ALREADY, requestId: 'vp-1' })
+    assert.ok(!kinds(refused).includes('count'))
+    life.started('theirs')
+    assert.equal(responds(life.ended('theirs')).length, 1)
+    const other = live()
+    other.want('hello')
+    other.model({ kind: 'request-refused', code: ALREADY, requestId: 'vp-1' })
+    assert.equal(responds(other.ended('one that had begun before')).length, 1)
+  })
+
+  test('[ME1] a refusal of our request frees the turn and is counted; one of somebody else’s does not free it', () => {
+    const life = live()
+    life.want('hello')
+    life.model({ kind: 'request-refused', code: 'odd', requestId: 'event_9' })
+    assert.equal(life.state.response.kind, 'requested')
+    const effects = life.model({ kind: 'request-refused', code: 'odd', requestId: 'vp-1' })
+    assert.deepEqual(kinds(effects), ['count', 'clear-timer'])
+    assert.equal(responds(life.want('again')).length, 1)
+  })
+
+  test('[ME3] a failure that may pass is asked again once; others and repetitions are counted and left', () => {
+    const life = live()
+    life.started('a')
+    assert.equal(responds(life.ended('a', 'failed', 'rate_limit_exceeded')).length, 1)
+    life.started('b')
+    const again = life.ended('b', 'failed', 'server_error')
+    assert.deepEqual(responds(again), [])
+    assert.ok(again.some((effect) => effect.kind === 'count' && effect.code === 'server_error'))
+    life.started('c')
+    life.ended('c')
+    life.started('d')
+    assert.deepEqual(responds(life.ended('d', 'failed', 'content_filter')), [])
+  })
+
+  test('[TU1] the greeting is asked for once, when leg and model are both there, in either order', () => {
+    for (const isModelFirst of [true, false]) {
+      const life = new Life({ greeting: { kind: 'agent', instructions: 'Say hi.' } })
+      life.take({ kind: 'opened' })
+      const first = isModelFirst ? life.ready() : life.take({ kind: 'leg-opened' })
+      assert.deepEqual(responds(first), [])
+      const second = isModelFirst ? life.take({ kind: 'leg-opened' }) : life.ready()
+      assert.deepEqual(responds(second), [{ kind: 'respond', requestId: 'vp-1', instructions: 'Say hi.' }])
+      life.started('r')
+      life.ended('r')
+      life.lose()
+      assert.deepEqual(responds(life.ready()), [])
+    }
+  })
+
+  test('[TU4] digits are gathered until the pause and given as one message, with one request', () => {
+    const life = live()
+    for (const digit of ['1', '2', '#'])
+      assert.deepEqual(life.take({ kind: 'digit', digit }), [{ kind: 'set-timer', name: 'digits', ms: 1_500 }])
+    const effects = life.take({ kind: 'timer', name: 'digits' })
+    assert.deepEqual(effects.slice(0, 2), [
+      { kind: 'send-digits', digits: '12#' },
+      { kind: 'respond', requestId: 'vp-1' },
+    ])
+    assert.deepEqual(life.take({ kind: 'timer', name: 'digits' }), [])
+  })
+
+  test('[TU4] digits pressed while the model is away wait for it; at most 64 are kept, the newest', () => {
+    const life = live()
+    life.lose()
+    for (let i = 0; i < 70; i += 1) life.take({ kind: 'digit', digit: String(i % 10) })
+    const waiting = life.take({ kind: 'timer', name: 'digits' })
+    assert.deepEqual(kinds(waiting), ['set-timer'])
+    life.ready()
+    const [sent] = life.take({ kind: 'timer', name: 'digits' })
+    assert.ok(sent?.kind === 'send-digits' && sent.digits.length === 64 && sent.digits.endsWith('789'))
+  })
+})
