@@ -1,0 +1,112 @@
+// The caller's voice: kept early, in order, gaps filled, duplicates dropped.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { FakeClock } from '../kit/clock.ts'
+import { EARLY_FRAMES_MAX, Ear, GAP_FILL_MAX_MS } from './ear.ts'
+import type { CallMeter } from './meter.ts'
+
+function makeEar(): {
+  ear: Ear
+  clock: FakeClock
+  heard: (string | number)[]
+  dropped: string[]
+  say(atMs: number): void
+} {
+  const heard: (string | number)[] = []
+  const dropped: string[] = []
+  const clock = new FakeClock()
+  const meter = {
+    frameReceived() {},
+    frameDropped: (why: string) => dropped.push(why),
+    added() {},
+  } as Partial<CallMeter>
+  const model = {
+    appendAudio: (buffer: Buffer, start: number, end: number) => void heard.push(buffer.toString('latin1', start, end)),
+    appendSilence: (ms: number) => void heard.push(ms),
+  }
+  const ear = new Ear(model, meter as CallMeter, clock)
+  const say = (atMs: number): void => {
+    const buffer = Buffer.from(`<${atMs}>`)
+    ear.hear(buffer, 1, buffer.length - 1, atMs)
+    buffer.fill(0)
+  }
+  return { ear, clock, heard, dropped, say }
+}
+
+test('[EA1] what comes before the model can hear is kept as a copy and goes first, in order', () => {
+  const { ear, heard, dropped, say } = makeEar()
+  for (const atMs of [0, 20, 40]) say(atMs)
+  assert.deepEqual(heard, [])
+  assert.equal(ear.set(true), true)
+  assert.equal(ear.set(true), false)
+  say(60)
+  assert.deepEqual(heard, ['0', '20', '40', '60'])
+  assert.deepEqual(dropped, [])
+})
+
+test('[EA1] more than two seconds drop the oldest, and each is counted', () => {
+  const { ear, heard, dropped, say } = makeEar()
+  for (let i = 0; i < EARLY_FRAMES_MAX + 30; i += 1) say(i * 20)
+  ear.set(true)
+  assert.equal(heard.length, EARLY_FRAMES_MAX)
+  assert.deepEqual([heard[0], heard.at(-1)], ['600', String((EARLY_FRAMES_MAX + 29) * 20)])
+  assert.deepEqual(dropped, Array(30).fill('early'))
+})
+
+test('[EA1] while the link is away the voice is kept again; after the end it is forgotten', () => {
+  const { ear, heard, say } = makeEar()
+  ear.set(true)
+  say(0)
+  ear.set(false)
+  say(20)
+  ear.set(true)
+  assert.deepEqual(heard, ['0', '20'])
+  ear.set(false)
+  say(40)
+  ear.close()
+  ear.set(true)
+  assert.deepEqual(heard, ['0', '20'])
+})
+
+test('[EA2] a frame that is not later than the last is dropped and counted', () => {
+  const { ear, heard, dropped, say } = makeEar()
+  ear.set(true)
+  for (const atMs of [0, 20, 20, 0, 40]) say(atMs)
+  assert.deepEqual(heard, ['0', '20', '40'])
+  assert.deepEqual(dropped, ['out-of-order', 'out-of-order'])
+})
+
+test('[EA3] a gap is filled with silence up to its bound; a jitter of less than a frame is not a gap', () => {
+  const { ear, heard, say } = makeEar()
+  ear.set(true)
+  for (const atMs of [0, 39, 80, 3_600_000]) say(atMs)
+  assert.deepEqual(heard, ['0', '39', 21, '80', GAP_FILL_MAX_MS, '3600000'])
+})
+
+test('[EA3] audio and silence together never fall a frame behind the carrier’s clock nor run ahead of it', () => {
+  const property = fc.property(fc.array(fc.nat(500), { minLength: 1, maxLength: 100 }), (steps) => {
+    const { ear, heard, say } = makeEar()
+    ear.set(true)
+    let atMs = 0
+    for (const step of steps) {
+      // A carrier's stamps are multiples of a frame.
+      atMs += step * 20
+      say(atMs)
+      const givenMs = heard.reduce<number>((sum, one) => sum + (typeof one === 'number' ? one : 20), 0)
+      assert.equal(givenMs, atMs + 20)
+    }
+  })
+  fc.assert(property)
+})
+
+test('[EA1] silence is measured from one question to the next', () => {
+  const { ear, clock, say } = makeEar()
+  clock.advance(1_000)
+  assert.equal(ear.silentMs(), 1_000)
+  say(0)
+  clock.advance(1_000)
+  assert.equal(ear.silentMs(), 0)
+  clock.advance(700)
+  assert.equal(ear.silentMs(), 700)
+})
