@@ -57,6 +57,9 @@ export async function startAll(options: {
   return {
     url: edge.url,
     desk: edge.desk,
+    get timers() {
+      return edge.timers
+    },
     demo,
     close,
     drain: async (deadlineMs) => {

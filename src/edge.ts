@@ -35,6 +35,8 @@ const FAREWELL_POLL_MS = 50
 export interface Edge {
   readonly url: string
   readonly desk: Desk
+  /** Timers that wait now: none when there is no call and no stream. */
+  readonly timers: number
   /** Refuses new calls, waits for live ones until the deadline, then closes. */
   drain(deadlineMs: number): Promise<void>
   close(): Promise<void>
@@ -188,6 +190,10 @@ class RunningEdge implements Edge {
     this.#parts = parts
     this.url = parts.url
     this.desk = parts.desk
+  }
+
+  get timers(): number {
+    return this.#parts.wheel.size
   }
 
   async drain(deadlineMs: number): Promise<void> {

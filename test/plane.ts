@@ -1,10 +1,11 @@
-// A whole plane for journeys: edge in this process, model and carrier simulators, all on real sockets of this machine.
+// A whole plane for journeys: the edge in this process, model and carrier simulators, all on real sockets of this machine.
 import assert from 'node:assert/strict'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { OpenAiSimOptions } from '../sim/openai/options.ts'
-import { type OpenAiSim, startOpenAiSim } from '../sim/openai/sim.ts'
+import type { Script } from '../sim/openai/dialogue/script.ts'
+import type { Act } from '../sim/openai/options.ts'
+import { type OpenAiSim, type StartOptions, startOpenAiSim } from '../sim/openai/sim.ts'
 import { openSpeech, type Speech } from '../sim/speech/speech.ts'
 import type { TwilioSimOptions } from '../sim/twilio/options.ts'
 import { type CallerScript, type CallReport, startTwilioSim, type TwilioSim } from '../sim/twilio/sim.ts'
@@ -19,11 +20,14 @@ import type { Pack } from '../src/packs/pack.ts'
 
 export const TOKEN = '0123456789abcdef0123456789abcdef'
 const GONE_MAX_MS = 8_000
+const LOOK_EVERY_MS = 20
+/** The witness log is flushed each 250 ms. */
+const WITNESS_FLUSH_MS = 350
 
 export type PlaneParts = {
   env?: Record<string, string>
   pack?: Pack
-  model?: Partial<OpenAiSimOptions>
+  model?: StartOptions
   carrier?: Partial<TwilioSimOptions>
   /** Another model than the simulator. */
   modelUrl?: string
@@ -31,6 +35,22 @@ export type PlaneParts = {
 
 /** One line of the model simulator's witness log. */
 export type WitnessLine = { event: string; session?: string } & Record<string, unknown>
+
+/** A dialogue for the clinic's agent, short enough for a test. */
+export function clinicScript(turns: Script['turns']): Script {
+  return { name: 'clinic-front-desk', matchTools: ['find_available_slots', 'book_appointment'], turns }
+}
+
+/** The caller waits for the greeting, then hangs up. */
+export const LISTEN: CallerScript = {
+  steps: [{ waitForAgent: 'speaking', timeoutMs: 5_000 }, { pauseMs: 300 }, { hangUp: true }],
+  maxMs: 10_000,
+}
+
+/** The caller says nothing for `ms`, then hangs up. */
+export function stay(ms: number): CallerScript {
+  return { steps: [{ stayMs: ms }, { hangUp: true }], maxMs: ms + 5_000 }
+}
 
 export class Plane {
   readonly edge: Edge
@@ -60,8 +80,7 @@ export class Plane {
       TWILIO_AUTH_TOKEN: TOKEN,
       ...parts.env,
     })
-    assert.equal(reading.kind, 'ok')
-    if (reading.kind !== 'ok') throw new Error('unreachable')
+    if (reading.kind === 'invalid') assert.fail(JSON.stringify(reading.problems))
     const pack = parts.pack ?? makeClinicPack({ clock: systemClock, log: silentLog })
     const edge = await startEdge({ config: reading.config, pack, log: silentLog })
     const carrier = await startTwilioSim({
@@ -69,11 +88,23 @@ export class Plane {
       authToken: TOKEN,
       number: '+15005550001',
       voiceUrl: `${edge.url}/twilio/voice`,
+      statusCallback: `${edge.url}/twilio/status`,
       wsUrlRewrite: { [edge.url.replace('http', 'wss')]: edge.url.replace('http', 'ws') },
       verbTimeScale: 0.02,
       ...parts.carrier,
     })
     return new Plane({ edge, model, carrier, speech, folder })
+  }
+
+  /** Opens a plane, runs `journey` on it, holds it to leave nothing, and closes it. */
+  static async with(parts: PlaneParts, journey: (plane: Plane) => Promise<void>): Promise<void> {
+    const plane = await Plane.open(parts)
+    try {
+      await journey(plane)
+      await plane.settled()
+    } finally {
+      await plane.close()
+    }
   }
 
   /** Places a call and waits for its end. */
@@ -82,6 +113,15 @@ export class Plane {
     options: { faults?: TwilioSimOptions['faults']; recordTo?: string } = {},
   ): Promise<CallReport> {
     return this.carrier.placeCall({ caller, ...options }).done
+  }
+
+  /** A call like any other comes through: what went before has harmed nothing. */
+  async servesANormalCall(): Promise<void> {
+    const report = await this.call(LISTEN)
+    assert.equal(report.wasDropped, false)
+    assert.deepEqual(report.scriptTimeouts, [])
+    assert.ok(report.agentPlayedMs > 0, 'the caller hears nothing')
+    await this.settled()
   }
 
   /** The calls that live now. */
@@ -94,17 +134,35 @@ export class Plane {
     const untilMs = performance.now() + GONE_MAX_MS
     while (!isTrue()) {
       assert.ok(performance.now() < untilMs, 'it did not come about in time')
-      await new Promise((resolve) => setTimeout(resolve, 20))
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
     }
   }
 
-  /** A short caller's line. */
+  /** Does `act` to every session of the model now. */
+  async act(act: Act): Promise<void> {
+    const answer = await fetch(`${this.model.controlUrl}/faults`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ act }),
+    })
+    const { acted } = (await answer.json()) as { acted?: number }
+    assert.ok(acted !== undefined && acted > 0, 'no session was there to act on')
+  }
+
+  /** A counter of /metrics; 0 when it is not there yet. `series`: name with labels as printed. */
+  async counter(series: string): Promise<number> {
+    const text = await (await fetch(`${this.edge.url}/metrics`)).text()
+    const line = text.split('\n').find((other) => other.startsWith(`${series} `))
+    return line === undefined ? 0 : Number(line.slice(series.length + 1))
+  }
+
+  /** A short line of a caller. */
   say(text: string) {
     return this.speech.say(text, 'rms')
   }
 
   async witness(): Promise<WitnessLine[]> {
-    await new Promise((resolve) => setTimeout(resolve, 350)) // the log is flushed each 250 ms
+    await new Promise((resolve) => setTimeout(resolve, WITNESS_FLUSH_MS))
     const text = await readFile(join(this.folder, 'model.jsonl'), 'utf8').catch(() => '')
     return text
       .split('\n')
@@ -112,15 +170,18 @@ export class Plane {
       .map((line) => JSON.parse(line) as WitnessLine)
   }
 
-  /** Waits until nothing of any call is left, in the plane and at the model; fails when something stays. */
+  /** Waits until nothing of any call is left: calls and timers of the plane, sessions at the model. Fails when something stays. */
   async settled(): Promise<void> {
+    const left = (): Record<string, number> => ({
+      calls: this.edge.desk.activeCalls,
+      timers: this.edge.timers,
+      sessions: this.model.liveSessions(),
+    })
     const untilMs = performance.now() + GONE_MAX_MS
-    while (performance.now() < untilMs) {
-      if (this.edge.desk.activeCalls === 0 && this.model.liveSessions() === 0) return
-      await new Promise((resolve) => setTimeout(resolve, 20))
+    while (performance.now() < untilMs && Object.values(left()).some((count) => count > 0)) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
     }
-    assert.equal(this.edge.desk.activeCalls, 0, 'calls are left in the plane')
-    assert.equal(this.model.liveSessions(), 0, 'sessions are left at the model')
+    assert.deepEqual(left(), { calls: 0, timers: 0, sessions: 0 })
   }
 
   async close(): Promise<void> {
@@ -130,10 +191,4 @@ export class Plane {
     await this.speech.close()
     await rm(this.folder, { recursive: true, force: true })
   }
-}
-
-/** The caller waits for the greeting, then hangs up. */
-export const LISTEN: CallerScript = {
-  steps: [{ waitForAgent: 'speaking', timeoutMs: 5_000 }, { pauseMs: 300 }, { hangUp: true }],
-  maxMs: 10_000,
 }
