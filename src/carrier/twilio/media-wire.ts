@@ -26,10 +26,10 @@ const PAYLOAD = Buffer.from('","payload":"')
 const TAIL = Buffer.from('"}}')
 const DIGITS_MAX = 15
 const BASE64 = /^[+/0-9A-Za-z]*={0,2}$/
-/** Is this byte one of the base64 alphabet? */
+const PAD = 0x3d
+/** Is this byte one of the base64 alphabet (padding apart)? */
 const IS_BASE64 = new Uint8Array(256)
-for (const char of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=')
-  IS_BASE64[char.charCodeAt(0)] = 1
+for (const char of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/') IS_BASE64[char.charCodeAt(0)] = 1
 
 /** One range, reused: valid until the next `readMediaRange`. */
 const range: MediaRange = { timestampMs: 0, payloadStart: 0, payloadEnd: 0 }
@@ -70,7 +70,11 @@ export function readMediaRange(buffer: Buffer, start: number, end: number, strea
   const payloadStart = next + PAYLOAD.length
   const payloadEnd = end - TAIL.length
   if (payloadEnd < payloadStart || !startsAt(buffer, payloadEnd, TAIL)) return undefined
-  for (let i = payloadStart; i < payloadEnd; i += 1) if (IS_BASE64[buffer[i]!] === 0) return undefined
+  if (((payloadEnd - payloadStart) & 3) !== 0) return undefined
+  let bareEnd = payloadEnd
+  if (buffer[bareEnd - 1] === PAD) bareEnd -= 1
+  if (buffer[bareEnd - 1] === PAD) bareEnd -= 1
+  for (let i = payloadStart; i < bareEnd; i += 1) if (IS_BASE64[buffer[i]!] === 0) return undefined
   range.timestampMs = timestampMs
   range.payloadStart = payloadStart
   range.payloadEnd = payloadEnd
