@@ -17,15 +17,15 @@ const AUDIO_DELTA = /"type":\s?"response\.(?:output_)?audio\.delta"/
 const RESPONSE_ID = /"response_id":\s?"([^"\\]+)"/
 const ITEM_ID = /"item_id":\s?"([^"\\]+)"/
 
-const GA_NAMES: Record<string, string> = {
-  'response.audio.delta': 'response.output_audio.delta',
-  'response.audio.done': 'response.output_audio.done',
-  'response.audio_transcript.delta': 'response.output_audio_transcript.delta',
-  'response.audio_transcript.done': 'response.output_audio_transcript.done',
-  'response.text.delta': 'response.output_text.delta',
-  'response.text.done': 'response.output_text.done',
-  'conversation.item.created': 'conversation.item.done',
-}
+const GA_NAMES = new Map([
+  ['response.audio.delta', 'response.output_audio.delta'],
+  ['response.audio.done', 'response.output_audio.done'],
+  ['response.audio_transcript.delta', 'response.output_audio_transcript.delta'],
+  ['response.audio_transcript.done', 'response.output_audio_transcript.done'],
+  ['response.text.delta', 'response.output_text.delta'],
+  ['response.text.done', 'response.output_text.done'],
+  ['conversation.item.created', 'conversation.item.done'],
+])
 
 /** Reads an audio delta without parsing its audio; undefined when the message is something else or unusual (OW1). */
 export function readAudioDelta(buffer: Buffer, start: number, end: number): AudioDelta | undefined {
@@ -78,7 +78,7 @@ export function readServerEvent(text: string): ServerEvent | undefined {
   if (typeof value !== 'object' || value === null) return undefined
   const event = value as ServerEvent
   if (typeof event.type !== 'string') return undefined
-  const name = GA_NAMES[event.type]
+  const name = GA_NAMES.get(event.type)
   if (name !== undefined) event.type = name
   return event
 }

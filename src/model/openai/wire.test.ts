@@ -1,0 +1,168 @@
+// The provider's wire: deltas read as bytes say what JSON says; names old and new; nothing throws.
+import assert from 'node:assert/strict'
+import { suite, test } from 'node:test'
+import fc from 'fast-check'
+import { APPEND_HEAD, APPEND_TAIL, count, isIdle, readAudioDelta, readServerEvent, record, text } from './wire.ts'
+
+const DELTA = 'response.output_audio.delta'
+
+type Reading = { responseId: string; itemId: string; audio: string }
+
+/** The delta as read without parsing, amid other bytes of a chunk; undefined when it is left to JSON. */
+function fast(message: string): Reading | undefined {
+  const before = Buffer.from('"delta":"')
+  const body = Buffer.from(message)
+  const buffer = Buffer.concat([before, body, Buffer.from('","response_id":"x"}')])
+  const delta = readAudioDelta(buffer, before.length, before.length + body.length)
+  if (delta === undefined) return undefined
+  const { responseId, itemId, audioStart, audioEnd } = delta
+  return {
+    responseId,
+    itemId,
+    audio: Buffer.from(buffer.toString('latin1', audioStart, audioEnd), 'base64').toString('hex'),
+  }
+}
+
+function slow(message: string): Reading {
+  const event = JSON.parse(message) as Record<string, string>
+  return {
+    responseId: event.response_id!,
+    itemId: event.item_id!,
+    audio: Buffer.from(event.delta!, 'base64').toString('hex'),
+  }
+}
+
+const EVENT = {
+  type: DELTA,
+  event_id: 'event_1',
+  response_id: 'resp_1',
+  item_id: 'item_1',
+  output_index: 0,
+  content_index: 0,
+}
+
+suite('audio deltas', () => {
+  test('[OW1] the common shapes are read without parsing, with old and new names and in any order of keys', () => {
+    for (const message of [
+      JSON.stringify({ ...EVENT, delta: 'AQID' }),
+      JSON.stringify({ ...EVENT, type: 'response.audio.delta', delta: 'AQID' }),
+      JSON.stringify({ type: DELTA, delta: 'AQID', response_id: 'resp_1', item_id: 'item_1' }),
+      JSON.stringify({ object: 'x', ...EVENT, delta: 'AQID' }),
+      JSON.stringify({ ...EVENT, delta: '' }),
+    ])
+      assert.deepEqual(fast(message), slow(message), message)
+  })
+
+  test('[OW1] odd shapes are read the same, or left to JSON', () => {
+    const odd = [
+      JSON.stringify({ ...EVENT, delta: 'AQID' }, undefined, 2),
+      JSON.stringify({ ...EVENT, delta: 'AQID' }).replaceAll('":', '": '),
+      JSON.stringify({ ...EVENT, delta: '++//' }).replaceAll('/', '\\/'),
+      JSON.stringify({ ...EVENT, item_id: 'it"em', delta: 'AQID' }),
+      JSON.stringify({ ...EVENT, item_id: 'item "delta":"QUJD"', delta: 'AQID' }),
+      JSON.stringify({ ...EVENT, response_id: 'ü\\', delta: 'AQID' }),
+      JSON.stringify({ delta: 'AQID', ...EVENT }),
+    ]
+    for (const message of odd) {
+      const reading = fast(message)
+      if (reading !== undefined) assert.deepEqual(reading, slow(message), message)
+    }
+  })
+
+  test('[OW1] any audio under any ids and keys between, in any order, is read as JSON reads it', () => {
+    const ids = fc.stringMatching(/^[\w-]{1,30}$/)
+    const property = fc.property(
+      fc.uint8Array({ maxLength: 2_000 }),
+      ids,
+      ids,
+      fc.dictionary(fc.stringMatching(/^[a-c]{1,4}$/), fc.oneof(fc.integer(), fc.string({ maxLength: 20 })), {
+        maxKeys: 3,
+      }),
+      fc.shuffledSubarray(['delta', 'response_id', 'item_id'], { minLength: 3 }),
+      (bytes, responseId, itemId, more, order) => {
+        const given: Record<string, unknown> = {
+          response_id: responseId,
+          item_id: itemId,
+          delta: Buffer.from(bytes).toString('base64'),
+        }
+        const message = JSON.stringify({
+          type: DELTA,
+          ...more,
+          ...Object.fromEntries(order.map((key) => [key, given[key]])),
+        })
+        const reading = fast(message)
+        if (reading !== undefined) assert.deepEqual(reading, slow(message), message)
+        if (Object.keys(more).length === 0) assert.ok(reading !== undefined)
+      },
+    )
+    fc.assert(property, { numRuns: 500 })
+  })
+
+  test('[OW1] other events, and deltas without their ids or cut short, are left to JSON', () => {
+    const whole = JSON.stringify({ ...EVENT, delta: 'AQID' })
+    for (const message of [
+      JSON.stringify({ type: 'response.output_text.delta', response_id: 'r', item_id: 'i', delta: 'words' }),
+      JSON.stringify({ type: DELTA, delta: 'AQID' }),
+      JSON.stringify({ type: DELTA, response_id: 'r', item_id: 'i' }),
+      JSON.stringify({ ...EVENT, delta: 7 }),
+      whole.slice(0, whole.indexOf('QID')),
+      '',
+    ])
+      assert.equal(fast(message), undefined, message)
+  })
+})
+
+suite('other events', () => {
+  const GA = [
+    ['response.audio.done', 'response.output_audio.done'],
+    ['response.audio_transcript.delta', 'response.output_audio_transcript.delta'],
+    ['response.audio_transcript.done', 'response.output_audio_transcript.done'],
+    ['response.text.delta', 'response.output_text.delta'],
+    ['conversation.item.created', 'conversation.item.done'],
+  ] as const
+  for (const [beta, name] of GA)
+    test(`[OW2] ${beta} is read as ${name}`, () => {
+      assert.equal(readServerEvent(JSON.stringify({ type: beta }))?.type, name)
+      assert.equal(readServerEvent(JSON.stringify({ type: name }))?.type, name)
+    })
+
+  test('[OW3] what is no event is undefined; whatever is one has a type that is text', () => {
+    for (const one of ['', '{', 'null', '7', '[]', '{}', '{"type":7}', '{"type":null}'])
+      assert.equal(readServerEvent(one), undefined, one)
+    for (const name of ['toString', 'constructor', '__proto__', 'hasOwnProperty', 'session.created'])
+      assert.equal(readServerEvent(JSON.stringify({ type: name }))?.type, name)
+    fc.assert(
+      fc.property(fc.oneof(fc.json(), fc.string()), (any) => {
+        const event = readServerEvent(any)
+        return event === undefined || typeof event.type === 'string'
+      }),
+    )
+  })
+
+  test('[OW1] only events that mean nothing are left unread, and only by a type that stands first', () => {
+    const idle = (message: string, wants = false): boolean => {
+      const buffer = Buffer.from(`..${message}`)
+      return isIdle(buffer, 2, buffer.length, wants)
+    }
+    assert.equal(idle('{"type":"rate_limits.updated","rate_limits":[]}'), true)
+    assert.equal(idle('{"type": "response.content_part.done"}'), true)
+    assert.equal(idle('{"type":"response.done"}'), false)
+    assert.equal(idle('{"event_id":"e","type":"rate_limits.updated"}'), false)
+    assert.equal(idle('{"item":{"type":"rate_limits.updated"},"type":"response.done"}'), false)
+    const delta = '{"type":"response.output_audio_transcript.delta","delta":"x"}'
+    assert.deepEqual([idle(delta), idle(delta, true)], [true, false])
+    assert.equal(idle(''), false)
+  })
+
+  test('[OW3] fields of the wrong kind are read as nothing', () => {
+    assert.deepEqual(
+      [text(7), text('a'), record('a'), record(null), count('7'), count(Number.NaN), count(3)],
+      ['', 'a', {}, {}, 0, 0, 3],
+    )
+  })
+
+  test('[OW1] an append is its head, the audio as it is, its tail', () => {
+    const message = JSON.parse(`${APPEND_HEAD}AQID${APPEND_TAIL}`) as unknown
+    assert.deepEqual(message, { type: 'input_audio_buffer.append', audio: 'AQID' })
+  })
+})
