@@ -17,6 +17,7 @@ import { systemClock } from '../src/kit/clock.ts'
 import { silentLog } from '../src/kit/log.ts'
 import { makeClinicPack } from '../src/packs/clinic/clinic.ts'
 import type { Pack } from '../src/packs/pack.ts'
+import { ModelRelay } from './model-relay.ts'
 
 export const TOKEN = '0123456789abcdef0123456789abcdef'
 const GONE_MAX_MS = 8_000
@@ -29,8 +30,8 @@ export type PlaneParts = {
   pack?: Pack
   model?: StartOptions
   carrier?: Partial<TwilioSimOptions>
-  /** Another model than the simulator. */
-  modelUrl?: string
+  /** Puts a relay before the model that notes what the plane says to it. */
+  hasRelay?: boolean
 }
 
 /** One line of the model simulator's witness log. */
@@ -58,14 +59,16 @@ export class Plane {
   readonly carrier: TwilioSim
   readonly speech: Speech
   readonly folder: string
+  readonly relay: ModelRelay | undefined
   readonly ended: { call: Call; cause: EndCause }[] = []
 
-  private constructor(parts: { edge: Edge; model: OpenAiSim; carrier: TwilioSim; speech: Speech; folder: string }) {
+  private constructor(parts: Pick<Plane, 'edge' | 'model' | 'carrier' | 'speech' | 'folder' | 'relay'>) {
     this.edge = parts.edge
     this.model = parts.model
     this.carrier = parts.carrier
     this.speech = parts.speech
     this.folder = parts.folder
+    this.relay = parts.relay
     this.edge.desk.onCallEnded = (call, cause) => this.ended.push({ call, cause })
   }
 
@@ -73,9 +76,10 @@ export class Plane {
     const folder = await mkdtemp(join(tmpdir(), 'voiceplane-test-'))
     const speech = await openSpeech()
     const model = await startOpenAiSim({ thinkMs: 100, ...parts.model, witnessFile: join(folder, 'model.jsonl') })
+    const relay = parts.hasRelay === true ? await ModelRelay.open(model.url) : undefined
     const reading = readConfig({
       PORT: '0',
-      OPENAI_REALTIME_URL: parts.modelUrl ?? model.url,
+      OPENAI_REALTIME_URL: relay?.url ?? model.url,
       OPENAI_API_KEY: 'a-key-for-tests',
       TWILIO_AUTH_TOKEN: TOKEN,
       ...parts.env,
@@ -93,7 +97,7 @@ export class Plane {
       verbTimeScale: 0.02,
       ...parts.carrier,
     })
-    return new Plane({ edge, model, carrier, speech, folder })
+    return new Plane({ edge, model, carrier, speech, folder, relay })
   }
 
   /** Opens a plane, runs `journey` on it, holds it to leave nothing, and closes it. */
@@ -187,6 +191,7 @@ export class Plane {
   async close(): Promise<void> {
     await this.carrier.close()
     await this.edge.close()
+    await this.relay?.close()
     await this.model.close()
     await this.speech.close()
     await rm(this.folder, { recursive: true, force: true })
