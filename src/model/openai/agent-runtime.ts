@@ -33,6 +33,7 @@ export class AgentRuntime {
     this.transport = new AgentTransport(owner, {
       needsTranscriptDeltas: this.needsTranscriptDeltas,
       model: options.model,
+      log: options.log,
     })
     const { outputGuardrails, outputGuardrailSettings, toolExecution, toolErrorFormatter, context } = packCall
     this.#session = new RealtimeSession(packCall.agent, {

@@ -11,6 +11,7 @@ import {
   type RealtimeTransportLayerConnectOptions,
 } from '@openai/agents-realtime'
 import type { ResponseRequest } from '../../call/ports.ts'
+import type { Log } from '../../kit/log.ts'
 import { record, type ServerEvent, text } from './wire.ts'
 
 const HISTORY_MAX_ITEMS = 200
@@ -56,20 +57,32 @@ export function isForAgent(event: ServerEvent): boolean {
 
 export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransportLayer {
   readonly #sink: AgentSink
+  readonly #log: Log
   readonly #needsTranscriptDeltas: boolean
   #status: 'connected' | 'disconnected' | 'connecting' | 'disconnecting' = 'disconnected'
   #itemIds: string[] = []
   #createdIds = new Set<string>()
   #delta: { itemId: string; responseId: string; text: string } | undefined
 
-  constructor(sink: AgentSink, options: { needsTranscriptDeltas: boolean; model: string }) {
+  constructor(sink: AgentSink, options: { needsTranscriptDeltas: boolean; model: string; log: Log }) {
     super({ model: options.model })
     this.#sink = sink
+    this.#log = options.log
     this.#needsTranscriptDeltas = options.needsTranscriptDeltas
   }
 
   override get status(): 'connected' | 'disconnected' | 'connecting' | 'disconnecting' {
     return this.#status
+  }
+
+  /** A listener of the agent's code that throws must not end the process: events come from a socket (AR2). */
+  override emit: OpenAIRealtimeBase['emit'] = (type, ...args) => {
+    try {
+      return super.emit(type, ...args)
+    } catch {
+      this.#log.warn({ event: String(type) }, 'a listener of the agent threw')
+      return true
+    }
   }
 
   /** The carrier decides about muting; the SDK is told that it cannot. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
 import type { SocketEnd } from '../../kit/websocket/connection.ts'
+import { isForAgent } from './agent-transport.ts'
 import { clientEventOf } from './client-events.ts'
 import { isFatalCode, isWeather, lossOfDial, lossOfEnd } from './refusal.ts'
 import { replayEvents } from './replay.ts'
@@ -89,6 +90,30 @@ suite('server events', () => {
       },
     )
     fc.assert(property, { numRuns: 500 })
+  })
+})
+
+suite('events for the agent', () => {
+  test('[AT1] the SDK sees the events that it acts on, and nothing else', () => {
+    const sees = (type: string, more: object = {}): boolean => isForAgent({ type, ...more })
+    for (const type of [
+      'error',
+      'response.created',
+      'response.done',
+      'conversation.item.done',
+      'mcp_list_tools.completed',
+    ])
+      assert.ok(sees(type), type)
+    for (const type of [
+      'session.created',
+      'session.updated',
+      'response.output_audio.delta',
+      'rate_limits.updated',
+      'new.thing',
+    ])
+      assert.ok(!sees(type), type)
+    assert.ok(sees('response.output_item.done', { item: { type: 'function_call' } }))
+    assert.ok(!sees('response.output_item.done', { item: { type: 'message' } }))
   })
 })
 
