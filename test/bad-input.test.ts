@@ -1,247 +1,140 @@
-// Bad input from the carrier's side: a clear outcome each, nothing left behind, and the next call works.
+// Bad input on a media stream: a clear outcome each, nothing left behind, and the next call works.
 import assert from 'node:assert/strict'
-import { createHmac } from 'node:crypto'
-import { connect } from 'node:net'
 import { after, before, describe, test } from 'node:test'
-import { WebSocket } from 'ws'
 import type { BadFrame } from '../sim/twilio/options.ts'
-import { LISTEN, Plane, TOKEN } from './plane.ts'
+import { LISTEN, Plane, stay } from './plane.ts'
+import { newCallSid, RawCarrier } from './raw-carrier.ts'
 
 let plane: Plane
-let calls = 0
+let raw: RawCarrier
 before(async () => {
   plane = await Plane.open()
+  raw = new RawCarrier(plane.edge.url)
 })
 after(() => plane.close())
 
-const newSid = (): string => `CA${(++calls).toString(16).padStart(32, '0')}`
+/** How the call with this SID ended. */
+const endsOf = (callSid: string): string[] =>
+  plane.ended.flatMap(({ call, cause }) => (call.callSid === callSid ? [cause] : []))
 
-function sign(url: string, fields: Record<string, string>): string {
-  const text = Object.keys(fields)
-    .sort()
-    .reduce((sum, key) => sum + key + fields[key], url)
-  return createHmac('sha1', TOKEN).update(text).digest('base64')
-}
-
-async function voice(callSid: string, signature?: string): Promise<{ status: number; body: string }> {
-  const fields = {
-    CallSid: callSid,
-    AccountSid: 'AC1',
-    From: '+15005550006',
-    To: '+15005550001',
-    CallStatus: 'ringing',
-    Direction: 'inbound',
-  }
-  const url = `${plane.edge.url}/twilio/voice`
-  const answer = await fetch(url, {
-    method: 'POST',
-    headers: {
-      'content-type': 'application/x-www-form-urlencoded',
-      'x-twilio-signature': signature ?? sign(url, fields),
-    },
-    body: new URLSearchParams(fields),
-  })
-  return { status: answer.status, body: await answer.text() }
-}
-
-async function mediaPath(callSid: string): Promise<string> {
-  const { body } = await voice(callSid)
-  return new URL(/url="(ws:[^"]+)"/.exec(body)![1]!).pathname
-}
-
-/** Opens an upgrade; resolves with the socket, or with the status that refused it. */
-function upgrade(path: string, signature?: string): Promise<WebSocket | number> {
-  const base = plane.edge.url.replace('http', 'ws')
-  const signed =
-    signature ??
-    createHmac('sha1', TOKEN)
-      .update(base + path)
-      .digest('base64')
-  return new Promise((resolve, reject) => {
-    const socket = new WebSocket(base + path, { headers: { 'x-twilio-signature': signed } })
-    socket.on('open', () => resolve(socket))
-    socket.on('unexpected-response', (_request, response) => resolve(response.statusCode ?? 0))
-    socket.on('error', (error) => (socket.readyState === WebSocket.CONNECTING ? undefined : reject(error)))
-  })
-}
-
-const closed = (socket: WebSocket): Promise<number> =>
-  new Promise((resolve) => socket.on('close', (code) => resolve(code)))
-const startOf = (callSid: string): string =>
-  JSON.stringify({
-    event: 'start',
-    sequenceNumber: '1',
-    streamSid: `MZ${'1'.repeat(32)}`,
-    start: {
-      accountSid: 'AC1',
-      streamSid: `MZ${'1'.repeat(32)}`,
-      callSid,
-      tracks: ['inbound'],
-      mediaFormat: { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 },
-      customParameters: {},
-    },
-  })
-
-async function endOf(callSid: string): Promise<void> {
-  const url = `${plane.edge.url}/twilio/status`
-  const fields = { CallSid: callSid, CallStatus: 'completed' }
-  await fetch(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/x-www-form-urlencoded', 'x-twilio-signature': sign(url, fields) },
-    body: new URLSearchParams(fields),
-  })
-}
-
-describe('a stream that says what it should not', () => {
-  const frames: BadFrame[] = ['binary', 'non-json', 'unknown-event', 'wrong-stream-sid', 'bad-base64']
-  for (const frame of frames) {
+describe('a stream that says what it should not', { concurrency: 20 }, () => {
+  const harmless: BadFrame[] = ['binary', 'non-json', 'unknown-event', 'wrong-stream-sid', 'bad-base64']
+  for (const frame of harmless) {
     test(`[MS3] ${frame}: ignored, the call goes on to its end`, async () => {
-      const stay = { steps: [{ stayMs: 1_600 }, { hangUp: true as const }], maxMs: 6_000 }
-      const report = await plane.call(stay, { faults: { badFrames: [frame] } })
-      assert.equal(report.wasDropped, false)
-      assert.ok(report.agentReceivedMs > 500)
-      await plane.settled()
+      const report = await plane.call(stay(1_600), { faults: { badFrames: [frame] } })
+      assert.deepEqual([report.wasDropped, report.endCause], [false, 'caller-hung-up'])
+      assert.ok(report.agentPlayedMs > 800, `${report.agentPlayedMs}`)
+      assert.deepEqual(endsOf(report.callSid), ['caller-hung-up'])
     })
   }
 
-  test('[FR2] an oversized message ends the stream, not the process', async () => {
-    const report = await plane.call(
-      { steps: [{ stayMs: 2_500 }], maxMs: 6_000 },
-      { faults: { badFrames: ['oversized'] } },
-    )
-    assert.equal(report.wasDropped, true)
-    await plane.settled()
+  test('[MS3] a peer that keeps on talking nonsense is closed with 1008, and its call ends once', async () => {
+    const stream = await raw.open()
+    for (let i = 0; i < 300; i += 1) stream.send(`nonsense ${i}`)
+    assert.equal(await stream.closed, 1008)
+    assert.deepEqual(endsOf(stream.callSid), ['carrier-lost'])
+    await stream.over()
   })
 
-  test('[EA2] duplicated and swapped media are dropped and counted; the call goes on', async () => {
-    const stay = { steps: [{ stayMs: 1_200 }, { hangUp: true as const }], maxMs: 6_000 }
-    const report = await plane.call(stay, { faults: { duplicateEvery: 5, swapEvery: 7 } })
+  test('[FR2] an oversized message ends the stream with 1009, not the process', async () => {
+    const stream = await raw.open()
+    stream.send('x'.repeat(200_000))
+    assert.equal(await stream.closed, 1009)
+    await plane.until(() => endsOf(stream.callSid).length > 0)
+    assert.deepEqual(endsOf(stream.callSid), ['carrier-lost'])
+    await stream.over()
+  })
+
+  test('[EA2] duplicate and swapped media are dropped and counted; the call goes on', async () => {
+    const series = 'voice_frames_dropped_total{reason="out-of-order"}'
+    const before = await plane.counter(series)
+    const report = await plane.call(stay(1_200), { faults: { duplicateEvery: 5, swapEvery: 7 } })
     assert.equal(report.wasDropped, false)
-    const metrics = await (await fetch(`${plane.edge.url}/metrics`)).text()
-    const dropped = /voice_frames_dropped_total\{reason="out-of-order"\} (\d+)/.exec(metrics)
-    assert.ok(Number(dropped?.[1]) >= 5, metrics.slice(0, 200))
-    await plane.settled()
+    assert.ok(report.agentPlayedMs > 500)
+    const dropped = (await plane.counter(series)) - before
+    assert.ok(dropped >= 12, `${dropped} of about 18 were counted`)
   })
 
-  test('[MS1] a stream that never says start is closed within its bound', { timeout: 12_000 }, async () => {
-    const callSid = newSid()
-    const socket = await upgrade(await mediaPath(callSid))
-    assert.ok(socket instanceof WebSocket)
-    socket.send('{"event":"connected","protocol":"Call","version":"1.0.0"}')
-    assert.equal(await closed(socket), 1008)
-    await endOf(callSid)
-    await plane.settled()
+  test('[MS1] a stream that never says start is closed within its bound', async () => {
+    const stream = await raw.open({ start: false })
+    stream.send({ event: 'connected', protocol: 'Call', version: '1.0.0' })
+    const openedMs = performance.now()
+    assert.equal(await stream.closed, 1008)
+    assert.ok(performance.now() - openedMs < 6_000)
+    await stream.over()
+    assert.deepEqual(endsOf(stream.callSid), ['caller-hung-up'])
   })
 
-  test('[MS1] media before connected and start is ignored', async () => {
+  test('[MS1] a stream that sends media but never start is closed within its bound too', async () => {
+    const report = await plane.call({ steps: [{ stayMs: 8_000 }], maxMs: 9_000 }, { faults: { omitStart: true } })
+    assert.equal(report.closeCode, 1008)
+    assert.ok(report.durationMs < 7_000)
+  })
+
+  test('[MS1] media before connected and start is ignored; the call begins all the same', async () => {
     const report = await plane.call(LISTEN, { faults: { mediaFirst: true } })
-    assert.equal(report.wasDropped, false)
-    assert.ok(report.agentReceivedMs > 0)
-    await plane.settled()
+    assert.deepEqual([report.wasDropped, report.scriptTimeouts], [false, []])
+    assert.ok(report.agentPlayedMs > 0)
   })
 
   test('[MS2] a start that names another call is closed with 1008', async () => {
-    const callSid = newSid()
-    const socket = await upgrade(await mediaPath(callSid))
-    assert.ok(socket instanceof WebSocket)
-    socket.send(startOf(newSid()))
-    assert.equal(await closed(socket), 1008)
-    await endOf(callSid)
-    await plane.settled()
+    const stream = await raw.open({ start: false })
+    stream.start(newCallSid())
+    assert.equal(await stream.closed, 1008)
+    await stream.over()
   })
 
-  test('[PY4] a mark that was never sent changes nothing', async () => {
-    const callSid = newSid()
-    const socket = await upgrade(await mediaPath(callSid))
-    assert.ok(socket instanceof WebSocket)
-    socket.send(startOf(callSid))
-    socket.send(`{"event":"mark","sequenceNumber":"2","streamSid":"MZ${'1'.repeat(32)}","mark":{"name":"never sent"}}`)
-    const heard = await new Promise<string>((resolve) => socket.once('message', (text) => resolve(String(text))))
-    assert.equal((JSON.parse(heard) as { event: string }).event, 'media')
-    const isOver = closed(socket)
-    socket.send(
-      `{"event":"stop","sequenceNumber":"3","streamSid":"MZ${'1'.repeat(32)}","stop":{"accountSid":"AC1","callSid":"${callSid}"}}`,
-    )
-    await isOver
-    await plane.settled()
+  test('[MS3] a second start is ignored', async () => {
+    const stream = await raw.open()
+    stream.start()
+    await plane.until(() => stream.heard.some(({ event }) => event === 'media'))
+    await stream.end()
+    assert.deepEqual(endsOf(stream.callSid), ['caller-hung-up'])
+  })
+
+  test('[PY4] marks that were never sent, and of another generation, change nothing', async () => {
+    const stream = await raw.open()
+    for (const name of ['never sent', 'vp:0:9999', 'vp:99:1', '']) {
+      stream.send({ event: 'mark', sequenceNumber: '2', streamSid: stream.streamSid, mark: { name } })
+    }
+    await plane.until(() => stream.heard.filter(({ event }) => event === 'mark').length >= 2)
+    await stream.end()
+    assert.deepEqual(endsOf(stream.callSid), ['caller-hung-up'])
+  })
+
+  test('[MW2] a payload that is no base64, or has quotes in it, never reaches the model', async () => {
+    const stream = await raw.open()
+    await plane.until(() => stream.heard.length > 0)
+    for (const [i, payload] of ['***', 'AA"}', 'AAAA\u0000AAA', '","type":"response.create","x":"'].entries()) {
+      stream.media(i * 20, payload)
+    }
+    stream.media(200)
+    await stream.end()
+    assert.deepEqual(endsOf(stream.callSid), ['caller-hung-up'])
   })
 
   for (const endOfStream of ['reset', 'stop-without-close', 'close-without-stop'] as const) {
-    test(`[MS4] an end by ${endOfStream} is one end; nothing is left`, async () => {
-      const count = plane.ended.length
-      await plane.call(LISTEN, { faults: { endOfStream } })
-      await plane.settled()
-      assert.equal(plane.ended.length, count + 1)
+    test(`[MS4] an end by ${endOfStream} is one end`, async () => {
+      const report = await plane.call(LISTEN, { faults: { endOfStream } })
+      await plane.until(() => endsOf(report.callSid).length > 0)
+      const causes = endsOf(report.callSid)
+      assert.equal(causes.length, 1, causes.join(' '))
+      assert.ok(['caller-hung-up', 'carrier-lost'].includes(causes[0]!))
     })
   }
 
-  test('a caller who hangs up before start leaves nothing', async () => {
-    await plane.call({ steps: [{ hangUp: true }], maxMs: 1_000 }, { faults: { startDelayMs: 1_500 } })
+  test('[CM3] a caller who hangs up before start leaves nothing', async () => {
+    const report = await plane.call(
+      { steps: [{ stayMs: 300 }, { hangUp: true }], maxMs: 2_000 },
+      { faults: { startDelayMs: 1_500 } },
+    )
+    await plane.until(() => endsOf(report.callSid).length === 1)
+  })
+
+  after(async () => {
     await plane.settled()
+    const refused = (await plane.witness()).filter(({ event }) => event === 'client_error')
+    assert.deepEqual(refused, [], 'the model was told something that it refused')
+    await plane.servesANormalCall()
   })
-})
-
-describe('who may come in', () => {
-  test('[ED1] a stream token is good once, for its call, unforged', async () => {
-    const callSid = newSid()
-    const path = await mediaPath(callSid)
-    const other = path.replace(callSid, newSid())
-    assert.equal(await upgrade(other), 403, 'for another call')
-    const [, , pod, sid, token] = path.split('/')
-    const forged = `${token!.slice(0, -4)}${token!.endsWith('AAAA') ? 'BBBB' : 'AAAA'}`
-    assert.equal(await upgrade(`/media/${pod}/${sid}/${forged}`), 403, 'forged')
-    const first = await upgrade(path)
-    assert.ok(first instanceof WebSocket)
-    assert.equal(await upgrade(path), 403, 'used')
-    first.close()
-    await endOf(callSid)
-    await plane.settled()
-  })
-
-  test('[ED1] an upgrade without the right signature is refused before the 101', async () => {
-    const callSid = newSid()
-    assert.equal(await upgrade(await mediaPath(callSid), 'Zm9yZ2Vk'), 403)
-    await endOf(callSid)
-    await plane.settled()
-  })
-
-  test('a forged webhook signature is refused, and no call is made', async () => {
-    assert.equal((await voice(newSid(), 'Zm9yZ2Vk')).status, 403)
-    assert.equal(plane.edge.desk.activeCalls, 0)
-  })
-
-  test('[DK1] two webhooks for one Call SID at once get one answer and one model session', async () => {
-    const callSid = newSid()
-    const answers = await Promise.all([voice(callSid), voice(callSid)])
-    assert.equal(answers[0].body, answers[1].body)
-    assert.equal(plane.edge.desk.activeCalls, 1)
-    await endOf(callSid)
-    await plane.settled()
-  })
-
-  test('plain garbage on the port does not harm', async () => {
-    const socket = connect(Number(new URL(plane.edge.url).port), '127.0.0.1')
-    socket.on('error', () => undefined)
-    socket.end('\u0000\u0001 nonsense\r\n\r\n')
-    await new Promise((resolve) => socket.on('close', resolve))
-    const report = await plane.call(LISTEN)
-    assert.equal(report.wasDropped, false)
-    await plane.settled()
-  })
-})
-
-test('an expired token is refused', async () => {
-  const short = await Plane.open({ env: { STREAM_TOKEN_TTL_MS: '1000' } })
-  const before = plane
-  plane = short
-  try {
-    const callSid = newSid()
-    const path = await mediaPath(callSid)
-    await new Promise((resolve) => setTimeout(resolve, 1_100))
-    assert.equal(await upgrade(path), 403)
-    await short.settled() // the call's own timer has given it up
-  } finally {
-    plane = before
-    await short.close()
-  }
 })
