@@ -1,148 +1,194 @@
-// What the model's side may do to a call: refuse, stall, drop, expire, talk nonsense. The call goes on or ends politely.
+// What the model's side may do to a call: refuse, stall, drop, expire, talk nonsense. The call goes on, or ends politely.
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import { NO_FAULTS } from '../sim/openai/options.ts'
-import { LISTEN, Plane, type PlaneParts } from './plane.ts'
+import { describe, test } from 'node:test'
+import { clinicScript, LISTEN, Plane, type PlaneParts, stay, type WitnessLine } from './plane.ts'
 
-const STAY = { steps: [{ stayMs: 12_000 }], maxMs: 14_000, isEndedByAgent: true }
+const ENDED_BY_PLANE = { ...stay(9_000), isEndedByAgent: true }
+const BRIEF = clinicScript([
+  { say: 'Good morning, this is the clinic.' },
+  {
+    expectCaller: 'I need an appointment.',
+    call: { name: 'find_available_slots', arguments: { service: 'check-up' } },
+    thenSay: 'I can offer you a time tomorrow at ten. Would that suit you, or shall I look for another one?',
+  },
+])
 
-async function withPlane(parts: PlaneParts, run: (plane: Plane) => Promise<void>): Promise<void> {
-  const plane = await Plane.open(parts)
-  try {
-    await run(plane)
-    await plane.settled()
-  } finally {
-    await plane.close()
-  }
-}
+const refusing = (status: number, count: number): PlaneParts => ({
+  model: { faults: { refuse: { status, code: status === 429 ? 'rate_limit_exceeded' : 'refused', count } } },
+})
+const count = (log: WitnessLine[], name: string): number => log.filter(({ event }) => event === name).length
 
-for (const status of [401, 403, 404]) {
-  test(`[CM4] a refusal with ${status} is final: the caller hears a sentence and the call ends`, () =>
-    withPlane(
-      { model: { faults: { ...NO_FAULTS, refuse: { status, code: 'refused', count: -1 } } } },
-      async (plane) => {
-        const report = await plane.call(STAY)
-        assert.ok(report.durationMs < 8_000)
-        const verbs = report.verbs.map(({ verb }) => verb)
-        assert.deepEqual(verbs.slice(-2), ['Say', 'Hangup'])
+describe('a model that', { concurrency: 6 }, () => {
+  for (const status of [401, 403, 404]) {
+    test(`[CM4] refuses with ${status} for good: it is asked once, the caller hears a sentence, the call ends`, () =>
+      Plane.with(refusing(status, -1), async (plane) => {
+        const report = await plane.call(ENDED_BY_PLANE)
+        assert.deepEqual(
+          report.verbs.slice(-2).map(({ verb }) => verb),
+          ['Say', 'Hangup'],
+        )
         assert.equal(plane.ended[0]!.cause, 'model-refused')
-      },
-    ))
-}
+        assert.equal(count(await plane.witness(), 'session_refused'), 1)
+      }))
+  }
 
-for (const status of [429, 503]) {
-  test(`[ME4] a refusal with ${status} that passes is dialled again; the caller is greeted`, () =>
-    withPlane(
-      { model: { faults: { ...NO_FAULTS, refuse: { status, code: 'rate_limit_exceeded', count: 2 } } } },
-      async (plane) => {
+  for (const status of [429, 503]) {
+    test(`[ME4] refuses with ${status} twice is dialled again, and the caller is greeted`, () =>
+      Plane.with(refusing(status, 2), async (plane) => {
         const report = await plane.call(LISTEN)
-        assert.deepEqual(report.scriptTimeouts, [])
-        assert.ok(report.agentReceivedMs > 0)
-      },
-    ))
-}
+        assert.deepEqual([report.scriptTimeouts, report.wasDropped], [[], false])
+        assert.ok(report.agentPlayedMs > 0)
+      }))
+  }
 
-test('[ME4] a model that never comes is given up after the bound, and the person is dialled', () =>
-  withPlane(
-    {
-      env: { FALLBACK_NUMBER: '+15005550009' },
-      model: { faults: { ...NO_FAULTS, refuse: { status: 503, code: 'down', count: -1 } } },
-    },
-    async (plane) => {
-      const report = await plane.call(STAY)
-      assert.ok(report.verbs.some(({ verb, detail }) => verb === 'Dial' && detail.includes('+15005550009')))
-      assert.equal(plane.ended[0]!.cause, 'model-lost')
-    },
-  ))
-
-for (const act of [{ kind: 'drop' }, { kind: 'close', code: 1011 }, { kind: 'expire' }] as const) {
-  test(`[CM4] a link lost by ${act.kind} while the agent speaks comes back with the history, and the agent speaks again`, () =>
-    withPlane({}, async (plane) => {
-      const line = await plane.say('I need an appointment')
-      const placed = plane.carrier.placeCall({
-        caller: {
-          steps: [
-            { waitForAgent: 'finished', timeoutMs: 10_000 },
-            { say: line },
-            { waitForAgent: 'speaking', timeoutMs: 8_000 },
-            { pauseMs: 4_000 },
-            { waitForAgent: 'finished', timeoutMs: 10_000 },
-            { hangUp: true },
-          ],
-          maxMs: 30_000,
-        },
-      })
-      await plane.until(
-        () =>
-          plane.calls()[0]?.state.transcript.items.some((item) => item.kind === 'tool' && item.output !== undefined) ??
-          false,
+  test('[ME4] never comes is given up after the bound, and the person is dialled', () =>
+    Plane.with({ ...refusing(503, -1), env: { FALLBACK_NUMBER: '+15005550009' } }, async (plane) => {
+      const report = await plane.call(ENDED_BY_PLANE)
+      assert.ok(
+        report.verbs.some(({ verb, detail }) => verb === 'Dial' && detail.includes('+15005550009')),
+        report.verbs.map(({ verb }) => verb).join(' '),
       )
-      await fetch(`${plane.model.controlUrl}/sim/faults`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ act }),
+      assert.equal(plane.ended[0]!.cause, 'model-lost')
+      assert.equal(count(await plane.witness(), 'session_refused'), 6)
+    }))
+
+  test('[CM4] is full and says so only after the upgrade is dialled again until the bound', () =>
+    Plane.with({ model: { ceiling: 0, ceilingMode: 'after-upgrade' } }, async (plane) => {
+      const report = await plane.call(ENDED_BY_PLANE)
+      assert.equal(report.verbs.at(-1)?.verb, 'Hangup')
+      assert.ok(['model-lost', 'model-refused'].includes(plane.ended[0]!.cause))
+    }))
+
+  for (const act of [{ kind: 'drop' }, { kind: 'close', code: 1011 }, { kind: 'expire' }] as const) {
+    test(`[CM4] is lost by ${act.kind} while the agent speaks comes back with the history, and the agent speaks again`, () =>
+      Plane.with({ hasRelay: true, model: { scripts: [BRIEF] } }, async (plane) => {
+        const steps = [
+          { waitForAgent: 'finished' as const, timeoutMs: 8_000 },
+          { say: await plane.say('I need an appointment') },
+          { waitForAgent: 'speaking' as const, timeoutMs: 8_000 },
+          { pauseMs: 4_000 },
+          { waitForAgent: 'finished' as const, timeoutMs: 10_000 },
+          { hangUp: true as const },
+        ]
+        const placed = plane.carrier.placeCall({ caller: { steps, maxMs: 30_000 } })
+        await plane.until(() => isAnswering(plane))
+        await plane.act(act)
+        const report = await placed.done
+        assert.deepEqual([report.wasDropped, report.scriptTimeouts], [false, []])
+        const log = await plane.witness()
+        assert.equal(count(log, 'session_opened'), 2)
+        assert.ok(!log.some(({ event }) => event === 'client_error'), JSON.stringify(log))
+        assert.equal(plane.ended[0]!.call.state.resumes, 1)
+        const replayed = new Set(plane.relay!.itemsOf(1))
+        for (const item of [
+          'assistant: Good morning, this is the clinic.',
+          'user: I need an appointment.',
+          'call: find_available_slots',
+          'output',
+        ])
+          assert.ok(replayed.has(item), `${item} is missing of: ${[...replayed].join('; ')}`)
+        const second = plane.relay!.sessions[1]!.map(({ type }) => type)
+        assert.ok(second.includes('response.create'), 'the new session was not asked to speak')
+      }))
+  }
+
+  test('[CM4] drops the link mid-speech: what was sent is still heard, nothing is left over', () => {
+    const faults = { midResponse: { afterAudioMs: 800, act: { kind: 'drop' as const }, count: 1 } }
+    return Plane.with({ model: { scripts: [BRIEF], faults } }, async (plane) => {
+      const report = await plane.call({
+        steps: [{ waitForAgent: 'speaking', timeoutMs: 5_000 }, { pauseMs: 3_500 }, { hangUp: true }],
+        maxMs: 15_000,
       })
+      assert.deepEqual([report.wasDropped, report.scriptTimeouts], [false, []])
+      assert.equal(count(await plane.witness(), 'session_opened'), 2)
+      assert.ok(report.agentPlayedMs > 1_500, `${report.agentPlayedMs}`)
+    })
+  })
+
+  test('does not answer within its bound is dialled again', () =>
+    Plane.with({ env: { MODEL_STALL_MS: '1000' } }, async (plane) => {
+      const placed = plane.carrier.placeCall({ caller: stay(5_000) })
+      await plane.until(() => plane.model.liveSessions() === 1)
+      await plane.act({ kind: 'stall', ms: 20_000 })
       const report = await placed.done
       assert.equal(report.wasDropped, false)
-      const log = await plane.witness()
-      assert.equal(log.filter(({ event }) => event === 'session_opened').length, 2)
-      assert.equal(plane.ended[0]!.call.state.resumes, 1)
-      assert.deepEqual(report.scriptTimeouts, [])
+      assert.ok(count(await plane.witness(), 'session_opened') >= 2)
+      assert.ok(report.agentPlayedMs > 500, 'the caller was left in silence')
     }))
-}
 
-test('[TU1] a model that does not answer within its bound is dialled again', () =>
-  withPlane({ env: { MODEL_STALL_MS: '1000' } }, async (plane) => {
-    const placed = plane.carrier.placeCall({ caller: { steps: [{ stayMs: 7_000 }, { hangUp: true }], maxMs: 12_000 } })
-    await plane.until(() => plane.model.liveSessions() === 1)
-    await fetch(`${plane.model.controlUrl}/sim/faults`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ act: { kind: 'stall', ms: 20_000 } }),
-    })
-    const report = await placed.done
-    assert.equal(report.wasDropped, false)
-    assert.ok((await plane.witness()).filter(({ event }) => event === 'session_opened').length >= 2)
-  }))
+  test('[OS2] nears its cap is replaced before it, at a turn boundary, and the caller hears nothing of it', () =>
+    Plane.with({ hasRelay: true, model: { sessionCapMs: 6_000, scripts: [BRIEF] } }, async (plane) => {
+      const report = await plane.call(stay(8_500))
+      assert.deepEqual([report.wasDropped, report.gapsMs, report.utterances], [false, [], 1])
+      const log = await plane.witness()
+      assert.equal(count(log, 'session_opened'), 2)
+      assert.deepEqual(plane.relay!.itemsOf(1), ['assistant: Good morning, this is the clinic.'])
+      assert.equal(plane.ended[0]!.call.state.resumes, 0)
+      assert.ok(
+        !log.some(({ event, code }) => event === 'session_closed' && code !== 1000),
+        'a session ran into its cap',
+      )
+    }))
 
-test('[OS2] a session is renewed before its cap, at a turn boundary, unheard', () =>
-  withPlane({ env: { MODEL_SESSION_MAX_MS: '60000' }, model: { sessionCapMs: 6_000 } }, async (plane) => {
-    const report = await plane.call({ steps: [{ stayMs: 9_000 }, { hangUp: true }], maxMs: 15_000 })
-    assert.equal(report.wasDropped, false)
-    assert.deepEqual(report.gapsMs, [])
-    const log = await plane.witness()
-    assert.equal(log.filter(({ event }) => event === 'session_opened').length, 2)
-    assert.equal(plane.ended[0]!.call.state.resumes, 0)
-  }))
-
-test('odd deltas, unknown events, reordered ends, late deltas and doubled calls change nothing for the caller', () =>
-  withPlane(
-    {
-      model: {
-        chunkLaw: { firstMs: 37, minMs: 11, maxMs: 173, alignBytes: 1 },
-        faults: { ...NO_FAULTS, unknownEvents: true, reorderDones: true, duplicateCalls: true, lateDeltas: 3 },
+  test('sends odd deltas, unknown events, ends out of order, late deltas and doubled calls changes nothing for the caller', () =>
+    Plane.with(
+      {
+        model: {
+          scripts: [BRIEF],
+          chunkLaw: { firstMs: 37, minMs: 11, maxMs: 173, alignBytes: 1 },
+          faults: { unknownEvents: true, reorderDones: true, duplicateCalls: true, lateDeltas: 3 },
+        },
       },
-    },
-    async (plane) => {
-      const line = await plane.say('I need an appointment')
-      const report = await plane.call({
-        steps: [
-          { bargeIn: line, afterAgentMs: 800 },
-          { waitForAgent: 'finished', timeoutMs: 12_000 },
-          { hangUp: true },
-        ],
-        maxMs: 20_000,
-      })
-      assert.equal(report.wasDropped, false)
-      assert.deepEqual(report.scriptTimeouts, [])
-      const outputs = (await plane.witness()).filter(({ event }) => event === 'function_output')
-      assert.equal(outputs.length, 1)
-    },
-  ))
+      async (plane) => {
+        const steps = [
+          { bargeIn: await plane.say('I need an appointment'), afterAgentMs: 600 },
+          { waitForAgent: 'finished' as const, timeoutMs: 12_000 },
+          { hangUp: true as const },
+        ]
+        const report = await plane.call({ steps, maxMs: 20_000 })
+        assert.deepEqual([report.wasDropped, report.scriptTimeouts, report.gapsMs], [false, [], []])
+        const log = await plane.witness()
+        assert.equal(count(log, 'function_output'), 1)
+        assert.equal(count(log, 'client_error'), 0)
+        assert.equal(report.agentReceivedMs - report.agentPlayedMs < 1_500, true)
+      },
+    ))
 
-test('[ME3] a response that fails for a passing reason is asked for once more', () =>
-  withPlane({ model: { faults: { ...NO_FAULTS, rateLimitedResponses: 1 } } }, async (plane) => {
-    const report = await plane.call(LISTEN)
-    assert.deepEqual(report.scriptTimeouts, [])
-    assert.ok(report.agentReceivedMs > 0)
-  }))
+  test('sends odd deltas in 24 kHz, cut inside a sample, leaves no hole in what is heard', () =>
+    Plane.with(
+      {
+        env: { MODEL_AUDIO: 'pcm16' },
+        model: { scripts: [BRIEF], chunkLaw: { firstMs: 37, minMs: 11, maxMs: 173, alignBytes: 1 } },
+      },
+      async (plane) => {
+        const report = await plane.call({
+          steps: [{ waitForAgent: 'finished', timeoutMs: 8_000 }, { hangUp: true }],
+          maxMs: 12_000,
+        })
+        assert.deepEqual([report.wasDropped, report.gapsMs, report.scriptTimeouts], [false, [], []])
+        const sent = (await plane.witness()).find(({ event }) => event === 'response_done')
+        assert.ok(Math.abs(Number(sent?.audio_ms) - report.agentReceivedMs) <= 20, `${sent?.audio_ms} ms were sent`)
+      },
+    ))
+
+  test('[ME3] fails a response for a passing reason is asked once more', () =>
+    Plane.with({ model: { faults: { rateLimitedResponses: 1 } } }, async (plane) => {
+      const report = await plane.call(LISTEN)
+      assert.deepEqual([report.scriptTimeouts, report.wasDropped], [[], false])
+      assert.ok(report.agentPlayedMs > 0)
+    }))
+
+  test('[ME3] fails every response is not asked for ever: the call goes on in silence', () =>
+    Plane.with({ model: { faults: { rateLimitedResponses: 1_000 } } }, async (plane) => {
+      const report = await plane.call(stay(3_000))
+      assert.equal(report.wasDropped, false)
+      assert.equal(count(await plane.witness(), 'response_created'), 2)
+    }))
+})
+
+/** Is the agent in its second answer, with the tool's output given? */
+function isAnswering(plane: Plane): boolean {
+  const state = plane.calls()[0]?.state
+  const hasOutput = state?.transcript.items.some((item) => item.kind === 'tool' && item.output !== undefined) ?? false
+  return hasOutput && state?.response.kind === 'active' && state.response.hasAudio
+}

@@ -4,6 +4,7 @@
 // OS2: a renewal is a second link beside the first; the first serves until the second is ready.
 // OS3: the voice of a conversation is fixed by its first audio: later configurations leave it out (cannot_update_voice).
 // OS4: the whole of a dial, up to ready, is bounded by `connectMs`.
+// OS5: a tool call is acted on once, however often the provider surfaces it (by its call id, among the last TOOL_CALLS_KEPT).
 import type { ModelCommand, ModelListener, ModelLoss, ModelSession, ResponseRequest } from '../../call/ports.ts'
 import type { TranscriptItem } from '../../call/transcript.ts'
 import type { Clock } from '../../kit/clock.ts'
@@ -23,6 +24,8 @@ import { record, type ServerEvent, text } from './wire.ts'
 const CONFIGURE_ID = 'vp-configure'
 /** Client events of the agent that wait for a link. Beyond it the oldest is dropped and counted. */
 const WAITING_MAX = 64
+/** Ids of the last tool calls, to know a repeated one. */
+const TOOL_CALLS_KEPT = 32
 
 export type SessionSettings = {
   link: Omit<LinkSettings, 'wantsTranscriptDeltas'>
@@ -53,6 +56,7 @@ export class OpenAiSession implements ModelSession {
   #replayed = new Set<string>()
   #waiting: Record<string, unknown>[] = []
   #audioResponse = ''
+  #toolCalls: string[] = []
   #isClosed = false
 
   constructor(listener: ModelListener, packCall: PackCall, settings: SessionSettings, world: SessionWorld) {
@@ -220,12 +224,21 @@ export class OpenAiSession implements ModelSession {
       return
     }
     const meaning = translate(event)
+    if (meaning?.kind === 'tool-called' && this.#isRepeated(meaning.toolCallId)) return
     if (meaning !== undefined) this.#listener.onModelEvent(meaning)
     if (this.#isClosed) return
     const itemId = text(record(event.item).id)
     if (event.type === 'conversation.item.added' && this.#agent.transport.isOwnItem(itemId))
       this.#agent.transport.deliver(event)
     else if (isForAgent(event) && !this.#replayed.has(itemId)) this.#agent.transport.deliver(event)
+  }
+
+  /** OS5: a tool call that was surfaced again is acted on once. */
+  #isRepeated(toolCallId: string): boolean {
+    if (this.#toolCalls.includes(toolCallId)) return true
+    this.#toolCalls.push(toolCallId)
+    if (this.#toolCalls.length > TOOL_CALLS_KEPT) this.#toolCalls.shift()
+    return false
   }
 
   #onError(event: ServerEvent): void {
