@@ -119,7 +119,7 @@ const modelEvent = fc
   )
   .map((event) => JSON.stringify(event))
 
-test('[WI3] the model may say anything on a live link', async () => {
+test('[OW3] the model may say anything on a live link', async () => {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
   await once(server, 'listening')
   const reading = readConfig({
