@@ -18,7 +18,7 @@ const refusing = (status: number, count: number): PlaneParts => ({
 })
 const count = (log: WitnessLine[], name: string): number => log.filter(({ event }) => event === name).length
 
-describe('a model that', { concurrency: 6 }, () => {
+describe('a model that', { concurrency: 8 }, () => {
   for (const status of [401, 403, 404]) {
     test(`[CM4] refuses with ${status} for good: it is asked once, the caller hears a sentence, the call ends`, () =>
       Plane.with(refusing(status, -1), async (plane) => {
@@ -59,6 +59,19 @@ describe('a model that', { concurrency: 6 }, () => {
       assert.ok(['model-lost', 'model-refused'].includes(plane.ended[0]!.cause))
     }))
 
+  for (const fault of ['connectDelayMs', 'updatedDelayMs'] as const) {
+    test(`[OS4] is silent before it is ready (${fault}) is given up within the bound and dialled anew`, () =>
+      Plane.with({ env: { MODEL_CONNECT_MS: '1000' }, model: { faults: { [fault]: 60_000 } } }, async (plane) => {
+        const placed = plane.carrier.placeCall({ caller: { ...LISTEN, maxMs: 8_000 } })
+        await plane.until(() => plane.calls().length === 1)
+        await new Promise((resolve) => setTimeout(resolve, 700))
+        plane.model.faults[fault] = 0
+        const report = await placed.done
+        assert.deepEqual([report.scriptTimeouts, report.wasDropped], [[], false])
+        assert.ok(report.firstAudioMs !== undefined && report.firstAudioMs < 2_500, `${report.firstAudioMs} ms`)
+      }))
+  }
+
   for (const act of [{ kind: 'drop' }, { kind: 'close', code: 1011 }, { kind: 'expire' }] as const) {
     test(`[CM4] is lost by ${act.kind} while the agent speaks comes back with the history, and the agent speaks again`, () =>
       Plane.with({ hasRelay: true, model: { scripts: [BRIEF] } }, async (plane) => {
@@ -77,7 +90,10 @@ describe('a model that', { concurrency: 6 }, () => {
         assert.deepEqual([report.wasDropped, report.scriptTimeouts], [false, []])
         const log = await plane.witness()
         assert.equal(count(log, 'session_opened'), 2)
-        assert.ok(!log.some(({ event }) => event === 'client_error'), JSON.stringify(log))
+        assert.deepEqual(
+          log.flatMap(({ event, code }) => (event === 'client_error' && code !== 'session_expired' ? [code] : [])),
+          [],
+        )
         assert.equal(plane.ended[0]!.call.state.resumes, 1)
         const replayed = new Set(plane.relay!.itemsOf(1))
         for (const item of [
@@ -116,19 +132,27 @@ describe('a model that', { concurrency: 6 }, () => {
       assert.ok(report.agentPlayedMs > 500, 'the caller was left in silence')
     }))
 
-  test('[OS2] nears its cap is replaced before it, at a turn boundary, and the caller hears nothing of it', () =>
-    Plane.with({ hasRelay: true, model: { sessionCapMs: 6_000, scripts: [BRIEF] } }, async (plane) => {
-      const report = await plane.call(stay(8_500))
-      assert.deepEqual([report.wasDropped, report.gapsMs, report.utterances], [false, [], 1])
-      const log = await plane.witness()
-      assert.equal(count(log, 'session_opened'), 2)
-      assert.deepEqual(plane.relay!.itemsOf(1), ['assistant: Good morning, this is the clinic.'])
-      assert.equal(plane.ended[0]!.call.state.resumes, 0)
-      assert.ok(
-        !log.some(({ event, code }) => event === 'session_closed' && code !== 1000),
-        'a session ran into its cap',
-      )
-    }))
+  const caps: [string, PlaneParts, number][] = [
+    ['tells when it expires', { model: { sessionCapMs: 6_000, scripts: [BRIEF] } }, 8_500],
+    [
+      'is older than MODEL_SESSION_MAX_MS',
+      { env: { MODEL_SESSION_MAX_MS: '10000' }, model: { scripts: [BRIEF] } },
+      11_500,
+    ],
+  ]
+  for (const [what, parts, ms] of caps) {
+    test(`[OS2] ${what} is replaced in time, at a turn boundary, and the caller hears nothing of it`, () =>
+      Plane.with({ hasRelay: true, ...parts }, async (plane) => {
+        const report = await plane.call(stay(ms))
+        assert.deepEqual([report.wasDropped, report.gapsMs, report.utterances], [false, [], 1])
+        const log = await plane.witness()
+        assert.equal(count(log, 'session_opened'), 2)
+        assert.deepEqual(plane.relay!.itemsOf(1), ['assistant: Good morning, this is the clinic.'])
+        assert.equal(plane.ended[0]!.call.state.resumes, 0)
+        const closes = log.flatMap(({ event, code }) => (event === 'session_closed' ? [code] : []))
+        assert.deepEqual(closes, [1000, 1000], 'a session ran into its cap')
+      }))
+  }
 
   test('sends odd deltas, unknown events, ends out of order, late deltas and doubled calls changes nothing for the caller', () =>
     Plane.with(
