@@ -140,7 +140,9 @@ class MediaDoor {
       return
     }
     const { desk, log, wheel, config } = this.#parts
-    const stream = new MediaStream(refusal.callSid, (leg) => desk.attach(refusal.callSid, leg), { wheel, log })
+    const { callSid } = refusal
+    const world = { wheel, log: log.child({ callSid }) }
+    const stream = new MediaStream(callSid, (leg) => desk.attach(callSid, leg), world)
     sendUpgrade(request, socket)
     const connection = new WebSocketConnection(socket, stream, {
       role: 'server',

@@ -17,6 +17,10 @@ after(() => plane.close())
 const endsOf = (callSid: string): string[] =>
   plane.ended.flatMap(({ call, cause }) => (call.callSid === callSid ? [cause] : []))
 
+/** What the plane's log says of this call's stream. */
+const warningsOf = (callSid: string): string[] =>
+  plane.log.flatMap((line) => (line.callSid === callSid ? [line.message] : []))
+
 describe('a stream that says what it should not', { concurrency: 20 }, () => {
   const harmless: BadFrame[] = ['binary', 'non-json', 'unknown-event', 'wrong-stream-sid', 'bad-base64']
   for (const frame of harmless) {
@@ -25,6 +29,7 @@ describe('a stream that says what it should not', { concurrency: 20 }, () => {
       assert.deepEqual([report.wasDropped, report.endCause], [false, 'caller-hung-up'])
       assert.ok(report.agentPlayedMs > 800, `${report.agentPlayedMs}`)
       assert.deepEqual(endsOf(report.callSid), ['caller-hung-up'])
+      assert.deepEqual(warningsOf(report.callSid), ['a media message was ignored'])
     })
   }
 
@@ -33,6 +38,7 @@ describe('a stream that says what it should not', { concurrency: 20 }, () => {
     for (let i = 0; i < 300; i += 1) stream.send(`nonsense ${i}`)
     assert.equal(await stream.closed, 1008)
     assert.deepEqual(endsOf(stream.callSid), ['carrier-lost'])
+    assert.deepEqual(warningsOf(stream.callSid), ['a media message was ignored', 'the media stream was closed'])
     await stream.over()
   })
 

@@ -14,7 +14,7 @@ import type { EndCause } from '../src/call/state.ts'
 import { readConfig } from '../src/config.ts'
 import { type Edge, startEdge } from '../src/edge.ts'
 import { systemClock } from '../src/kit/clock.ts'
-import { silentLog } from '../src/kit/log.ts'
+import type { Log } from '../src/kit/log.ts'
 import { makeClinicPack } from '../src/packs/clinic/clinic.ts'
 import type { Pack } from '../src/packs/pack.ts'
 import { ModelRelay } from './model-relay.ts'
@@ -30,12 +30,34 @@ export type PlaneParts = {
   pack?: Pack
   model?: StartOptions
   carrier?: Partial<TwilioSimOptions>
+  /** Another model than the simulator. */
+  modelUrl?: string
   /** Puts a relay before the model that notes what the plane says to it. */
   hasRelay?: boolean
 }
 
 /** One line of the model simulator's witness log. */
 export type WitnessLine = { event: string; session?: string } & Record<string, unknown>
+
+/** A line that the plane logged, warnings and errors only. */
+export type LogLine = { level: 'warn' | 'error'; message: string } & Record<string, unknown>
+
+const LOG_LINES_MAX = 5_000
+
+function keepingLog(lines: LogLine[], bound: object = {}): Log {
+  const keep =
+    (level: LogLine['level']) =>
+    (fields: object, message: string): void => {
+      if (lines.length < LOG_LINES_MAX) lines.push({ ...bound, ...fields, level, message })
+    }
+  return {
+    debug() {},
+    info() {},
+    warn: keep('warn'),
+    error: keep('error'),
+    child: (fields) => keepingLog(lines, { ...bound, ...fields }),
+  }
+}
 
 /** A dialogue for the clinic's agent, short enough for a test. */
 export function clinicScript(turns: Script['turns']): Script {
@@ -60,15 +82,17 @@ export class Plane {
   readonly speech: Speech
   readonly folder: string
   readonly relay: ModelRelay | undefined
+  readonly log: LogLine[]
   readonly ended: { call: Call; cause: EndCause }[] = []
 
-  private constructor(parts: Pick<Plane, 'edge' | 'model' | 'carrier' | 'speech' | 'folder' | 'relay'>) {
+  private constructor(parts: Pick<Plane, 'edge' | 'model' | 'carrier' | 'speech' | 'folder' | 'relay' | 'log'>) {
     this.edge = parts.edge
     this.model = parts.model
     this.carrier = parts.carrier
     this.speech = parts.speech
     this.folder = parts.folder
     this.relay = parts.relay
+    this.log = parts.log
     this.edge.desk.onCallEnded = (call, cause) => this.ended.push({ call, cause })
   }
 
@@ -79,14 +103,16 @@ export class Plane {
     const relay = parts.hasRelay === true ? await ModelRelay.open(model.url) : undefined
     const reading = readConfig({
       PORT: '0',
-      OPENAI_REALTIME_URL: relay?.url ?? model.url,
+      OPENAI_REALTIME_URL: parts.modelUrl ?? relay?.url ?? model.url,
       OPENAI_API_KEY: 'a-key-for-tests',
       TWILIO_AUTH_TOKEN: TOKEN,
       ...parts.env,
     })
     if (reading.kind === 'invalid') assert.fail(JSON.stringify(reading.problems))
-    const pack = parts.pack ?? makeClinicPack({ clock: systemClock, log: silentLog })
-    const edge = await startEdge({ config: reading.config, pack, log: silentLog })
+    const lines: LogLine[] = []
+    const log = keepingLog(lines)
+    const pack = parts.pack ?? makeClinicPack({ clock: systemClock, log })
+    const edge = await startEdge({ config: reading.config, pack, log })
     const carrier = await startTwilioSim({
       accountSid: `AC${'0'.repeat(31)}1`,
       authToken: TOKEN,
@@ -97,7 +123,7 @@ export class Plane {
       verbTimeScale: 0.02,
       ...parts.carrier,
     })
-    return new Plane({ edge, model, carrier, speech, folder, relay })
+    return new Plane({ edge, model, carrier, speech, folder, relay, log: lines })
   }
 
   /** Opens a plane, runs `journey` on it, holds it to leave nothing, and closes it. */
@@ -174,7 +200,7 @@ export class Plane {
       .map((line) => JSON.parse(line) as WitnessLine)
   }
 
-  /** Waits until nothing of any call is left: calls and timers of the plane, sessions at the model. Fails when something stays. */
+  /** Waits until nothing of any call is left: calls and timers of the plane, sessions at the model. Fails when something stays, or was logged as an error. */
   async settled(): Promise<void> {
     const left = (): Record<string, number> => ({
       calls: this.edge.desk.activeCalls,
@@ -186,6 +212,11 @@ export class Plane {
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
     }
     assert.deepEqual(left(), { calls: 0, timers: 0, sessions: 0 })
+    assert.deepEqual(
+      this.log.filter(({ level }) => level === 'error'),
+      [],
+      'the plane logged errors',
+    )
   }
 
   async close(): Promise<void> {
