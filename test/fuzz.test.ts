@@ -1,186 +1,211 @@
-// Both wires under generated and mutated messages: nothing throws, calls end or go on, nothing is left.
+// Both wires under generated and mutated messages, over real sockets: nothing throws, each call ends once, nothing is left.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { type WebSocket, WebSocketServer } from 'ws'
-import { Call } from '../src/call/call.ts'
-import type { LegListener } from '../src/call/ports.ts'
-import { MediaStream } from '../src/carrier/twilio/media-stream.ts'
-import { readConfig } from '../src/config.ts'
-import { callSettings } from '../src/desk.ts'
-import { FakeClock, systemClock } from '../src/kit/clock.ts'
-import type { CallId, CallSid } from '../src/kit/ids.ts'
-import { silentLog } from '../src/kit/log.ts'
-import { Wheel } from '../src/kit/wheel.ts'
-import { modelMaker } from '../src/model-maker.ts'
-import { Metrics } from '../src/ops/metrics.ts'
-import { noTraces } from '../src/ops/traces.ts'
-import { makeClinicPack } from '../src/packs/clinic/clinic.ts'
-import { Watch } from '../src/watch.ts'
+import { Plane } from './plane.ts'
+import { RawCarrier, type RawStream } from './raw-carrier.ts'
 
-const CALL_SID = `CA${'a'.repeat(32)}`
-const STREAM_SID = `MZ${'b'.repeat(32)}`
-const START = JSON.stringify({
-  event: 'start',
-  streamSid: STREAM_SID,
-  start: { streamSid: STREAM_SID, callSid: CALL_SID, mediaFormat: { encoding: 'audio/x-mulaw' } },
-})
+/** Each property stops looking for trouble after this long. */
+const TIME_MAX_MS = 4_000
+const CLOSED_MAX_MS = 2_500
+const bounded = { interruptAfterTimeLimit: TIME_MAX_MS, markInterruptAsFailure: false }
 
+/** Runs `fuzz` and tells of everything that was thrown past all handlers meanwhile. */
+async function withoutThrowing(fuzz: () => Promise<void>): Promise<void> {
+  const thrown: unknown[] = []
+  const onThrown = (error: unknown): void => void thrown.push(error)
+  process.on('uncaughtException', onThrown)
+  process.on('unhandledRejection', onThrown)
+  try {
+    await fuzz()
+    await new Promise((resolve) => setImmediate(resolve))
+  } finally {
+    process.off('uncaughtException', onThrown)
+    process.off('unhandledRejection', onThrown)
+  }
+  assert.deepEqual(thrown, [])
+}
+
+/** Ends the call from the carrier's side, whatever is left of it, and holds it to one end. */
+async function endOnce(plane: Plane, stream: RawStream): Promise<void> {
+  await stream.over()
+  const late = new Promise((_, reject) => setTimeout(reject, CLOSED_MAX_MS, new Error('the stream stays open')).unref())
+  await Promise.race([stream.closed, late])
+  const ends = plane.ended.filter(({ call }) => call.callSid === stream.callSid)
+  assert.equal(ends.length, 1)
+  plane.ended.length = 0
+}
+
+/** The text with one place of it replaced. */
+const spoilt = (text: fc.Arbitrary<string>): fc.Arbitrary<string> =>
+  fc.tuple(text, fc.nat(), fc.string({ maxLength: 3 })).map(([whole, where, bit]) => {
+    const at = where % (whole.length + 1)
+    return whole.slice(0, at) + bit + whole.slice(at + 1)
+  })
+
+const STREAM_SID = `MZ${'1'.repeat(32)}`
 const carrierMessage = fc
   .oneof(
     fc.record({
       event: fc.constant('media'),
       sequenceNumber: fc.nat().map(String),
-      streamSid: fc.constantFrom(STREAM_SID, 'MZ', ''),
+      streamSid: fc.constantFrom(STREAM_SID, STREAM_SID, 'MZ', ''),
       media: fc.record({
-        track: fc.constantFrom('inbound', 'outbound'),
+        track: fc.constantFrom('inbound', 'inbound', 'outbound'),
         chunk: fc.nat().map(String),
-        timestamp: fc.oneof(fc.nat().map(String), fc.constant('x')),
-        payload: fc.oneof(fc.base64String(), fc.string()),
+        timestamp: fc.oneof(fc.nat(100_000).map(String), fc.constantFrom('x', '-1', '1e9')),
+        payload: fc.oneof(fc.base64String({ maxLength: 400 }), fc.string()),
       }),
     }),
     fc.record({
-      event: fc.constantFrom('mark', 'dtmf', 'stop', 'start', 'connected', 'x'),
+      event: fc.constantFrom('mark', 'dtmf', 'start', 'connected', 'x'),
       streamSid: fc.constant(STREAM_SID),
-      mark: fc.anything(),
-      dtmf: fc.anything(),
+      mark: fc.oneof(fc.record({ name: fc.constantFrom('vp:0:1', 'vp:0:2', 'vp:7:1', '') }), fc.anything()),
+      dtmf: fc.oneof(fc.record({ digit: fc.constantFrom('1', '#', 'x') }), fc.anything()),
       start: fc.anything(),
     }),
     fc.anything(),
   )
   .map((value) => JSON.stringify(value) ?? '')
-const mutated = fc
-  .tuple(carrierMessage, fc.nat(), fc.string({ maxLength: 3 }))
-  .map(([text, at, bit]) => text.slice(0, at % (text.length + 1)) + bit + text.slice((at % (text.length + 1)) + 1))
-
-test('[MW2] the carrier may say anything on a live stream', () => {
-  fc.assert(
-    fc.property(fc.array(fc.oneof(carrierMessage, mutated, fc.string()), { maxLength: 20 }), (messages) => {
-      const wheel = new Wheel({ clock: new FakeClock(), onError: assert.ifError, manual: true })
-      let ends = 0
-      const listener: LegListener = { onMedia() {}, onMark() {}, onDigit() {}, onLegEnd: () => (ends += 1) }
-      const stream = new MediaStream(CALL_SID, () => listener, { wheel, log: silentLog })
-      for (const text of [START, ...messages]) {
-        const bytes = Buffer.from(text)
-        stream.onText(bytes, 0, bytes.length)
-      }
-      stream.onClosed({ code: 1006, reason: '', cause: 'lost' })
-      assert.equal(ends, 1)
-      assert.equal(wheel.size, 0)
-    }),
-    { numRuns: 400 },
-  )
-})
-
-const TYPES = [
-  'session.created',
-  'session.updated',
-  'error',
-  'input_audio_buffer.speech_started',
-  'input_audio_buffer.speech_stopped',
-  'response.created',
-  'response.output_audio.delta',
-  'response.output_audio.done',
-  'response.output_item.done',
-  'conversation.item.done',
-  'conversation.item.input_audio_transcription.completed',
-  'response.done',
-  'made.up',
-]
-const some = fc.oneof(
-  fc.string({ maxLength: 12 }),
-  fc.integer(),
-  fc.constant(null),
-  fc.record({
-    id: fc.string({ maxLength: 4 }),
-    type: fc.constantFrom('message', 'function_call', 'x'),
-    status: fc.constantFrom('completed', 'failed', 'cancelled'),
-    call_id: fc.string({ maxLength: 4 }),
-    name: fc.constantFrom('get_office_hours', 'no_such_tool'),
-    arguments: fc.constantFrom('{}', '{', '[]'),
-  }),
+const carrierMessages = fc.array(
+  fc.oneof(carrierMessage, spoilt(carrierMessage), fc.string(), fc.uint8Array({ maxLength: 200 })),
+  { maxLength: 30 },
 )
-const modelEvent = fc
-  .record(
-    {
-      type: fc.constantFrom(...TYPES),
-      event_id: some,
-      response_id: some,
-      item_id: some,
-      delta: fc.oneof(some, fc.base64String()),
-      transcript: some,
-      item: some,
-      response: some,
-      error: some,
-    },
-    { requiredKeys: ['type'] },
-  )
-  .map((event) => JSON.stringify(event))
 
-test('[OW3] the model may say anything on a live link', async () => {
+test('[MW2] the carrier may say anything on a live stream', () =>
+  withoutThrowing(() =>
+    Plane.with({}, async (plane) => {
+      const carrier = new RawCarrier(plane.edge.url)
+      const property = fc.asyncProperty(carrierMessages, fc.boolean(), async (messages, isCut) => {
+        const stream = await carrier.open()
+        for (const message of messages) stream.socket.send(message)
+        stream.media(200_000)
+        if (isCut) stream.socket.terminate()
+        else if (messages.length % 2 === 0) stream.send({ event: 'stop', streamSid: STREAM_SID })
+        await endOnce(plane, stream)
+      })
+      await fc.assert(property, { numRuns: 300, ...bounded })
+      await plane.settled()
+      await plane.servesANormalCall()
+    }),
+  ))
+
+test('[FR3] the carrier may write any bytes on the socket of a live stream', () =>
+  withoutThrowing(() =>
+    Plane.with({}, async (plane) => {
+      const carrier = new RawCarrier(plane.edge.url)
+      const property = fc.asyncProperty(
+        fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 8 }),
+        async (pieces) => {
+          const stream = await carrier.open()
+          const { _socket: socket } = stream.socket as unknown as { _socket: { write(bytes: Uint8Array): void } }
+          for (const piece of pieces) socket.write(piece)
+          await endOnce(plane, stream)
+        },
+      )
+      await fc.assert(property, { numRuns: 200, ...bounded })
+      await plane.settled()
+      await plane.servesANormalCall()
+    }),
+  ))
+
+const AUDIO = Buffer.alloc(800, 0x55).toString('base64')
+const of = (n: number, rest: object): object => ({ response_id: `resp_${n}`, item_id: `item_${n}`, ...rest })
+/** What a model says in one answer, in order; the fuzz drops, repeats, moves and spoils parts of it. */
+const answer = (n: number): object[] => [
+  { type: 'input_audio_buffer.speech_started', item_id: `said_${n}`, audio_start_ms: 100 },
+  { type: 'input_audio_buffer.speech_stopped', item_id: `said_${n}`, audio_end_ms: 900 },
+  { type: 'response.created', response: { id: `resp_${n}`, status: 'in_progress', output: [] } },
+  { type: 'response.output_audio.delta', ...of(n, { delta: AUDIO }) },
+  { type: 'response.output_audio_transcript.delta', ...of(n, { delta: 'Good morning' }) },
+  { type: 'conversation.item.input_audio_transcription.completed', item_id: `said_${n}`, transcript: 'Hello.' },
+  { type: 'response.output_audio.delta', ...of(n, { delta: AUDIO.slice(0, 401) }) },
+  { type: 'response.output_audio.done', ...of(n, {}) },
+  { type: 'response.output_audio_transcript.done', ...of(n, { transcript: 'Good morning to you.' }) },
+  {
+    type: 'response.output_item.done',
+    ...of(n, {
+      item: { id: `f_${n}`, type: 'function_call', call_id: `call_${n}`, name: 'get_office_hours', arguments: '{}' },
+    }),
+  },
+  { type: 'conversation.item.done', item: { id: `item_${n}`, type: 'message', role: 'assistant', content: [] } },
+  { type: 'error', error: { code: 'conversation_already_has_active_response', event_id: 'vp-1' } },
+  { type: 'rate_limits.updated', rate_limits: [] },
+  { type: 'response.done', response: { id: `resp_${n}`, status: 'completed', output: [], usage: null } },
+]
+const ANSWERS = [1, 2, 3].flatMap(answer)
+const spoiltEvent = fc
+  .record({
+    at: fc.nat(ANSWERS.length - 1),
+    key: fc.nat(),
+    value: fc.oneof(fc.anything(), fc.constantFrom('', 'resp_1', -1)),
+  })
+  .map(({ at, key, value }) => {
+    const event: Record<string, unknown> = { ...ANSWERS[at] }
+    const keys = Object.keys(event)
+    event[keys[key % keys.length]!] = value
+    return JSON.stringify(event)
+  })
+const plainEvent = fc.nat(ANSWERS.length - 1).map((at) => JSON.stringify(ANSWERS[at]))
+const modelMessages = fc
+  .tuple(
+    fc.subarray(ANSWERS.map((event) => JSON.stringify(event))),
+    fc.array(
+      fc.tuple(
+        fc.nat(),
+        fc.oneof(plainEvent, spoiltEvent, spoilt(plainEvent), fc.string(), fc.uint8Array({ maxLength: 99 })),
+      ),
+      {
+        maxLength: 20,
+      },
+    ),
+    fc.constantFrom('stays', 'stays', 'closes', 'cuts'),
+  )
+  .map(([subset, extra, end]) => {
+    const messages: (string | Uint8Array)[] = [...subset]
+    for (const [where, message] of extra) messages.splice(where % (messages.length + 1), 0, message)
+    return { messages, end }
+  })
+
+test('[OW3] the model may say anything on a live link, close it and cut it', async () => {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
   await once(server, 'listening')
-  const reading = readConfig({
-    OPENAI_API_KEY: 'a-key-for-tests',
-    OPENAI_REALTIME_URL: `ws://127.0.0.1:${(server.address() as AddressInfo).port}/`,
-  })
-  if (reading.kind === 'invalid') throw new Error('wrong configuration')
-  const { config } = reading
-  const thrown: unknown[] = []
-  const onThrown = (error: unknown): void => void thrown.push(error)
-  process.on('uncaughtException', onThrown)
-  process.on('unhandledRejection', onThrown)
-  const wheel = new Wheel({ clock: systemClock, onError: onThrown })
-  const pack = makeClinicPack({ clock: systemClock, log: silentLog })
-  const makeModel = modelMaker(config, pack, { clock: systemClock, wheel, liveCalls: () => 1 })
-  let messages: string[] = []
+  let script: { messages: (string | Uint8Array)[]; end: string } = { messages: [], end: 'stays' }
   server.on('connection', (socket: WebSocket) => {
+    socket.on('error', () => undefined)
     socket.send('{"type":"session.created","session":{}}')
     socket.on('message', (text) => {
-      if (!String(text).includes('session.update')) return
+      if (!String(text).includes('"session.update"')) return
       socket.send('{"type":"session.updated","session":{}}')
-      for (const message of messages) socket.send(message)
+      for (const message of script.messages) socket.send(message)
+      if (script.end === 'cuts') socket.terminate()
+      else if (script.end === 'closes') socket.close(1011)
     })
   })
-  await fc.assert(
-    fc.asyncProperty(fc.array(modelEvent, { maxLength: 25 }), async (events) => {
-      messages = events
-      const ids = { callId: 'call_fuzz' as CallId, callSid: CALL_SID as CallSid }
-      const packCall = await pack.openCall({ ...ids, from: '', to: '', endCall() {}, transferCall() {} })
-      const meter = new Watch({
-        metrics: new Metrics(),
-        traces: noTraces,
-        clock: systemClock,
-        callId: ids.callId,
-        onEntry: undefined,
-      })
-      let ends = 0
-      const call = new Call(
-        {
-          ...ids,
-          settings: callSettings(config, packCall),
-          playout: { leadMs: 300, chunkMs: 200, markEveryMs: 400 },
-          mediaWatchdogMs: 30_000,
-          onEnded: () => (ends += 1),
-        },
-        (listener) => makeModel(listener, packCall, silentLog),
-        { clock: systemClock, wheel, log: silentLog, meter },
-      )
-      call.start()
-      call.attach({ streamSid: STREAM_SID, sendAudio() {}, clear() {}, close() {} })
-      await new Promise((resolve) => setTimeout(resolve, 15))
-      call.carrierEnded()
-      call.carrierEnded()
-      assert.equal(ends, 1)
-      assert.equal(wheel.size, 0)
-    }),
-    { numRuns: 120 },
-  )
-  for (const client of server.clients) client.terminate()
-  await new Promise((resolve) => server.close(resolve))
-  process.off('uncaughtException', onThrown)
-  process.off('unhandledRejection', onThrown)
-  assert.deepEqual(thrown, [])
+  const modelUrl = `ws://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  try {
+    await withoutThrowing(() =>
+      Plane.with({ modelUrl }, async (plane) => {
+        const carrier = new RawCarrier(plane.edge.url)
+        const property = fc.asyncProperty(modelMessages, async (next) => {
+          script = next
+          const stream = await carrier.open()
+          await new Promise((resolve) => setTimeout(resolve, 10))
+          await endOnce(plane, stream)
+        })
+        await fc.assert(property, { numRuns: 250, ...bounded })
+        await plane.settled()
+        script = { messages: answer(1).map((event) => JSON.stringify(event)), end: 'stays' }
+        const stream = await carrier.open()
+        await plane.until(() => stream.heard.some(({ event }) => event === 'media'))
+        await endOnce(plane, stream)
+      }),
+    )
+  } finally {
+    for (const client of server.clients) client.terminate()
+    await new Promise((resolve) => server.close(resolve))
+  }
 })
