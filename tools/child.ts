@@ -41,6 +41,9 @@ export async function runChild(
 ): Promise<{ end: ChildEnd; lines: string[]; ms: number }> {
   const startedMs = performance.now()
   const stdio = options.output === 'show' ? 'inherit' : 'pipe'
+  // Before the spawn: the child may be seen, and a signal sent to us, before this line's successor runs.
+  const isHeld = () => {}
+  for (const signal of SIGNALS) process.on(signal, isHeld)
   const child = spawn(command, args, {
     detached: true,
     stdio: ['ignore', stdio, stdio],
@@ -55,6 +58,7 @@ export async function runChild(
   const read = [child.stdout, child.stderr].filter((s) => s !== null).map((stream) => readLines(stream, keep))
   const end = await waitForEnd(child, options.maxMs)
   await Promise.all(read)
+  for (const signal of SIGNALS) process.off(signal, isHeld)
   return { end, lines, ms: performance.now() - startedMs }
 }
 

@@ -40,7 +40,8 @@ type Setup = {
   history: readonly TranscriptItem[]
   timer: WheelTimer
   isCreated: boolean
-  isConfigured: boolean
+  /** The configuration that was sent. */
+  configured: Record<string, unknown> | undefined
   expiresInMs: number | undefined
 }
 
@@ -88,7 +89,7 @@ export class OpenAiSession implements ModelSession {
       history,
       timer,
       isCreated: false,
-      isConfigured: false,
+      configured: undefined,
       expiresInMs: undefined,
     }
     link.open()
@@ -125,7 +126,7 @@ export class OpenAiSession implements ModelSession {
   configure(session: Record<string, unknown>): void {
     this.#session = shapeSession(session, this.#settings.defaults)
     if (this.#setup !== undefined) this.#configureSetup(this.#setup)
-    if (this.#link !== undefined) this.#link.send({ type: 'session.update', session: this.#sessionForLink() })
+    if (this.#link !== undefined) this.#sendSession(this.#link)
   }
 
   sendClientEvent(event: Record<string, unknown>): void {
@@ -194,13 +195,13 @@ export class OpenAiSession implements ModelSession {
   }
 
   #configureSetup(setup: Setup): void {
-    if (!setup.isCreated || setup.isConfigured || this.#session === undefined) return
-    setup.isConfigured = true
+    if (!setup.isCreated || setup.configured !== undefined || this.#session === undefined) return
+    setup.configured = this.#session
     setup.link.send({ type: 'session.update', event_id: CONFIGURE_ID, session: this.#session })
   }
 
   #becomeReady(setup: Setup): void {
-    if (this.#setup !== setup || !setup.isConfigured) return
+    if (this.#setup !== setup || setup.configured === undefined) return
     this.#setup = undefined
     this.#world.wheel.cancel(setup.timer)
     const events = replayEvents(setup.history)
@@ -210,6 +211,8 @@ export class OpenAiSession implements ModelSession {
     this.#link = setup.link
     setup.link.isReady = true
     this.#drop(before)
+    // The agent has changed it meanwhile (a handoff): what is in force must be the latest.
+    if (this.#session !== setup.configured) this.#sendSession(setup.link)
     for (const event of this.#waiting.splice(0)) setup.link.send(event)
     this.#listener.onModelEvent({ kind: 'ready', expiresInMs: setup.expiresInMs, renewed: setup.isRenewal })
   }
@@ -255,13 +258,15 @@ export class OpenAiSession implements ModelSession {
     if (!isOurs && !isWeather(code)) this.#agent.transport.deliver(event)
   }
 
-  /** The configuration for a link that has spoken (OS3). */
-  #sessionForLink(): Record<string, unknown> {
-    const session = this.#session ?? {}
-    if (!this.#voiceFixed) return session
-    const audio = record(session.audio)
-    const { voice: _voice, ...output } = record(audio.output)
-    return { ...session, audio: { ...audio, output } }
+  /** Sends the configuration to a link that serves; without the voice once it has spoken (OS3). */
+  #sendSession(link: Link): void {
+    let session = this.#session ?? {}
+    if (this.#voiceFixed) {
+      const audio = record(session.audio)
+      const { voice: _voice, ...output } = record(audio.output)
+      session = { ...session, audio: { ...audio, output } }
+    }
+    link.send({ type: 'session.update', session })
   }
 
   #fail(link: Link | undefined, loss: ModelLoss): void {
@@ -269,7 +274,7 @@ export class OpenAiSession implements ModelSession {
     if (this.#setup?.link === link) {
       const { isRenewal } = this.#setup
       this.#abandonSetup()
-      this.#listener.onModelEvent(isRenewal && !loss.fatal ? { kind: 'renewal-failed', loss } : { kind: 'lost', loss })
+      this.#listener.onModelEvent(isRenewal ? { kind: 'renewal-failed', loss } : { kind: 'lost', loss })
     } else if (link === this.#link) {
       this.#drop(link)
       this.#abandonSetup()
