@@ -2,145 +2,150 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
-import { after, before, test } from 'node:test'
+import { createInterface } from 'node:readline'
+import { after, before, describe, test } from 'node:test'
 import { type OpenAiSim, startOpenAiSim } from '../sim/openai/sim.ts'
-import { startTwilioSim } from '../sim/twilio/sim.ts'
+import { openSpeech, type Speech } from '../sim/speech/speech.ts'
+import { type CallerScript, startTwilioSim, type TwilioSim } from '../sim/twilio/sim.ts'
+import { clinicScript } from './plane.ts'
+import { newCallSid } from './raw-carrier.ts'
 
 const MAIN = new URL('../src/main.ts', import.meta.url).pathname
+const READY_MAX_MS = 10_000
 let model: OpenAiSim
+let speech: Speech
 before(async () => {
-  model = await startOpenAiSim({})
+  model = await startOpenAiSim({
+    thinkMs: 100,
+    scripts: [clinicScript([{ say: 'Good morning.' }, { say: 'You are welcome.' }])],
+  })
+  speech = await openSpeech()
 })
-after(() => model.close())
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
-}
+after(async () => {
+  await model.close()
+  await speech.close()
+})
 
 function start(env: Record<string, string>): ChildProcess {
-  return spawn(process.execPath, [MAIN, 'edge'], {
-    env: { PATH: process.env.PATH, ...env },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
+  return spawn(process.execPath, [MAIN, 'edge'], { env: { ...env }, stdio: ['ignore', 'ignore', 'pipe'] })
 }
 
-async function ready(url: string): Promise<void> {
-  for (let tries = 0; tries < 200; tries += 1) {
-    const answer = await fetch(`${url}/ready`).catch(() => undefined)
-    if (answer?.status === 200) return
-    await new Promise((resolve) => setTimeout(resolve, 50))
+type Pod = { child: ChildProcess; url: string; carrier: TwilioSim; exit: Promise<unknown[]> }
+
+/** Runs `journey` on a pod in a process of its own; kills it if the journey has left it alive. */
+async function withPod(env: Record<string, string>, journey: (pod: Pod) => Promise<void>): Promise<void> {
+  const child = start({ PORT: '0', OPENAI_REALTIME_URL: model.url, OPENAI_API_KEY: 'a-key-for-tests', ...env })
+  const exit = once(child, 'exit')
+  let carrier: TwilioSim | undefined
+  try {
+    const url = await listening(child)
+    carrier = await startTwilioSim({
+      accountSid: `AC${'0'.repeat(31)}1`,
+      authToken: 'any-token-will-do',
+      number: '+15005550001',
+      voiceUrl: `${url}/twilio/voice`,
+      wsUrlRewrite: { [url.replace('http', 'wss')]: url.replace('http', 'ws') },
+      verbTimeScale: 0.02,
+    })
+    await journey({ child, url, carrier, exit })
+  } finally {
+    if (child.exitCode === null && child.signalCode === null) child.kill('SIGKILL')
+    await exit
+    await carrier?.close()
   }
-  assert.fail('the edge did not become ready')
 }
 
-/** A pod with one live call. */
-async function podWithCall(): Promise<{
-  pod: ChildProcess
-  url: string
-  call: ReturnType<Awaited<ReturnType<typeof startTwilioSim>>['placeCall']>
-  close(): Promise<void>
-}> {
-  const port = await freePort()
-  const url = `http://127.0.0.1:${port}`
-  const pod = start({
-    PORT: String(port),
-    OPENAI_REALTIME_URL: model.url,
-    OPENAI_API_KEY: 'a-key-for-tests',
-    LOG_LEVEL: 'error',
+/** The address in the line by which the pod says that it listens. */
+function listening(child: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(reject, READY_MAX_MS, new Error('the pod does not listen'))
+    createInterface({ input: child.stderr! }).on('line', (line) => {
+      const url = line.includes('the edge is listening') ? (JSON.parse(line) as { url: string }).url : undefined
+      if (url === undefined) return
+      clearTimeout(timer)
+      resolve(url)
+    })
   })
-  await ready(url)
-  const carrier = await startTwilioSim({
-    accountSid: `AC${'0'.repeat(31)}1`,
-    authToken: 'any-token-will-do',
-    number: '+15005550001',
-    voiceUrl: `${url}/twilio/voice`,
-    wsUrlRewrite: { [url.replace('http', 'wss')]: url.replace('http', 'ws') },
-    verbTimeScale: 0.02,
-  })
-  const call = carrier.placeCall({ caller: { steps: [{ stayMs: 4_000 }, { hangUp: true }], maxMs: 20_000 } })
-  await once(call, 'stream-opened')
-  return { pod, url, call, close: () => carrier.close() }
 }
 
-test('the first SIGTERM refuses new calls with 503, keeps the live one to its end, and exits 0', async () => {
-  const { pod, url, call, close } = await podWithCall()
-  const exited = once(pod, 'exit')
-  await new Promise((resolve) => setTimeout(resolve, 500))
-  pod.kill('SIGTERM')
-  await new Promise((resolve) => setTimeout(resolve, 200))
-  const body = new URLSearchParams({
-    CallSid: `CA${'f'.repeat(32)}`,
-    From: '+15005550006',
-    To: '+15005550001',
-    CallStatus: 'ringing',
-  })
-  const refused = await fetch(`${url}/twilio/voice`, { method: 'POST', body })
-  assert.equal(refused.status, 503)
-  assert.equal((await fetch(`${url}/ready`)).status, 503)
-  assert.equal((await fetch(`${url}/healthz`)).status, 200)
-  const report = await call.done
-  assert.equal(report.wasDropped, false)
-  assert.equal(report.endCause, 'caller-hung-up')
-  assert.deepEqual(await exited, [0, null])
-  await close()
-})
-
-test('the second SIGTERM closes at once', async () => {
-  const { pod, call, close } = await podWithCall()
-  const exited = once(pod, 'exit')
-  pod.kill('SIGTERM')
-  await new Promise((resolve) => setTimeout(resolve, 200))
-  const sentAt = performance.now()
-  pod.kill('SIGTERM')
-  assert.deepEqual(await exited, [0, null])
-  assert.ok(performance.now() - sentAt < 3_000)
-  await call.done
-  await close()
-})
-
-test('the drain deadline ends what is left; the caller is told so by /twilio/next', async () => {
-  const port = await freePort()
-  const url = `http://127.0.0.1:${port}`
-  const pod = start({
-    PORT: String(port),
-    OPENAI_REALTIME_URL: model.url,
-    OPENAI_API_KEY: 'a-key-for-tests',
-    LOG_LEVEL: 'error',
-    DRAIN_DEADLINE_MS: '500',
-  })
-  await ready(url)
-  const carrier = await startTwilioSim({
-    accountSid: `AC${'0'.repeat(31)}1`,
-    authToken: 'any-token-will-do',
-    number: '+15005550001',
-    voiceUrl: `${url}/twilio/voice`,
-    wsUrlRewrite: { [url.replace('http', 'wss')]: url.replace('http', 'ws') },
-    verbTimeScale: 0.02,
-  })
-  const call = carrier.placeCall({ caller: { steps: [{ stayMs: 15_000 }], maxMs: 20_000, isEndedByAgent: true } })
+async function liveCall({ carrier }: Pod, caller: CallerScript) {
+  const call = carrier.placeCall({ caller })
   await once(call, 'stream-opened')
-  const exited = once(pod, 'exit')
-  pod.kill('SIGTERM')
-  const report = await call.done
-  assert.deepEqual(
-    report.verbs.slice(-2).map(({ verb }) => verb),
-    ['Say', 'Hangup'],
-  )
-  assert.deepEqual(await exited, [0, null])
-  await carrier.close()
-})
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  return call
+}
 
-test('[CF2] a wrong configuration is refused whole, with exit code 78', async () => {
-  const pod = start({ PORT: 'many', CALLS_MAX: '0', LOG_LEVEL: 'loud' })
-  let text = ''
-  pod.stderr!.on('data', (part) => (text += String(part)))
-  const [code] = (await once(pod, 'close')) as [number]
-  assert.equal(code, 78)
-  for (const name of ['PORT', 'CALLS_MAX', 'LOG_LEVEL']) assert.match(text, new RegExp(`^ {2}${name}: `, 'm'))
+describe('a pod', { concurrency: 3 }, () => {
+  test('on the first SIGTERM refuses new calls with 503, serves the live one to its end, and exits 0', () =>
+    withPod({}, async (pod) => {
+      const say = await speech.say('Thank you very much', 'rms')
+      const finished = { waitForAgent: 'finished' as const, timeoutMs: 8_000 }
+      const steps = [finished, { pauseMs: 400 }, { say }, finished, { hangUp: true as const }]
+      const call = await liveCall(pod, { steps, maxMs: 20_000 })
+      pod.child.kill('SIGTERM')
+      await new Promise((resolve) => setTimeout(resolve, 200))
+      const body = new URLSearchParams({
+        CallSid: newCallSid(),
+        From: '+15005550006',
+        To: '+15005550001',
+        CallStatus: 'ringing',
+      })
+      const refused = await fetch(`${pod.url}/twilio/voice`, { method: 'POST', body })
+      assert.equal(refused.status, 503)
+      assert.ok(Number(refused.headers.get('retry-after')) > 0)
+      assert.equal((await fetch(`${pod.url}/ready`)).status, 503)
+      assert.equal((await fetch(`${pod.url}/healthz`)).status, 200)
+      const report = await call.done
+      assert.deepEqual([report.wasDropped, report.endCause, report.scriptTimeouts], [false, 'caller-hung-up', []])
+      assert.equal(report.voiceToVoiceMs.length, 1, 'the caller was not answered while the pod drained')
+      assert.deepEqual(await pod.exit, [0, null])
+    }))
+
+  test('on the second SIGTERM closes at once and exits 0', () =>
+    withPod({}, async (pod) => {
+      const call = await liveCall(pod, { steps: [{ stayMs: 9_000 }], maxMs: 10_000 })
+      pod.child.kill('SIGTERM')
+      await new Promise((resolve) => setTimeout(resolve, 200))
+      assert.equal(pod.child.exitCode, null, 'it did not wait for the live call')
+      const sentAtMs = performance.now()
+      pod.child.kill('SIGTERM')
+      assert.deepEqual(await pod.exit, [0, null])
+      assert.ok(performance.now() - sentAtMs < 2_000)
+      await call.done
+    }))
+
+  test('at the drain deadline ends what is left, and the caller is told so by /twilio/next', () =>
+    withPod({ DRAIN_DEADLINE_MS: '500' }, async (pod) => {
+      const call = await liveCall(pod, { steps: [{ stayMs: 9_000 }], maxMs: 10_000, isEndedByAgent: true })
+      pod.child.kill('SIGTERM')
+      const report = await call.done
+      assert.deepEqual(
+        report.verbs.slice(-2).map(({ verb }) => verb),
+        ['Say', 'Hangup'],
+      )
+      assert.deepEqual(await pod.exit, [0, null])
+    }))
+
+  test('without a call exits at once on SIGTERM', () =>
+    withPod({}, async (pod) => {
+      pod.child.kill('SIGTERM')
+      assert.deepEqual(await pod.exit, [0, null])
+    }))
+
+  test('[CF2] that is configured wrongly tells every problem by name with its fix, and exits 78', async () => {
+    const child = start({
+      PORT: 'many',
+      CALLS_MAX: '0',
+      LOG_LEVEL: 'loud',
+      TWILIO_AUTH_TOKEN_SECONDARY: 'a-lonely-one',
+    })
+    let text = ''
+    child.stderr!.on('data', (part) => (text += String(part)))
+    const [code] = (await once(child, 'close')) as [number]
+    assert.equal(code, 78)
+    for (const name of ['PORT', 'CALLS_MAX', 'LOG_LEVEL', 'TWILIO_AUTH_TOKEN_SECONDARY']) {
+      assert.match(text, new RegExp(`^ {2}${name}: .+; .+`, 'm'))
+    }
+    assert.doesNotMatch(text, /a-lonely-one/, 'a secret is shown')
+  })
 })
