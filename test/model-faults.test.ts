@@ -95,14 +95,12 @@ describe('a model that', { concurrency: 8 }, () => {
           [],
         )
         assert.equal(plane.ended[0]!.call.state.resumes, 1)
-        const replayed = new Set(plane.relay!.itemsOf(1))
-        for (const item of [
+        assert.deepEqual(plane.relay!.itemsOf(1), [
           'assistant: Good morning, this is the clinic.',
           'user: I need an appointment.',
           'call: find_available_slots',
           'output',
         ])
-          assert.ok(replayed.has(item), `${item} is missing of: ${[...replayed].join('; ')}`)
         const second = plane.relay!.sessions[1]!.map(({ type }) => type)
         assert.ok(second.includes('response.create'), 'the new session was not asked to speak')
       }))

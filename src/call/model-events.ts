@@ -48,6 +48,7 @@ export function onModelEvent(
       return state
     case 'speech-stopped':
       onSpeechStopped(state, settings, effects)
+      placeCaller(state, event.itemId, settings)
       return state
     case 'response-started':
       state.response = { kind: 'active', responseId: event.responseId, hasAudio: false }
@@ -217,6 +218,12 @@ function onSaid(state: CallState, event: ModelEvent, settings: CallSettings, eff
     if (event.respond) requestResponse(state, {}, settings, effects)
   }
   return state
+}
+
+/** TR3: the words of a turn come after the agent's deeds that they led to. */
+function placeCaller(state: CallState, id: string, settings: CallSettings): void {
+  if (id === '' || state.transcript.items.some((item) => item.kind === 'caller' && item.id === id)) return
+  state.transcript = withItem(state.transcript, { kind: 'caller', id, text: '' }, settings.transcriptMaxItems)
 }
 
 /** What the agent said, as far as it was heard (TR2); what was cut once stays cut. */

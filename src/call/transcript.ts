@@ -1,6 +1,7 @@
 // What was said, in order, capped. Rules:
 // TR1: at most `maxItems` items and TEXT_MAX_CHARS characters each; beyond them the oldest is dropped and counted.
 // TR2: agent speech that was cut keeps only the part that was heard.
+// TR3: a caller's turn takes its place when it ends; its text comes later, and is empty until then.
 
 export const TEXT_MAX_CHARS = 4_000
 
