@@ -15,7 +15,7 @@ export const PING_MS = 20_000
 /** A server event with an item's audio can be large; the provider's own bound on audio is 15 MiB. */
 const MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 const COALESCE_MAX_BYTES = 5 * 160
-const SILENCE_MAX_MS = 1_000
+const SILENCE_MAX_MS = 10_000
 
 /** Where and how to dial. */
 export type LinkSettings = {
