@@ -64,6 +64,15 @@ export function clinicScript(turns: Script['turns']): Script {
   return { name: 'clinic-front-desk', matchTools: ['find_available_slots', 'book_appointment'], turns }
 }
 
+/** Plane, model and carrier share the one event loop of a test: a stall of it may tear this much, in all, ms. */
+const GAPS_MAX_MS = 120
+
+/** The agent was heard without holes, but for what a stall of this process explains. */
+export function assertUnbroken({ gapsMs }: CallReport): void {
+  const totalMs = gapsMs.reduce((sum, ms) => sum + ms, 0)
+  assert.ok(totalMs <= GAPS_MAX_MS, `holes in the agent's speech, in ms: ${gapsMs.join(', ')}`)
+}
+
 /** The caller waits for the greeting, then hangs up. */
 export const LISTEN: CallerScript = {
   steps: [{ waitForAgent: 'speaking', timeoutMs: 5_000 }, { pauseMs: 300 }, { hangUp: true }],
