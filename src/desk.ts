@@ -40,6 +40,8 @@ export class Desk implements CallDesk {
   readonly #opening = new Map<CallSid, Promise<Answer>>()
   readonly #next = new Map<CallSid, { next: Next; untilMs: number; isAsked: boolean }>()
   #isDraining = false
+  /** Every call was ended: one that is still being opened ends at once. */
+  #isOver = false
   #onIdle: (() => void) | undefined
   onCallEnded: OnCallEnded | undefined
   /** Told of the moments of every call that is offered after it was set. */
@@ -68,7 +70,10 @@ export class Desk implements CallDesk {
     if (opening !== undefined) return opening
     if (this.#isDraining) return { kind: 'busy', reason: 'draining' }
     if (this.activeCalls >= this.#config.call.callsMax) return { kind: 'busy', reason: 'full' }
-    const answer = this.#open(offer).finally(() => this.#opening.delete(offer.callSid))
+    const answer = this.#open(offer).finally(() => {
+      this.#opening.delete(offer.callSid)
+      this.#checkIdle()
+    })
     this.#opening.set(offer.callSid, answer)
     return answer
   }
@@ -128,6 +133,7 @@ export class Desk implements CallDesk {
   /** Ends every call now; each caller hears what /twilio/next says. */
   endAll(): void {
     this.#isDraining = true
+    this.#isOver = true
     for (const { call } of [...this.#calls.values()]) call.drainOver()
   }
 
@@ -151,6 +157,7 @@ export class Desk implements CallDesk {
     this.#calls.set(callSid, { call, answer })
     log.info({ 'pii.from': offer.from }, 'call admitted')
     call.start()
+    if (this.#isOver) call.drainOver()
     return answer
   }
 

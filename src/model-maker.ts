@@ -46,7 +46,7 @@ export function framesPerAppend(config: Config, liveCalls: () => number): () => 
   const policy = config.model.appendCoalesce
   if (policy.kind === 'off') return () => 1
   if (policy.kind === 'always') return () => policy.frames
-  return () => Math.min(FRAMES_PER_APPEND_MAX, Math.max(1, Math.ceil(liveCalls() / policy.aboveCalls)))
+  return () => Math.min(FRAMES_PER_APPEND_MAX, Math.max(1, Math.ceil(liveCalls() / Math.max(1, policy.aboveCalls))))
 }
 
 /** SDK shape (camelCase) of what the agent may leave out. */
