@@ -41,11 +41,19 @@ async function main(): Promise<number> {
   return run(role, reading.config)
 }
 
+/** An operator's agent may leave a promise that fails: that is a log line, not the end of everybody's call. */
+function holdRejections(log: Log): void {
+  process.on('unhandledRejection', (reason) =>
+    log.error({ code: 'AGENT_FAILED', reason: messageOf(reason) }, 'a promise failed unseen'),
+  )
+}
+
 async function run(role: 'all' | 'edge', config: Config): Promise<number> {
   const log = makeLog({
     ...config.log,
     level: role === 'all' && config.log.level === 'info' ? 'warn' : config.log.level,
   })
+  holdRejections(log)
   let running: Edge
   let demo: Promise<boolean | undefined> = Promise.resolve(undefined)
   try {
