@@ -9,7 +9,15 @@ import type { Leg, LegEnd, LegListener } from '../../call/ports.ts'
 import type { Log } from '../../kit/log.ts'
 import type { SocketEnd, WebSocketConnection } from '../../kit/websocket/connection.ts'
 import type { Wheel, WheelTimer } from '../../kit/wheel.ts'
-import { clearMessage, markMessage, mediaMessage, readMediaMessage, readMediaRange } from './media-wire.ts'
+import {
+  clearMessage,
+  markMessage,
+  mediaMessage,
+  type Pattern,
+  patternOf,
+  readMediaMessage,
+  readMediaRange,
+} from './media-wire.ts'
 
 export const START_MAX_MS = 5_000
 export const STRAY_MAX = 200
@@ -29,7 +37,7 @@ export class MediaStream implements Leg {
   readonly #onStart: OnStart
   #socket: WebSocketConnection | undefined
   #listener: LegListener | undefined
-  #sidBytes: Buffer = Buffer.alloc(0)
+  #sidPattern: Pattern = patternOf('')
   #timer: WheelTimer | undefined
   #strays = 0
   #isEnded = false
@@ -67,7 +75,7 @@ export class MediaStream implements Leg {
   onAscii(buffer: Buffer, start: number, end: number): boolean {
     const listener = this.#listener
     if (listener === undefined) return false
-    const media = readMediaRange(buffer, start, end, this.#sidBytes)
+    const media = readMediaRange(buffer, start, end, this.#sidPattern)
     if (media === undefined) return false
     listener.onMedia(buffer, media.payloadStart, media.payloadEnd, media.timestampMs)
     return true
@@ -115,7 +123,7 @@ export class MediaStream implements Leg {
       return
     }
     this.streamSid = start.streamSid
-    this.#sidBytes = Buffer.from(start.streamSid, 'latin1')
+    this.#sidPattern = patternOf(start.streamSid)
     this.#wheel.cancel(this.#timer)
     this.#ping()
     this.#listener = this.#onStart(this, start.parameters)

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
-import { clearMessage, markMessage, mediaMessage, readMediaMessage, readMediaRange } from './media-wire.ts'
+import { clearMessage, markMessage, mediaMessage, patternOf, readMediaMessage, readMediaRange } from './media-wire.ts'
 
 const SID = `MZ${'0a'.repeat(16)}`
-const SID_BYTES = Buffer.from(SID)
+const SID_PATTERN = patternOf(SID)
 
 function mediaText(
   parts: Partial<Record<'sequence' | 'chunk' | 'timestamp' | 'payload' | 'sid', string>> = {},
@@ -20,7 +20,7 @@ type Reading = { timestampMs: number; payload: string }
 function fast(text: string, before = 'x{"', after = '"}}'): Reading | undefined {
   const buffer = Buffer.from(before + text + after)
   const start = Buffer.byteLength(before)
-  const range = readMediaRange(buffer, start, start + Buffer.byteLength(text), SID_BYTES)
+  const range = readMediaRange(buffer, start, start + Buffer.byteLength(text), SID_PATTERN)
   if (range === undefined) return undefined
   return {
     timestampMs: range.timestampMs,
@@ -111,7 +111,7 @@ suite('two ways, one result', () => {
     const text = mediaText()
     for (let end = 0; end < text.length; end += 1) {
       const buffer = Buffer.from(text)
-      assert.equal(readMediaRange(buffer, 0, end, SID_BYTES), undefined, text.slice(0, end))
+      assert.equal(readMediaRange(buffer, 0, end, SID_PATTERN), undefined, text.slice(0, end))
     }
   })
 })

@@ -3,6 +3,7 @@
 // MW1: the common `media` message is read as bytes: its payload is never copied and never becomes a string. Whatever
 //      does not look exactly like it is read as JSON, with the same result.
 // MW2: a message that cannot be read is `unreadable` with a reason; it never throws.
+import { viewOf } from '../../kit/websocket/memory.ts'
 
 /** What Twilio said. `start`/`end` give the payload's base64 text in the buffer it was read from, or in `own`. */
 export type MediaMessage =
@@ -18,67 +19,89 @@ export type MediaMessage =
 /** Where the payload of a plain media message lies. */
 export type MediaRange = { timestampMs: number; payloadStart: number; payloadEnd: number }
 
-const HEAD = Buffer.from('{"event":"media","sequenceNumber":"')
-const STREAM = Buffer.from('","streamSid":"')
-const MEDIA = Buffer.from('","media":{"track":"inbound","chunk":"')
-const TIMESTAMP = Buffer.from('","timestamp":"')
-const PAYLOAD = Buffer.from('","payload":"')
-const TAIL = Buffer.from('"}}')
+/** Bytes to compare with, four at a time. */
+export type Pattern = { length: number; words: Int32Array; tail: Uint8Array }
+
+/** The pattern of an ASCII text. */
+export function patternOf(text: string): Pattern {
+  const bytes = Buffer.from(text, 'latin1')
+  const words = new Int32Array(bytes.length >> 2)
+  for (let i = 0; i < words.length; i += 1) words[i] = bytes.readInt32LE(i * 4)
+  return { length: bytes.length, words, tail: Uint8Array.from(bytes.subarray(words.length * 4)) }
+}
+
+const HEAD = patternOf('{"event":"media","sequenceNumber":"')
+const STREAM = patternOf('","streamSid":"')
+const MEDIA = patternOf('","media":{"track":"inbound","chunk":"')
+const TIMESTAMP = patternOf('","timestamp":"')
+const PAYLOAD = patternOf('","payload":"')
+const TAIL = patternOf('"}}')
 const DIGITS_MAX = 15
 const BASE64 = /^[+/0-9A-Za-z]*={0,2}$/
 const PAD = 0x3d
-/** Is this byte one of the base64 alphabet (padding apart)? */
-const IS_BASE64 = new Uint8Array(256)
-for (const char of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/') IS_BASE64[char.charCodeAt(0)] = 1
+/** Are these two bytes (one little-endian number) of the base64 alphabet, padding apart? */
+const IS_BASE64_PAIR = new Uint8Array(65_536)
+const ALPHABET = Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/')
+for (const high of ALPHABET) for (const low of ALPHABET) IS_BASE64_PAIR[high * 256 + low] = 1
 
 /** One range, reused: valid until the next `readMediaRange`. */
 const range: MediaRange = { timestampMs: 0, payloadStart: 0, payloadEnd: 0 }
 
-function startsAt(buffer: Buffer, at: number, what: Buffer): boolean {
-  for (let i = 0; i < what.length; i += 1) if (buffer[at + i] !== what[i]) return false
-  return true
+/** Where `what` ends when it stands at `at` and ends not after `end`; -1 otherwise. */
+function past(view: DataView, at: number, end: number, what: Pattern): number {
+  if (at < 0 || at + what.length > end) return -1
+  const { words, tail } = what
+  let i = at
+  for (let word = 0; word < words.length; word += 1, i += 4) if (view.getInt32(i, true) !== words[word]) return -1
+  for (let byte = 0; byte < tail.length; byte += 1, i += 1) if (view.getUint8(i) !== tail[byte]) return -1
+  return i
 }
 
-/** Where the digits that begin at `at` end; `at` itself when there is none or too many. */
-function digitsEnd(buffer: Buffer, at: number): number {
+/** Where the one to DIGITS_MAX digits that begin at `at` end; -1 when there are none or more. */
+function pastDigits(view: DataView, at: number, end: number): number {
+  if (at < 0) return -1
   let i = at
-  while (buffer[i]! >= 0x30 && buffer[i]! <= 0x39) i += 1
-  return i - at > DIGITS_MAX ? at : i
+  while (i < end && isDigit(view.getUint8(i))) i += 1
+  return i === at || i - at > DIGITS_MAX ? -1 : i
+}
+
+function isDigit(byte: number): boolean {
+  return byte >= 0x30 && byte <= 0x39
 }
 
 /**
- * Reads the common media message of the stream `streamSid` (as bytes) without parsing; undefined when the message is
+ * Reads the common media message of the stream `streamSid` without parsing; undefined when the message is
  * anything else. The result is one shared object.
  */
-export function readMediaRange(buffer: Buffer, start: number, end: number, streamSid: Buffer): MediaRange | undefined {
-  if (!startsAt(buffer, start, HEAD)) return undefined
-  let at = start + HEAD.length
-  let next = digitsEnd(buffer, at)
-  if (next === at || !startsAt(buffer, next, STREAM)) return undefined
-  at = next + STREAM.length
-  if (!startsAt(buffer, at, streamSid)) return undefined
-  at += streamSid.length
-  if (!startsAt(buffer, at, MEDIA)) return undefined
-  at += MEDIA.length
-  next = digitsEnd(buffer, at)
-  if (next === at || !startsAt(buffer, next, TIMESTAMP)) return undefined
-  at = next + TIMESTAMP.length
-  next = digitsEnd(buffer, at)
-  if (next === at || !startsAt(buffer, next, PAYLOAD)) return undefined
-  let timestampMs = 0
-  for (let i = at; i < next; i += 1) timestampMs = timestampMs * 10 + buffer[i]! - 0x30
-  const payloadStart = next + PAYLOAD.length
+export function readMediaRange(buffer: Buffer, start: number, end: number, streamSid: Pattern): MediaRange | undefined {
+  const view = viewOf(buffer)
+  let at = pastDigits(view, past(view, start, end, HEAD), end)
+  at = past(view, past(view, at, end, STREAM), end, streamSid)
+  at = pastDigits(view, past(view, at, end, MEDIA), end)
+  const timestampStart = past(view, at, end, TIMESTAMP)
+  const timestampEnd = pastDigits(view, timestampStart, end)
+  const payloadStart = past(view, timestampEnd, end, PAYLOAD)
   const payloadEnd = end - TAIL.length
-  if (payloadEnd < payloadStart || !startsAt(buffer, payloadEnd, TAIL)) return undefined
-  if (((payloadEnd - payloadStart) & 3) !== 0) return undefined
-  let bareEnd = payloadEnd
-  if (buffer[bareEnd - 1] === PAD) bareEnd -= 1
-  if (buffer[bareEnd - 1] === PAD) bareEnd -= 1
-  for (let i = payloadStart; i < bareEnd; i += 1) if (IS_BASE64[buffer[i]!] === 0) return undefined
+  if (payloadStart < 0 || payloadEnd < payloadStart || past(view, payloadEnd, end, TAIL) < 0) return undefined
+  if (!isBase64(view, payloadStart, payloadEnd)) return undefined
+  let timestampMs = 0
+  for (let i = timestampStart; i < timestampEnd; i += 1) timestampMs = timestampMs * 10 + view.getUint8(i) - 0x30
   range.timestampMs = timestampMs
   range.payloadStart = payloadStart
   range.payloadEnd = payloadEnd
   return range
+}
+
+/** Whole groups of four of the alphabet, with at most two pads at the end. */
+function isBase64(view: DataView, start: number, end: number): boolean {
+  if (((end - start) & 3) !== 0) return false
+  if (end === start) return true
+  const last = end - 2
+  for (let i = start; i < last; i += 2) if (IS_BASE64_PAIR[view.getUint16(i, true)] === 0) return false
+  const first = view.getUint8(last)
+  const second = view.getUint8(last + 1)
+  if (first === PAD) return second === PAD
+  return IS_BASE64_PAIR[first * 256 + (second === PAD ? first : second)] === 1
 }
 
 /** Reads any message as JSON (MW2). */

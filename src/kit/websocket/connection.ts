@@ -3,10 +3,11 @@
 // WC2: a close handshake is bounded by CLOSE_TIMEOUT_MS; then the socket is destroyed.
 // WC3: more than `bufferedMaxBytes` waiting to be sent means that the peer does not read: one SOCKET_OVERFLOW, then destroyed.
 // WC4: a client masks each frame with fresh random bytes.
-// WC5: reads and writes pass Node's stream queues only when something waits in them: 50 frames a second pay for no queue.
-import { randomFillSync } from 'node:crypto'
+// WC5: a frame is built in one shared scratch, which is given up to the socket when the frame could not go out at once.
 import type { Socket } from 'node:net'
-import { applyMask, FrameParser, type FrameSink, headBytesFor, OPCODE, writeHead } from './frame.ts'
+import { FrameParser, type FrameSink, headBytesFor, OPCODE, writeHead } from './frame.ts'
+import { applyMask, frameOf, freshMask, giveUp, viewOf } from './memory.ts'
+import { RawSocket } from './raw-socket.ts'
 
 export const CLOSE_TIMEOUT_MS = 2_000
 
@@ -22,36 +23,16 @@ export interface SocketListener {
   onClosed(end: SocketEnd): void
 }
 
-/** What a Writable implements (`_write` of node:stream), called without the queue in front of it. */
-interface DirectStream {
-  _write(chunk: Buffer, encoding: string, callback: (error?: Error | null) => void): void
-}
-
-const MASK_POOL_BYTES = 16_384
-const maskPool = Buffer.allocUnsafe(MASK_POOL_BYTES)
-let maskOffset = MASK_POOL_BYTES
-
-function nextMaskOffset(): number {
-  if (maskOffset >= MASK_POOL_BYTES) {
-    randomFillSync(maskPool)
-    maskOffset = 0
-  }
-  maskOffset += 4
-  return maskOffset - 4
-}
-
 export class WebSocketConnection implements FrameSink {
+  readonly #raw: RawSocket
   readonly #socket: Socket
   readonly #listener: SocketListener
   readonly #masks: boolean
   readonly #bufferedMaxBytes: number
-  readonly #isTls: boolean
   readonly #parser: FrameParser
   #state: 'open' | 'closing' | 'closed' = 'open'
   #end: SocketEnd = { code: 1006, reason: '', cause: 'lost' }
   #closeTimer: NodeJS.Timeout | undefined
-  /** Bytes of direct writes that the kernel has not taken yet. */
-  #pendingBytes = 0
   /** True once bytes of the peer were seen since the last `isAlive` check (keepalive). */
   heard = true
 
@@ -60,26 +41,29 @@ export class WebSocketConnection implements FrameSink {
     listener: SocketListener,
     options: { role: 'client' | 'server'; maxPayloadBytes: number; bufferedMaxBytes: number },
   ) {
-    this.#socket = socket
     this.#listener = listener
     this.#masks = options.role === 'client'
     this.#bufferedMaxBytes = options.bufferedMaxBytes
-    this.#isTls = 'encrypted' in socket
     this.#parser = new FrameParser(this, {
       maxPayloadBytes: options.maxPayloadBytes,
       masked: options.role === 'server',
     })
     socket.setNoDelay(true)
     socket.setTimeout(0)
-    this.#readDirectly()
-    socket.on('end', () => socket.destroy())
-    socket.on('error', () => socket.destroy())
-    socket.on('close', () => this.#closed())
+    this.#raw = new RawSocket(socket, (buffer, lengthBytes) => {
+      this.heard = true
+      this.#parser.push(buffer, lengthBytes)
+    })
+    const stream = this.#raw.stream
+    this.#socket = stream
+    stream.on('end', () => stream.destroy())
+    stream.on('error', () => stream.destroy())
+    stream.on('close', () => this.#closed())
   }
 
   /** Bytes that wait in this process to be sent. */
   get bufferedBytes(): number {
-    return this.#socket.writableLength + this.#pendingBytes
+    return this.#raw.bufferedBytes
   }
 
   get isOpen(): boolean {
@@ -88,7 +72,7 @@ export class WebSocketConnection implements FrameSink {
 
   /** Bytes that arrived with the upgrade request or answer (`head`); call once, after construction. */
   feed(head: Buffer): void {
-    if (head.length > 0) this.#parser.push(head)
+    if (head.length > 0) this.#parser.push(head, head.length)
   }
 
   /** Sends one text message. */
@@ -120,7 +104,7 @@ export class WebSocketConnection implements FrameSink {
     }
     const firstHead = headBytesFor(first.length, false)
     const secondHead = headBytesFor(second.length, false)
-    const frame = Buffer.allocUnsafe(firstHead + first.length + secondHead + second.length)
+    const frame = frameOf(firstHead + first.length + secondHead + second.length)
     let offset = writeHead(frame, 0, OPCODE.text, first.length, false)
     offset += frame.write(first, offset, 'latin1')
     offset = writeHead(frame, offset, OPCODE.text, second.length, false)
@@ -184,7 +168,7 @@ export class WebSocketConnection implements FrameSink {
   }
 
   #begin(payloadBytes: number): Buffer {
-    const frame = Buffer.allocUnsafe(headBytesFor(payloadBytes, this.#masks) + payloadBytes)
+    const frame = frameOf(headBytesFor(payloadBytes, this.#masks) + payloadBytes)
     writeHead(frame, 0, OPCODE.text, payloadBytes, this.#masks)
     return frame
   }
@@ -195,59 +179,20 @@ export class WebSocketConnection implements FrameSink {
   }
 
   #mask(frame: Buffer, payloadBytes: number): void {
-    const at = nextMaskOffset()
     const start = frame.length - payloadBytes
-    const m0 = maskPool[at]!
-    const m1 = maskPool[at + 1]!
-    const m2 = maskPool[at + 2]!
-    const m3 = maskPool[at + 3]!
-    frame[start - 4] = m0
-    frame[start - 3] = m1
-    frame[start - 2] = m2
-    frame[start - 1] = m3
-    applyMask(frame, start, frame.length, m0, m1, m2, m3)
+    const mask = freshMask()
+    viewOf(frame).setInt32(start - 4, mask, true)
+    applyMask(frame, start, frame.length, mask)
   }
 
   #write(frame: Buffer): void {
     if (this.#state !== 'open') return
-    // A TLS socket takes one write at a time (a second one ends the process): its stream's queue is needed.
-    if (this.#isTls || this.#socket.writableLength > 0) this.#socket.write(frame)
-    else this.#writeDirectly(frame)
+    if (!this.#raw.write(frame)) giveUp(frame)
     if (this.bufferedBytes > this.#bufferedMaxBytes) this.destroy('overflow')
   }
 
-  /** WC5: the stream's own write, without the queue before it; the order is kept by the socket's queue below. */
-  #writeDirectly(frame: Buffer): void {
-    let isInCall = true
-    let isWritten = false
-    const onWritten = (error?: Error | null): void => {
-      isWritten = true
-      if (error) this.#socket.destroy()
-      if (!isInCall) this.#pendingBytes -= frame.length
-    }
-    ;(this.#socket as unknown as DirectStream)._write(frame, 'buffer', onWritten)
-    isInCall = false
-    if (!isWritten) this.#pendingBytes += frame.length
-  }
-
-  /** WC5: what the socket has read goes to the parser without passing the stream's buffer; its end goes the usual way. */
-  #readDirectly(): void {
-    const socket = this.#socket
-    const take = (chunk: Buffer): void => {
-      this.heard = true
-      this.#parser.push(chunk)
-    }
-    const push = socket.push.bind(socket)
-    socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
-      if (!(chunk instanceof Buffer) || socket.readableLength > 0) return push(chunk, encoding)
-      take(chunk)
-      return true
-    }
-    socket.on('data', take)
-  }
-
   #control(opcode: number, payload: Buffer): void {
-    const frame = Buffer.allocUnsafe(headBytesFor(payload.length, this.#masks) + payload.length)
+    const frame = frameOf(headBytesFor(payload.length, this.#masks) + payload.length)
     writeHead(frame, 0, opcode, payload.length, this.#masks)
     payload.copy(frame, frame.length - payload.length)
     this.#finish(frame, payload.length)

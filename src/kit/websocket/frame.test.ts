@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
-import { applyMask, FrameParser, type FrameSink, headBytesFor, OPCODE, writeHead } from './frame.ts'
+import { FrameParser, type FrameSink, headBytesFor, OPCODE, writeHead } from './frame.ts'
 
 const MAX_BYTES = 200_000
 
@@ -40,8 +40,9 @@ function frame({ opcode = OPCODE.text, fin = true, rsv = 0, masked = true, paylo
   const start = out.length - body.length
   body.copy(out, start)
   if (masked) {
-    out.set([1, 2, 3, 250], start - 4)
-    applyMask(out, start, out.length, 1, 2, 3, 250)
+    const mask = [1, 2, 3, 250]
+    out.set(mask, start - 4)
+    for (let i = start; i < out.length; i += 1) out[i]! ^= mask[(i - start) & 3]!
   }
   return out
 }

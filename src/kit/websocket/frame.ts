@@ -5,6 +5,7 @@
 // FR3: what the RFC forbids (reserved bits, unknown opcodes, long or fragmented control frames, a mask where none
 //     may be, none where one must be, invalid UTF-8, invalid close codes) is a violation, reported once; then nothing more is parsed.
 import { isUtf8 } from 'node:buffer'
+import { applyMask, viewOf } from './memory.ts'
 
 export const OPCODE = { continuation: 0x0, text: 0x1, binary: 0x2, close: 0x8, ping: 0x9, pong: 0xa } as const
 
@@ -29,29 +30,6 @@ function isSendableCloseCode(code: number): boolean {
   )
 }
 
-/** XORs `buffer[start..end)` with the four mask bytes, the first byte with `m0`. */
-export function applyMask(
-  buffer: Uint8Array,
-  start: number,
-  end: number,
-  m0: number,
-  m1: number,
-  m2: number,
-  m3: number,
-): void {
-  let i = start
-  const whole = end - ((end - start) & 3)
-  for (; i < whole; i += 4) {
-    buffer[i]! ^= m0
-    buffer[i + 1]! ^= m1
-    buffer[i + 2]! ^= m2
-    buffer[i + 3]! ^= m3
-  }
-  if (i < end) buffer[i++]! ^= m0
-  if (i < end) buffer[i++]! ^= m1
-  if (i < end) buffer[i]! ^= m2
-}
-
 /** Incremental parser of one direction of one socket. */
 export class FrameParser {
   readonly #sink: FrameSink
@@ -72,35 +50,37 @@ export class FrameParser {
     this.#masked = options.masked
   }
 
-  /** Parses all whole frames; the rest is held until the next chunk. */
-  push(chunk: Buffer): void {
+  /** Parses all whole frames in the first `lengthBytes` bytes of `chunk`; a copy of the rest is held until the next chunk. */
+  push(chunk: Buffer, lengthBytes = chunk.length): void {
     if (this.#dead) return
     let buffer = chunk
+    let length = lengthBytes
     if (this.#heldBytes > 0) {
-      this.#chunks.push(chunk)
-      this.#heldBytes += chunk.length
+      this.#chunks.push(Buffer.from(chunk.subarray(0, lengthBytes)))
+      this.#heldBytes += lengthBytes
       if (this.#heldBytes < this.#neededBytes) return
       buffer = Buffer.concat(this.#chunks, this.#heldBytes)
+      length = this.#heldBytes
       this.#chunks = []
       this.#heldBytes = 0
     }
     let offset = 0
-    while (offset < buffer.length && !this.#dead) {
-      const next = this.#frame(buffer, offset)
+    while (offset < length && !this.#dead) {
+      const next = this.#frame(buffer, offset, length)
       if (next < 0) break
       offset = next
     }
-    if (offset < buffer.length && !this.#dead) {
-      // A copy: the rest of a chunk must not pin (or be unmasked inside) a buffer that others still read.
-      const rest = Buffer.from(buffer.subarray(offset))
+    if (offset < length && !this.#dead) {
+      // A copy: the chunk's memory is read into again (RawSocket RS1).
+      const rest = Buffer.from(buffer.subarray(offset, length))
       this.#chunks.push(rest)
       this.#heldBytes = rest.length
     }
   }
 
   /** Parses one frame at `offset`; returns where the next begins, or -1 when more bytes are needed. */
-  #frame(buffer: Buffer, offset: number): number {
-    const available = buffer.length - offset
+  #frame(buffer: Buffer, offset: number, length: number): number {
+    const available = length - offset
     if (available < 2) return this.#need(2)
     const first = buffer[offset]!
     const second = buffer[offset + 1]!
@@ -130,7 +110,7 @@ export class FrameParser {
     const start = offset + headBytes
     const end = start + payloadBytes
     if (isMasked && payloadBytes > 0) {
-      applyMask(buffer, start, end, buffer[start - 4]!, buffer[start - 3]!, buffer[start - 2]!, buffer[start - 1]!)
+      applyMask(buffer, start, end, viewOf(buffer).getInt32(start - 4, true))
     }
     if (opcode >= 0x8) this.#control(opcode, buffer, start, end)
     else this.#part(opcode, (first & 0x80) !== 0, buffer, start, end)
