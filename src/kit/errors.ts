@@ -17,6 +17,9 @@ export const ERROR_CODES = {
   WEBHOOK_REFUSED: 'A webhook bore no valid signature, or its body or Call SID could not be read.',
   WEBHOOK_OVERLOAD: 'More webhooks at once than the bound; the carrier was told to try elsewhere.',
   WEBHOOK_FAILED: 'Answering a webhook threw; the caller heard an apology.',
+  STORE_UNAVAILABLE: 'A store did not answer within its bound; what became of the request is unknown.',
+  LEASE_LOST: 'This pod no longer holds the call: another one acts for it.',
+  POD_FENCED: 'This pod could not renew its leases for too long and has given up its calls.',
   DESK_STALLED: 'The call desk did not answer a webhook within its bound.',
 } as const
 

@@ -71,7 +71,7 @@ export class FrameParser {
       offset = next
     }
     if (offset < length && !this.#dead) {
-      // A copy: the chunk's memory is read into again (RawSocket RS1).
+      // A copy: the chunk's memory is read into again (RawSocket RW1).
       const rest = Buffer.from(buffer.subarray(offset, length))
       this.#chunks.push(rest)
       this.#heldBytes = rest.length

@@ -1,8 +1,8 @@
 // The bytes of one socket, past Node's stream queues: 50 frames a second each way pay for no queue and no allocation. Rules:
-// RS1: all sockets read into one buffer (memory.ts); what is read is valid only during the call.
-// RS2: a write goes to the kernel at once, unless something waits before it: then it waits in the stream's queue, in order.
-// RS3: memory of a write belongs to the caller again when `write` says so; otherwise to the socket until it has gone out.
-// RS4: a TLS socket, or one whose handle is not at hand, reads through its stream; a TLS socket also writes through it.
+// RW1: all sockets read into one buffer (memory.ts); what is read is valid only during the call.
+// RW2: a write goes to the kernel at once, unless something waits before it: then it waits in the stream's queue, in order.
+// RW3: memory of a write belongs to the caller again when `write` says so; otherwise to the socket until it has gone out.
+// RW4: a TLS socket, or one whose handle is not at hand, reads through its stream; a TLS socket also writes through it.
 import { Socket } from 'node:net'
 import { READ } from './memory.ts'
 
@@ -36,7 +36,7 @@ export class RawSocket {
     return this.stream.writableLength + this.#pendingBytes
   }
 
-  /** Sends `bytes`. True when they are out: their memory may be used again at once (RS3). */
+  /** Sends `bytes`. True when they are out: their memory may be used again at once (RW3). */
   write(bytes: Buffer): boolean {
     // A TLS socket takes one write at a time (a second one ends the process): its stream's queue is needed.
     if (this.#isTls || this.stream.writableLength > 0) {

@@ -1,0 +1,159 @@
+// What admission, placement and ownership need of a store of leases, whichever store it is. Rules:
+// CP1: each operation is one atomic step of the store; an expected outcome is a value, never an exception.
+// CP2: a store that cannot be reached rejects with STORE_UNAVAILABLE within its own bound; nothing is known then of the outcome.
+// CP3: time is the store's own and never runs back; no pod sends a time.
+// CP4: three things are apart: the lease (how many), the epoch (who acts), the placement (where).
+// CP5: a lease is known by its Call SID; every decrement is driven by the lease's own record, so that it happens once.
+import type { CallSid } from '../kit/ids.ts'
+
+/** What a call is admitted as; the first may wait for nothing, the last waits for everybody. */
+export type CallClass = 'resume' | 'inbound' | 'outbound'
+
+/** Bounds of leases, in ms. A slot is granted again only after its holder must have stopped: fence < hard. */
+export type LeaseTimes = {
+  /** A lease that was not renewed so long is suspect; it still counts. */
+  ttlMs: number
+  /** A suspect lease is dropped when it was not renewed so long. */
+  hardMs: number
+  /** A granted call whose stream never came gives its slot back after so long. */
+  reservedMs: number
+  /** A fresh or emptied store admits nothing new for so long: live calls are reasserted meanwhile. */
+  recoveringMs: number
+  /** A waiting caller who has not asked so long is gone. */
+  ticketMs: number
+}
+
+export const LEASE_TIMES: LeaseTimes = {
+  ttlMs: 15_000,
+  hardMs: 60_000,
+  reservedMs: 10_000,
+  recoveringMs: 10_000,
+  ticketMs: 25_000,
+}
+
+/** A model pool: a key, an organisation, a deployment. `weight` shares calls between pools that have room. */
+export type PoolLimit = { pool: string; callsMax: number; weight: number; connectsPerSecond: number }
+/** What a tenant is sure of (`guaranteed`), may never exceed (`burst`), and weighs in the queue. */
+export type TenantLimit = { tenant: string; guaranteed: number; burst: number; weight: number }
+
+/** The limits of one cell. Their sum over pools is the organisation's ceiling; `reserve` slots stay free for resumes. */
+export type CellLimits = {
+  pools: readonly PoolLimit[]
+  tenants: readonly TenantLimit[]
+  /** For tenants that are not listed. */
+  otherTenants: Omit<TenantLimit, 'tenant'>
+  reserve: { inbound: number; outbound: number }
+  queueMax: number
+}
+
+/** `ready` takes calls; `cordoned` and `draining` take none but keep theirs; `fenced` and `down` hold none. */
+export type PodState = 'warming' | 'ready' | 'cordoned' | 'draining' | 'fenced' | 'down'
+/** A pod as it announces itself: `penalty` calls are added to its load when a pod is picked (slow start, lag). */
+export type PodAnnouncement = {
+  pod: string
+  /** New at each start of the process: a pod that came back is not the pod that went. */
+  incarnation: string
+  /** Where other pods reach it, `http://host:port`. */
+  address: string
+  state: PodState
+  callsMax: number
+  penalty: number
+}
+/** A pod as the store knows it. `ageMs`: since its last announcement. */
+export type PodEntry = PodAnnouncement & { calls: number; ageMs: number }
+
+/** A place for a call: which pod, with which pool's model, under which epoch. */
+export type Grant = { pod: string; address: string; pool: string; epoch: number }
+
+export type AcquireRequest = { callSid: CallSid; tenant: string; class: CallClass; queue: boolean }
+export type Acquired =
+  | ({ kind: 'granted' } & Grant)
+  /** The same call asked before: the same answer. */
+  | ({ kind: 'repeated' } & Grant)
+  /** Full, or others of its tenant wait already; `ahead` callers are served before it, `etaMs` is an estimate. */
+  | { kind: 'queued'; ahead: number; etaMs: number }
+  | { kind: 'refused'; reason: 'recovering' | 'full' | 'tenant-full' | 'queue-full' | 'no-pod' }
+
+export type Activated =
+  | ({ kind: 'activated' } & Grant)
+  /** This epoch's stream was opened before: the token was used. */
+  | { kind: 'used' }
+  /** Another epoch acts. */
+  | { kind: 'fenced'; epoch: number }
+  | { kind: 'unknown' }
+
+export type Transferred =
+  /** `unbacked`: no lease was known; one was made, above the limit if need be (a resume never waits). */
+  | ({ kind: 'transferred'; unbacked: boolean } & Grant)
+  /** The transfer of this epoch was made before and its stream is still awaited: the same answer. */
+  | ({ kind: 'repeated' } & Grant)
+  /** Somebody else moved the call on: `epoch` acts. */
+  | { kind: 'fenced'; epoch: number }
+  | { kind: 'refused'; reason: 'no-pod' }
+
+/** One live call as its holder knows it. */
+export type HeldLease = { callSid: CallSid; tenant: string; epoch: number; pool: string }
+/** What became of each lease that was to be renewed; those not named are renewed. */
+export type Renewed = { unknown: CallSid[]; fenced: CallSid[] }
+
+export type Reaped = {
+  noShows: CallSid[]
+  suspected: CallSid[]
+  dropped: CallSid[]
+  /** Reaping was stopped: too many at once, or time jumped. */
+  guard: 'none' | 'mass-expiry' | 'clock-jump'
+}
+
+/** A caller who waits. */
+export type Polled =
+  | ({ kind: 'granted' } & Grant)
+  | { kind: 'waiting'; ahead: number; etaMs: number; waitedMs: number }
+  | { kind: 'gone' }
+
+export type CellUsage = {
+  inUse: number
+  reserved: number
+  suspect: number
+  limit: number
+  queued: number
+  refusedLastMinute: number
+  pools: { pool: string; inUse: number; limit: number }[]
+  isRecovering: boolean
+}
+
+/** Differences that `audit` found between the counters and the leases, and healed. */
+export type Audited = { differences: string[] }
+
+/** Leases, pods and the queue of one cell. */
+export interface LeaseStore {
+  /** Sets the limits. A store without its boot mark begins to recover. */
+  configure(limits: CellLimits): Promise<void>
+  /** Writes the pod's entry; a new incarnation of a known name takes over its entry (its leases stay until reaped or transferred). */
+  announce(pod: PodAnnouncement): Promise<void>
+  pods(): Promise<PodEntry[]>
+  acquire(request: AcquireRequest): Promise<Acquired>
+  /** The stream of `epoch` has opened on `pod`, which need not be the one that was picked. Once for each epoch. */
+  activate(request: { callSid: CallSid; epoch: number; pod: string }): Promise<Activated>
+  renew(request: { pod: string; leases: readonly HeldLease[] }): Promise<Renewed>
+  /** Adds what the store does not know, above the limit if need be; a lower epoch than the store's is `fenced`. */
+  reassert(request: { pod: string; leases: readonly HeldLease[] }): Promise<{ fenced: CallSid[] }>
+  /** The call is over. A release of another epoch than the lease's changes nothing. Grants the slot to the queue. */
+  release(request: { callSid: CallSid; epoch: number }): Promise<{ kind: 'released' | 'unknown' | 'fenced' }>
+  /** Moves the call to another pod (not `avoidPod` unless it is the only one) under `fromEpoch` + 1. Needs no free slot. */
+  transfer(request: {
+    callSid: CallSid
+    fromEpoch: number
+    tenant: string
+    pool: string | undefined
+    avoidPod: string | undefined
+  }): Promise<Transferred>
+  /** Expires what is due, at most `max` leases, and grants what became free. */
+  reap(max: number): Promise<Reaped>
+  /** A waiting caller asks again; the asking keeps the place. */
+  poll(callSid: CallSid): Promise<Polled>
+  /** A waiting caller has gone. */
+  leave(callSid: CallSid): Promise<void>
+  usage(): Promise<CellUsage>
+  audit(): Promise<Audited>
+  close(): Promise<void>
+}

@@ -1,0 +1,80 @@
+// What the fleet keeps of each call: its row, its checkpoint, the intents of its tools, how it ended. Rules:
+// RR1: every write bears the epoch of its writer and happens only where the row's epoch is the same; otherwise it is `fenced`
+//      and changes nothing. The writer then stops to act for the call.
+// RR2: a claim raises the epoch, never lowers it.
+// RR3: a tool's intent is durable before the tool runs; its key is `callId:turn:ordinal`, never the model's tool call id.
+// RR4: a call ends once: the first end stands.
+// RR5: a store that cannot be reached rejects with STORE_UNAVAILABLE within its own bound.
+import type { CallId, CallSid } from '../kit/ids.ts'
+
+/** What the carrier is to do when a stream has ended; the same shape as the call's own `Next`. */
+export type RecordedNext = { kind: 'hang-up'; sentence?: string } | { kind: 'transfer'; to: string } | { kind: 'none' }
+
+export type ToolIntent = {
+  key: string
+  toolCallId: string
+  name: string
+  argumentsText: string
+  /** undefined: the tool has not answered, or its answer was lost. */
+  output: string | undefined
+}
+
+export type CallRow = {
+  callId: CallId
+  callSid: CallSid
+  tenant: string
+  from: string
+  to: string
+  direction: 'inbound' | 'outbound'
+  pack: string
+  packVersion: string
+  state: 'live' | 'ended'
+  epoch: number
+  pod: string
+  pool: string
+  /** The call's state as text (call/checkpoint.ts); undefined before the first. */
+  checkpoint: string | undefined
+  /** Number of the checkpoint: a lower one never replaces a higher one of the same epoch. */
+  sequence: number
+  /** Claims after the first. */
+  resumes: number
+  /** Wall-clock ms since 1970, the store's clock. */
+  startedAtMs: number
+  endedAtMs: number | undefined
+  cause: string | undefined
+  next: RecordedNext | undefined
+  intents: ToolIntent[]
+}
+
+export type OpenRequest = Pick<
+  CallRow,
+  'callId' | 'callSid' | 'tenant' | 'from' | 'to' | 'direction' | 'pack' | 'packVersion' | 'epoch' | 'pod' | 'pool'
+>
+export type Fenceable = { callSid: CallSid; epoch: number }
+export type CheckpointWrite = Fenceable & { sequence: number; text: string }
+export type Claimed =
+  | { kind: 'claimed'; row: CallRow }
+  | { kind: 'ended'; row: CallRow }
+  | { kind: 'fenced'; epoch: number }
+  | { kind: 'unknown' }
+export type Intended =
+  | { kind: 'intended' }
+  /** The same key was intended before: the tool may have run. `output` when it answered. */
+  | { kind: 'known'; output: string | undefined }
+  | { kind: 'fenced' }
+export type EndRequest = Fenceable & { cause: string; next: RecordedNext; checkpoint: string | undefined }
+
+export interface CallRecords {
+  /** Writes the row of a new call; a repeated one changes nothing. */
+  open(request: OpenRequest): Promise<{ kind: 'opened' | 'exists' }>
+  /** Takes the call over under `epoch` if it is higher than the row's and the call is live. */
+  claim(request: Fenceable & { pod: string; pool: string }): Promise<Claimed>
+  /** Writes many checkpoints in one statement; gives back the calls that are fenced (another epoch, or ended). */
+  save(writes: readonly CheckpointWrite[]): Promise<CallSid[]>
+  intend(request: Fenceable & Omit<ToolIntent, 'output'>): Promise<Intended>
+  settle(request: Fenceable & { key: string; output: string }): Promise<{ kind: 'settled' | 'fenced' }>
+  /** In one transaction: the final state, and (later) the jobs that follow. */
+  end(request: EndRequest): Promise<{ kind: 'ended' | 'repeated' | 'fenced' | 'unknown' }>
+  find(callSid: CallSid): Promise<CallRow | undefined>
+  close(): Promise<void>
+}
