@@ -139,13 +139,17 @@ export interface LeaseStore {
   reassert(request: { pod: string; leases: readonly HeldLease[] }): Promise<{ fenced: CallSid[] }>
   /** The call is over. A release of another epoch than the lease's changes nothing. Grants the slot to the queue. */
   release(request: { callSid: CallSid; epoch: number }): Promise<{ kind: 'released' | 'unknown' | 'fenced' }>
-  /** Moves the call to another pod (not `avoidPod` unless it is the only one) under `fromEpoch` + 1. Needs no free slot. */
+  /**
+   * Moves the call to another pod (`preferPod` if it lives, never `avoidPod` unless it is the only one) under
+   * `fromEpoch` + 1. Needs no free slot.
+   */
   transfer(request: {
     callSid: CallSid
     fromEpoch: number
     tenant: string
     pool: string | undefined
     avoidPod: string | undefined
+    preferPod?: string | undefined
   }): Promise<Transferred>
   /** Expires what is due, at most `max` leases, and grants what became free. */
   reap(max: number): Promise<Reaped>
