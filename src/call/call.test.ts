@@ -9,22 +9,8 @@ import { Call } from './call.ts'
 import type { CallMeter } from './meter.ts'
 import type { Leg, ModelCommand, ModelEvent, ModelListener, ModelSession } from './ports.ts'
 import type { CallSettings } from './state.ts'
+import { testSettings } from './testing/settings.ts'
 
-const SETTINGS: CallSettings = {
-  greeting: { kind: 'caller-first' },
-  autoRespond: true,
-  bargeIn: true,
-  transcriptMaxItems: 50,
-  streamAwaitedMs: 30_000,
-  callMaxMs: 3_600_000,
-  modelStallMs: 8_000,
-  renewAfterMs: 3_000_000,
-  redialMax: 3,
-  digitsPauseMs: 1_500,
-  closingMaxMs: 15_000,
-  fallbackNumber: undefined,
-  sorrySentence: 'Sorry.',
-}
 const NOTHINGS = ['frameReceived', 'framesSent', 'added', 'moment', 'toolStarted', 'toolEnded', 'count']
 const NO_METER = Object.fromEntries(NOTHINGS.map((name) => [name, () => {}])) as unknown as CallMeter
 const ms = (count: number): Buffer => Buffer.alloc(count * 8, 0x55)
@@ -54,7 +40,7 @@ class Bench {
       {
         callId: 'call_1' as CallId,
         callSid: 'CA1' as CallSid,
-        settings: { ...SETTINGS, ...settings },
+        settings: testSettings(settings),
         playout: { leadMs: 200, chunkMs: 60, markEveryMs: 100 },
         mediaWatchdogMs: 10_000,
         onEnded: (cause, next) => this.ends.push(`${cause} ${next.kind}`),

@@ -6,22 +6,8 @@ import { readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import { step } from './machine.ts'
 import type { ModelEvent } from './ports.ts'
 import { type CallEvent, type CallSettings, type CallState, type Effect, initialState, redialAfterMs } from './state.ts'
+import { testSettings } from './testing/settings.ts'
 
-const SETTINGS: CallSettings = {
-  greeting: { kind: 'agent' },
-  autoRespond: true,
-  bargeIn: true,
-  transcriptMaxItems: 5,
-  streamAwaitedMs: 30_000,
-  callMaxMs: 3_600_000,
-  modelStallMs: 8_000,
-  renewAfterMs: 3_000_000,
-  redialMax: 3,
-  digitsPauseMs: 1_500,
-  closingMaxMs: 15_000,
-  fallbackNumber: undefined,
-  sorrySentence: 'Sorry.',
-}
 const READY: ModelEvent = { kind: 'ready', expiresInMs: undefined, renewed: false }
 const model = (event: ModelEvent): CallEvent => ({ kind: 'model', event })
 const lost = (fatal = false): CallEvent => model({ kind: 'lost', loss: { code: 'x', fatal } })
@@ -32,7 +18,7 @@ class Life {
   effects: Effect[] = []
   readonly settings: CallSettings
   constructor(settings: Partial<CallSettings> = {}, ...events: CallEvent[]) {
-    this.settings = { ...SETTINGS, ...settings }
+    this.settings = testSettings({ greeting: { kind: 'agent' }, transcriptMaxItems: 5, ...settings })
     for (const event of events) this.take(event)
   }
   take(event: CallEvent): Effect[] {
@@ -183,7 +169,7 @@ suite('any sequence of events', () => {
         assert.equal(JSON.stringify(twin.take(event)), JSON.stringify(life.take(event)))
         assert.equal(JSON.stringify(frozen), before, 'a step changes no older state')
         const { items } = life.state.transcript
-        assert.ok(items.length <= SETTINGS.transcriptMaxItems && life.state.digits.length <= 64)
+        assert.ok(items.length <= testSettings().transcriptMaxItems && life.state.digits.length <= 64)
       }
     })
     fc.assert(property, { numRuns: 300 })
@@ -224,7 +210,7 @@ suite('the ends of a call', () => {
     const life = live()
     life.take(model({ kind: 'response-started', responseId: 'r' }))
     life.take({ kind: 'end-wanted' })
-    assert.deepEqual(life.find('set-timer'), { kind: 'set-timer', name: 'closing', ms: SETTINGS.closingMaxMs })
+    assert.deepEqual(life.find('set-timer'), { kind: 'set-timer', name: 'closing', ms: testSettings().closingMaxMs })
     assert.deepEqual(life.take({ kind: 'playout-idle' }), [])
     life.take(model({ kind: 'response-ended', responseId: 'r', status: 'completed' }))
     assert.equal(life.state.phase.kind, 'closing')

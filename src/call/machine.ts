@@ -8,7 +8,7 @@
 import { unreachable } from '../kit/errors.ts'
 import { onModelEvent } from './model-events.ts'
 import type { CallEvent, CallSettings, CallState, Effect, EndCause, Next, Step } from './state.ts'
-import { bargeInCut, flushDigits, greet, interrupt } from './turn.ts'
+import { bargeInCut, flushDigits, greet, interrupt, owedRequest } from './turn.ts'
 
 const DIGITS_MAX = 64
 
@@ -30,6 +30,8 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
     case 'leg-opened':
       effects.push({ kind: 'clear-timer', name: 'stream-awaited' })
       state.isLegOpen = true
+      if (state.comeback === 'failover') effects.push({ kind: 'play-filler' })
+      state.comeback = undefined
       if (state.model.kind === 'ready') goLive(state, settings, effects)
       return state
     case 'leg-ended':
@@ -49,6 +51,8 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
       return end(state, effects, 'media-silent', { kind: 'hang-up' })
     case 'drain-over':
       return end(state, effects, 'drained', { kind: 'hang-up', sentence: settings.sorrySentence })
+    case 'let-go':
+      return end(state, effects, event.cause, { kind: 'none' })
     case 'digit':
       state.digits = (state.digits + event.digit).slice(-DIGITS_MAX)
       effects.push({ kind: 'set-timer', name: 'digits', ms: settings.digitsPauseMs })
@@ -105,7 +109,7 @@ function onTimer(state: CallState, name: string, settings: CallSettings, effects
         message: 'the model did not answer within its bound',
         code: 'MODEL_STALLED',
       })
-      state.wanted = state.wanted ?? {}
+      state.wanted = state.wanted ?? owedRequest(state)
       return onModelEvent(state, { kind: 'lost', loss: { code: 'MODEL_STALLED', fatal: false } }, settings, effects, {
         goLive,
         end: giveUp,

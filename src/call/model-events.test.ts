@@ -3,24 +3,11 @@ import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { step } from './machine.ts'
 import type { ModelEvent } from './ports.ts'
-import { type CallEvent, type CallSettings, type CallState, type Effect, initialState } from './state.ts'
+import { type CallEvent, type CallState, type Effect, initialState } from './state.ts'
+import { testSettings } from './testing/settings.ts'
 import { TEXT_MAX_CHARS } from './transcript.ts'
 
-const SETTINGS: CallSettings = {
-  greeting: { kind: 'caller-first' },
-  autoRespond: true,
-  bargeIn: true,
-  transcriptMaxItems: 3,
-  streamAwaitedMs: 30_000,
-  callMaxMs: 3_600_000,
-  modelStallMs: 8_000,
-  renewAfterMs: 3_000_000,
-  redialMax: 3,
-  digitsPauseMs: 1_500,
-  closingMaxMs: 15_000,
-  fallbackNumber: undefined,
-  sorrySentence: 'Sorry.',
-}
+const SETTINGS = testSettings({ transcriptMaxItems: 3 })
 
 class Life {
   state: CallState = initialState()

@@ -1,13 +1,13 @@
 // What the model's side does to a call. Pure part of the machine. Rules:
 // ME1: a response that ends frees the turn; what waited goes out.
-// ME2: `conversation_already_has_active_response` is weather: the request waits for that response's end.
+// ME2: `conversation_already_has_active_response` is weather: the request waits for that response's end, with all it asked for.
 // ME3: a failed response is asked for once more if the provider says that it may pass (rate, server); else the call goes on in silence and is counted.
 // ME4: a lost link is dialled again at most `redialMax` times in a row, each later than the last.
 import { unreachable } from '../kit/errors.ts'
 import type { ModelEvent, ModelLoss, ResponseRequest, Usage } from './ports.ts'
 import { type CallSettings, type CallState, type Effect, type EndCause, redialAfterMs } from './state.ts'
 import { clipText, cutAt, type TranscriptItem, withItem } from './transcript.ts'
-import { flushWanted, onSpeechStarted, onSpeechStopped, requestResponse } from './turn.ts'
+import { flushWanted, onSpeechStarted, onSpeechStopped, owedRequest, requestResponse } from './turn.ts'
 
 const PASSING_FAILURES = new Set(['rate_limit_exceeded', 'server_error', 'internal_error'])
 const ALREADY_ACTIVE = 'conversation_already_has_active_response'
@@ -51,7 +51,7 @@ export function onModelEvent(
       placeCaller(state, event.itemId, settings)
       return state
     case 'response-started':
-      state.response = { kind: 'active', responseId: event.responseId, hasAudio: false }
+      state.response = startedResponse(state, event.responseId)
       effects.push({ kind: 'set-timer', name: 'model-answer', ms: settings.modelStallMs })
       return state
     case 'response-ended':
@@ -96,8 +96,8 @@ function onReady(
   state.model = { kind: 'ready', isRenewing: false }
   // The old link is gone: what it was about to say is owed, and the new one hears for itself.
   if (state.response.kind !== 'idle') {
+    state.wanted = state.wanted ?? owedRequest(state)
     state.response = { kind: 'idle' }
-    state.wanted = state.wanted ?? {}
     effects.push({ kind: 'clear-timer', name: 'model-answer' })
   }
   state.isCallerSpeaking = false
@@ -137,7 +137,7 @@ function onLost(
   if (state.model.kind === 'ready') {
     // Whoever was due to speak must be heard after the reconnection.
     const wasOwed = state.response.kind !== 'idle' || state.isCallerSpeaking
-    if (wasOwed && state.wanted === undefined && state.isLegOpen) state.wanted = {}
+    if (wasOwed && state.wanted === undefined && state.isLegOpen) state.wanted = owedRequest(state)
     if (state.isLegOpen) effects.push({ kind: 'play-filler' })
   }
   state.response = { kind: 'idle' }
@@ -161,6 +161,7 @@ function onResponseEnded(
     (state.response.responseId === event.responseId || state.response.responseId === '')
   if (event.usage !== undefined) state.usage = addUsage(state.usage, event.usage)
   if (event.status === 'cancelled') effects.push({ kind: 'drop-response', responseId: event.responseId })
+  const owed = wasOurs ? owedRequest(state) : {}
   if (wasOurs) {
     state.response = { kind: 'idle' }
     effects.push({ kind: 'clear-timer', name: 'model-answer' })
@@ -171,7 +172,7 @@ function onResponseEnded(
     effects.push({ kind: 'note', level: 'warn', message: 'the model failed to respond', code: event.code ?? 'unknown' })
     state.failures += 1
     const mayPass = event.code !== undefined && PASSING_FAILURES.has(event.code)
-    if (mayPass && state.failures === 1) state.wanted = state.wanted ?? {}
+    if (mayPass && state.failures === 1) state.wanted = state.wanted ?? owed
   }
   if (!wasOurs && state.response.kind !== 'idle') return state
   flushWanted(state, settings, effects)
@@ -180,14 +181,26 @@ function onResponseEnded(
 }
 
 function onRequestRefused(state: CallState, code: string, requestId: string | undefined, effects: Effect[]): CallState {
-  const isOurs = state.response.kind === 'requested' && state.response.requestId === requestId
+  const { response } = state
   if (code !== ALREADY_ACTIVE) effects.push({ kind: 'count', what: 'model-error', code })
-  if (!isOurs) return state
-  // ME2: the other response's own events will say when it is over.
-  state.response = code === ALREADY_ACTIVE ? { kind: 'active', responseId: '', hasAudio: false } : { kind: 'idle' }
-  if (code === ALREADY_ACTIVE) state.wanted = state.wanted ?? {}
-  else effects.push({ kind: 'clear-timer', name: 'model-answer' })
+  const asked = response.kind === 'idle' ? undefined : response.asked
+  if (response.kind === 'idle' || asked === undefined || asked.requestId !== requestId) return state
+  if (code === ALREADY_ACTIVE) {
+    // ME2: the other response's own events say, or have said, that it began and when it is over.
+    state.wanted = state.wanted ?? asked.request
+    const { responseId = '', hasAudio = false } = response.kind === 'active' ? response : {}
+    state.response = { kind: 'active', responseId, hasAudio }
+  } else if (response.kind === 'requested') {
+    state.response = { kind: 'idle' }
+    effects.push({ kind: 'clear-timer', name: 'model-answer' })
+  }
   return state
+}
+
+/** A response began: ours, or one that the provider made by itself while ours was on its way (then a refusal follows). */
+function startedResponse(state: CallState, responseId: string): CallState['response'] {
+  const begun = { kind: 'active' as const, responseId, hasAudio: false }
+  return state.response.kind === 'requested' ? { ...begun, asked: state.response.asked } : begun
 }
 
 function onSaid(state: CallState, event: ModelEvent, settings: CallSettings, effects: Effect[]): CallState {

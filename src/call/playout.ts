@@ -50,15 +50,9 @@ export class Playout {
   #sentMs = 0
   #sinceMarkBytes = 0
   #isRunning = false
-  droppedBytes = 0
 
   constructor(settings: PlayoutSettings) {
     this.#settings = settings
-  }
-
-  /** Bytes that wait to be sent. */
-  get heldBytes(): number {
-    return this.#queue.length
   }
 
   /** Is there audio that the caller has not heard to its end, as far as is known? */
@@ -73,10 +67,7 @@ export class Playout {
     if (item?.itemId !== itemId) {
       item = this.#items.find((other) => other.itemId === itemId) ?? this.#open(responseId, itemId)
     }
-    if (this.#queue.length + bytes.length > PLAYOUT_MAX_BYTES) {
-      this.droppedBytes += bytes.length
-      return false
-    }
+    if (this.#queue.length + bytes.length > PLAYOUT_MAX_BYTES) return false
     item.receivedBytes += bytes.length
     item.isComplete = false
     const last = this.#runs[this.#runs.length - 1]

@@ -25,6 +25,9 @@ export type EndCause =
   | 'model-lost'
   | 'agent-failed'
   | 'drained'
+  /** Another pod acts for the call: this one's part is over, the call is not. */
+  | 'moved'
+  | 'handed-over'
 
 export type Phase =
   | { kind: 'opening' }
@@ -40,8 +43,12 @@ export type ModelState =
 
 export type ResponseState =
   | { kind: 'idle' }
-  | { kind: 'requested'; requestId: string }
-  | { kind: 'active'; responseId: string; hasAudio: boolean }
+  | { kind: 'requested'; asked: AskedResponse }
+  /** `asked`: what was under way to the model when this response began; perhaps it is the answer to it. */
+  | { kind: 'active'; responseId: string; hasAudio: boolean; asked?: AskedResponse }
+
+/** A request that was sent, kept until its response has begun to sound: it may have to be made again. */
+export type AskedResponse = { requestId: string; request: ResponseRequest }
 
 export type CallState = {
   version: typeof STATE_VERSION
@@ -59,6 +66,8 @@ export type CallState = {
   requests: number
   bargeIns: number
   resumes: number
+  /** The call comes from another pod and the caller has not been heard since: after a loss he has heard silence. */
+  comeback: 'failover' | 'handover' | undefined
   turns: number
   usage: Usage
   digits: string
@@ -99,6 +108,8 @@ export type CallEvent =
   | { kind: 'end-wanted' }
   | { kind: 'transfer-wanted'; to: string }
   | { kind: 'drain-over' }
+  /** This pod's part is over; what follows for the caller is somebody else's to say. */
+  | { kind: 'let-go'; cause: EndCause }
   | { kind: 'cut'; items: CutItem[] }
   | { kind: 'model'; event: ModelEvent }
 
@@ -148,6 +159,7 @@ export function initialState(): CallState {
     requests: 0,
     bargeIns: 0,
     resumes: 0,
+    comeback: undefined,
     turns: 0,
     usage: NO_USAGE,
     digits: '',

@@ -5,29 +5,15 @@ import { step } from './machine.ts'
 import type { CutItem } from './playout.ts'
 import type { ModelEvent } from './ports.ts'
 import { type CallEvent, type CallSettings, type CallState, type Effect, initialState } from './state.ts'
+import { testSettings } from './testing/settings.ts'
 
-const SETTINGS: CallSettings = {
-  greeting: { kind: 'caller-first' },
-  autoRespond: true,
-  bargeIn: true,
-  transcriptMaxItems: 50,
-  streamAwaitedMs: 30_000,
-  callMaxMs: 3_600_000,
-  modelStallMs: 8_000,
-  renewAfterMs: 3_000_000,
-  redialMax: 3,
-  digitsPauseMs: 1_500,
-  closingMaxMs: 15_000,
-  fallbackNumber: undefined,
-  sorrySentence: 'Sorry.',
-}
 const ALREADY = 'conversation_already_has_active_response'
 
 class Life {
   state: CallState = initialState()
   readonly settings: CallSettings
   constructor(settings: Partial<CallSettings> = {}) {
-    this.settings = { ...SETTINGS, ...settings }
+    this.settings = testSettings(settings)
   }
   take(event: CallEvent): Effect[] {
     const { state, effects } = step(this.state, event, this.settings)
@@ -190,6 +176,49 @@ suite('one response at a time', () => {
     other.want('hello')
     other.model({ kind: 'request-refused', code: ALREADY, requestId: 'vp-1' })
     assert.equal(responds(other.ended('one that had begun before')).length, 1)
+  })
+
+  test('[TU5] a greeting that met a response of the provider is asked for again with its words, in both orders', () => {
+    const extra = { metadata: { k: 'v' } }
+    for (const isToldFirst of [true, false]) {
+      const life = live()
+      life.model({ kind: 'response-wanted', instructions: 'Say hi.', extra })
+      if (isToldFirst) life.started('theirs')
+      life.model({ kind: 'request-refused', code: ALREADY, requestId: 'vp-1' })
+      if (!isToldFirst) life.started('theirs')
+      assert.deepEqual(responds(life.ended('theirs')), [
+        { kind: 'respond', requestId: 'vp-2', instructions: 'Say hi.', extra },
+      ])
+    }
+  })
+
+  test('[TU5] what was wanted meanwhile goes before what was refused; one answer is asked for', () => {
+    const life = live()
+    life.want('old')
+    life.want('new')
+    life.model({ kind: 'request-refused', code: ALREADY, requestId: 'vp-1' })
+    life.model({ kind: 'request-refused', code: ALREADY, requestId: undefined })
+    assert.deepEqual(responds(life.ended('theirs')), [{ kind: 'respond', requestId: 'vp-2', instructions: 'new' }])
+  })
+
+  test('[TU5] a response that failed or was lost before it sounded is asked for again with its words, after that without', () => {
+    for (const hasAudio of [false, true]) {
+      const want = { kind: 'respond', requestId: 'vp-2', ...(hasAudio ? {} : { instructions: 'Say hi.' }) }
+      const begun = (): Life => {
+        const life = live()
+        life.want('Say hi.')
+        life.started('r')
+        if (hasAudio) life.take({ kind: 'audio-begun', responseId: 'r' })
+        return life
+      }
+      assert.deepEqual(responds(begun().ended('r', 'failed', 'server_error')), [want])
+      const lost = begun()
+      lost.lose()
+      assert.deepEqual(responds(lost.ready()), [want])
+      const stalled = begun()
+      stalled.take({ kind: 'timer', name: 'model-answer' })
+      assert.deepEqual(responds(stalled.ready()), [want])
+    }
   })
 
   test('[ME1] a refusal of our request frees the turn and is counted; one of somebody else’s does not free it', () => {

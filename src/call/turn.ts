@@ -4,6 +4,7 @@
 //     at most what arrived), drop late audio of that response. An item that was heard to its end is not truncated.
 // TU3: a request waits while the caller speaks, if the provider will answer the caller by itself.
 // TU4: keypad digits are gathered until a pause and given to the model as one message.
+// TU5: a request that must be made again keeps its instructions, until its response has begun to sound.
 import type { CutItem } from './playout.ts'
 import type { ResponseRequest } from './ports.ts'
 import type { CallSettings, CallState, Effect } from './state.ts'
@@ -24,10 +25,17 @@ export function requestResponse(
   }
   state.requests += 1
   const requestId = `vp-${state.requests}`
-  state.response = { kind: 'requested', requestId }
+  state.response = { kind: 'requested', asked: { requestId, request: wanted } }
   state.wanted = undefined
   effects.push({ kind: 'respond', requestId, ...wanted })
   effects.push({ kind: 'set-timer', name: 'model-answer', ms: settings.modelStallMs })
+}
+
+/** What must be asked again when the response that is under way comes to nothing: once it sounds, only that it goes on (TU5). */
+export function owedRequest(state: CallState): ResponseRequest {
+  const { response } = state
+  if (response.kind === 'idle' || (response.kind === 'active' && response.hasAudio)) return {}
+  return response.asked?.request ?? {}
 }
 
 /** Sends the request that waits, if it may go now. */

@@ -86,7 +86,7 @@ for (const value of ['-1', '0', 'soon', 'Wed, 21 Oct 2026 07:28:00 GMT'])
     assert.deepEqual(await outcomeOf(url), { kind: 'refused', status: 503, body: '', retryAfterMs: undefined })
   })
 
-test('[WD1] the body of a refusal is kept up to its bound', async () => {
+test('[WD3] the body of a refusal is kept up to its bound', async () => {
   const url = await httpUrl((_request, response) => response.writeHead(500).end('x'.repeat(100_000)))
   const outcome = await outcomeOf(url)
   assert.ok(outcome.kind === 'refused' && outcome.body.length === 16_384)
@@ -106,9 +106,23 @@ test('[WD1] a server that says nothing is a failure after the bound', async () =
   assert.ok(performance.now() - startMs < 1_000)
 })
 
-test('[WD1] a body without end does not hold the dial beyond its bound', async () => {
-  const url = await httpUrl((_request, response) => void response.writeHead(500).write('x'))
-  assert.equal((await outcomeOf(url, 100)).kind, 'failed')
+test('[WD3] a body without end does not hold the dial beyond its bound, and the status counts all the same', async () => {
+  const url = await httpUrl((_request, response) => void response.writeHead(401).write('{"er'))
+  const want = { kind: 'refused', status: 401, body: '{"er', retryAfterMs: undefined }
+  assert.deepEqual(await outcomeOf(url, 100), want)
+  const startMs = performance.now()
+  assert.deepEqual(await outcomeOf(url, 60_000), want)
+  assert.ok(performance.now() - startMs < 3_000)
+})
+
+test('[WD3] a body that drips without end is cut at its bound', async () => {
+  const url = await httpUrl((_request, response) => {
+    response.writeHead(403)
+    const timer = setInterval(() => response.write('x'.repeat(4_000)), 1)
+    response.on('close', () => clearInterval(timer))
+  })
+  const outcome = await outcomeOf(url, 5_000)
+  assert.ok(outcome.kind === 'refused' && outcome.status === 403 && outcome.body.length === 16_384)
 })
 
 test('[WD1] a wrong accept header is a failure', async () => {

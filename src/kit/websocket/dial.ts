@@ -1,6 +1,8 @@
 // The client's half of the WebSocket handshake (RFC 6455 §4.1). Rules:
 // WD1: a dial ends in exactly one outcome: open, refused (HTTP status and body) or failed; it is bounded by `timeoutMs`.
 // WD2: TLS sessions are resumed across dials through one agent per process.
+// WD3: the status of a refusal decides; its body is read for at most REFUSAL_BODY_MAX_MS within the bound of the dial, up to
+//      REFUSAL_BODY_MAX_BYTES, and handed on as far as it came.
 import { randomBytes } from 'node:crypto'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest, Agent as TlsAgent } from 'node:https'
@@ -8,6 +10,7 @@ import type { Socket } from 'node:net'
 import { acceptValue } from './accept.ts'
 
 const REFUSAL_BODY_MAX_BYTES = 16_384
+const REFUSAL_BODY_MAX_MS = 1_000
 
 /** What became of a dial. */
 export type DialOutcome =
@@ -49,9 +52,15 @@ export function dial(
     if (outcome.kind !== 'open') request.destroy()
     done(outcome)
   }
-  const timer = setTimeout(() => finish({ kind: 'failed', reason: 'timed out' }), options.timeoutMs)
+  const endsAtMs = performance.now() + options.timeoutMs
+  let timer = setTimeout(() => finish({ kind: 'failed', reason: 'timed out' }), options.timeoutMs)
   request.on('error', (error) => finish({ kind: 'failed', reason: error.message }))
-  request.on('response', (response) => readRefusal(response, finish))
+  request.on('response', (response) => {
+    if (isDone) return
+    const refuse = readRefusal(response, finish)
+    clearTimeout(timer)
+    timer = setTimeout(refuse, Math.min(REFUSAL_BODY_MAX_MS, Math.max(0, endsAtMs - performance.now())))
+  })
   request.on('upgrade', (response, socket, head) => {
     if (isDone) socket.destroy()
     else if (response.headers['sec-websocket-accept'] !== acceptValue(key)) {
@@ -63,15 +72,18 @@ export function dial(
   return () => finish({ kind: 'failed', reason: 'given up' })
 }
 
-function readRefusal(response: IncomingMessage, finish: (outcome: DialOutcome) => void): void {
+/** Reads the body of a refusal (WD3). Returns what ends the reading: the refusal with what has come. */
+function readRefusal(response: IncomingMessage, finish: (outcome: DialOutcome) => void): () => void {
   let body = ''
   response.setEncoding('utf8')
   const retryAfter = Number(response.headers['retry-after'])
   const retryAfterMs = Number.isFinite(retryAfter) && retryAfter > 0 ? retryAfter * 1000 : undefined
-  response.on('data', (part: string) => {
-    if (body.length < REFUSAL_BODY_MAX_BYTES) body += part.slice(0, REFUSAL_BODY_MAX_BYTES - body.length)
-  })
   const end = (): void => finish({ kind: 'refused', status: response.statusCode ?? 0, body, retryAfterMs })
+  response.on('data', (part: string) => {
+    body += part.slice(0, REFUSAL_BODY_MAX_BYTES - body.length)
+    if (body.length >= REFUSAL_BODY_MAX_BYTES) end()
+  })
   response.on('end', end)
   response.on('error', end)
+  return end
 }
