@@ -8,7 +8,8 @@ import type { Clock } from '../kit/clock.ts'
 import { unreachable } from '../kit/errors.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
-import type { Wheel, WheelTimer } from '../kit/wheel.ts'
+import { NamedTimers, type Wheel, type WheelTimer } from '../kit/wheel.ts'
+import { isSettled, isWorthKeeping } from './checkpoint.ts'
 import { Ear } from './ear.ts'
 import { step } from './machine.ts'
 import type { CallMeter } from './meter.ts'
@@ -27,9 +28,6 @@ import {
 } from './state.ts'
 
 const DROPPED_RESPONSES_MAX = 8
-const WATCH_EVERY_MS = 1_000
-/** The caller is thought to speak but no media comes: so much silence ends his turn. */
-const SPEECH_GAP_MS = 750
 const CLOSING_POLL_MS = 100
 
 export type CallWorld = { clock: Clock; wheel: Wheel; log: Log; meter: CallMeter }
@@ -39,6 +37,10 @@ export type CallOptions = {
   settings: CallSettings
   playout: PlayoutSettings
   mediaWatchdogMs: number
+  /** The state that the call comes back with; undefined for a new one. */
+  initial?: CallState
+  /** Something happened that a checkpoint should hold. */
+  onChanged?(): void
   onEnded(cause: EndCause, next: Next): void
 }
 
@@ -50,12 +52,12 @@ export class Call implements LegListener, ModelListener {
   readonly #model: ModelSession
   readonly #speaker: Speaker
   readonly #ear: Ear
-  readonly #timers = new Map<TimerName, WheelTimer>()
+  readonly #timers: NamedTimers<TimerName>
   readonly #queue: CallEvent[] = []
-  #state: CallState = initialState()
+  #state: CallState
+  #changes = 0
   #isStepping = false
   #leg: Leg | undefined
-  #watchTimer: WheelTimer | undefined
   #closingTimer: WheelTimer | undefined
   #droppedResponses: string[] = []
   #speakingResponse = ''
@@ -65,7 +67,9 @@ export class Call implements LegListener, ModelListener {
     this.callSid = options.callSid
     this.#options = options
     this.#world = world
+    this.#state = options.initial ?? initialState()
     this.#speaker = new Speaker(options.playout, world, (frames) => world.meter.framesSent(frames))
+    this.#timers = new NamedTimers(world.wheel, (name) => this.#dispatch({ kind: 'timer', name }))
     this.#model = makeModel(this)
     this.#ear = new Ear(this.#model, world.meter, world.clock)
   }
@@ -79,6 +83,30 @@ export class Call implements LegListener, ModelListener {
     return this.#state
   }
 
+  /** Counts what happened to the state: the number of its checkpoint. */
+  get changes(): number {
+    return this.#changes
+  }
+
+  get isLegOpen(): boolean {
+    return this.#leg !== undefined
+  }
+
+  /** Nobody is about to speak and no tool is out: the model has said all it has to say (the caller may still hear it). */
+  get isSettled(): boolean {
+    return isSettled(this.#state)
+  }
+
+  /** What the caller has still to hear, in ms. */
+  get remainingMs(): number {
+    return this.#speaker.remainingMs()
+  }
+
+  /** This pod's part in the call is over: closes the leg and the model. What follows for the caller is said elsewhere. */
+  letGo(cause: EndCause): void {
+    this.#dispatch({ kind: 'let-go', cause })
+  }
+
   /** Dials the model and awaits the caller's stream. */
   start(): void {
     this.#dispatch({ kind: 'opened' })
@@ -88,9 +116,13 @@ export class Call implements LegListener, ModelListener {
   attach(leg: Leg): boolean {
     if (this.#leg !== undefined || this.#isEnded) return false
     this.#leg = leg
-    this.#ear.silentMs()
     this.#speaker.attach(leg)
-    this.#watch()
+    this.#ear.silentMs()
+    this.#ear.watch(this.#world.wheel, {
+      silentMaxMs: this.#options.mediaWatchdogMs,
+      isCallerSpeaking: () => this.#state.isCallerSpeaking,
+      onSilent: () => this.#dispatch({ kind: 'media-silent' }),
+    })
     this.#dispatch({ kind: 'leg-opened' })
     return true
   }
@@ -162,9 +194,11 @@ export class Call implements LegListener, ModelListener {
     this.#isStepping = true
     try {
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-        const before = this.#state.phase.kind
-        const { state, effects } = step(this.#state, next, this.#options.settings)
+        const last = this.#state
+        const before = last.phase.kind
+        const { state, effects } = step(last, next, this.#options.settings)
         this.#state = state
+        if (isWorthKeeping(last, state)) this.#changed()
         for (const effect of effects) this.#do(effect)
         this.#listen()
         if (state.phase.kind === 'closing' && before !== 'closing') {
@@ -176,6 +210,11 @@ export class Call implements LegListener, ModelListener {
     }
   }
 
+  #changed(): void {
+    this.#changes += 1
+    this.#options.onChanged?.()
+  }
+
   /** Opens or shuts the way of caller audio to the model, as the state says. */
   #listen(): void {
     const isHearing = this.#state.model.kind === 'ready' && this.#state.phase.kind !== 'ended'
@@ -183,7 +222,7 @@ export class Call implements LegListener, ModelListener {
   }
 
   #do(effect: Effect): void {
-    const { log, meter, wheel } = this.#world
+    const { log, meter } = this.#world
     switch (effect.kind) {
       case 'dial':
         this.#model.dial(this.#state.transcript.items, effect.renewal)
@@ -216,15 +255,10 @@ export class Call implements LegListener, ModelListener {
         this.#model.command({ kind: 'digits', digits: effect.digits })
         break
       case 'set-timer':
-        wheel.cancel(this.#timers.get(effect.name))
-        this.#timers.set(
-          effect.name,
-          wheel.after(effect.ms, () => this.#dispatch({ kind: 'timer', name: effect.name })),
-        )
+        this.#timers.set(effect.name, effect.ms)
         break
       case 'clear-timer':
-        wheel.cancel(this.#timers.get(effect.name))
-        this.#timers.delete(effect.name)
+        this.#timers.clear(effect.name)
         break
       case 'close-leg':
         this.#leg?.close(effect.reason)
@@ -249,9 +283,7 @@ export class Call implements LegListener, ModelListener {
 
   #ended(cause: EndCause, next: Next): void {
     const { wheel, meter } = this.#world
-    for (const timer of this.#timers.values()) wheel.cancel(timer)
-    this.#timers.clear()
-    wheel.cancel(this.#watchTimer)
+    this.#timers.clearAll()
     wheel.cancel(this.#closingTimer)
     this.#speaker.close()
     this.#ear.close()
@@ -267,20 +299,5 @@ export class Call implements LegListener, ModelListener {
     if (this.#isEnded) return
     const againMs = Math.max(remainingMs, CLOSING_POLL_MS)
     this.#closingTimer = this.#world.wheel.after(againMs, () => this.#awaitSilence())
-  }
-
-  /** Looks once a second whether the caller's media still comes. */
-  #watch(): void {
-    if (this.#isEnded) return
-    this.#watchTimer = this.#world.wheel.after(WATCH_EVERY_MS, () => {
-      const silentMs = this.#ear.silentMs()
-      if (silentMs > this.#options.mediaWatchdogMs) {
-        this.#dispatch({ kind: 'media-silent' })
-        return
-      }
-      if (silentMs > SPEECH_GAP_MS && this.#state.isCallerSpeaking && this.#ear.isOpen)
-        this.#model.appendSilence(WATCH_EVERY_MS)
-      this.#watch()
-    })
   }
 }

@@ -1,6 +1,14 @@
 // The checkpoint of a call: its state, versioned, as JSON. Rules:
 // CK1: what was written by another version, or is no checkpoint, is `unreadable`, never an exception.
-import { type CallState, STATE_VERSION } from './state.ts'
+// CK2: a call that comes back begins with its history and its counts, and with no model, no leg and no response: those died
+//      with the other pod. After a loss it speaks first; after a handover only if it owed an answer.
+// CK3: a tool that was called and has not answered stays in the history without an output; one that answered after the
+//      checkpoint was written gets its answer.
+import { type CallState, initialState, STATE_VERSION } from './state.ts'
+import type { TranscriptItem } from './transcript.ts'
+
+/** A tool call as the records know it. */
+export type KnownTool = { toolCallId: string; name: string; argumentsText: string; output: string | undefined }
 
 /** A checkpoint as read. */
 export type CheckpointReading = { kind: 'read'; state: CallState } | { kind: 'unreadable'; reason: string }
@@ -25,4 +33,69 @@ export function readCheckpoint(text: string): CheckpointReading {
     return { kind: 'unreadable', reason: 'lacks its transcript or phase' }
   }
   return { kind: 'read', state }
+}
+
+/** The state with which a call goes on after `how`; `before` is its checkpoint, undefined when none was written. */
+export function comeBack(
+  before: CallState | undefined,
+  how: 'failover' | 'handover',
+  tools: readonly KnownTool[],
+): CallState {
+  const fresh = initialState()
+  if (before === undefined) return { ...fresh, comeback: how, resumes: 1 }
+  const owesAnswer = before.response.kind !== 'idle' || before.wanted !== undefined || before.isCallerSpeaking
+  const { hasGreeted, requests, bargeIns, turns, usage, digits, transcript } = before
+  return {
+    ...fresh,
+    comeback: how,
+    resumes: before.resumes + 1,
+    hasGreeted,
+    wanted: hasGreeted && (how === 'failover' || owesAnswer) ? (before.wanted ?? {}) : undefined,
+    requests,
+    bargeIns,
+    turns,
+    usage,
+    digits,
+    transcript: { ...transcript, items: withTools(transcript.items, tools) },
+  }
+}
+
+function withTools(items: readonly TranscriptItem[], tools: readonly KnownTool[]): TranscriptItem[] {
+  const result = items.slice()
+  for (const { toolCallId: id, name, argumentsText, output } of tools) {
+    const at = result.findIndex((item) => item.kind === 'tool' && item.id === id)
+    const before = result[at]
+    if (before === undefined) result.push({ kind: 'tool', id, name, arguments: argumentsText, output })
+    else if (before.kind === 'tool' && before.output === undefined) result[at] = { ...before, output }
+  }
+  return result
+}
+
+/** The tools of a state that were called and have not answered. */
+export function pendingTools(state: CallState): KnownTool[] {
+  return state.transcript.items.flatMap((item) =>
+    item.kind === 'tool' && item.output === undefined
+      ? [{ toolCallId: item.id, name: item.name, argumentsText: item.arguments, output: undefined }]
+      : [],
+  )
+}
+
+/** Nobody is about to speak and no tool is out: the model has said all it has to say (the caller may still hear it). */
+export function isSettled(state: CallState): boolean {
+  const { phase, model, response, wanted, isCallerSpeaking, digits } = state
+  const isQuiet = response.kind === 'idle' && wanted === undefined && !isCallerSpeaking && digits === ''
+  const isServed = phase.kind === 'live' && model.kind === 'ready' && !model.isRenewing
+  return isQuiet && isServed && pendingTools(state).length === 0
+}
+
+/** Did something happen that another pod would have to know? */
+export function isWorthKeeping(before: CallState, after: CallState): boolean {
+  return (
+    before.transcript !== after.transcript ||
+    before.phase.kind !== after.phase.kind ||
+    before.response.kind !== after.response.kind ||
+    before.wanted !== after.wanted ||
+    before.isCallerSpeaking !== after.isCallerSpeaking ||
+    before.hasGreeted !== after.hasGreeted
+  )
 }

@@ -3,12 +3,16 @@
 // EA2: a frame whose time is not after the last one's is dropped and counted: a duplicate, or out of order.
 // EA3: a gap in the carrier's time stamps is filled with silence, at most GAP_FILL_MAX_MS: the model's clock is the audio.
 import type { Clock } from '../kit/clock.ts'
+import type { Wheel, WheelTimer } from '../kit/wheel.ts'
 import type { CallMeter } from './meter.ts'
 import type { ModelSession } from './ports.ts'
 
 export const EARLY_FRAMES_MAX = 100
 export const GAP_FILL_MAX_MS = 10_000
 const FRAME_MS = 20
+const WATCH_EVERY_MS = 1_000
+/** The caller is thought to speak but no media comes: so much silence ends his turn. */
+const SPEECH_GAP_MS = 750
 /** One frame in so many is timed. */
 const ADDED_SAMPLE = 64
 
@@ -23,6 +27,8 @@ export class Ear {
   /** When `silentMs` last saw that media had come. */
   #lastMediaMs: number
   #sample = 0
+  #watchTimer: WheelTimer | undefined
+  #wheel: Wheel | undefined
 
   constructor(model: Pick<ModelSession, 'appendAudio' | 'appendSilence'>, meter: CallMeter, clock: Clock) {
     this.#model = model
@@ -71,8 +77,23 @@ export class Ear {
     return nowMs - this.#lastMediaMs
   }
 
-  /** Forgets what is kept. */
+  /** Looks once a second, from now on, whether the caller's media still comes. */
+  watch(wheel: Wheel, by: { silentMaxMs: number; isCallerSpeaking(): boolean; onSilent(): void }): void {
+    this.#wheel = wheel
+    this.#watchTimer = wheel.after(WATCH_EVERY_MS, () => {
+      const silentMs = this.silentMs()
+      if (silentMs > by.silentMaxMs) {
+        by.onSilent()
+        return
+      }
+      if (silentMs > SPEECH_GAP_MS && by.isCallerSpeaking() && this.#isOpen) this.#model.appendSilence(WATCH_EVERY_MS)
+      this.watch(wheel, by)
+    })
+  }
+
+  /** Forgets what is kept, and watches no more. */
   close(): void {
+    this.#wheel?.cancel(this.#watchTimer)
     this.#isOpen = false
     this.#early = []
   }

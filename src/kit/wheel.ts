@@ -127,3 +127,33 @@ export class Wheel {
     this.#interval = undefined
   }
 }
+
+/** Timers by name on one wheel: setting one again takes the place of the first. */
+export class NamedTimers<Name extends string> {
+  readonly #wheel: Wheel
+  readonly #fire: (name: Name) => void
+  readonly #timers = new Map<Name, WheelTimer>()
+
+  constructor(wheel: Wheel, fire: (name: Name) => void) {
+    this.#wheel = wheel
+    this.#fire = fire
+  }
+
+  set(name: Name, delayMs: number): void {
+    this.clear(name)
+    this.#timers.set(
+      name,
+      this.#wheel.after(delayMs, () => this.#fire(name)),
+    )
+  }
+
+  clear(name: Name): void {
+    this.#wheel.cancel(this.#timers.get(name))
+    this.#timers.delete(name)
+  }
+
+  clearAll(): void {
+    for (const timer of this.#timers.values()) this.#wheel.cancel(timer)
+    this.#timers.clear()
+  }
+}
