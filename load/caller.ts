@@ -46,6 +46,7 @@ async function prepare(setup: CallerSetup): Promise<Run> {
     statusCallback: `${setup.baseUrl}/twilio/status`,
     witnessPath: setup.witnessPath,
     wsUrlRewrite: rewritesFor(setup.baseUrl),
+    afterStream: setup.afterStream,
   })
   const tally = { offered: 0, live: 0, talking: 0, done: 0, failed: 0, dropped: 0, latenessMs: 0 }
   return { setup, sim, clips, live: new Map(), timers: new Set(), tally, isStopping: false }

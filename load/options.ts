@@ -9,6 +9,8 @@ import { SCENARIO_NAMES, SCENARIO_TEXT, type ScenarioName } from './plan/scenari
 
 export const CALLS_MAX = 20_000
 const PROCESSES_MAX = 32
+/** What the real carrier is estimated to take for each of the two steps that follow a stream's end. */
+const AFTER_STREAM_MS = 200
 
 export type WeightedScenario = { name: ScenarioName; weight: number }
 
@@ -30,6 +32,8 @@ export type LoadOptions = {
   accountSid: string
   number: string
   isProbing: boolean
+  /** How long the carrier takes from a stream's end to the action request, and to open the next stream, ms. */
+  afterStream: { actionMs: number; openMs: number }
 }
 
 export type ParsedOptions =
@@ -54,6 +58,8 @@ ${SCENARIO_NAMES.map((name) => `                         ${name.padEnd(18)} ${SC
   --witness-dir DIR    keep the callers' witness logs here
   --model-witness FILE witness log of the model simulator, for latency and barge-in; may repeat
   --no-probes          send no time-stamped probe frame in place of every 25th frame
+  --action-delay-ms N  from the end of a media stream to the action request            (200)
+  --open-delay-ms N    before each later media stream of a call is opened              (200)
   --auth-token TOKEN   signs webhooks and media sockets; or TWILIO_AUTH_TOKEN
   --account-sid SID    AC + 32 hex; or TWILIO_ACCOUNT_SID
   --number E164        the number that is called                                           (+15550100000)
@@ -78,6 +84,8 @@ const FLAGS = {
   'witness-dir': { type: 'string' },
   'model-witness': { type: 'string', multiple: true },
   'no-probes': { type: 'boolean' },
+  'action-delay-ms': { type: 'string' },
+  'open-delay-ms': { type: 'string' },
   'auth-token': { type: 'string' },
   'account-sid': { type: 'string' },
   number: { type: 'string' },
@@ -174,6 +182,10 @@ export function parseOptions(args: readonly string[], environment: Record<string
     accountSid: readAccountSid(given.text('account-sid') ?? environment.TWILIO_ACCOUNT_SID, problems),
     number: given.text('number') ?? '+15550100000',
     isProbing: !given.isSet('no-probes'),
+    afterStream: {
+      actionMs: given.whole('action-delay-ms', AFTER_STREAM_MS, 0, 60_000),
+      openMs: given.whole('open-delay-ms', AFTER_STREAM_MS, 0, 60_000),
+    },
   }
   if (options.processes !== 'auto' && options.processes < options.urls.length) {
     const { processes, urls } = options

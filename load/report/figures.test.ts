@@ -19,6 +19,7 @@ function reportOf(changes: Partial<CallReport> = {}): CallReport {
     streams: 1,
     streamEnds: [],
     wasDropped: false,
+    resumes: 0,
     framesSent: 500,
     mediaReceived: 50,
     marksReceived: 50,

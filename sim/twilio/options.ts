@@ -38,6 +38,9 @@ export type Faults = {
   badFrames?: BadFrame[]
 }
 
+/** Between the end of a stream and the action request; and before each later stream of the same call is opened. */
+export type AfterStreamDelays = { actionMs: number; openMs: number }
+
 export type DialAnswer = { status: 'completed' | 'busy' | 'no-answer' | 'failed' | 'canceled'; ms: number }
 /** How the called party of a call created by REST behaves. */
 export type OutboundAnswer =
@@ -69,6 +72,8 @@ export type TwilioSimOptions = {
   dial?: (number: string) => DialAnswer
   /** Who takes calls created by REST. Default: answers after 200 ms and stays silent for a minute. */
   outbound?: (to: string) => OutboundAnswer
+  /** How long the carrier takes to go on after a media stream has ended. Default: no time. */
+  afterStream?: AfterStreamDelays
   /** Factor on the time that Say, Play and Pause take. Default 1. */
   verbTimeScale?: number
   /** Answers of REST that refuse, used up one by one. */

@@ -1,5 +1,6 @@
 // What the carrier saw of one call. Times in milliseconds, latencies of probes in microseconds.
-// Q1: `wasDropped` is true when a media stream ended by the plane's close or by an error that the script did not ask for.
+// Q1: `wasDropped` is true when a media stream ended by the plane's close or by an error that the script did not ask for, and
+//     no other stream took its place; `resumes` counts the streams that did.
 // Q2: lists are bounded; a list at its bound keeps its first entries and the counter goes on.
 
 import { AgentEar, type BargeIn, type Turn } from './media/agent-ear.ts'
@@ -52,6 +53,7 @@ export type CallReport = {
   streamEnds: StreamEnd[]
   closeCode?: number
   wasDropped: boolean
+  resumes: number
   framesSent: number
   mediaReceived: number
   marksReceived: number
@@ -93,6 +95,7 @@ export class CallRecord {
   setUpMs: number | undefined
   firstAudioMs: number | undefined
   streams = 0
+  resumes = 0
   wasDropped = false
   framesSent = 0
   mediaReceived = 0
@@ -131,6 +134,13 @@ export class CallRecord {
     this.note('warning', { code, text })
   }
 
+  /** [Q1] A media stream is open. */
+  streamOpened(): void {
+    this.streams++
+    if (this.wasDropped && this.streams > 1) this.resumes++
+    this.wasDropped = false
+  }
+
   verb(verb: string, detail: string): void {
     if (this.verbs.length < KEPT_MAX) this.verbs.push({ verb, detail })
     this.note('verb', { verb, detail })
@@ -158,6 +168,7 @@ export class CallRecord {
       streamEnds: this.streamEnds,
       closeCode: lastEnd?.closeCode,
       wasDropped: this.wasDropped,
+      resumes: this.resumes,
       framesSent: this.framesSent,
       mediaReceived: this.mediaReceived,
       marksReceived: this.marksReceived,

@@ -2,7 +2,8 @@
 // I1: a query string never arrives: it is cut off with a warning; the scheme must be wss, or ws on this machine.
 // I2: the upgrade is signed over the announced URL, whatever is dialled.
 // I3: the stream's callbacks say stream-started, then stream-stopped or stream-error.
-// I4: an interrupted call ends its stream with stop and close before anything else happens.
+// I4: a call's later streams are opened after `afterStream.openMs`, and are told apart by their number in the log (1, 2, …).
+// I5: an interrupted call ends its stream with stop and close before anything else happens.
 
 import { dialUrl, isLoopback } from '../http/rewrite.ts'
 import { sign } from '../http/signature.ts'
@@ -62,16 +63,18 @@ export async function connectStream(call: Call, noun: Element): Promise<void> {
     return failed(call, tell, 31941, `track ${noun.attributes.track}`)
   }
   if (url.kind === 'refused') return failed(call, tell, url.code, url.text)
+  const openMs = call.exchange.options.afterStream?.openMs ?? 0
+  if (record.streams > 0 && !(await call.sleep(openMs))) return
   const signature = upgradeSignature(call, url.announced)
   const upgrade = await openWebSocket(url.announced, url.dialled, signature)
   if (upgrade.kind === 'refused') return failed(call, tell, upgrade.errorCode, upgrade.text)
-  record.streams++
+  record.streamOpened()
   record.setUpMs ??= nowMs() - record.webhookSentMs
-  record.note('stream-opened', { streamSid, url: url.announced })
+  record.note('stream-opened', { streamSid, url: url.announced, stream: record.streams })
   tell('stream-started')
   const { accountSid } = call.exchange.options
   const identity = { accountSid, callSid: call.callSid, streamSid, customParameters: customParameters(call, noun) }
-  const stream = new MediaStream(identity, upgrade.socket, record, call.faults)
+  const stream = new MediaStream({ ...identity, number: record.streams }, upgrade.socket, record, call.faults)
   stream.begin(upgrade.head)
   call.leg.stream = stream
   call.emit('stream-opened', streamSid)
@@ -91,7 +94,7 @@ function closed(call: Call, tell: (event: string, error?: string) => void, end: 
   const isExpected = call.plan.caller.isEndedByAgent === true && end.closeCode === 1000
   if (end.by === 'plane' && !isExpected) record.wasDropped = true
   record.streamEnds.push(end)
-  record.note('stream-closed', end)
+  record.note('stream-closed', { ...end, stream: record.streams })
   call.emit('stream-closed', end)
   if (end.errorCode !== undefined && end.errorCode !== 31921) tell('stream-error', `${end.errorCode} ${end.text}`)
   else tell('stream-stopped')

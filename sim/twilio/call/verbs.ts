@@ -1,7 +1,8 @@
 // TwiML verbs, run in order.
 // Z1: Redirect, Hangup, Reject, and Connect/Dial/Enqueue with an action never come back to the document.
 // Z2: an unknown verb is skipped with warning 12200.
-// Z3: after a stream ends and the call is still up, the Connect action is requested; without one the next verb runs.
+// Z3: after a stream ends (or could not be opened) and the call is still up, the Connect action is requested after
+//     `afterStream.actionMs`; without an action the next verb runs. So it goes on, stream after stream, as long as the call.
 // Z4: Say takes 60 ms a character, Play of a remote URL 1 s, of a loopback URL as long as its bytes last.
 
 import { isLoopback } from '../http/rewrite.ts'
@@ -116,7 +117,12 @@ async function connect(call: Call, verb: Element): Promise<Step> {
   }
   call.record.verb('Connect', noun.attributes.url ?? '')
   await connectStream(call, noun)
-  return call.pendingInterruption === undefined ? after(call, verb, {}) : CONTINUE
+  const { action } = verb.attributes
+  if (action === undefined) return CONTINUE
+  const isStillUp = await call.sleep(call.exchange.options.afterStream?.actionMs ?? 0)
+  if (!isStillUp) return CONTINUE
+  call.record.note('action-requested', { url: action, afterStream: call.record.streams })
+  return after(call, verb, {})
 }
 
 async function dial(call: Call, verb: Element): Promise<Step> {

@@ -12,6 +12,7 @@ import { nowMs, nowUs } from '../wire/clock.ts'
 import { BINARY, CLOSE, closeFrame, FrameReader, type FrameSink, maskedFrame, PING, PONG, TEXT } from '../wire/frame.ts'
 import { mediaPrefix, quickMedia } from '../wire/media-message.ts'
 import { takeProbes } from '../wire/probe.ts'
+import { HeardLog } from './heard-log.ts'
 import { badFrame, MediaSender } from './media-sender.ts'
 import { Playout } from './playout.ts'
 
@@ -23,6 +24,8 @@ export type StreamIdentity = {
   accountSid: string
   callSid: string
   streamSid: string
+  /** Which stream of its call it is: 1, 2, … */
+  number: number
   customParameters: Record<string, string>
 }
 type Phase = 'starting' | 'live' | 'ended'
@@ -37,6 +40,7 @@ export class MediaStream implements FrameSink {
   private readonly reader = new FrameReader()
   private readonly sender: MediaSender
   private readonly prefix: Buffer
+  private readonly heard: HeardLog
   private closeTimer: NodeJS.Timeout | undefined
   private readonly faultTimers = new Set<NodeJS.Timeout>()
   private openedMs = 0
@@ -52,6 +56,7 @@ export class MediaStream implements FrameSink {
     this.socket = socket
     this.record = record
     this.faults = faults
+    this.heard = new HeardLog(record, identity.number)
     this.prefix = mediaPrefix(identity.streamSid)
     this.sender = new MediaSender(identity.streamSid, socket, faults, () => ++this.sequence)
     this.ended = new Promise((resolve) => {
@@ -110,9 +115,11 @@ export class MediaStream implements FrameSink {
     }
     if (playout.takenBytes === 0) {
       record.ear.silent(atMs)
+      this.heard.silent(atMs)
       return
     }
     record.agentPlayedBytes += playout.takenBytes
+    this.heard.frame(playout.frame, playout.takenBytes, atMs)
     if (record.ear.framePlayed(playout.frame, playout.takenBytes, atMs)) {
       record.note('agent-utterance', { utterance: record.ear.utterances })
     }
@@ -286,6 +293,7 @@ export class MediaStream implements FrameSink {
     for (const timer of this.faultTimers) clearTimeout(timer)
     if (end.errorCode !== undefined) this.record.warn(end.errorCode, end.text)
     this.record.ear.silent(nowMs())
+    this.heard.end(nowMs())
     this.resolveEnded(end)
   }
 }
