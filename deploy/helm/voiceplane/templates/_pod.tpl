@@ -1,0 +1,78 @@
+{{- /* What the pods of all roles share. */ -}}
+
+{{- define "voiceplane.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 1000
+runAsGroup: 1000
+fsGroup: 1000
+seccompProfile: { type: RuntimeDefault }
+{{- end -}}
+
+{{- define "voiceplane.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+capabilities: { drop: [ALL] }
+{{- end -}}
+
+{{- /* Environment without what differs from pod to pod. Call with (dict "root" . "without" (list NAME…)). */ -}}
+{{- define "voiceplane.env" -}}
+{{- $values := .root.Values -}}
+- { name: NODE_ENV, value: production }
+- { name: HOST, value: 0.0.0.0 }
+- { name: PORT, value: {{ int $values.edge.port | quote }} }
+- { name: PUBLIC_BASE_URL, value: {{ $values.publicBaseUrl | quote }} }
+- { name: CELL, value: {{ $values.cell | quote }} }
+- { name: CEILING_CALLS, value: {{ int $values.ceilingCalls | quote }} }
+- { name: DATA_DIR, value: /data }
+{{- range $name := concat $values.secrets.keys (keys $values.secrets.from) | sortAlpha | uniq }}
+{{- if not (has $name $.without) }}
+- { name: {{ $name }}_FILE, value: /run/secrets/voiceplane/{{ $name }} }
+{{- end }}
+{{- end }}
+{{- range $name, $value := $values.settings }}
+- { name: {{ $name }}, value: {{ $value | quote }} }
+{{- end }}
+{{- end -}}
+
+{{- /* The secrets as files: those of the one Secret, and those that lie elsewhere. */ -}}
+{{- define "voiceplane.secretVolume" -}}
+- name: secrets
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- with .Values.secrets.keys }}
+      - secret:
+          name: {{ $.Values.secrets.name }}
+          items:
+            {{- range . }}
+            - { key: {{ . }}, path: {{ . }} }
+            {{- end }}
+      {{- end }}
+      {{- range $name, $place := .Values.secrets.from }}
+      - secret:
+          name: {{ $place.name }}
+          items:
+            - { key: {{ $place.key }}, path: {{ $name }} }
+      {{- end }}
+{{- end -}}
+
+{{- define "voiceplane.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "voiceplane.spread" -}}
+- maxSkew: 1
+  topologyKey: topology.kubernetes.io/zone
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector: { matchLabels: { {{ include "voiceplane.selector" . | replace "\n" ", " }} } }
+- maxSkew: 2
+  topologyKey: kubernetes.io/hostname
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector: { matchLabels: { {{ include "voiceplane.selector" . | replace "\n" ", " }} } }
+{{- end -}}
