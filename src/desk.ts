@@ -7,7 +7,7 @@ import { Call } from './call/call.ts'
 import type { Leg, LegListener, ModelListener, ModelSession } from './call/ports.ts'
 import type { CallSettings, EndCause, Next } from './call/state.ts'
 import type { StreamTokens } from './carrier/twilio/token.ts'
-import type { Answer, CallDesk, CallOffer, NextStep } from './carrier/twilio/webhooks.ts'
+import type { Answer, CallDesk, CallOffer, NextStep, Voicemail, WaitStep } from './carrier/twilio/call-desk.ts'
 import type { Config } from './config.ts'
 import type { Clock } from './kit/clock.ts'
 import { messageOf } from './kit/errors.ts'
@@ -97,6 +97,19 @@ export class Desk implements CallDesk {
 
   streamEvent(callSid: CallSid, event: string, error?: string): void {
     if (event === 'stream-error') this.#world.log.warn({ callSid, error }, 'the carrier reported a stream error')
+  }
+
+  /** Nobody waits at this desk: a call that is not held has no place. */
+  wait(callSid: CallSid): WaitStep | Promise<WaitStep> {
+    return this.#calls.get(callSid)?.answer ?? { kind: 'gone' }
+  }
+
+  callBackWanted(callSid: CallSid, number: string): void {
+    this.#world.log.info({ callSid, 'pii.number': number }, 'a caller wants to be called back')
+  }
+
+  voicemailLeft(callSid: CallSid, { from, recordingSid, durationMs }: Voicemail): void {
+    this.#world.log.info({ callSid, recordingSid, durationMs, 'pii.from': from }, 'a caller left a message')
   }
 
   /** The calls that live now. */

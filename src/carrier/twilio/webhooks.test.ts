@@ -8,7 +8,8 @@ import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js'
 import { readConfig } from '../../config.ts'
 import type { CallId, CallSid } from '../../kit/ids.ts'
 import type { Log } from '../../kit/log.ts'
-import { type Answer, type CallDesk, type CallOffer, type NextStep, twilioWebhooks } from './webhooks.ts'
+import type { Answer, CallDesk, CallOffer, NextStep, Voicemail, WaitStep } from './call-desk.ts'
+import { twilioWebhooks } from './webhooks.ts'
 
 const TOKEN = '12345678901234567890123456789012'
 const BASE = 'https://voice.example.test'
@@ -41,6 +42,17 @@ class Desk implements CallDesk {
   }
   streamEvent(callSid: CallSid, event: string, error?: string) {
     this.events.push(['stream', callSid, event, error])
+  }
+  place: () => WaitStep | Promise<WaitStep> = () => ({ kind: 'gone' })
+  wait(callSid: CallSid) {
+    this.events.push(['wait', callSid])
+    return this.place()
+  }
+  callBackWanted(callSid: CallSid, number: string) {
+    this.events.push(['call-back', callSid, number])
+  }
+  voicemailLeft(callSid: CallSid, voicemail: Voicemail) {
+    this.events.push(['voicemail', callSid, voicemail])
   }
 }
 

@@ -9,8 +9,9 @@
 import formbody from '@fastify/formbody'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { messageOf, unreachable, VoiceError } from '../../kit/errors.ts'
-import type { CallId, CallSid } from '../../kit/ids.ts'
+import type { CallSid } from '../../kit/ids.ts'
 import type { Log } from '../../kit/log.ts'
+import type { CallDesk, StreamGrant } from './call-desk.ts'
 import { type FormFields, makeSignatures, type Signatures } from './signature.ts'
 import { busyAndHangUp, connectStream, empty, hangUp, sorryAndHangUp, transfer, unfitParameters } from './twiml.ts'
 
@@ -23,43 +24,7 @@ const CALL_SID = /^CA[0-9a-f]{32}$/
 const CALL_OVER = new Set(['completed', 'busy', 'failed', 'no-answer', 'canceled'])
 const DIAL_DONE = new Set(['completed', 'answered'])
 
-/** A call that asks to enter. `parameters` are the webhook's fields, those of the URL's query included. */
-export type CallOffer = {
-  callSid: CallSid
-  from: string
-  to: string
-  direction: 'inbound' | 'outbound'
-  parameters: Record<string, string>
-}
-
-/** The way into a media stream of pod `pod`. */
-export type StreamGrant = {
-  kind: 'stream'
-  callId: CallId
-  token: string
-  pod: string
-  parameters: Record<string, string>
-}
-
-export type Answer = StreamGrant | { kind: 'busy'; reason: 'full' | 'draining' }
-
-export type NextStep =
-  | StreamGrant
-  | { kind: 'hang-up'; sentence?: string }
-  | { kind: 'transfer'; to: string; callerId?: string; sentence?: string }
-  | { kind: 'unknown-call' }
-
-/** What decides about calls; the webhooks only carry its answers. */
-export interface CallDesk {
-  /** Idempotent by Call SID: a repeated webhook gets the same answer. */
-  offer(offer: CallOffer): Answer | Promise<Answer>
-  /** What follows a stream or a transfer (`parameters.DialCallStatus` tells how the transfer ended). */
-  next(callSid: CallSid, parameters: Record<string, string>): NextStep | Promise<NextStep>
-  /** The carrier says the call is over: completed, busy, failed, no-answer or canceled. May come twice. */
-  ended(callSid: CallSid, cause: string): void
-  /** stream-started, stream-stopped or stream-error, with the carrier's text. */
-  streamEvent(callSid: CallSid, event: string, error?: string): void
-}
+export type { Answer, CallDesk, CallOffer, NextStep, StreamGrant, WaitStep } from './call-desk.ts'
 
 /** The part of the configuration that the webhooks read. */
 export type WebhookConfig = {
@@ -177,7 +142,8 @@ class Webhooks {
     const answer = await this.#inTime(this.#options.desk.offer({ callSid, from, to, direction: way, parameters }))
     this.#log.info({ callSid, answer: answer.kind, 'pii.from': from, 'pii.to': to }, 'call offered')
     if (answer.kind === 'stream') return this.#stream(callSid, answer)
-    if (answer.reason === 'draining') {
+    if (answer.kind === 'queued') return ok(busyAndHangUp())
+    if (answer.reason !== 'full') {
       return { status: 503, twiml: empty(), retryAfterSeconds: DRAIN_RETRY_SECONDS }
     }
     const fallback = this.#options.config.twilio.fallbackNumber

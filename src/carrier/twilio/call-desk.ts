@@ -1,0 +1,74 @@
+// What the webhooks ask of whoever decides about calls. Rules:
+// KD1: every question is idempotent by Call SID: webhooks repeat, and any pod may be asked.
+// KD2: a caller who waits keeps the place by asking; a question about a call that waits nowhere is answered `gone`.
+// KD3: `pod` in the parameters of next and wait names the pod that served or waits for the stream; it is a hint for
+//      proxies, and never needed to answer.
+import type { CallId, CallSid } from '../../kit/ids.ts'
+
+/** A call that asks to enter. `parameters` are the webhook's fields, those of the URL's query included. */
+export type CallOffer = {
+  callSid: CallSid
+  from: string
+  to: string
+  direction: 'inbound' | 'outbound'
+  parameters: Record<string, string>
+}
+
+/** The way into a media stream of pod `pod`; the caller hears `sentence` first when there is one. */
+export type StreamGrant = {
+  kind: 'stream'
+  callId: CallId
+  token: string
+  pod: string
+  parameters: Record<string, string>
+  sentence?: string
+}
+
+/** A place in the queue: `ahead` callers are served before, `etaMs` is an estimate, `language` a BCP 47 tag. */
+export type Place = { ahead: number; etaMs: number; language: string }
+
+export type Answer =
+  | StreamGrant
+  | ({ kind: 'queued' } & Place)
+  | { kind: 'busy'; reason: 'full' | 'draining' | 'store-away' }
+
+export type NextStep =
+  | StreamGrant
+  | { kind: 'hang-up'; sentence?: string }
+  | { kind: 'transfer'; to: string; callerId?: string; sentence?: string }
+  | { kind: 'unknown-call' }
+
+/** Where a caller goes whose waiting is over without a stream. */
+export type Overflow =
+  | { kind: 'transfer'; number: string }
+  | { kind: 'voicemail' }
+  | { kind: 'call-back' }
+  | { kind: 'hang-up' }
+
+export type WaitStep =
+  | StreamGrant
+  | ({ kind: 'waiting' } & Place)
+  | { kind: 'overflow'; to: Overflow }
+  /** The call has no place in the queue (any more). */
+  | { kind: 'gone' }
+
+/** A message that a caller left instead of talking to us. */
+export type Voicemail = { from: string; recordingSid: string; recordingUrl: string; durationMs: number }
+
+/** What decides about calls; the webhooks only carry its answers. */
+export interface CallDesk {
+  /** A repeated webhook gets the same answer. */
+  offer(offer: CallOffer): Answer | Promise<Answer>
+  /** A caller who was `queued` asks again. */
+  wait(callSid: CallSid): WaitStep | Promise<WaitStep>
+  /** What follows a stream or a transfer (`parameters.DialCallStatus` tells how the transfer ended). */
+  next(callSid: CallSid, parameters: Record<string, string>): NextStep | Promise<NextStep>
+  /** The carrier says the call is over: completed, busy, failed, no-answer or canceled. May come twice. */
+  ended(callSid: CallSid, cause: string): void
+  /** stream-started, stream-stopped or stream-error, with the carrier's text. */
+  streamEvent(callSid: CallSid, event: string, error?: string): void
+  /** The caller wants to be called back at `number` (E.164). May come twice. */
+  callBackWanted(callSid: CallSid, number: string): void | Promise<void>
+  /** A caller left a message; its recording can be fetched from the carrier. May come twice. */
+  voicemailLeft(callSid: CallSid, voicemail: Voicemail): void | Promise<void>
+}
