@@ -55,11 +55,27 @@ test('[P4] replayed history leads to the same place as the history itself', () =
   const dialogue = new Dialogue({ script: SCRIPT, nowMs: 0 })
   dialogue.replaySpeech()
   dialogue.hearCaller()
-  dialogue.replayCall('look')
+  dialogue.replayCall('look', '')
   dialogue.hearOutput('{"found":{"name":"Ada"}}')
   assert.deepEqual(words(dialogue.next(LOOK, 0)), ['It is Ada.'])
   dialogue.hearCaller()
   assert.deepEqual(words(dialogue.next(LOOK, 0)), ['Goodbye.'])
+})
+
+test('[P6] a replayed call finds its turn by its arguments, wherever the history began', () => {
+  const step = (n: number) => ({ call: { name: 'look', arguments: { step: n } }, thenSay: `Step ${n}.` })
+  const script: Script = { name: 'steps', turns: [{ say: 'Hello.' }, step(1), step(2), step(3), step(4)] }
+  const resumed = new Dialogue({ script, nowMs: 0 })
+  resumed.replayCall('look', '{"step":3}')
+  resumed.hearOutput('{}')
+  resumed.replaySpeech()
+  resumed.hearCaller()
+  assert.deepEqual(resumed.next(LOOK, 0), [{ kind: 'call', name: 'look', argumentsJson: '{"step":4}' }])
+  const wordy = new Dialogue({ script, nowMs: 0 })
+  for (let n = 0; n < 4; n++) wordy.replaySpeech()
+  wordy.replayCall('look', '{"step":1}')
+  wordy.hearOutput('{}')
+  assert.deepEqual(words(wordy.next(LOOK, 0)), ['Step 1.'])
 })
 
 test('a script without tools calls a harmless one of the session by the clock', () => {

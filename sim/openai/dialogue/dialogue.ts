@@ -4,6 +4,8 @@
 // P3: a call that was cancelled before it was complete is tried again at the next turn.
 // P4: history that is replayed by conversation.item.create moves the dialogue as if it had been lived.
 // P5: the words of a caller are unknown to the simulator: the script's expected line stands for them.
+// P6: a replayed call finds its turn by its arguments where the script has them word for word, else it is the next of its name:
+//     a history that begins late, or holds more speech than the script, then still leads to the right place.
 import { minimalArguments } from './minimal-arguments.ts'
 import { fill, fillDeep, type Script, type ScriptTurn } from './script.ts'
 
@@ -75,9 +77,11 @@ export class Dialogue {
     this.#turn += 1
   }
 
-  /** A replayed function call. */
-  replayCall(name: string): void {
-    const at = this.#script.turns.findIndex((turn, i) => i >= this.#turn && turn.call?.name === name)
+  /** [P6] A replayed function call. */
+  replayCall(name: string, argumentsJson: string): void {
+    const { turns } = this.#script
+    const same = turns.findIndex(({ call }) => call?.name === name && JSON.stringify(call.arguments) === argumentsJson)
+    const at = same >= 0 ? same : turns.findIndex((turn, i) => i >= this.#turn && turn.call?.name === name)
     if (at >= 0) this.#turn = at
     this.#waiting = { kind: 'output', turn: this.#script.turns[at] ?? {} }
   }

@@ -124,7 +124,7 @@ function createItem(session: Session, event: ClientEvent): Problem | undefined {
 /** Tells the dialogue of an item that the client put in. */
 function hearItem(session: Session, item: Item): void {
   const { dialogue } = session
-  if (item.type === 'function_call') dialogue.replayCall(item.name ?? '')
+  if (item.type === 'function_call') dialogue.replayCall(item.name ?? '', item.arguments ?? '')
   else if (item.type === 'message' && item.role === 'user') dialogue.hearCaller()
   else if (item.type === 'message' && item.role === 'assistant') dialogue.replaySpeech()
   else if (item.type === 'function_call_output') {

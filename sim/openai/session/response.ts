@@ -15,6 +15,9 @@ import { callEvents, closeSpeech, openSpeech, type Place } from './ladder.ts'
 import type { ResponseHost } from './response-host.ts'
 import { rateLimits, usageOf } from './usage.ts'
 
+/** Characters of a call's arguments that the witness log keeps. */
+const NOTED_CHARS_MAX = 200
+
 export type ResponseRequest = {
   outputs: Output[]
   modality: 'audio' | 'text'
@@ -249,7 +252,8 @@ export class ResponseRun {
       { responseId: this.id, outputIndex, item, previousId, isOutOfBand: this.request.isOutOfBand },
       output.argumentsJson,
     )
-    this.#host.note('function_call', { response: this.id, name: output.name, call_id: item.call_id! })
+    const args = output.argumentsJson.slice(0, NOTED_CHARS_MAX)
+    this.#host.note('function_call', { response: this.id, name: output.name, call_id: item.call_id!, arguments: args })
   }
 
   #finish(end: ResponseEnd): void {
