@@ -1,0 +1,260 @@
+// The choke point of every kind of call: may it enter, where, under which epoch. Rules:
+// AD1: the store decides as long as it answers within STORE_MS; its answer is passed on as it is.
+// AD2: without an answer a new inbound call is placed on this pod, under epoch 1, while this pod's own calls are fewer than its
+//      static share floor(0.9 · limit / ready pods last seen); beyond it, and outbound always, it is refused `store-away`.
+// AD3: the static share ends LOCAL_MAX_MS after the store's last answer, and never begins before its first: nobody knows then
+//      how many pods there are.
+// AD4: a caller who waits comes before a new one also while the store is away: its poll may take a place of the static share.
+// AD5: a resume needs no share, only room on this pod; it never waits for a slot.
+// AD6: a call that was placed here counts from then on, once, until it is held or its stream is overdue; asked again, the answer
+//      is the same.
+// AD7: an answer that comes too late is not taken back: a retry may stand on it; the reservation ends by itself.
+import type { Clock } from '../kit/clock.ts'
+import type { CallSid } from '../kit/ids.ts'
+import type { Log } from '../kit/log.ts'
+import type { Wheel } from '../kit/wheel.ts'
+import {
+  type Acquired,
+  type CallClass,
+  type CellLimits,
+  type Grant,
+  type HeldLease,
+  LEASE_TIMES,
+  type LeaseStore,
+  type PodEntry,
+  type Polled,
+  type Transferred,
+} from './ports.ts'
+import { askWithin, type StoreAnswer } from './store-answer.ts'
+
+export const STORE_MS = 300
+export const LOCAL_MAX_MS = 300_000
+/** What is left of the limit for calls that the pods do not know of each other. */
+export const LOCAL_SHARE = 0.9
+
+/** A place; `isLocal`: given by this pod alone, the store does not know of it yet. */
+export type Placement = Grant & { isLocal: boolean }
+export type Refusal = (Acquired & { kind: 'refused' })['reason'] | 'store-away'
+export type Admitted =
+  | ({ kind: 'granted' } & Placement)
+  | { kind: 'queued'; ahead: number; etaMs: number }
+  | { kind: 'refused'; reason: Refusal; retryAfterMs: number }
+export type Waited =
+  | ({ kind: 'granted' } & Placement)
+  | (Polled & { kind: 'waiting' | 'gone' })
+  /** Nothing is known of the place in the queue: let the caller wait on and ask again. */
+  | { kind: 'away'; retryAfterMs: number }
+export type Resumed =
+  | ({ kind: 'transferred'; isUnbacked: boolean } & Placement)
+  | { kind: 'fenced'; epoch: number }
+  | { kind: 'refused'; reason: 'no-pod' | 'store-away'; retryAfterMs: number }
+
+/** When it is worth asking again, ms. */
+export const RETRY_AFTER_MS: Readonly<Record<Refusal, number>> = {
+  recovering: 5_000,
+  full: 10_000,
+  'tenant-full': 10_000,
+  'queue-full': 30_000,
+  'no-pod': 3_000,
+  'store-away': 3_000,
+}
+
+export type AdmitRequest = {
+  callSid: CallSid
+  tenant: string
+  class: Exclude<CallClass, 'resume'>
+  /** The caller may wait; false: full means refused. */
+  queue: boolean
+}
+export type ResumeRequest = {
+  callSid: CallSid
+  fromEpoch: number
+  tenant: string
+  pool: string | undefined
+  avoidPod: string | undefined
+}
+
+export type AdmissionParts = {
+  store: LeaseStore
+  clock: Clock
+  wheel: Wheel
+  log: Log
+  /** This pod, and the calls it can hold. */
+  self: { pod: string; address: string; callsMax: number }
+  limits: () => CellLimits
+  /** The learnt ceiling of a pool (ConnectThrottle); it only lowers the pool's limit. */
+  ceilingOf: (pool: string) => number
+  /** The live calls of this pod. */
+  held: () => readonly HeldLease[]
+  /** What was last seen of the store, on the monotonic clock: a LeaseKeeper fits. */
+  seen: { pods(): readonly PodEntry[]; readonly lastSuccessAtMs: number | undefined }
+  /** Whether this pod may take new calls by itself (PodLife's takesWebhooks). */
+  takesCalls: () => boolean
+}
+
+type Placed = { tenant: string; pool: string; epoch: number; untilMs: number }
+
+export class Admission {
+  readonly #parts: AdmissionParts
+  /** Calls placed here without the store whose stream is awaited; at most `callsMax`. */
+  readonly #placed = new Map<CallSid, Placed>()
+  #lastAnswerAtMs: number | undefined
+  #isAway = false
+  #localPlacements = 0
+
+  constructor(parts: AdmissionParts) {
+    this.#parts = parts
+  }
+
+  /** Calls that this pod placed by itself since it started. */
+  get localPlacements(): number {
+    return this.#localPlacements
+  }
+
+  /** Asks for a place for a new call; the answer comes within STORE_MS. */
+  async admit(request: AdmitRequest): Promise<Admitted> {
+    const answer = await this.#ask((store) => store.acquire(request))
+    if (answer.kind === 'answer') return admittedOf(answer.value)
+    const place = request.class === 'inbound' ? this.#placeNew(request.callSid, request.tenant) : undefined
+    return place === undefined ? refuse('store-away') : { kind: 'granted', ...place }
+  }
+
+  /** A waiting caller asks again. */
+  async poll(request: { callSid: CallSid; tenant: string }): Promise<Waited> {
+    const answer = await this.#ask((store) => store.poll(request.callSid))
+    if (answer.kind === 'answer') {
+      const { value } = answer
+      return value.kind === 'granted' ? { ...value, isLocal: false } : value
+    }
+    const place = this.#placeNew(request.callSid, request.tenant)
+    return place === undefined
+      ? { kind: 'away', retryAfterMs: RETRY_AFTER_MS['store-away'] }
+      : { kind: 'granted', ...place }
+  }
+
+  /** A live call needs another pod: the one it was on is lost, or gives it away. */
+  async resume(request: ResumeRequest): Promise<Resumed> {
+    const answer = await this.#ask((store) => store.transfer(request))
+    if (answer.kind === 'answer') return resumedOf(answer.value)
+    const place = this.#placeResume(request)
+    if (place === undefined)
+      return { kind: 'refused', reason: 'store-away', retryAfterMs: RETRY_AFTER_MS['store-away'] }
+    return { kind: 'transferred', isUnbacked: true, ...place }
+  }
+
+  async #ask<T>(question: (store: LeaseStore) => Promise<T>): Promise<StoreAnswer<T>> {
+    const { wheel, store, clock, log } = this.#parts
+    const answer = await askWithin(wheel, STORE_MS, () => question(store))
+    if (answer.kind === 'answer') {
+      this.#lastAnswerAtMs = clock.monotonicMs()
+      if (this.#isAway) log.info({}, 'the store answers admissions again')
+      this.#isAway = false
+      return answer
+    }
+    if (!answer.isExpected) log.error({ reason: answer.reason }, 'the store failed an admission')
+    else if (!this.#isAway)
+      log.warn({ code: 'STORE_UNAVAILABLE', reason: answer.reason }, 'admission goes on without the store')
+    this.#isAway = true
+    return answer
+  }
+
+  /** Two pods may place the same resume under the same epoch; only one claim of the call's row succeeds (RR2). */
+  #placeResume({ callSid, fromEpoch, tenant, pool }: ResumeRequest): Placement | undefined {
+    const epoch = fromEpoch + 1
+    const known = this.#known(callSid)
+    if (known !== undefined && known.epoch >= epoch) return this.#placement(known.pool, known.epoch)
+    // The call itself may still be held here under its old epoch: it needs no second room.
+    const own = this.#ownCalls().filter((call) => call.callSid !== callSid)
+    if (own.length >= this.#parts.self.callsMax) return undefined
+    return this.#place(callSid, { tenant, pool: pool ?? this.#poolWithRoom(own), epoch })
+  }
+
+  #placeNew(callSid: CallSid, tenant: string): Placement | undefined {
+    const known = this.#known(callSid)
+    if (known !== undefined) return this.#placement(known.pool, known.epoch)
+    if (!this.#parts.takesCalls() || !this.#mayPlaceAlone()) return undefined
+    const own = this.#ownCalls()
+    const limits = this.#parts.limits()
+    const limit = limits.pools.reduce((sum, { pool, callsMax }) => sum + this.#limitOf(pool, callsMax), 0)
+    if (own.length >= Math.min(this.#share(limit), this.#parts.self.callsMax)) return undefined
+    const { burst } = limits.tenants.find((one) => one.tenant === tenant) ?? limits.otherTenants
+    const ofTenant = own.filter((call) => call.tenant === tenant).length
+    // A small burst divided by many pods is still one call, or the tenant could not be reached at all.
+    if (ofTenant >= Math.min(burst, Math.max(1, this.#share(burst)))) return undefined
+    return this.#place(callSid, { tenant, pool: this.#poolWithRoom(own), epoch: 1 })
+  }
+
+  #place(callSid: CallSid, place: Omit<Placed, 'untilMs'>): Placement {
+    const untilMs = this.#parts.clock.monotonicMs() + LEASE_TIMES.reservedMs
+    this.#placed.set(callSid, { ...place, untilMs })
+    this.#localPlacements += 1
+    return this.#placement(place.pool, place.epoch)
+  }
+
+  #placement(pool: string, epoch: number): Placement {
+    const { pod, address } = this.#parts.self
+    return { pod, address, pool, epoch, isLocal: true }
+  }
+
+  #known(callSid: CallSid): { pool: string; epoch: number } | undefined {
+    return this.#ownCalls().find((call) => call.callSid === callSid)
+  }
+
+  /** What is held, and what is placed and not held yet. */
+  #ownCalls(): { callSid: CallSid; tenant: string; pool: string; epoch: number }[] {
+    const nowMs = this.#parts.clock.monotonicMs()
+    const own = new Map(this.#parts.held().map((lease) => [lease.callSid, lease]))
+    for (const [callSid, placed] of this.#placed) {
+      const held = own.get(callSid)
+      if (placed.untilMs <= nowMs || (held !== undefined && held.epoch >= placed.epoch)) this.#placed.delete(callSid)
+      else own.set(callSid, { callSid, ...placed })
+    }
+    return [...own.values()]
+  }
+
+  /** The first pool whose own share has room; the first of all when none has. */
+  #poolWithRoom(own: readonly { pool: string }[]): string {
+    const { pools } = this.#parts.limits()
+    const inUse = (pool: string): number => own.filter((call) => call.pool === pool).length
+    const found = pools.find(({ pool, callsMax }) => inUse(pool) < this.#share(this.#limitOf(pool, callsMax)))
+    return (found ?? pools[0])?.pool ?? 'default'
+  }
+
+  #limitOf(pool: string, callsMax: number): number {
+    return Math.min(callsMax, this.#parts.ceilingOf(pool))
+  }
+
+  #share(limit: number): number {
+    const readyPods = this.#parts.seen.pods().filter(({ state }) => state === 'ready').length
+    return Math.floor((LOCAL_SHARE * limit) / Math.max(1, readyPods))
+  }
+
+  #mayPlaceAlone(): boolean {
+    const lastMs = Math.max(this.#lastAnswerAtMs ?? -Infinity, this.#parts.seen.lastSuccessAtMs ?? -Infinity)
+    return this.#parts.clock.monotonicMs() - lastMs <= LOCAL_MAX_MS
+  }
+}
+
+function refuse(reason: Refusal): Admitted {
+  return { kind: 'refused', reason, retryAfterMs: RETRY_AFTER_MS[reason] }
+}
+
+function admittedOf(acquired: Acquired): Admitted {
+  if (acquired.kind === 'refused') return refuse(acquired.reason)
+  if (acquired.kind === 'queued') return acquired
+  return { ...acquired, kind: 'granted', isLocal: false }
+}
+
+function resumedOf(transferred: Transferred): Resumed {
+  switch (transferred.kind) {
+    case 'fenced':
+      return transferred
+    case 'refused':
+      return { kind: 'refused', reason: transferred.reason, retryAfterMs: RETRY_AFTER_MS[transferred.reason] }
+    default: {
+      const { pod, address, pool, epoch } = transferred
+      const isUnbacked = transferred.kind === 'transferred' && transferred.unbacked
+      return { kind: 'transferred', isUnbacked, pod, address, pool, epoch, isLocal: false }
+    }
+  }
+}

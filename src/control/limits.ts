@@ -1,0 +1,197 @@
+// The limits of a cell: pools, tenants and their numbers, reserve and queue, read from a JSON file. Rules:
+// LI1: all problems are reported at once, each by its path in the file with its fix; a name that is not known is a problem.
+// LI2: without a file there is one pool `default` with the ceiling that is given, and every call is of the tenant `default`.
+// LI3: what the tenants are guaranteed together fits into the limit less the reserve, or the promise could not be kept.
+// LI4: a number (E.164) belongs to one tenant; every number that is not listed belongs to `default`.
+// LI5: the file, its pools, tenants and numbers are bounded.
+import { readFileSync, statSync } from 'node:fs'
+import { messageOf } from '../kit/errors.ts'
+import { amountAt, type Found, listAt, nameAt, objectAt, type Problems } from './limits-reader.ts'
+import type { CellLimits, PoolLimit, TenantLimit } from './ports.ts'
+
+export const FILE_MAX_BYTES = 4_194_304
+export const POOLS_MAX = 64
+export const TENANTS_MAX = 10_000
+export const NUMBERS_MAX = 100_000
+export const CALLS_MAX = 1_000_000
+export const DEFAULT_NAME = 'default'
+export const WAIT_MAX_MS = 120_000
+/** Callers who are served within WAIT_MAX_MS when a call lasts 180 s, doubled: a longer queue waits in vain. */
+export const QUEUE_PER_CALL = (2 * WAIT_MAX_MS) / 180_000
+const E164 = /^\+[1-9]\d{6,14}$/
+
+/** One thing to mend in the file; `path` is like `tenants[2].burst`, or empty for the whole file. */
+export type LimitProblem = { path: string; problem: string; fix: string }
+
+export type Limits = {
+  cell: CellLimits
+  /** A caller whose estimated wait is longer is not asked to wait, ms. */
+  waitMaxMs: number
+  /** The tenant whose number was dialled (E.164). */
+  tenantOf: (to: string) => string
+}
+export type LimitsResult = { kind: 'ok'; limits: Limits } | { kind: 'invalid'; problems: LimitProblem[] }
+
+/** The limits without a file: `callsMax` sessions in one pool. */
+export function defaultLimits(callsMax: number): Limits {
+  const cell: CellLimits = {
+    pools: [{ pool: DEFAULT_NAME, callsMax, weight: 1, connectsPerSecond: connectsOf(callsMax) }],
+    tenants: [],
+    otherTenants: { guaranteed: 0, burst: callsMax, weight: 1 },
+    reserve: { inbound: 0, outbound: 0 },
+    queueMax: Math.ceil(QUEUE_PER_CALL * callsMax),
+  }
+  return { cell, waitMaxMs: WAIT_MAX_MS, tenantOf: () => DEFAULT_NAME }
+}
+
+/** Reads the limits file at `path`. */
+export function readLimitsFile(path: string): LimitsResult {
+  const broken = (problem: string, fix: string): LimitsResult => ({
+    kind: 'invalid',
+    problems: [{ path: '', problem, fix }],
+  })
+  try {
+    const found = statSync(path)
+    if (!found.isFile()) return broken('is no file', 'name a JSON file')
+    if (found.size > FILE_MAX_BYTES) return broken(`is larger than ${FILE_MAX_BYTES} bytes`, 'make it smaller')
+    return parseLimits(readFileSync(path, 'utf8'))
+  } catch (error) {
+    return broken(`cannot be read: ${messageOf(error)}`, 'name a file that exists and that this user may read')
+  }
+}
+
+/** Reads the limits from JSON text. */
+export function parseLimits(text: string): LimitsResult {
+  const problems: LimitProblem[] = []
+  const add: Problems = (path, problem, fix) => problems.push({ path, problem, fix })
+  let root: unknown
+  try {
+    root = JSON.parse(text)
+  } catch (error) {
+    add('', `is no JSON: ${messageOf(error)}`, 'write one JSON object')
+    return { kind: 'invalid', problems }
+  }
+  const limits = assemble(root, add)
+  return problems.length > 0 || limits === undefined ? { kind: 'invalid', problems } : { kind: 'ok', limits }
+}
+
+/** The same limits with the pools' ceilings lowered to what was learnt (ConnectThrottle.ceilingOf). */
+export function loweredLimits(cell: CellLimits, ceilingOf: (pool: string) => number): CellLimits {
+  const lower = (pool: PoolLimit): PoolLimit => ({ ...pool, callsMax: Math.min(pool.callsMax, ceilingOf(pool.pool)) })
+  return { ...cell, pools: cell.pools.map(lower) }
+}
+
+const ROOT_NAMES = ['pools', 'tenants', 'otherTenants', 'reserve', 'queueMax', 'waitMaxMs']
+
+function assemble(root: unknown, add: Problems): Limits | undefined {
+  const found = objectAt(root, '', ROOT_NAMES, add)
+  if (found === undefined) return undefined
+  let arePoolsRight = true
+  const pools = poolsOf(found, (path, problem, fix) => {
+    arePoolsRight = false
+    add(path, problem, fix)
+  })
+  // Wrong pools have no sum to hold the rest against.
+  const limit = arePoolsRight ? pools.reduce((sum, { callsMax }) => sum + callsMax, 0) : CALLS_MAX
+  const numbers = new Map<string, string>()
+  const tenants = tenantsOf(found, limit, numbers, add)
+  const reserve = reserveOf(found, limit, add)
+  const otherTenants = quotaAt(found, 'otherTenants', limit, add)
+  const queueMax = amountAt(
+    found,
+    'queueMax',
+    { min: 0, max: CALLS_MAX, fallback: Math.ceil(QUEUE_PER_CALL * limit) },
+    add,
+  )
+  const waitMaxMs = amountAt(found, 'waitMaxMs', { min: 1_000, max: 3_600_000, fallback: WAIT_MAX_MS }, add)
+  checkGuarantees(tenants, limit, reserve.inbound, add)
+  const cell: CellLimits = { pools, tenants, otherTenants, reserve, queueMax }
+  return { cell, waitMaxMs, tenantOf: (to) => numbers.get(to) ?? DEFAULT_NAME }
+}
+
+function poolsOf(root: Found, add: Problems): PoolLimit[] {
+  const names = new Set<string>()
+  const entries = listAt(root, 'pools', POOLS_MAX, add)
+  if (entries.length === 0) add('pools', 'is missing or empty', 'give at least one pool with its callsMax')
+  return entries.flatMap(([value, path]) => {
+    const found = objectAt(value, path, ['pool', 'callsMax', 'weight', 'connectsPerSecond'], add)
+    if (found === undefined) return []
+    const callsMax = amountAt(found, 'callsMax', { min: 1, max: CALLS_MAX, fallback: undefined }, add)
+    return [
+      {
+        pool: nameAt(found, 'pool', names, add),
+        callsMax,
+        weight: amountAt(found, 'weight', { min: 0.001, max: 1_000, fallback: 1, isFraction: true }, add),
+        connectsPerSecond: amountAt(
+          found,
+          'connectsPerSecond',
+          { min: 0.1, max: 10_000, fallback: connectsOf(callsMax), isFraction: true },
+          add,
+        ),
+      },
+    ]
+  })
+}
+
+function tenantsOf(root: Found, limit: number, numbers: Map<string, string>, add: Problems): TenantLimit[] {
+  const names = new Set<string>()
+  return listAt(root, 'tenants', TENANTS_MAX, add).flatMap(([value, path]) => {
+    const found = objectAt(value, path, ['tenant', 'numbers', 'guaranteed', 'burst', 'weight'], add)
+    if (found === undefined) return []
+    const tenant = nameAt(found, 'tenant', names, add)
+    for (const [number, at] of listAt(found, 'numbers', NUMBERS_MAX, add)) takeNumber(number, at, tenant, numbers, add)
+    return [{ tenant, ...quotaOf(found, limit, add) }]
+  })
+}
+
+function takeNumber(number: unknown, path: string, tenant: string, numbers: Map<string, string>, add: Problems): void {
+  if (typeof number !== 'string' || !E164.test(number)) {
+    add(path, `cannot be ${JSON.stringify(number)}`, 'write a number in E.164: + and 7 to 15 digits, without spaces')
+  } else if (numbers.has(number)) {
+    add(path, `is also a number of the tenant ${numbers.get(number)}`, 'leave it with one tenant')
+  } else if (numbers.size >= NUMBERS_MAX) {
+    add(path, `is more than the ${NUMBERS_MAX} numbers of a cell`, 'divide the tenants between cells')
+  } else numbers.set(number, tenant)
+}
+
+function quotaOf(found: Found, limit: number, add: Problems): Omit<TenantLimit, 'tenant'> {
+  const guaranteed = amountAt(found, 'guaranteed', { min: 0, max: CALLS_MAX, fallback: 0 }, add)
+  const burst = amountAt(found, 'burst', { min: 0, max: CALLS_MAX, fallback: limit }, add)
+  const weight = amountAt(found, 'weight', { min: 0.001, max: 1_000, fallback: 1, isFraction: true }, add)
+  if (guaranteed > burst) {
+    add(`${found.path}.guaranteed`, `is ${guaranteed}, more than the burst ${burst}`, 'make it the burst or less')
+  }
+  return { guaranteed, burst, weight }
+}
+
+function quotaAt(root: Found, name: string, limit: number, add: Problems): Omit<TenantLimit, 'tenant'> {
+  const value = root.fields[name] ?? {}
+  const found = objectAt(value, name, ['guaranteed', 'burst', 'weight'], add)
+  return found === undefined ? { guaranteed: 0, burst: limit, weight: 1 } : quotaOf(found, limit, add)
+}
+
+function reserveOf(root: Found, limit: number, add: Problems): CellLimits['reserve'] {
+  const found = objectAt(root.fields.reserve ?? {}, 'reserve', ['inbound', 'outbound'], add)
+  if (found === undefined) return { inbound: 0, outbound: 0 }
+  const inbound = amountAt(found, 'inbound', { min: 0, max: CALLS_MAX, fallback: 0 }, add)
+  const outbound = amountAt(found, 'outbound', { min: 0, max: CALLS_MAX, fallback: inbound }, add)
+  if (outbound < inbound) {
+    add('reserve.outbound', `is ${outbound}, less than that of inbound calls`, `make it ${inbound} or more`)
+  }
+  if (inbound >= limit) {
+    add('reserve.inbound', `is ${inbound}: the pools together bear ${limit}, no call could enter`, 'make it smaller')
+  }
+  return { inbound, outbound }
+}
+
+function checkGuarantees(tenants: readonly TenantLimit[], limit: number, reserve: number, add: Problems): void {
+  const sum = tenants.reduce((total, { guaranteed }) => total + guaranteed, 0)
+  if (sum <= limit - reserve) return
+  const problem = `guarantee ${sum} calls together; the pools bear ${limit}, of which ${reserve} are reserved`
+  add('tenants', problem, `lower the guarantees to ${Math.max(0, limit - reserve)} in sum, or raise the pools`)
+}
+
+/** A pool is filled within half a minute, but no faster than one session a second at least. */
+function connectsOf(callsMax: number): number {
+  return Math.max(1, Math.ceil(callsMax / 30))
+}

@@ -1,0 +1,91 @@
+// What the lag of a pod's event loop means for its placement. Pure. Rules:
+// PG1: each sample speaks of the second before it; a condition "for n seconds" needs so many in a row.
+// PG2: the penalty is 0 under 20 ms, 5 to 50 ms, 10 to 100 ms, 20 above, so that the store can order pods that all lag; a lower one
+//      comes only after CALM_MS of lower samples.
+// PG3: over 50 ms or over 0.75 of utilisation for 2 s: the pod lags and leaves placement; it comes back after CALM_MS below both.
+// PG4: over 100 ms for 5 s: one call is to move away with each further sample.
+// PG5: a pod judges only itself; that not every pod leaves placement is the store's care.
+
+/** One second of the event loop: p99 of its delay, and its utilisation from 0 to 1. */
+export type LagSample = { atMs: number; p99Ms: number; utilization: number }
+
+export const LAG_WINDOW_MS = 1_000
+export const CALM_MS = 5_000
+export const BUSY_P99_MS = 20
+export const LEAVE_P99_MS = 50
+export const LEAVE_UTILIZATION = 0.75
+export const LEAVE_AFTER_MS = 2_000
+export const MOVE_P99_MS = 100
+export const MOVE_AFTER_MS = 5_000
+/** After a hole in the samples a row begins anew. */
+const HOLE_MS = 3 * LAG_WINDOW_MS
+
+export type LagView = {
+  penalty: number
+  isLagging: boolean
+  /** Whether the last sample asks for one call to move. */
+  isMoveDue: boolean
+  lastAtMs: number | undefined
+  /** Since when each condition has held without a break; undefined: it does not hold. */
+  overLeaveSinceMs: number | undefined
+  overMoveSinceMs: number | undefined
+  calmSinceMs: number | undefined
+  lowerSinceMs: number | undefined
+  /** The highest penalty among the samples since `lowerSinceMs`. */
+  lowerPenalty: number
+}
+
+export const NO_LAG: LagView = {
+  penalty: 0,
+  isLagging: false,
+  isMoveDue: false,
+  lastAtMs: undefined,
+  overLeaveSinceMs: undefined,
+  overMoveSinceMs: undefined,
+  calmSinceMs: undefined,
+  lowerSinceMs: undefined,
+  lowerPenalty: 0,
+}
+
+/** The penalty of one sample. */
+export function penaltyOf(p99Ms: number): number {
+  if (p99Ms < BUSY_P99_MS) return 0
+  if (p99Ms <= LEAVE_P99_MS) return 5
+  return p99Ms <= MOVE_P99_MS ? 10 : 20
+}
+
+/** The view after one more sample. */
+export function withSample(view: LagView, sample: LagSample): LagView {
+  const { atMs, p99Ms, utilization } = sample
+  const isHole = view.lastAtMs !== undefined && atMs - view.lastAtMs > HOLE_MS
+  const row = (holds: boolean, sinceMs: number | undefined): number | undefined => {
+    if (!holds) return undefined
+    return sinceMs === undefined || isHole ? atMs - LAG_WINDOW_MS : sinceMs
+  }
+  const isOver = p99Ms > LEAVE_P99_MS || utilization > LEAVE_UTILIZATION
+  const overLeaveSinceMs = row(isOver, view.overLeaveSinceMs)
+  const overMoveSinceMs = row(p99Ms > MOVE_P99_MS, view.overMoveSinceMs)
+  const calmSinceMs = row(!isOver, view.calmSinceMs)
+  const held = (sinceMs: number | undefined, forMs: number): boolean => sinceMs !== undefined && atMs - sinceMs >= forMs
+  return {
+    ...withPenalty(view, sample, row),
+    isLagging: view.isLagging ? !held(calmSinceMs, CALM_MS) : held(overLeaveSinceMs, LEAVE_AFTER_MS),
+    isMoveDue: held(overMoveSinceMs, MOVE_AFTER_MS),
+    lastAtMs: atMs,
+    overLeaveSinceMs,
+    overMoveSinceMs,
+    calmSinceMs,
+  }
+}
+
+type Row = (holds: boolean, sinceMs: number | undefined) => number | undefined
+
+function withPenalty(view: LagView, { atMs, p99Ms }: LagSample, row: Row): LagView {
+  const now = penaltyOf(p99Ms)
+  if (now >= view.penalty) return { ...view, penalty: now, lowerSinceMs: undefined, lowerPenalty: 0 }
+  const lowerSinceMs = row(true, view.lowerSinceMs)!
+  const isNewRow = lowerSinceMs !== view.lowerSinceMs
+  const lowerPenalty = isNewRow ? now : Math.max(view.lowerPenalty, now)
+  if (atMs - lowerSinceMs < CALM_MS) return { ...view, lowerSinceMs, lowerPenalty }
+  return { ...view, penalty: lowerPenalty, lowerSinceMs: undefined, lowerPenalty: 0 }
+}
