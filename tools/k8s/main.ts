@@ -1,0 +1,41 @@
+// The check of the chart as a command: `node tools/k8s/main.ts`. Rules:
+// KM1: every variant is linted, rendered, typed and held to our rules; each finding is one line; any finding is exit code 1.
+// KM2: every ingress configuration that is rendered is read by the real HAProxy.
+import '../node-version.mjs'
+import { lintChart, renderChart } from './chart.ts'
+import { checkIngress } from './ingress.ts'
+import { findLooseEnds } from './links.ts'
+import { fetchK8sTools, type K8sTools } from './programs.ts'
+import { findBreaches } from './rules.ts'
+import { checkTyped } from './typed.ts'
+import { VARIANTS, type Variant } from './variants.ts'
+
+/** All findings of one variant. */
+export async function checkVariant(tools: K8sTools, { options }: Variant): Promise<string[]> {
+  const linted = await lintChart(tools, options)
+  const rendered = await renderChart(tools, options)
+  if (rendered.kind === 'refused') return [...linted, rendered.reason]
+  const { manifests } = rendered
+  return [
+    ...linted,
+    ...(await checkTyped(tools, manifests)),
+    ...findBreaches(manifests),
+    ...findLooseEnds(manifests),
+    ...(await checkIngress(manifests)),
+  ]
+}
+
+if (import.meta.main) {
+  const tools = await fetchK8sTools()
+  if (tools.kind === 'failed') {
+    console.error(tools.message)
+    process.exitCode = 1
+  } else {
+    for (const variant of VARIANTS) {
+      const findings = await checkVariant(tools, variant)
+      console.log(`${findings.length === 0 ? 'ok    ' : 'FAILED'}  ${variant.title}`)
+      for (const finding of findings) console.log(`        ${finding}`)
+      if (findings.length > 0) process.exitCode = 1
+    }
+  }
+}

@@ -1,0 +1,74 @@
+// The pods inside rendered objects, in the few shapes that the rules look at. Rules:
+// KO1: a Deployment and a Job hold a pod; an object of another kind holds none.
+import type { Manifest } from './chart.ts'
+
+type Env = { name: string; value?: string; valueFrom?: unknown }
+type Security = {
+  runAsNonRoot?: boolean
+  runAsUser?: number
+  readOnlyRootFilesystem?: boolean
+  allowPrivilegeEscalation?: boolean
+  privileged?: boolean
+  capabilities?: { drop?: string[]; add?: string[] }
+  seccompProfile?: { type?: string }
+}
+export type Container = {
+  name: string
+  image: string
+  command?: string[]
+  args?: string[]
+  env?: Env[]
+  ports?: { name: string; containerPort: number }[]
+  resources?: { requests?: Record<string, string>; limits?: Record<string, string> }
+  securityContext?: Security
+  livenessProbe?: unknown
+  readinessProbe?: unknown
+  lifecycle?: { preStop?: { exec?: { command?: string[] } } }
+  volumeMounts?: { name: string; mountPath: string }[]
+}
+type Volume = { name: string; configMap?: { name: string } }
+export type PodSpec = {
+  containers: Container[]
+  initContainers?: Container[]
+  volumes?: Volume[]
+  securityContext?: Security
+  automountServiceAccountToken?: boolean
+  hostNetwork?: boolean
+  terminationGracePeriodSeconds?: number
+  topologySpreadConstraints?: unknown[]
+}
+type Labels = Record<string, string>
+
+/** An object that makes pods. */
+export type Workload = {
+  title: string
+  manifest: Manifest
+  kind: string
+  name: string
+  labels: Labels
+  pod: PodSpec
+}
+
+type Spec = { template: { metadata?: { labels?: Labels }; spec: PodSpec } }
+
+/** All workloads among `manifests`. */
+export function findWorkloads(manifests: readonly Manifest[]): Workload[] {
+  return manifests
+    .filter((manifest) => manifest.kind === 'Deployment' || manifest.kind === 'Job')
+    .map((manifest) => {
+      const { template } = manifest.spec as Spec
+      const { name } = manifest.metadata
+      const labels = template.metadata?.labels ?? {}
+      return { title: `${manifest.kind} ${name}`, manifest, kind: manifest.kind, name, labels, pod: template.spec }
+    })
+}
+
+/** Every container of a pod. */
+export function containersOf(pod: PodSpec): Container[] {
+  return [...pod.containers, ...(pod.initContainers ?? [])]
+}
+
+/** Whether pods with `labels` are chosen by `selector`. */
+export function isSelected(labels: Labels, selector: Labels | undefined): boolean {
+  return selector !== undefined && Object.entries(selector).every(([key, value]) => labels[key] === value)
+}

@@ -1,0 +1,95 @@
+// What we ask of our own chart beyond what Kubernetes asks. Rules:
+// KR1: every container has requests and limits of CPU and memory, and an image with a fixed tag.
+// KR2: nothing runs as root, writes to its root file system, gains privileges or keeps a capability; seccomp is RuntimeDefault.
+// KR3: what runs on has a liveness and a readiness probe; a Job has neither.
+// KR4: no pod gets a token for the Kubernetes API, and none uses the host's network.
+// KR5: a Deployment gives up no pod before its successor is ready, and spreads over zones and machines.
+// KR6: an environment variable is one of the plane's (src/variables.ts) or one of the chart's own two; a secret is never a plain text.
+import { VARIABLES } from '../../src/variables.ts'
+import type { Manifest } from './chart.ts'
+import { type Container, containersOf, findWorkloads, type Workload } from './pods.ts'
+
+/** Read by the start line of the edge's container, not by the plane. */
+const OWN_VARIABLES = ['KUBE_POD_NAME', 'POD_IP']
+
+type Rule = (workload: Workload) => string[]
+
+/** The breaches of KR1 to KR6, one text each. */
+export function findBreaches(manifests: readonly Manifest[]): string[] {
+  const rules: Rule[] = [limits, security, probes, cluster, rollout, environment]
+  return findWorkloads(manifests).flatMap((workload) =>
+    rules.flatMap((rule) => rule(workload).map((text) => `${workload.title}: ${text}`)),
+  )
+}
+
+const eachContainer = (workload: Workload, find: (container: Container) => (string | false)[]): string[] =>
+  containersOf(workload.pod).flatMap((container) =>
+    find(container)
+      .filter((text) => text !== false)
+      .map((text) => `${container.name} ${text}`),
+  )
+
+const limits: Rule = (workload) =>
+  eachContainer(workload, ({ resources, image }) => [
+    ...(['requests', 'limits'] as const).flatMap((kind) =>
+      ['cpu', 'memory'].map((what) => resources?.[kind]?.[what] === undefined && `has no ${kind} of ${what}`),
+    ),
+    !/:[\w][\w.-]*$/.test(image) && 'has an image without a tag',
+    image.endsWith(':latest') && 'has an image that changes under its tag',
+  ])
+
+const security: Rule = (workload) => {
+  const { securityContext: pod } = workload.pod
+  const found = eachContainer(workload, ({ securityContext: own }) => [
+    (own?.runAsNonRoot ?? pod?.runAsNonRoot) !== true && 'may run as root',
+    (own?.runAsUser ?? pod?.runAsUser ?? 0) === 0 && 'has no user of its own',
+    own?.readOnlyRootFilesystem !== true && 'may write to its root file system',
+    own?.allowPrivilegeEscalation !== false && 'may gain privileges',
+    own?.privileged === true && 'is privileged',
+    own?.capabilities?.drop?.includes('ALL') !== true && 'keeps capabilities',
+    (own?.capabilities?.add ?? []).length > 0 && 'adds capabilities',
+  ])
+  return pod?.seccompProfile?.type === 'RuntimeDefault' ? found : [...found, 'seccomp is not RuntimeDefault']
+}
+
+const probes: Rule = (workload) =>
+  eachContainer(workload, (container) =>
+    (['livenessProbe', 'readinessProbe'] as const).map((probe) => {
+      const isWanted = workload.kind === 'Deployment'
+      return (container[probe] !== undefined) !== isWanted && `${isWanted ? 'lacks' : 'has'} a ${probe}`
+    }),
+  )
+
+const cluster: Rule = ({ pod }) =>
+  [
+    pod.automountServiceAccountToken !== false && 'gets a token for the Kubernetes API',
+    pod.hostNetwork === true && "uses the host's network",
+  ].filter((text) => text !== false)
+
+type Strategy = { rollingUpdate?: { maxUnavailable?: unknown; maxSurge?: unknown } }
+
+const rollout: Rule = ({ kind, manifest, pod }) => {
+  if (kind !== 'Deployment') return []
+  const { strategy } = manifest.spec as { strategy?: Strategy }
+  const { maxUnavailable, maxSurge } = strategy?.rollingUpdate ?? {}
+  return [
+    maxUnavailable !== 0 && 'gives up a pod before its successor is ready',
+    (maxSurge === undefined || maxSurge === 0) && 'has no room for a successor',
+    (pod.topologySpreadConstraints ?? []).length < 2 && 'is not spread over zones and machines',
+  ].filter((text) => text !== false)
+}
+
+const environment: Rule = (workload) =>
+  eachContainer(workload, ({ env = [] }) =>
+    env.flatMap(({ name, value }) => {
+      const base = name.replace(/_FILE$/, '')
+      const variable = VARIABLES[name as keyof typeof VARIABLES] as { secret: boolean } | undefined
+      const ofFile = VARIABLES[base as keyof typeof VARIABLES] as { secret: boolean } | undefined
+      const isKnown = variable !== undefined || ofFile?.secret === true || OWN_VARIABLES.includes(name)
+      return [
+        !isKnown && `has ${name}, which the plane does not know`,
+        variable?.secret === true && value !== undefined && `has the secret ${name} as plain text`,
+        env.filter((other) => other.name === name).length > 1 && `has ${name} twice`,
+      ]
+    }),
+  )

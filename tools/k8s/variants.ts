@@ -1,0 +1,39 @@
+// The renderings of the chart that are checked: the three sizes, and one with everything that is off by default.
+import type { RenderOptions } from './chart.ts'
+
+/** One rendering with its title. */
+export type Variant = { title: string; options: RenderOptions }
+
+const EVERYTHING = [
+  'worker.enabled=true',
+  'ingress.tls.secretName=voice-tls',
+  'migrate.databaseUrl.name=voiceplane',
+  'migrate.databaseUrl.key=DIRECT_URL',
+  'limits.queueMax=5',
+  'monitoring.serviceMonitor=true',
+  'monitoring.labels.release=prometheus',
+  'image.pullSecrets={registry}',
+  'edge.priorityClassName=calls',
+  'edge.nodeSelector.pool=voice',
+  'secrets.from.AZURE_OPENAI_API_KEY.name=azure',
+  'secrets.from.AZURE_OPENAI_API_KEY.key=key',
+  'autoscaling.measure=active',
+]
+
+/** What `values.yaml` gives alone, the three sizes, and the far corners. */
+export const VARIANTS: readonly Variant[] = [
+  { title: 'defaults', options: {} },
+  ...['small', 'medium', 'large'].map((size) => ({ title: size, options: { files: [`values-${size}.yaml`] } })),
+  { title: 'everything', options: { sets: EVERYTHING, strings: ['settings.VAD_SILENCE_MS=400'] } },
+  {
+    title: 'least',
+    options: {
+      sets: [
+        'autoscaling.enabled=false',
+        'ingress.enabled=false',
+        'migrate.enabled=false',
+        'networkPolicy.enabled=false',
+      ],
+    },
+  },
+]
