@@ -68,18 +68,23 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
   return launched
 }
 
+/** What this process has started and what has not gone; [LA2] ends them. One listener, however many they are. */
+const running = new Set<ChildProcess>()
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
 function follow(child: ChildProcess, { name, logFile }: LaunchOptions): Launched {
   let exit: Exit | undefined
   const kill = (signal: NodeJS.Signals) => {
     if (exit === undefined) child.kill(signal)
   }
-  const endWithUs = () => kill('SIGKILL')
-  process.on('exit', endWithUs)
+  running.add(child)
   const exited = new Promise<Exit>((resolve) => {
     const settle = (how: Exit) => {
       if (exit !== undefined) return
       exit = how
-      process.off('exit', endWithUs)
+      running.delete(child)
       resolve(how)
     }
     child.once('exit', (code, signal) => settle({ code, signal }))

@@ -1,0 +1,34 @@
+// A pod as small as can be, in a process of its own, so that it can be killed and frozen: answers with its name, echoes frames.
+// Paths of the test's own: GET /test/drain makes /ready and /twilio/voice answer 503; /test/stuck makes /healthz do so; POST
+// /twilio/hang on the pod named by ?on= never answers, /twilio/die ends its process.
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { WebSocketServer } from 'ws'
+
+const [name = 'pod', port = '0'] = process.argv.slice(2)
+const phase = { isDraining: false, isStuck: false }
+
+const server = createServer((request, response) => {
+  request.resume().on('end', () => answer(request, response))
+})
+
+function answer(request: IncomingMessage, response: ServerResponse): void {
+  const { pathname, searchParams } = new URL(request.url ?? '/', 'http://pod')
+  const isMeant = searchParams.get('on') === name
+  if (pathname === '/twilio/hang' && isMeant) return
+  if (pathname === '/twilio/die' && isMeant) process.kill(process.pid, 'SIGKILL')
+  if (pathname === '/test/drain') phase.isDraining = true
+  if (pathname === '/test/stuck') phase.isStuck = true
+  const isRefused =
+    (phase.isDraining && (pathname === '/ready' || pathname === '/twilio/voice')) ||
+    (phase.isStuck && pathname === '/healthz')
+  response.writeHead(isRefused ? 503 : 200, { 'content-type': 'application/json', 'retry-after': '5' })
+  response.end(JSON.stringify({ pod: name, url: request.url, headers: request.headers }))
+}
+
+const sockets = new WebSocketServer({ server })
+sockets.on('headers', (headers) => headers.push(`X-Pod: ${name}`))
+sockets.on('connection', (socket, request) => {
+  socket.send(JSON.stringify(request.headers))
+  socket.on('message', (message) => socket.send(`${name}:${String(message)}`))
+})
+server.listen(Number(port), '127.0.0.1')
