@@ -72,6 +72,7 @@ export type ResumeRequest = {
   tenant: string
   pool: string | undefined
   avoidPod: string | undefined
+  preferPod?: string
 }
 
 export type AdmissionParts = {

@@ -5,8 +5,8 @@
 // TH3: a refusal for the limit lowers the pool's ceiling at once to CEILING_CUT of what was in use, at most once in CUT_EVERY_MS,
 //      never below CEILING_MIN.
 // TH4: a lowered ceiling rises by RISE_SHARE of the configured one each RISE_EVERY_MS without such a refusal, to the configured one.
-// TH5: a pool that was never configured is throttled too and has no configured ceiling; at most POOLS_MAX pools are known, the oldest is
-//      forgotten first.
+// TH5: a pool that was never configured is throttled too and has no configured ceiling; at most POOLS_MAX pools are known,
+//      the oldest of those is forgotten first.
 import type { Clock } from '../kit/clock.ts'
 import type { PoolLimit } from './ports.ts'
 
@@ -95,11 +95,23 @@ export class ConnectThrottle {
   #pool(name: string): Pool {
     const found = this.#pools.get(name)
     if (found !== undefined) return found
-    if (this.#pools.size >= POOLS_MAX) this.#pools.delete(this.#pools.keys().next().value!)
+    if (this.#pools.size >= POOLS_MAX) this.#forgetOne()
     const none = Number.POSITIVE_INFINITY
     const made: Pool = { buckets: [], callsMax: none, ceiling: none, cutAtMs: -none, risenAtMs: 0 }
     this.#pools.set(name, made)
     return made
+  }
+
+  /** The oldest that was never configured; the oldest of all when there is none. */
+  #forgetOne(): void {
+    let oldest: string | undefined
+    for (const [name, { callsMax }] of this.#pools) {
+      oldest ??= name
+      if (callsMax !== Number.POSITIVE_INFINITY) continue
+      oldest = name
+      break
+    }
+    if (oldest !== undefined) this.#pools.delete(oldest)
   }
 
   #bucket(pool: Pool): Bucket {
