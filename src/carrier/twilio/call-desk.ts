@@ -14,7 +14,10 @@ export type CallOffer = {
   parameters: Record<string, string>
 }
 
-/** The way into a media stream of pod `pod`; the caller hears `sentence` first when there is one. */
+/**
+ * The way into a media stream of pod `pod`; the caller hears `sentence` first when there is one. A `language` beside a
+ * sentence is its BCP 47 tag; without one the carrier's own default speaks.
+ */
 export type StreamGrant = {
   kind: 'stream'
   callId: CallId
@@ -22,6 +25,7 @@ export type StreamGrant = {
   pod: string
   parameters: Record<string, string>
   sentence?: string
+  language?: string
 }
 
 /** A place in the queue: `ahead` callers are served before, `etaMs` is an estimate, `language` a BCP 47 tag. */
@@ -34,8 +38,8 @@ export type Answer =
 
 export type NextStep =
   | StreamGrant
-  | { kind: 'hang-up'; sentence?: string }
-  | { kind: 'transfer'; to: string; callerId?: string; sentence?: string }
+  | { kind: 'hang-up'; sentence?: string; language?: string }
+  | { kind: 'transfer'; to: string; callerId?: string; sentence?: string; language?: string }
   | { kind: 'unknown-call' }
 
 /** Where a caller goes whose waiting is over without a stream. */

@@ -13,6 +13,7 @@ import { twilioWebhooks } from './webhooks.ts'
 
 const TOKEN = '12345678901234567890123456789012'
 const BASE = 'https://voice.example.test'
+const OVERRIDES = '#ct=1500&amp;rt=4000&amp;tt=14000&amp;rc=3&amp;rp=all'
 const CALL = 'CA00000000000000000000000000000001' as CallSid
 const grant = {
   kind: 'stream' as const,
@@ -95,10 +96,10 @@ test('a call that enters is connected to its stream, and its fields reach the de
   assert.equal(
     reply.body,
     '<?xml version="1.0" encoding="UTF-8"?><Response>' +
-      `<Connect action="${BASE}/twilio/next" method="POST">` +
+      `<Connect action="${BASE}/twilio/next?pod=pod-1${OVERRIDES}" method="POST">` +
       `<Stream url="wss://voice.example.test/media/pod-1/${CALL}/tok" statusCallback="${BASE}/twilio/stream-status" statusCallbackMethod="POST">` +
       '<Parameter name="callId" value="call_1"/><Parameter name="tenant" value="t-1"/></Stream></Connect>' +
-      `<Redirect method="POST">${BASE}/twilio/next</Redirect></Response>`,
+      `<Redirect method="POST">${BASE}/twilio/next?pod=pod-1${OVERRIDES}</Redirect></Response>`,
   )
   const { parameters, ...offer } = desk.offers[0]!
   assert.deepEqual(offer, { callSid: CALL, from: '+15005550006', to: '+15005550001', direction: 'inbound' })
@@ -218,7 +219,7 @@ test('/twilio/next carries each step of the desk as TwiML', async () => {
   assert.match(await bodyFor({ kind: 'hang-up' }), /<Response><Hangup\/>/)
   assert.match(await bodyFor({ kind: 'hang-up', sentence: 'Bye & <ok>' }), /<Say>Bye &amp; &lt;ok&gt;<\/Say><Hangup\/>/)
   const transfer = await bodyFor({ kind: 'transfer', to: '+15005550009', callerId: '+15005550001' })
-  assert.match(transfer, /<Dial action="https:\/\/voice.example.test\/twilio\/next" .*callerId="\+15005550001"/)
+  assert.match(transfer, /<Dial action="https:\/\/voice.example.test\/twilio\/next#.*callerId="\+15005550001"/)
   assert.match(await bodyFor({ kind: 'transfer', to: 'sip:desk@example.test' }), /<Sip>sip:desk@example.test<\/Sip>/)
   assert.match(await bodyFor({ kind: 'unknown-call' }), /sorry/)
 })

@@ -1,28 +1,37 @@
 // Twilio's webhooks: what enters here is verified, read, asked of the desk, and answered as TwiML. Rules:
-// WH1: no signature → 403 before the body is read; a wrong one → 403; a body or Call SID that cannot be read → 400 (413 too large).
+// WH1: no signature → 403 before the body is read; a wrong one → 403; a body or Call SID that cannot be read, or a path that
+//     names another call → 400 (413 too large).
 // WH2: webhooks repeat (Twilio retries): the desk is idempotent by Call SID, and offers of one call at once share one answer.
 // WH3: draining → 503 on /twilio/voice with Retry-After, so that Twilio takes its fallback URL; full → a sentence and the
 //     end, or FALLBACK_NUMBER when set. A caller who is in hears a sentence, never an HTTP error.
 // WH4: a desk that throws or does not answer within DESK_ANSWER_MS → an apology as TwiML and an error in the log.
 // WH5: at WEBHOOKS_IN_FLIGHT_MAX requests at once a further one gets 503, and is not read.
 // WH6: every answer is text/xml; personal data is logged under `pii.` only.
+// WH7: a desk that cannot say what follows for a caller who is in (next, wait) is asked again, on any pod, ASK_TRIES_MAX times
+//     in all; then the human when there is one, else an apology. A store that is away when a call enters is waited for so too.
+// WH8: a caller whose place in the queue is not known any more asks to enter anew, at most ANEW_MAX times.
 import formbody from '@fastify/formbody'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { messageOf, unreachable, VoiceError } from '../../kit/errors.ts'
 import type { CallSid } from '../../kit/ids.ts'
 import type { Log } from '../../kit/log.ts'
-import type { CallDesk, StreamGrant } from './call-desk.ts'
-import { type FormFields, makeSignatures, type Signatures } from './signature.ts'
-import { busyAndHangUp, connectStream, empty, hangUp, sorryAndHangUp, transfer, unfitParameters } from './twiml.ts'
+import { Entry, ok, type Reply, send, type Webhook } from './answers/entry.ts'
+import { languageOf } from './answers/language.ts'
+import { carriedIn, Links } from './answers/links.ts'
+import { ASK_TRIES_MAX, inTime, Replies } from './answers/replies.ts'
+import { askAgain, empty, hangUp, transfer } from './answers/twiml.ts'
+import { callBackNumber, overflow } from './answers/waiting.ts'
+import type { CallDesk } from './call-desk.ts'
+import { makeSignatures, type Signatures } from './signature.ts'
 
-export const WEBHOOKS_IN_FLIGHT_MAX = 500 // of all four paths together (WH5)
+export const WEBHOOKS_IN_FLIGHT_MAX = 500 // of all paths together (WH5)
 export const WEBHOOK_BODY_MAX_BYTES = 65_536
 const DESK_ANSWER_MS = 8_000 // Twilio gives up after 15 s with everything included (WH4)
+const IN_CALL_ANSWER_MS = 3_500 // for a caller who is in: shorter than the first-byte time of CALL_OVERRIDES (WH7)
+const ANEW_MAX = 3
+const CALL_BACK_ASKED_MAX = 2
 const DRAIN_RETRY_SECONDS = 5
-const OVERLOAD_RETRY_SECONDS = 1
-const CALL_SID = /^CA[0-9a-f]{32}$/
 const CALL_OVER = new Set(['completed', 'busy', 'failed', 'no-answer', 'canceled'])
-const DIAL_DONE = new Set(['completed', 'answered'])
 
 export type { Answer, CallDesk, CallOffer, NextStep, StreamGrant, WaitStep } from './call-desk.ts'
 
@@ -34,6 +43,8 @@ export type WebhookConfig = {
     readonly authTokens: readonly string[]
     readonly fallbackNumber: string | undefined
   }
+  /** The clip that callers hear while they wait: 8 to 10 s long. */
+  readonly fleet?: { readonly holdAudioUrl: string | undefined }
 }
 
 /** What the webhooks need. `baseUrl` overrides the configured public base (a port learnt at listen). */
@@ -44,216 +55,196 @@ export type WebhookOptions = {
   baseUrl?: () => string
   signatures?: Signatures
   inFlightMax?: number
+  /** Bounds the desk's answers, for callers who are in and for those who are not. */
   deskAnswerMs?: number
 }
 
-type Reading =
-  | { kind: 'read'; callSid: CallSid; parameters: Record<string, string> }
-  | { kind: 'refused'; status: 400 | 403; reason: string }
-
-type Reply = { status: number; twiml: string; retryAfterSeconds?: number }
-
-/** The fastify plugin with POST /twilio/voice, /next, /status and /stream-status. */
+/** The fastify plugin with the POST paths below /twilio/. */
 export async function twilioWebhooks(app: FastifyInstance, options: WebhookOptions): Promise<void> {
-  const webhooks = new Webhooks(options)
+  const { config, log } = options
+  const baseUrl = options.baseUrl ?? (() => config.http.publicBaseUrl)
+  const { signatureCheck: check, authTokens } = config.twilio
+  const signatures = options.signatures ?? makeSignatures({ check, authTokens, baseUrl })
+  const inFlightMax = options.inFlightMax ?? WEBHOOKS_IN_FLIGHT_MAX
+  const entry = new Entry({ signatures, isChecked: check === 'on', inFlightMax, log })
+  const links = new Links(baseUrl)
+  const { fallbackNumber } = config.twilio
+  const replies = new Replies({ log, links, fallbackNumber, holdAudioUrl: config.fleet?.holdAudioUrl })
+  const webhooks = new Webhooks(options, links, replies)
   app.removeAllContentTypeParsers()
   await app.register(formbody, { bodyLimit: WEBHOOK_BODY_MAX_BYTES })
-  app.addHook('onRequest', async (request, reply) => webhooks.enter(request, reply))
-  app.setErrorHandler((error, _request, reply) => webhooks.fail(error, reply))
-  const route = (path: string, answer: (callSid: CallSid, parameters: Record<string, string>) => Promise<Reply>) =>
-    app.post(path, { bodyLimit: WEBHOOK_BODY_MAX_BYTES }, async (request, reply) =>
-      send(reply, await webhooks.answer(request, answer)),
-    )
-  route('/twilio/voice', (callSid, parameters) => webhooks.voice(callSid, parameters))
-  route('/twilio/next', (callSid, parameters) => webhooks.next(callSid, parameters))
-  route('/twilio/status', (callSid, parameters) => webhooks.status(callSid, parameters))
-  route('/twilio/stream-status', (callSid, parameters) => webhooks.streamStatus(callSid, parameters))
+  app.addHook('onRequest', async (request, reply) => entry.enter(request, reply))
+  app.setErrorHandler((error, _request, reply) => send(reply, entry.misread(error) ?? replies.apology(error, {})))
+  const route = (path: string, answer: (webhook: Webhook) => Promise<Reply>) =>
+    app.post(`/twilio/${path}`, { bodyLimit: WEBHOOK_BODY_MAX_BYTES }, async (request, reply) => {
+      const guarded = (webhook: Webhook) => answer(webhook).catch((error: unknown) => replies.apology(error, webhook))
+      return send(reply, await entry.answer(request, guarded))
+    })
+  route('voice', (webhook) => webhooks.voice(webhook))
+  route('wait/:callSid', (webhook) => webhooks.wait(webhook))
+  route('next', (webhook) => webhooks.next(webhook))
+  route('status', (webhook) => webhooks.status(webhook))
+  route('stream-status', (webhook) => webhooks.streamStatus(webhook))
+  route('call-back', (webhook) => webhooks.callBack(webhook))
+  route('voicemail', (webhook) => webhooks.voicemail(webhook))
+  route('recording', (webhook) => webhooks.recording(webhook))
 }
 
 class Webhooks {
-  readonly #options: WebhookOptions
+  readonly #desk: CallDesk
   readonly #log: Log
-  readonly #baseUrl: () => string
-  readonly #signatures: Signatures
+  readonly #links: Links
+  readonly #replies: Replies
+  readonly #deskAnswerMs: number
+  readonly #inCallAnswerMs: number
   readonly #offers = new Map<CallSid, Promise<Reply>>() // bounded by the requests in flight (WH5)
-  #inFlight = 0
-  #isOverloaded = false
 
-  constructor(options: WebhookOptions) {
-    const { config } = options
-    this.#options = options
+  constructor(options: WebhookOptions, links: Links, replies: Replies) {
+    this.#desk = options.desk
     this.#log = options.log
-    this.#baseUrl = options.baseUrl ?? (() => config.http.publicBaseUrl)
-    const { signatureCheck: check, authTokens } = config.twilio
-    this.#signatures = options.signatures ?? makeSignatures({ check, authTokens, baseUrl: this.#baseUrl })
-  }
-
-  /** Counts the request in, and refuses it unread when there are too many or when it bears no signature. */
-  enter(request: FastifyRequest, reply: FastifyReply): FastifyReply | undefined {
-    if (this.#inFlight >= (this.#options.inFlightMax ?? WEBHOOKS_IN_FLIGHT_MAX)) {
-      if (!this.#isOverloaded) this.#log.warn({ code: 'WEBHOOK_OVERLOAD' }, 'webhooks refused, too many at once')
-      this.#isOverloaded = true // one line for each run of refusals
-      return send(reply, { status: 503, twiml: empty(), retryAfterSeconds: OVERLOAD_RETRY_SECONDS })
-    }
-    this.#isOverloaded = false
-    this.#inFlight += 1
-    reply.raw.once('close', () => {
-      this.#inFlight -= 1
-    })
-    const isBare = this.#options.config.twilio.signatureCheck === 'on' && !request.headers['x-twilio-signature']
-    return isBare ? send(reply, this.#refuse(request, 403, 'signature missing')) : undefined
-  }
-
-  /** Turns a failure of reading into its status (400, 413, 415), anything else into an apology (WH4). */
-  fail(error: unknown, reply: FastifyReply): FastifyReply {
-    const status = (error as { statusCode?: unknown }).statusCode
-    if (typeof status === 'number' && status >= 400 && status < 500) {
-      this.#log.warn({ status, reason: messageOf(error), code: 'WEBHOOK_REFUSED' }, 'webhook refused')
-      return send(reply, { status, twiml: empty() })
-    }
-    return send(reply, this.#apologise(error, {}))
-  }
-
-  async answer(
-    request: FastifyRequest,
-    answer: (callSid: CallSid, parameters: Record<string, string>) => Promise<Reply>,
-  ): Promise<Reply> {
-    const reading = this.#read(request)
-    if (reading.kind === 'refused') return this.#refuse(request, reading.status, reading.reason)
-    try {
-      return await answer(reading.callSid, reading.parameters)
-    } catch (error) {
-      return this.#apologise(error, { callSid: reading.callSid })
-    }
+    this.#links = links
+    this.#replies = replies
+    this.#deskAnswerMs = options.deskAnswerMs ?? DESK_ANSWER_MS
+    this.#inCallAnswerMs = options.deskAnswerMs ?? IN_CALL_ANSWER_MS
   }
 
   /** A call asks to enter; offers of one call at once share one answer (WH2). */
-  voice(callSid: CallSid, parameters: Record<string, string>): Promise<Reply> {
+  voice(webhook: Webhook): Promise<Reply> {
+    const { callSid } = webhook
     const earlier = this.#offers.get(callSid)
     if (earlier !== undefined) return earlier
-    const reply = this.#offer(callSid, parameters).finally(() => this.#offers.delete(callSid))
+    const reply = this.#offer(webhook).finally(() => this.#offers.delete(callSid))
     this.#offers.set(callSid, reply)
     return reply
   }
 
-  async #offer(callSid: CallSid, parameters: Record<string, string>): Promise<Reply> {
+  async #offer({ callSid, parameters }: Webhook): Promise<Reply> {
     const { From: from = '', To: to = '', Direction: direction = 'inbound' } = parameters
     const way = direction.startsWith('outbound') ? 'outbound' : 'inbound'
-    const answer = await this.#inTime(this.#options.desk.offer({ callSid, from, to, direction: way, parameters }))
+    const asked = this.#desk.offer({ callSid, from, to, direction: way, parameters })
+    const answer = await inTime(asked, this.#deskAnswerMs)
     this.#log.info({ callSid, answer: answer.kind, 'pii.from': from, 'pii.to': to }, 'call offered')
-    if (answer.kind === 'stream') return this.#stream(callSid, answer)
-    if (answer.kind === 'queued') return ok(busyAndHangUp())
-    if (answer.reason !== 'full') {
+    if (answer.kind === 'stream') return this.#replies.stream(callSid, answer)
+    const { anew, tries, language } = carriedIn(parameters)
+    if (answer.kind === 'queued') return this.#replies.hold(callSid, answer, { anew })
+    if (answer.reason === 'full') return this.#replies.busy()
+    const isIn = anew > 0 || tries > 0
+    if (answer.reason === 'draining' && !isIn) {
       return { status: 503, twiml: empty(), retryAfterSeconds: DRAIN_RETRY_SECONDS }
     }
-    const fallback = this.#options.config.twilio.fallbackNumber
-    return ok(fallback === undefined ? busyAndHangUp() : transfer({ to: fallback, nextUrl: this.#url('next') }))
+    if (tries + 1 >= ASK_TRIES_MAX) return this.#replies.busy()
+    const again = { language, anew, tries: tries + 1 }
+    return this.#replies.askAgain(this.#links.voice(again), again)
   }
 
-  /** A stream or a transfer ended: what next? A call that is over for the carrier only needs an empty answer. */
-  async next(callSid: CallSid, parameters: Record<string, string>): Promise<Reply> {
-    const status = parameters.CallStatus ?? ''
-    if (CALL_OVER.has(status)) {
-      this.#options.desk.ended(callSid, status)
-      return ok(empty())
+  /** A caller who waits asks again. */
+  async wait({ callSid, parameters }: Webhook): Promise<Reply> {
+    if (this.#isOver(callSid, parameters)) return ok(empty())
+    const { said, language, anew, tries } = carriedIn(parameters)
+    const step = await this.#ask(callSid, () => this.#desk.wait(callSid))
+    if (step === undefined) {
+      const again = { said, language, anew, tries: tries + 1 }
+      return this.#replies.askAgain(this.#links.wait(callSid, again), again)
     }
-    const step = await this.#inTime(this.#options.desk.next(callSid, parameters))
-    this.#log.info({ callSid, step: step.kind }, 'next step of a call')
+    this.#log.info({ callSid, step: step.kind }, 'next step of a caller who waits')
     switch (step.kind) {
       case 'stream':
-        return this.#stream(callSid, step)
-      case 'hang-up':
-        return ok(hangUp(step.sentence))
-      case 'transfer':
-        return ok(transfer({ ...step, nextUrl: this.#url('next') }))
-      case 'unknown-call':
-        return ok(this.#unknown(parameters.DialCallStatus))
+        return this.#replies.stream(callSid, step)
+      case 'waiting':
+        return this.#replies.hold(callSid, step, { said, anew })
+      case 'overflow':
+        return ok(overflow(step.to, language, parameters.From ?? '', this.#links.overflow({ language })))
+      case 'gone':
+        if (anew >= ANEW_MAX) return this.#replies.busy()
+        return ok(askAgain({ url: this.#links.voice({ language, anew: anew + 1 }), pauseSeconds: 1 }))
       default:
         return unreachable(step)
     }
   }
 
-  async status(callSid: CallSid, parameters: Record<string, string>): Promise<Reply> {
-    const status = parameters.CallStatus ?? ''
-    if (CALL_OVER.has(status)) this.#options.desk.ended(callSid, status)
+  /** A stream or a transfer ended: what next? A call that is over for the carrier only needs an empty answer. */
+  async next({ callSid, parameters }: Webhook): Promise<Reply> {
+    if (this.#isOver(callSid, parameters)) return ok(empty())
+    const { pod, tries, language } = carriedIn(parameters)
+    const { DialCallStatus } = parameters
+    const step = await this.#ask(callSid, () => this.#desk.next(callSid, parameters))
+    if (step === undefined) {
+      const again = { pod, language, DialCallStatus, tries: tries + 1 }
+      return this.#replies.askAgain(this.#links.next(again), again)
+    }
+    this.#log.info({ callSid, step: step.kind }, 'next step of a call')
+    switch (step.kind) {
+      case 'stream':
+        return this.#replies.stream(callSid, step)
+      case 'hang-up':
+        return ok(hangUp(step.sentence, sayOf(step.language)))
+      case 'transfer':
+        return ok(transfer({ ...step, language: sayOf(step.language), nextUrl: this.#links.next({ pod }) }))
+      case 'unknown-call':
+        return this.#replies.unknown(DialCallStatus)
+      default:
+        return unreachable(step)
+    }
+  }
+
+  async status({ callSid, parameters }: Webhook): Promise<Reply> {
+    this.#isOver(callSid, parameters)
     return ok(empty())
   }
 
-  async streamStatus(callSid: CallSid, parameters: Record<string, string>): Promise<Reply> {
-    this.#options.desk.streamEvent(callSid, parameters.StreamEvent ?? '', parameters.StreamError)
+  async streamStatus({ callSid, parameters }: Webhook): Promise<Reply> {
+    this.#desk.streamEvent(callSid, parameters.StreamEvent ?? '', parameters.StreamError)
     return ok(empty())
   }
 
-  /** A call no desk knows: after a finished transfer it ends, otherwise a human is tried once, otherwise an apology. */
-  #unknown(dialStatus: string | undefined): string {
-    if (dialStatus !== undefined) return DIAL_DONE.has(dialStatus) ? hangUp() : sorryAndHangUp()
-    const fallback = this.#options.config.twilio.fallbackNumber
-    return fallback === undefined ? sorryAndHangUp() : transfer({ to: fallback, nextUrl: this.#url('next') })
-  }
-
-  #stream(callSid: CallSid, grant: StreamGrant): Reply {
-    const parameters = { callId: grant.callId, ...grant.parameters }
-    const names = unfitParameters(parameters)
-    if (names.length > 0) this.#log.warn({ callSid, names }, 'stream parameters left out, too long')
-    const streamBase = this.#baseUrl().replace(/^http/, 'ws')
-    const streamUrl = `${streamBase}/media/${grant.pod}/${callSid}/${grant.token}`
-    const nextUrl = this.#url('next')
-    const streamStatusUrl = this.#url('stream-status')
-    return ok(connectStream({ streamUrl, parameters, actionUrl: nextUrl, nextUrl, streamStatusUrl }))
-  }
-
-  #url(name: 'next' | 'stream-status'): string {
-    return `${this.#baseUrl()}/twilio/${name}`
-  }
-
-  #read(request: FastifyRequest): Reading {
-    const fields = (request.body ?? {}) as FormFields
-    const signature = request.headers['x-twilio-signature']
-    const path = request.raw.url ?? ''
-    const result = this.#signatures.form({ path, fields, signature })
-    if (result.kind !== 'valid') return { kind: 'refused', status: 403, reason: `signature ${result.kind}` }
-    const callSid = fields.CallSid
-    if (typeof callSid !== 'string' || !CALL_SID.test(callSid)) {
-      return { kind: 'refused', status: 400, reason: 'no readable Call SID' }
+  /** The digits with which a caller wants to be called back; others are asked for once more. */
+  async callBack({ callSid, parameters }: Webhook): Promise<Reply> {
+    const { From: from = '', Digits: digits = '' } = parameters
+    const { language, tries } = carriedIn(parameters)
+    const { say, phrases } = languageOf(language)
+    const number = callBackNumber(from, digits)
+    if (number === undefined) {
+      if (tries + 1 >= CALL_BACK_ASKED_MAX) return ok(hangUp(phrases.busy, say))
+      const urls = this.#links.overflow({ language, tries: tries + 1 })
+      return ok(overflow({ kind: 'call-back' }, language, from, urls))
     }
-    const parameters: Record<string, string> = Object.create(null)
-    for (const [name, value] of Object.entries({ ...(request.query as FormFields), ...fields })) {
-      parameters[name] = typeof value === 'string' ? value : String(value.at(-1) ?? '')
-    }
-    return { kind: 'read', callSid: callSid as CallSid, parameters }
+    await inTime(this.#desk.callBackWanted(callSid, number), this.#deskAnswerMs)
+    return ok(hangUp(phrases.callBackTaken, say))
   }
 
-  /** Waits for the desk, but not longer than WH4 allows. */
-  async #inTime<T>(answer: T | Promise<T>): Promise<T> {
-    if (!(answer instanceof Promise)) return answer
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_resolve, reject) => {
-      const ms = this.#options.deskAnswerMs ?? DESK_ANSWER_MS
-      timer = setTimeout(() => reject(new VoiceError('DESK_STALLED', { retryable: true })), ms)
-    })
+  /** A message was spoken; its recording is told of by `recording`. */
+  async voicemail({ parameters }: Webhook): Promise<Reply> {
+    const { say, phrases } = languageOf(carriedIn(parameters).language)
+    return ok(hangUp(phrases.voicemailTaken, say))
+  }
+
+  /** The recording of a message can be fetched. */
+  async recording({ callSid, parameters }: Webhook): Promise<Reply> {
+    const { From, RecordingSid = '', RecordingUrl = '', RecordingDuration = '0', RecordingStatus } = parameters
+    if (RecordingStatus !== 'completed' || RecordingSid === '') return ok(empty())
+    const durationMs = Math.max(0, Number.parseInt(RecordingDuration, 10) || 0) * 1_000
+    const left = { from: From ?? '', recordingSid: RecordingSid, recordingUrl: RecordingUrl, durationMs }
+    await inTime(this.#desk.voicemailLeft(callSid, left), this.#deskAnswerMs)
+    return ok(empty())
+  }
+
+  /** Whether the carrier says that the call is over; then the desk has been told. */
+  #isOver(callSid: CallSid, { CallStatus: status = '' }: Record<string, string>): boolean {
+    if (!CALL_OVER.has(status)) return false
+    this.#desk.ended(callSid, status)
+    return true
+  }
+
+  /** What the desk says about a caller who is in; undefined when it cannot (WH7). */
+  async #ask<T>(callSid: CallSid, question: () => T | Promise<T>): Promise<T | undefined> {
     try {
-      return await Promise.race([answer, late])
-    } finally {
-      clearTimeout(timer)
+      return await inTime(question(), this.#inCallAnswerMs)
+    } catch (error) {
+      const code = error instanceof VoiceError ? error.code : 'WEBHOOK_FAILED'
+      this.#log.error({ callSid, code, reason: messageOf(error) }, 'the desk did not answer, it is asked again')
+      return undefined
     }
   }
-
-  #refuse(request: FastifyRequest, status: 400 | 403, reason: string): Reply {
-    const path = request.routeOptions.url
-    this.#log.warn({ status, reason, path, peer: request.ip, code: 'WEBHOOK_REFUSED' }, 'webhook refused')
-    return { status, twiml: empty() }
-  }
-
-  #apologise(error: unknown, fields: { callSid?: CallSid }): Reply {
-    const code = error instanceof VoiceError ? error.code : 'WEBHOOK_FAILED'
-    this.#log.error({ ...fields, code, reason: messageOf(error) }, 'webhook failed, the caller hears an apology')
-    return ok(sorryAndHangUp())
-  }
 }
 
-const ok = (twiml: string): Reply => ({ status: 200, twiml })
-
-function send(reply: FastifyReply, { status, twiml, retryAfterSeconds }: Reply): FastifyReply {
-  if (retryAfterSeconds !== undefined) reply.header('retry-after', String(retryAfterSeconds))
-  return reply.code(status).type('text/xml; charset=utf-8').send(twiml)
-}
+const sayOf = (tag: string | undefined) => (tag === undefined ? undefined : languageOf(tag).say)

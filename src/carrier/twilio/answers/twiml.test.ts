@@ -6,7 +6,6 @@ import {
   connectStream,
   empty,
   hangUp,
-  rejectBusy,
   type StreamAnswer,
   sorryAndHangUp,
   transfer,
@@ -38,7 +37,6 @@ test('[TX1] every ending ends in Hangup, with a sentence when there is one', () 
   assert.equal(hangUp('   '), hangUp())
   assert.equal(hangUp('Good bye'), `${HEAD}<Response><Say>Good bye</Say><Hangup/></Response>`)
   for (const twiml of [sorryAndHangUp(), busyAndHangUp()]) assert.match(twiml, /<Say>We are sorry.+<\/Say><Hangup\/>/)
-  assert.equal(rejectBusy(), `${HEAD}<Response><Reject reason="busy"/></Response>`)
   assert.equal(empty(), `${HEAD}<Response/>`)
 })
 

@@ -1,9 +1,10 @@
 // The answers to Twilio, as TwiML. Rules:
-// TX1: each answer says what follows it: Connect and Dial name /twilio/next, the rest end in Hangup.
+// TX1: each answer says what follows it: Connect and Dial name /twilio/next, the rest end in Hangup or in a Redirect.
 // TX2: a Stream URL has no query (Twilio strips it); what the stream must know rides in the path and in Parameters.
 // TX3: name and value of a Parameter together stay under 500 characters; a longer one is left out and named.
 // TX4: characters that XML cannot hold are taken out of every text.
 import VoiceResponse from 'twilio/lib/twiml/VoiceResponse.js'
+import type { SayLanguage } from './phrases.ts'
 
 const PARAMETER_CHARACTERS_MAX = 499 // name and value together (Twilio's rule)
 const SENTENCE_CHARACTERS_MAX = 3_000 // Twilio speaks 4 096 at most; a longer sentence is cut
@@ -22,11 +23,15 @@ export type StreamAnswer = {
   /** Where Twilio goes when the Connect had no action request. */
   nextUrl: string
   streamStatusUrl: string
+  /** Heard before the stream opens. */
+  sentence?: string | undefined
+  language?: SayLanguage | undefined
 }
 
 /** Joins the call to a media stream; afterwards Twilio asks what next. */
 export function connectStream(answer: StreamAnswer): string {
   const response = new VoiceResponse()
+  speak(response, answer.sentence, answer.language)
   const stream = response.connect({ action: answer.actionUrl, method: 'POST' }).stream({
     url: answer.streamUrl,
     statusCallback: answer.streamStatusUrl,
@@ -45,18 +50,38 @@ export function unfitParameters(parameters: Record<string, string>): string[] {
 }
 
 /** Ends the call, after a last sentence when there is one. */
-export function hangUp(sentence?: string): string {
+export function hangUp(sentence?: string, language?: SayLanguage): string {
   const response = new VoiceResponse()
-  if (sentence !== undefined && sentence.trim() !== '') speak(response, sentence)
+  speak(response, sentence, language)
   response.hangup()
   return response.toString()
 }
 
-/** Moves the caller to `to` (E.164, sip: or client:), after a sentence if given; afterwards Twilio asks `nextUrl`. */
-export function transfer(answer: { to: string; nextUrl: string; callerId?: string; sentence?: string }): string {
-  const { to, nextUrl, callerId, sentence } = answer
+/** Asks again at `url` after `pauseSeconds`; the caller hears a sentence first when there is one. */
+export function askAgain(ask: {
+  url: string
+  pauseSeconds: number
+  sentence?: string
+  language?: SayLanguage
+}): string {
   const response = new VoiceResponse()
-  if (sentence !== undefined) speak(response, sentence)
+  speak(response, ask.sentence, ask.language)
+  if (ask.pauseSeconds > 0) response.pause({ length: ask.pauseSeconds })
+  response.redirect({ method: 'POST' }, ask.url)
+  return response.toString()
+}
+
+/** Moves the caller to `to` (E.164, sip: or client:), after a sentence if given; afterwards Twilio asks `nextUrl`. */
+export function transfer(answer: {
+  to: string
+  nextUrl: string
+  callerId?: string
+  sentence?: string
+  language?: SayLanguage | undefined
+}): string {
+  const { to, nextUrl, callerId, sentence, language } = answer
+  const response = new VoiceResponse()
+  speak(response, sentence, language)
   const dial = response.dial({
     action: nextUrl,
     method: 'POST',
@@ -80,20 +105,17 @@ export function busyAndHangUp(): string {
   return hangUp(BUSY)
 }
 
-/** Refuses a call before it is answered: the caller hears the busy tone and pays nothing. */
-export function rejectBusy(): string {
-  const response = new VoiceResponse()
-  response.reject({ reason: 'busy' })
-  return response.toString()
-}
-
 /** Says nothing: the answer to callbacks, and to a call that is over. */
 export function empty(): string {
   return new VoiceResponse().toString()
 }
 
-function speak(response: VoiceResponse, sentence: string): void {
-  response.say(printable(sentence).slice(0, SENTENCE_CHARACTERS_MAX))
+type Speaks = { say(attributes: { language?: SayLanguage }, text: string): unknown }
+
+/** Says a sentence within a document or a Gather; nothing when there is none. */
+export function speak(response: Speaks, sentence: string | undefined, language?: SayLanguage): void {
+  const text = printable(sentence ?? '').slice(0, SENTENCE_CHARACTERS_MAX)
+  if (text.trim() !== '') response.say(language === undefined ? {} : { language }, text)
 }
 
 function fits(name: string, value: string): boolean {

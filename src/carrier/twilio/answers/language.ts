@@ -1,0 +1,50 @@
+// The caller's language: which phrases, which voice, which plural. Rules:
+// PH1: a tag is looked up whole, then by its language alone; what is not known is said in English.
+// PH2: every language has every phrase, and each plural form that its grammar asks for up to COUNTED_MAX.
+// PH3: the code that speaks is one that Twilio has a voice for; a region of the caller's that has a voice is kept.
+import { type Counted, PHRASES, type PhraseSet, type SayLanguage, VOICES } from './phrases.ts'
+
+/** Larger numbers are said as this one: a caller need not know more exactly. */
+export const COUNTED_MAX = 200
+/** Tags of the same tongue under another code. */
+const ALIASES: Readonly<Record<string, string>> = { no: 'nb', nn: 'nb' }
+const TAG_CHARACTERS_MAX = 35 // the longest that BCP 47 asks to be kept; a longer one is not looked at
+
+export type Language = {
+  /** What Twilio's `language` attributes take. */
+  say: SayLanguage
+  phrases: PhraseSet
+  /** The phrase for `n`, its number in place. */
+  counted(phrase: Counted, n: number): string
+}
+
+const known = new Map<string, Language>()
+
+/** The language of a BCP 47 tag; English for anything that is not known. */
+export function languageOf(tag: string | undefined): Language {
+  const asked = tag === undefined || tag.length > TAG_CHARACTERS_MAX ? 'en' : tag.replaceAll('_', '-').toLowerCase()
+  const first = asked.split('-')[0] ?? ''
+  const primary = ALIASES[first] ?? first
+  const name = Object.hasOwn(PHRASES, primary) ? primary : 'en'
+  const { say, regions } = VOICES[name]!
+  const region = name === primary ? regions.find((code) => code.toLowerCase() === asked) : undefined
+  return made(name, region ?? say)
+}
+
+/** At most one for each code of VOICES. */
+function made(name: string, say: SayLanguage): Language {
+  const before = known.get(say)
+  if (before !== undefined) return before
+  const plurals = new Intl.PluralRules(name)
+  const language: Language = {
+    say,
+    phrases: PHRASES[name]!,
+    counted(phrase, n) {
+      const shown = Math.min(COUNTED_MAX, Math.max(0, Math.ceil(n)))
+      const form = phrase[plurals.select(shown) as keyof Counted] ?? phrase.other
+      return form.replace('{n}', String(shown))
+    },
+  }
+  known.set(say, language)
+  return language
+}

@@ -1,0 +1,105 @@
+// The replies that more than one webhook gives. Keeps WH4 and WH7.
+import { messageOf, VoiceError } from '../../../kit/errors.ts'
+import type { CallSid } from '../../../kit/ids.ts'
+import type { Log } from '../../../kit/log.ts'
+import type { Place, StreamGrant } from '../call-desk.ts'
+import { ok, type Reply } from './entry.ts'
+import { languageOf } from './language.ts'
+import type { Carried, Links } from './links.ts'
+import * as twiml from './twiml.ts'
+import { hold } from './waiting.ts'
+
+/** Times that a desk which does not answer is asked, in all. */
+export const ASK_TRIES_MAX = 5
+const ASK_PAUSE_SECONDS = 3
+const DIAL_DONE = new Set(['completed', 'answered'])
+
+export class Replies {
+  readonly #log: Log
+  readonly #links: Links
+  readonly #fallbackNumber: string | undefined
+  readonly #holdAudioUrl: string | undefined
+
+  constructor(parts: {
+    log: Log
+    links: Links
+    fallbackNumber: string | undefined
+    holdAudioUrl: string | undefined
+  }) {
+    this.#log = parts.log
+    this.#links = parts.links
+    this.#fallbackNumber = parts.fallbackNumber
+    this.#holdAudioUrl = parts.holdAudioUrl
+  }
+
+  /** Into the media stream. */
+  stream(callSid: CallSid, grant: StreamGrant): Reply {
+    const parameters = { callId: grant.callId, ...grant.parameters }
+    const names = twiml.unfitParameters(parameters)
+    if (names.length > 0) this.#log.warn({ callSid, names }, 'stream parameters left out, too long')
+    const nextUrl = this.#links.next({ pod: grant.pod })
+    return ok(
+      twiml.connectStream({
+        streamUrl: this.#links.stream(callSid, grant),
+        parameters,
+        actionUrl: nextUrl,
+        nextUrl,
+        streamStatusUrl: this.#links.streamStatus(),
+        sentence: grant.sentence,
+        language: grant.language === undefined ? undefined : languageOf(grant.language).say,
+      }),
+    )
+  }
+
+  /** Into the queue, or on in it. */
+  hold(callSid: CallSid, place: Place, carried: Pick<Carried, 'said' | 'anew'>): Reply {
+    const { ahead, language } = place
+    const waitUrl = this.#links.wait(callSid, { said: ahead, language, anew: carried.anew })
+    return ok(hold({ place, said: carried.said, waitUrl, holdAudioUrl: this.#holdAudioUrl }))
+  }
+
+  /** The same question again at `url`, whose `tries` counts it; at the bound the caller is handed on. */
+  askAgain(url: string, { tries, language }: { tries: number; language?: string | undefined }): Reply {
+    if (tries > ASK_TRIES_MAX - 1) return this.human() ?? ok(twiml.sorryAndHangUp())
+    const { say, phrases } = languageOf(language)
+    const sentence = tries === 1 ? { sentence: phrases.moment, language: say } : {}
+    return ok(twiml.askAgain({ url, pauseSeconds: ASK_PAUSE_SECONDS, ...sentence }))
+  }
+
+  /** To the human number, when there is one. */
+  human(): Reply | undefined {
+    const to = this.#fallbackNumber
+    return to === undefined ? undefined : ok(twiml.transfer({ to, nextUrl: this.#links.next() }))
+  }
+
+  /** No free slot: a human when there is one, else the busy sentence. */
+  busy(): Reply {
+    return this.human() ?? ok(twiml.busyAndHangUp())
+  }
+
+  /** A call no desk knows: after a finished transfer it ends, otherwise a human is tried once, otherwise an apology. */
+  unknown(dialStatus: string | undefined): Reply {
+    if (dialStatus !== undefined) return ok(DIAL_DONE.has(dialStatus) ? twiml.hangUp() : twiml.sorryAndHangUp())
+    return this.human() ?? ok(twiml.sorryAndHangUp())
+  }
+
+  apology(error: unknown, { callSid }: { callSid?: CallSid }): Reply {
+    const code = error instanceof VoiceError ? error.code : 'WEBHOOK_FAILED'
+    this.#log.error({ callSid, code, reason: messageOf(error) }, 'webhook failed, the caller hears an apology')
+    return ok(twiml.sorryAndHangUp())
+  }
+}
+
+/** Waits for the desk, at most `maxMs`; then it rejects with DESK_STALLED. */
+export async function inTime<T>(answer: T | Promise<T>, maxMs: number): Promise<T> {
+  if (!(answer instanceof Promise)) return answer
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new VoiceError('DESK_STALLED', { retryable: true })), maxMs)
+  })
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
