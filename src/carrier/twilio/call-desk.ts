@@ -1,8 +1,7 @@
 // What the webhooks ask of whoever decides about calls. Rules:
 // KD1: every question is idempotent by Call SID: webhooks repeat, and any pod may be asked.
 // KD2: a caller who waits keeps the place by asking; a question about a call that waits nowhere is answered `gone`.
-// KD3: `pod` in the parameters of next and wait names the pod that served or waits for the stream; it is a hint for
-//      proxies, and never needed to answer.
+// KD3: `pod` in the parameters of next names the pod that served the stream; it is a hint, and never needed to answer.
 import type { CallId, CallSid } from '../../kit/ids.ts'
 
 /** A call that asks to enter. `parameters` are the webhook's fields, those of the URL's query included. */

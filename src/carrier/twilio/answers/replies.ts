@@ -10,7 +10,7 @@ import * as twiml from './twiml.ts'
 import { hold } from './waiting.ts'
 
 /** Times that a desk which does not answer is asked, in all. */
-export const ASK_TRIES_MAX = 5
+export const ASK_TRIES_MAX = 6
 const ASK_PAUSE_SECONDS = 3
 const DIAL_DONE = new Set(['completed', 'answered'])
 
