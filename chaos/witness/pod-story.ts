@@ -1,4 +1,5 @@
-// What the pods wrote down of their own acts: `{t, pod, call, epoch, event}` with event claimed, acts, tool, fenced or ended.
+// What the pods wrote down of their own acts: `{t, pod, call, epoch, event}`; `call` is the Call SID, event one of claimed, acts, tool,
+// fenced, released, ended.
 // Rules:
 // PS1: one epoch acts for a call at a time: once a higher epoch was claimed, no lower one acts or has a tool's intent accepted.
 // PS2: a line is stamped after the store's answer, so that a line of the old epoch may come RACE_US after the claim it lost to;
@@ -15,8 +16,12 @@ export type Breach = { check: string; text: string }
 export type PodStory = {
   lines: number
   claims: number
-  fenced: number
+  tools: number
+  /** Who stopped to act for which call, and when. */
+  fenced: { pod: string; atUs: number }[]
   ended: number
+  /** Calls that were ended. */
+  endedCalls: number
   breaches: Breach[]
 }
 
@@ -24,7 +29,15 @@ type Known = { claims: { epoch: number; atUs: number }[]; ends: number }
 
 /** [PS1][PS3] Reads the pods' lines, ascending in time. */
 export function readPods(lines: readonly WitnessLine[], faults: readonly Fault[]): PodStory {
-  const story: PodStory = { lines: lines.length, claims: 0, fenced: 0, ended: 0, breaches: [] }
+  const story: PodStory = {
+    lines: lines.length,
+    claims: 0,
+    tools: 0,
+    fenced: [],
+    ended: 0,
+    endedCalls: 0,
+    breaches: [],
+  }
   const calls = new Map<string, Known>()
   for (const line of lines) {
     const call = String(line.call)
@@ -33,12 +46,15 @@ export function readPods(lines: readonly WitnessLine[], faults: readonly Fault[]
     if (line.event === 'claimed') {
       story.claims++
       known.claims.push({ epoch: Number(line.epoch), atUs: line.t })
-    } else if (line.event === 'fenced') story.fenced++
-    else if (line.event === 'acts' || line.event === 'tool') judgeAct(story, known, line, faults)
-    else if (line.event === 'ended') {
+    } else if (line.event === 'fenced') story.fenced.push({ pod: String(line.pod), atUs: line.t })
+    else if (line.event === 'acts' || line.event === 'tool') {
+      if (line.event === 'tool') story.tools++
+      judgeAct(story, known, line, faults)
+    } else if (line.event === 'ended') {
       story.ended++
       judgeAct(story, known, line, faults)
-      if (++known.ends === 2) story.breaches.push({ check: 'one end', text: `call ${call} was ended twice` })
+      if (++known.ends === 1) story.endedCalls++
+      if (known.ends === 2) story.breaches.push({ check: 'one end', text: `call ${call} was ended twice` })
     }
   }
   return story

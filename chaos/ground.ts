@@ -1,0 +1,117 @@
+// The ground of a run: a model simulator with a ceiling, a sink for effects, a fleet of pods, and callers. Rules:
+// GR1: the ceiling stands twice: the fleet is told it as its limit, and the model simulator refuses above it plus `slack`, so that
+//      a breach is seen by the simulator and not only counted.
+// GR2: the simulated model leads each call through numbered steps by a script (`stepScript`), so that an effect has a name that no
+//      part of the plane has made.
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { startChild } from '../bench/runner/child.ts'
+import { type Fleet, startFleet } from '../tools/fleet/fleet.ts'
+import type { ChaosRun } from './run.ts'
+import { type Sink, startSink } from './sink.ts'
+
+const STEPS = 400
+const POLL_MS = 50
+const AGENT_MODULE = fileURLToPath(new URL('./agents/effects.ts', import.meta.url))
+
+export type GroundOptions = {
+  pods: number
+  /** Sessions the organisation may have at once. */
+  ceiling: number
+  /** Sessions above the ceiling that the simulator lets in, to be counted. */
+  slack?: number
+  /** How long the sink takes to answer, ms. */
+  sinkDelayMs?: () => number
+  /** Further variables of the pods. */
+  env?: Record<string, string>
+  /** Further arguments of the model simulator. */
+  modelArguments?: readonly string[]
+}
+
+export type Ground = {
+  fleet: Fleet
+  sink: Sink
+  /** Live sessions as the model simulator counts them. */
+  liveSessions: () => Promise<number>
+  /** Sets faults of the model simulator: see sim/openai/fault-shape.ts. */
+  orderModel: (order: Record<string, unknown>) => Promise<void>
+  /** Waits until exactly `count` sessions are live; how long it took in ms, or undefined at `maxMs`. */
+  sessionsReach: (count: number, maxMs: number) => Promise<number | undefined>
+}
+
+/** Every second turn of the caller leads to a call of record_step, numbered from 1. */
+export function stepScript(): unknown {
+  const turns: unknown[] = [{ say: 'Hello, this is the book. What shall I write?' }]
+  for (let step = 1; step <= STEPS; step++) {
+    turns.push({
+      expectCaller: `Please write step ${step}.`,
+      call: { name: 'record_step', arguments: { step } },
+      thenSay: `Step ${step} is written. What comes next?`,
+    })
+    turns.push({ expectCaller: 'Is it in the book?', say: 'Yes, it is in the book. Tell me what comes next, please.' })
+  }
+  return { name: 'steps', matchTools: ['record_step'], turns }
+}
+
+/** [GR1] Starts everything but the callers; it is ended with the run. */
+export async function layGround(run: ChaosRun, options: GroundOptions): Promise<Ground> {
+  const scriptFile = join(run.folder, 'steps.json')
+  await writeFile(scriptFile, JSON.stringify(stepScript()))
+  const model = await startChild(
+    {
+      name: 'model simulator',
+      file: process.execPath,
+      args: [
+        fileURLToPath(new URL('../sim/openai/main.ts', import.meta.url)),
+        ...['--port', '0', '--witness', join(run.folder, 'model.jsonl'), '--script', scriptFile],
+        ...['--ceiling', String(options.ceiling + (options.slack ?? 0))],
+        ...(options.modelArguments ?? []),
+      ],
+    },
+    run,
+  )
+  const control = `http://127.0.0.1:${model.port}/sim`
+  const sink = await startSink({ logFile: join(run.folder, 'sink.jsonl'), delayMs: options.sinkDelayMs })
+  run.atEnd(() => sink.close())
+  const fleet = await startFleet({
+    pods: options.pods,
+    ceiling: options.ceiling,
+    // One pod could hold them all: what is tried here is the fleet's ceiling, not a pod's.
+    callsMax: options.ceiling,
+    model: { url: `ws://127.0.0.1:${model.port}/v1/realtime`, apiKey: 'sk-chaos-0123456789' },
+    folder: join(run.folder, 'fleet'),
+    env: {
+      TWILIO_AUTH_TOKEN: run.authToken,
+      AGENT_MODULE,
+      SINK_URL: sink.url,
+      HISTORY_FILE: join(run.folder, 'pod-history.jsonl'),
+      ...options.env,
+    },
+  })
+  run.atEnd(() => fleet.stop())
+  run.note(`${options.pods} pods behind HAProxy at ${fleet.baseUrl}, ceiling ${options.ceiling}`)
+  const liveSessions = async (): Promise<number> =>
+    ((await (await fetch(`${control}/sessions`)).json()) as { live: number }).live
+  return {
+    fleet,
+    sink,
+    liveSessions,
+    orderModel: async (order) => {
+      run.faults.note('model', '', JSON.stringify(order))
+      const answer = await fetch(`${control}/faults`, { method: 'POST', body: JSON.stringify(order) })
+      if (!answer.ok) throw new Error(`the model simulator refused: ${await answer.text()}`)
+    },
+    sessionsReach: (count, maxMs) => waitSessions(liveSessions, count, maxMs),
+  }
+}
+
+async function waitSessions(live: () => Promise<number>, count: number, maxMs: number): Promise<number | undefined> {
+  const startedMs = performance.now()
+  while (performance.now() - startedMs < maxMs) {
+    if ((await live()) === count) return performance.now() - startedMs
+    await sleep(POLL_MS)
+  }
+  return undefined
+}
