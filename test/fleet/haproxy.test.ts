@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Front } from './front.ts'
+import { Front, type Stream } from './front.ts'
 
 const CUT_BY_KILL_MAX_MS = 500
 const CUT_BY_FREEZE_MAX_MS = 4_000
@@ -52,7 +52,7 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
 
   test('[HC3] streams of one Call SID are bounded to 1.5 times the mean', () =>
     withFront(THREE, async (front) => {
-      const streams = []
+      const streams: Stream[] = []
       for (let call = 0; call < 30; call++) streams.push(await front.stream('nobody', 'CA1'))
       const counts = THREE.map((name) => streams.filter(({ pod }) => pod === name).length)
       assert.ok(Math.max(...counts) <= 16, `one pod took ${Math.max(...counts)} of 30`)

@@ -28,6 +28,8 @@ export type LaunchOptions = {
   /** Asked again and again until it is true. */
   isReady: () => Promise<boolean>
   readyMaxMs?: number
+  /** Gives the start up: the program is ended and the start rejects. */
+  signal?: AbortSignal
 }
 
 /** How a program ended. */
@@ -110,11 +112,13 @@ function follow(child: ChildProcess, { name, logFile }: LaunchOptions): Launched
 }
 
 /** [LA1] */
-async function untilReady(launched: Launched, { isReady, readyMaxMs = READY_MAX_MS }: LaunchOptions): Promise<void> {
+async function untilReady(launched: Launched, options: LaunchOptions): Promise<void> {
+  const { isReady, readyMaxMs = READY_MAX_MS, signal } = options
   const untilMs = performance.now() + readyMaxMs
   const fail = (reason: string) => new Error(`${launched.name} ${reason}:\n${tailOf(launched.logFile)}`)
   while (!(await isReady().catch(() => false))) {
     if (launched.exit !== undefined) throw fail(`ended before it was up (${describeExit(launched.exit)})`)
+    signal?.throwIfAborted()
     if (performance.now() > untilMs) throw fail(`was not up within ${readyMaxMs} ms`)
     await sleep(READY_POLL_MS)
   }

@@ -1,0 +1,181 @@
+// A fleet in one command: `npm run fleet`. Rules:
+// FM1: what is missing of Redis, PostgreSQL and HAProxy is installed as root on Debian; otherwise the one command is named.
+// FM2: the first Ctrl-C drains and ends everything in order, exit code 0; the second ends it at once.
+// FM3: what is on standard output at the end of the start is what a person needs: where things listen, their logs, how to place calls.
+import '../node-version.mjs'
+import { join, relative } from 'node:path'
+import { parseArgs } from 'node:util'
+import { NEEDS } from '../needs.ts'
+import { setUp } from '../setup.ts'
+import { ROOT } from '../tree.ts'
+import { type Fleet, startFleet } from './fleet.ts'
+import { isFree } from './launch.ts'
+import { formatFleet } from './table.ts'
+
+const DRAIN_MAX_MS = 600_000
+const PODS_MAX = 50
+const PARTS = ['Redis', 'PostgreSQL', 'HAProxy']
+/** Set by the fleet itself, for each pod or for all. */
+const OWN = [
+  'HOST',
+  'PORT',
+  'POD_NAME',
+  'POD_ADDRESS',
+  'REDIS_URL',
+  'REDIS_URL_FILE',
+  'DATABASE_URL',
+  'DATABASE_URL_FILE',
+]
+
+export const HELP = `Usage: npm run fleet [-- options]
+Starts a whole fleet on this machine: Redis, PostgreSQL, pods and HAProxy before them, each a process of its own on 127.0.0.1.
+Without OPENAI_API_KEY (or the AZURE_OPENAI_ variables) the model simulator answers.
+
+  --pods N       pods, 1 to ${PODS_MAX}                                          (3)
+  --port N       where HAProxy listens: the carrier's way in           (8080)
+  --ceiling N    model sessions that all pods may hold together        (100)
+  --calls-max N  calls that one pod may hold    (all pods but one carry the ceiling)
+  --restart      start a pod again when it ends
+  --logs DIR     where the log of each process goes                    (.data/fleet)
+  --help
+
+Other settings are the environment variables of docs/configuration.md, for all pods alike. More in docs/fleet.md.
+Ctrl-C drains and ends everything in order; a second one ends it at once.
+`
+
+/** What the command line asks for. */
+export type Asked =
+  | {
+      kind: 'run'
+      pods: number
+      port: number
+      ceiling: number
+      callsMax: number | undefined
+      restart: boolean
+      logs: string
+    }
+  | { kind: 'help' }
+  | { kind: 'wrong'; problems: string[] }
+
+const FLAGS = {
+  pods: { type: 'string' },
+  port: { type: 'string' },
+  ceiling: { type: 'string' },
+  'calls-max': { type: 'string' },
+  restart: { type: 'boolean' },
+  logs: { type: 'string' },
+  help: { type: 'boolean' },
+} as const
+
+/** Reads the arguments after the program's name; all problems are reported together. */
+export function readArguments(args: readonly string[]): Asked {
+  const { values, positionals, tokens } = parseArgs({
+    args: [...args],
+    options: FLAGS,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  })
+  if (values.help === true) return { kind: 'help' }
+  const problems = positionals.map((word) => `"${word}" is not an option: see --help`)
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue
+    const flag = FLAGS[token.name as keyof typeof FLAGS]
+    if (flag === undefined) problems.push(`--${token.name} is unknown: see --help`)
+    else if (flag.type === 'string' && !token.value) problems.push(`--${token.name} needs a value`)
+    else if (flag.type === 'boolean' && token.value !== undefined) problems.push(`--${token.name} takes no value`)
+  }
+  const whole = (name: keyof typeof FLAGS, min: number, max: number): number | undefined => {
+    const text = values[name]
+    if (typeof text !== 'string' || text === '') return undefined
+    if (/^\d{1,9}$/.test(text) && Number(text) >= min && Number(text) <= max) return Number(text)
+    problems.push(`--${name} "${text}" must be a whole number from ${min} to ${max}`)
+    return undefined
+  }
+  const asked = {
+    kind: 'run' as const,
+    pods: whole('pods', 1, PODS_MAX) ?? 3,
+    port: whole('port', 1, 65_535) ?? 8080,
+    ceiling: whole('ceiling', 1, 1_000_000) ?? 100,
+    callsMax: whole('calls-max', 1, 100_000),
+    restart: values.restart === true,
+    logs: typeof values.logs === 'string' ? values.logs : join(ROOT, '.data/fleet'),
+  }
+  return problems.length > 0 ? { kind: 'wrong', problems } : asked
+}
+
+/** The operator's environment without what the fleet sets itself. */
+export function operatorEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const kept = Object.entries(env).filter(([name, value]) => value !== undefined && !OWN.includes(name))
+  return Object.fromEntries(kept) as Record<string, string>
+}
+
+const say = (line: string): void => void process.stderr.write(`fleet: ${line}\n`)
+
+async function run(asked: Extract<Asked, { kind: 'run' }>): Promise<number> {
+  const ready = await setUp('test', { needs: NEEDS.filter(({ name }) => PARTS.includes(name)) })
+  if (ready.kind === 'failed') {
+    process.stderr.write(`${ready.message}\n`)
+    return ready.exitCode
+  }
+  if (!(await isFree(asked.port))) {
+    say(`port ${asked.port} of 127.0.0.1 is taken: choose another with --port`)
+    return 1
+  }
+  const signals = new StopSignals()
+  const env = operatorEnvironment(process.env)
+  let fleet: Fleet
+  try {
+    const { pods, port, ceiling, callsMax, restart, logs: folder } = asked
+    fleet = await startFleet({ pods, port, ceiling, callsMax, restart, folder, env, say, signal: signals.first.signal })
+  } catch (error) {
+    if (signals.first.signal.aborted) return 0
+    say(`could not start: ${(error as Error).message}`)
+    return 1
+  }
+  const isOwnToken = !env.TWILIO_AUTH_TOKEN && !env.TWILIO_AUTH_TOKEN_FILE
+  process.stdout.write(formatFleet(fleet, { isOwnToken, logs: relative(process.cwd(), fleet.folder) || '.' }))
+  await signals.stopped
+  say('draining: live calls go on until they end; Ctrl-C again ends them')
+  const stopped = fleet.stop({ drainMs: DRAIN_MAX_MS })
+  signals.onSecond(() => void fleet.stop())
+  await stopped
+  say('everything has ended')
+  return 0
+}
+
+/** [FM2] Counts Ctrl-C (and SIGTERM), from before the start on. */
+class StopSignals {
+  readonly first = new AbortController()
+  readonly stopped: Promise<void>
+  #count = 0
+  #second: () => void = () => {}
+
+  constructor() {
+    this.stopped = new Promise((resolve) => {
+      const count = () => {
+        this.#count += 1
+        this.first.abort(new Error('interrupted'))
+        resolve()
+        if (this.#count > 1) this.#second()
+      }
+      process.on('SIGINT', count)
+      process.on('SIGTERM', count)
+    })
+  }
+
+  /** At once if it has come already. */
+  onSecond(act: () => void): void {
+    this.#second = act
+    if (this.#count > 1) act()
+  }
+}
+
+if (import.meta.main) {
+  const asked = readArguments(process.argv.slice(2))
+  if (asked.kind === 'help') process.stdout.write(HELP)
+  else if (asked.kind === 'wrong') {
+    process.stderr.write(`${asked.problems.map((problem) => `fleet: ${problem}`).join('\n')}\n`)
+    process.exitCode = 2
+  } else process.exit(await run(asked))
+}
