@@ -70,7 +70,8 @@ function join(path: string, name: string): string {
   return path === '' ? name : `${path}.${name}`
 }
 
-function shown(value: unknown): string {
+/** A value as text for a problem. */
+export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? 'undefined'
   return text.length <= SHOWN_MAX ? text : `${text.slice(0, SHOWN_MAX - 1)}…`
 }

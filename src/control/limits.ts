@@ -6,7 +6,7 @@
 // LI5: the file, its pools, tenants and numbers are bounded.
 import { readFileSync, statSync } from 'node:fs'
 import { messageOf } from '../kit/errors.ts'
-import { amountAt, type Found, listAt, nameAt, objectAt, type Problems } from './limits-reader.ts'
+import { amountAt, type Found, listAt, nameAt, objectAt, type Problems, shown } from './limits-reader.ts'
 import type { CellLimits, PoolLimit, TenantLimit } from './ports.ts'
 
 export const FILE_MAX_BYTES = 4_194_304
@@ -146,7 +146,7 @@ function tenantsOf(root: Found, limit: number, numbers: Map<string, string>, add
 
 function takeNumber(number: unknown, path: string, tenant: string, numbers: Map<string, string>, add: Problems): void {
   if (typeof number !== 'string' || !E164.test(number)) {
-    add(path, `cannot be ${JSON.stringify(number)}`, 'write a number in E.164: + and 7 to 15 digits, without spaces')
+    add(path, `cannot be ${shown(number)}`, 'write a number in E.164: + and 7 to 15 digits, without spaces')
   } else if (numbers.has(number)) {
     add(path, `is also a number of the tenant ${numbers.get(number)}`, 'leave it with one tenant')
   } else if (numbers.size >= NUMBERS_MAX) {

@@ -1,7 +1,7 @@
 // What the lag of a pod's event loop means for its placement. Pure. Rules:
 // PG1: each sample speaks of the second before it; a condition "for n seconds" needs so many in a row.
-// PG2: the penalty is 0 under 20 ms, 5 to 50 ms, 10 to 100 ms, 20 above, so that the store can order pods that all lag; a lower one
-//      comes only after CALM_MS of lower samples.
+// PG2: the penalty is the highest of the samples of the last CALM_MS: 0 under 20 ms, 5 to 50 ms, 10 to 100 ms, 20 above, so that
+//      the store can order pods that all lag.
 // PG3: over 50 ms or over 0.75 of utilisation for 2 s: the pod lags and leaves placement; it comes back after CALM_MS below both.
 // PG4: over 100 ms for 5 s: one call is to move away with each further sample.
 // PG5: a pod judges only itself; that not every pod leaves placement is the store's care.
@@ -19,6 +19,7 @@ export const MOVE_P99_MS = 100
 export const MOVE_AFTER_MS = 5_000
 /** After a hole in the samples a row begins anew. */
 const HOLE_MS = 3 * LAG_WINDOW_MS
+const RECENT_MAX = 20
 
 export type LagView = {
   penalty: number
@@ -30,9 +31,8 @@ export type LagView = {
   overLeaveSinceMs: number | undefined
   overMoveSinceMs: number | undefined
   calmSinceMs: number | undefined
-  lowerSinceMs: number | undefined
-  /** The highest penalty among the samples since `lowerSinceMs`. */
-  lowerPenalty: number
+  /** The penalties of the samples of the last CALM_MS, at most RECENT_MAX. */
+  recent: readonly { atMs: number; penalty: number }[]
 }
 
 export const NO_LAG: LagView = {
@@ -43,8 +43,7 @@ export const NO_LAG: LagView = {
   overLeaveSinceMs: undefined,
   overMoveSinceMs: undefined,
   calmSinceMs: undefined,
-  lowerSinceMs: undefined,
-  lowerPenalty: 0,
+  recent: [],
 }
 
 /** The penalty of one sample. */
@@ -66,9 +65,12 @@ export function withSample(view: LagView, sample: LagSample): LagView {
   const overLeaveSinceMs = row(isOver, view.overLeaveSinceMs)
   const overMoveSinceMs = row(p99Ms > MOVE_P99_MS, view.overMoveSinceMs)
   const calmSinceMs = row(!isOver, view.calmSinceMs)
+  const isRecent = (one: { atMs: number }): boolean => atMs - one.atMs < CALM_MS
+  const recent = [...view.recent.filter(isRecent), { atMs, penalty: penaltyOf(p99Ms) }].slice(-RECENT_MAX)
   const held = (sinceMs: number | undefined, forMs: number): boolean => sinceMs !== undefined && atMs - sinceMs >= forMs
   return {
-    ...withPenalty(view, sample, row),
+    penalty: Math.max(...recent.map(({ penalty }) => penalty)),
+    recent,
     isLagging: view.isLagging ? !held(calmSinceMs, CALM_MS) : held(overLeaveSinceMs, LEAVE_AFTER_MS),
     isMoveDue: held(overMoveSinceMs, MOVE_AFTER_MS),
     lastAtMs: atMs,
@@ -76,16 +78,4 @@ export function withSample(view: LagView, sample: LagSample): LagView {
     overMoveSinceMs,
     calmSinceMs,
   }
-}
-
-type Row = (holds: boolean, sinceMs: number | undefined) => number | undefined
-
-function withPenalty(view: LagView, { atMs, p99Ms }: LagSample, row: Row): LagView {
-  const now = penaltyOf(p99Ms)
-  if (now >= view.penalty) return { ...view, penalty: now, lowerSinceMs: undefined, lowerPenalty: 0 }
-  const lowerSinceMs = row(true, view.lowerSinceMs)!
-  const isNewRow = lowerSinceMs !== view.lowerSinceMs
-  const lowerPenalty = isNewRow ? now : Math.max(view.lowerPenalty, now)
-  if (atMs - lowerSinceMs < CALM_MS) return { ...view, lowerSinceMs, lowerPenalty }
-  return { ...view, penalty: lowerPenalty, lowerSinceMs: undefined, lowerPenalty: 0 }
 }
