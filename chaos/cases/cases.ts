@@ -1,7 +1,15 @@
 // The runs there are, by name.
 import type { ChaosCase } from '../run.ts'
+import { drain } from './drain.ts'
 import { freezePod } from './freeze-pod.ts'
 import { killPod } from './kill-pod.ts'
+import { modelLink } from './model-link.ts'
 import { tools } from './tools.ts'
 
-export const CASES: Readonly<Record<string, ChaosCase>> = { 'kill-pod': killPod, 'freeze-pod': freezePod, tools }
+export const CASES: Readonly<Record<string, ChaosCase>> = {
+  'kill-pod': killPod,
+  'freeze-pod': freezePod,
+  drain,
+  tools,
+  'model-link': modelLink,
+}

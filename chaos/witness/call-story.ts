@@ -27,6 +27,8 @@ export type CallStory = {
   actionsUs: number[]
   /** When the caller began to speak. */
   turnsUs: number[]
+  /** When the caller had spoken. */
+  pausesUs: number[]
   /** Each end the log has; one is right. */
   ends: { atUs: number; cause: string; status: string }[]
   /** Deliveries of the last status callback: its outcome each. */
@@ -61,6 +63,7 @@ function newStory(line: WitnessLine, call: number): CallStory {
     refusedUs: [],
     actionsUs: [],
     turnsUs: [],
+    pausesUs: [],
     ends: [],
     finalCallbacks: [],
     verbs: [],
@@ -91,6 +94,9 @@ function take(story: CallStory, line: WitnessLine): void {
       return
     case 'caller-speech':
       story.turnsUs.push(line.t)
+      return
+    case 'caller-silent':
+      story.pausesUs.push(line.t)
       return
     case 'verb':
       story.verbs.push({ atUs: line.t, verb: String(line.verb), detail: String(line.detail) })

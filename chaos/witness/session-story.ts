@@ -9,6 +9,8 @@ export type SessionStory = {
   call: number | undefined
   openedUs: number
   closedUs: number | undefined
+  /** The caller's first probe frame: audio flows from the carrier to this session. */
+  heardUs: number | undefined
   /** Function calls the model asked for, with the tool's name and the model's own id. */
   asked: { atUs: number; name: string; callId: string; step: number | undefined }[]
 }
@@ -29,7 +31,14 @@ export function readSessions(lines: readonly WitnessLine[]): ModelStory {
     if (line.session === undefined) continue
     if (line.event === 'session_opened') {
       const { session, t } = line
-      sessions.set(session, { session, call: undefined, openedUs: t, closedUs: undefined, asked: [] })
+      sessions.set(session, {
+        session,
+        call: undefined,
+        openedUs: t,
+        closedUs: undefined,
+        heardUs: undefined,
+        asked: [],
+      })
     }
     const story = sessions.get(line.session)
     if (story !== undefined) take(story, line)
@@ -39,6 +48,7 @@ export function readSessions(lines: readonly WitnessLine[]): ModelStory {
 
 function take(story: SessionStory, line: WitnessLine): void {
   story.call ??= line.call
+  if (line.event === 'probe') story.heardUs ??= line.t
   if (line.event === 'session_closed') story.closedUs = line.t
   if (line.event !== 'function_call') return
   const step = /"step":(\d+)/.exec(String(line.arguments))?.[1]
