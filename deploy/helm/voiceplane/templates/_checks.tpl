@@ -5,13 +5,12 @@
 {{- if not (regexMatch "^https://[^/?#]+$" $v.publicBaseUrl) -}}
 {{- fail "publicBaseUrl: set the https:// address at which the carrier reaches the plane, scheme and host only" -}}
 {{- end -}}
-{{- /* Whole seconds, rounded up. */ -}}
-{{- $moving := div (sub (add (int $e.callsMax) (int $e.handoversPerSecond)) 1) (int $e.handoversPerSecond) -}}
-{{- if ge (add $moving 60) (int $e.graceSeconds) -}}
-{{- fail (printf "edge: callsMax / handoversPerSecond + 60 is %d s and must be below graceSeconds (%d): a leaving pod would be killed with calls on it" (add $moving 60) (int $e.graceSeconds)) -}}
-{{- end -}}
-{{- if gt (add (int $e.drainDeadlineSeconds) (int $e.preStopSeconds) 15) (int $e.graceSeconds) -}}
-{{- fail (printf "edge: drainDeadlineSeconds + preStopSeconds + 15 must be at most graceSeconds (%d)" (int $e.graceSeconds)) -}}
+{{- /* What src/control/pod-life.ts does: HANDOVER_EVERY_MS is a fifth of a second. Whole seconds, rounded up. */ -}}
+{{- $handoversPerSecond := 5 -}}
+{{- $moving := div (sub (add (int $e.callsMax) $handoversPerSecond) 1) $handoversPerSecond -}}
+{{- $needed := add $moving (max 60 (add (int $e.drainNaturalSeconds) 30)) -}}
+{{- if ge $needed (sub (int $e.graceSeconds) 10) -}}
+{{- fail (printf "edge: handing over callsMax calls takes %d s and must be below graceSeconds - 10 (%d): a leaving pod would be killed with calls on it" $needed (sub (int $e.graceSeconds) 10)) -}}
 {{- end -}}
 {{- $secrets := concat $v.secrets.keys (keys $v.secrets.from) -}}
 {{- range list "TWILIO_AUTH_TOKEN" "STREAM_TOKEN_SECRET" "REDIS_URL" "DATABASE_URL" -}}
@@ -33,6 +32,9 @@
 {{- end -}}
 {{- if and $v.autoscaling.enabled (ge (float64 $v.autoscaling.demandPerPod) (float64 $e.callsMax)) -}}
 {{- fail "autoscaling: demandPerPod must be below edge.callsMax: a pod without room makes every burst wait" -}}
+{{- end -}}
+{{- if and (not $v.limits) (gt (int $v.ceilingCalls) (mul (include "voiceplane.podsMax" . | int) (int $e.callsMax))) -}}
+{{- fail "ceilingCalls is more than all pods can hold: raise autoscaling.maxReplicas (or edge.replicas), or lower it" -}}
 {{- end -}}
 {{- if lt (include "voiceplane.podSlots" . | int) (include "voiceplane.podsMax" . | int) -}}
 {{- fail "ingress.podSlots is below the number of pods: some would get no call" -}}
