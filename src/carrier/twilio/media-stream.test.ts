@@ -22,8 +22,8 @@ class FakeSocket {
   sendText(text: string): void {
     this.sent.push(text)
   }
-  sendAsciiBatch(first: string, second: string): void {
-    this.sent.push(`${first}+${second}`)
+  sendBase64(prefix: Buffer, bytes: Buffer, suffix: Buffer, next: string): void {
+    this.sent.push(`${prefix}${bytes.toString('base64')}${suffix}${next === '' ? '' : '+'}${next}`)
   }
   sendPing(): void {
     this.heard = false

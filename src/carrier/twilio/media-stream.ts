@@ -7,14 +7,15 @@
 // MS5: the peer is pinged each PING_MS; silence for a whole interval ends the stream.
 import type { Leg, LegEnd, LegListener } from '../../call/ports.ts'
 import type { Log } from '../../kit/log.ts'
+import { type Pattern, patternOf } from '../../kit/pattern.ts'
 import type { SocketEnd, WebSocketConnection } from '../../kit/websocket/connection.ts'
 import type { Wheel, WheelTimer } from '../../kit/wheel.ts'
 import {
   clearMessage,
+  MEDIA_TAIL,
   markMessage,
-  mediaMessage,
-  type Pattern,
-  patternOf,
+  mediaHead,
+  readMarkName,
   readMediaMessage,
   readMediaRange,
 } from './media-wire.ts'
@@ -24,6 +25,7 @@ export const STRAY_MAX = 200
 export const PING_MS = 20_000
 /** A media message is 385 bytes; custom parameters of `start` are at most a few kB. */
 export const MEDIA_MESSAGE_MAX_BYTES = 64 * 1024
+const NO_STREAM = patternOf('none')
 const STREAM_SID = /^MZ[0-9a-f]{32}$/
 
 /** What the owner does when the stream has begun. Undefined: nobody wants this stream. */
@@ -37,7 +39,8 @@ export class MediaStream implements Leg {
   readonly #onStart: OnStart
   #socket: WebSocketConnection | undefined
   #listener: LegListener | undefined
-  #sidPattern: Pattern = patternOf('')
+  #sidPattern: Pattern = NO_STREAM
+  #mediaHead: Buffer = MEDIA_TAIL
   #timer: WheelTimer | undefined
   #strays = 0
   #isEnded = false
@@ -56,9 +59,9 @@ export class MediaStream implements Leg {
   }
 
   sendAudio(ulaw: Uint8Array, mark: string | undefined): void {
-    const media = mediaMessage(this.streamSid, ulaw)
-    if (mark === undefined) this.#socket?.sendText(media)
-    else this.#socket?.sendAsciiBatch(media, markMessage(this.streamSid, mark))
+    const bytes = Buffer.isBuffer(ulaw) ? ulaw : Buffer.from(ulaw.buffer, ulaw.byteOffset, ulaw.length)
+    const next = mark === undefined ? '' : markMessage(this.streamSid, mark)
+    this.#socket?.sendBase64(this.#mediaHead, bytes, MEDIA_TAIL, next)
   }
 
   clear(): void {
@@ -76,7 +79,7 @@ export class MediaStream implements Leg {
     const listener = this.#listener
     if (listener === undefined) return false
     const media = readMediaRange(buffer, start, end, this.#sidPattern)
-    if (media === undefined) return false
+    if (media === undefined) return this.#mark(listener, buffer, start, end)
     listener.onMedia(buffer, media.payloadStart, media.payloadEnd, media.timestampMs)
     return true
   }
@@ -124,6 +127,7 @@ export class MediaStream implements Leg {
     }
     this.streamSid = start.streamSid
     this.#sidPattern = patternOf(start.streamSid)
+    this.#mediaHead = mediaHead(start.streamSid)
     this.#wheel.cancel(this.#timer)
     this.#ping()
     this.#listener = this.#onStart(this, start.parameters)
@@ -140,6 +144,12 @@ export class MediaStream implements Leg {
   #media(listener: LegListener, payload: string, timestampMs: number): void {
     const bytes = Buffer.from(payload, 'latin1')
     listener.onMedia(bytes, 0, bytes.length, timestampMs)
+  }
+
+  #mark(listener: LegListener, buffer: Buffer, start: number, end: number): boolean {
+    const name = readMarkName(buffer, start, end, this.#sidPattern)
+    if (name !== undefined) listener.onMark(name)
+    return name !== undefined
   }
 
   #stray(reason: string): void {

@@ -2,7 +2,16 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
-import { clearMessage, markMessage, mediaMessage, patternOf, readMediaMessage, readMediaRange } from './media-wire.ts'
+import { patternOf } from '../../kit/pattern.ts'
+import {
+  clearMessage,
+  MEDIA_TAIL,
+  markMessage,
+  mediaHead,
+  readMarkName,
+  readMediaMessage,
+  readMediaRange,
+} from './media-wire.ts'
 
 const SID = `MZ${'0a'.repeat(16)}`
 const SID_PATTERN = patternOf(SID)
@@ -116,6 +125,47 @@ suite('two ways, one result', () => {
   })
 })
 
+suite('marks', () => {
+  const markText = (name: string, sequence = '7', sid = SID): string =>
+    `{"event":"mark","sequenceNumber":"${sequence}","streamSid":"${sid}","mark":{"name":"${name}"}}`
+  const quick = (text: string): string | undefined => {
+    const buffer = Buffer.from(`x${text}"}}`)
+    return readMarkName(buffer, 1, buffer.length - 3, SID_PATTERN)
+  }
+
+  test('[MW1] our marks are read without parsing, and JSON reads the same', () => {
+    for (const name of ['vp:0:1', 'vp:12:345', 'my-label', 'a.b_c']) {
+      assert.equal(quick(markText(name)), name)
+      assert.deepEqual(readMediaMessage(markText(name)), { kind: 'mark', streamSid: SID, name })
+    }
+  })
+
+  test('[MW1] other names, another stream, other shapes and cut ones are left to JSON', () => {
+    const other = `MZ${'1b'.repeat(16)}`
+    for (const text of [
+      markText('a b'),
+      markText('\\n'),
+      markText('é'),
+      markText(''),
+      markText('a', '7', other),
+      mediaText(),
+    ])
+      assert.equal(quick(text), undefined, text)
+    const whole = Buffer.from(markText('vp:0:1'))
+    for (let end = 0; end < whole.length; end += 1) assert.equal(readMarkName(whole, 0, end, SID_PATTERN), undefined)
+  })
+
+  test('[MW1] with any bytes changed a mark is read as JSON reads it, or by JSON alone', () => {
+    const property = fc.property(fc.nat(130), fc.nat(3), fc.string({ maxLength: 3 }), (at, take, put) => {
+      const whole = markText('vp:3:14')
+      const text = whole.slice(0, at) + put + whole.slice(at + take)
+      const name = quick(text)
+      if (name !== undefined) assert.deepEqual(readMediaMessage(text), { kind: 'mark', streamSid: SID, name }, text)
+    })
+    fc.assert(property, { numRuns: 2_000 })
+  })
+})
+
 suite('any message', () => {
   test('[MW2] arbitrary text and arbitrary JSON never throw', () => {
     const event = fc.constantFrom('connected', 'start', 'media', 'dtmf', 'mark', 'stop', 'odd', 7, null)
@@ -186,7 +236,7 @@ suite('any message', () => {
 
   test('[MW2] what we send is JSON with the audio unchanged', () => {
     const ulaw = Buffer.from(Array.from({ length: 400 }, (_, i) => i & 0xff)).subarray(7, 331)
-    const media = JSON.parse(mediaMessage(SID, ulaw)) as {
+    const media = JSON.parse(`${mediaHead(SID)}${ulaw.toString('base64')}${MEDIA_TAIL}`) as {
       event: string
       streamSid: string
       media: { payload: string }

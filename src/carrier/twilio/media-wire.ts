@@ -1,8 +1,9 @@
 // Twilio's media-stream messages, both ways. Facts: Twilio's page "Media Streams – WebSocket messages".
 // Rules:
-// MW1: the common `media` message is read as bytes: its payload is never copied and never becomes a string. Whatever
-//      does not look exactly like it is read as JSON, with the same result.
+// MW1: the common `media` and `mark` messages are read as bytes: a payload is never copied and never becomes a string.
+//      Whatever does not look exactly like them is read as JSON, with the same result.
 // MW2: a message that cannot be read is `unreadable` with a reason; it never throws.
+import { type Pattern, past, patternsOf } from '../../kit/pattern.ts'
 import { viewOf } from '../../kit/websocket/memory.ts'
 
 /** What Twilio said. `start`/`end` give the payload's base64 text in the buffer it was read from, or in `own`. */
@@ -19,43 +20,29 @@ export type MediaMessage =
 /** Where the payload of a plain media message lies. */
 export type MediaRange = { timestampMs: number; payloadStart: number; payloadEnd: number }
 
-/** Bytes to compare with, four at a time. */
-export type Pattern = { length: number; words: Int32Array; tail: Uint8Array }
-
-/** The pattern of an ASCII text. */
-export function patternOf(text: string): Pattern {
-  const bytes = Buffer.from(text, 'latin1')
-  const words = new Int32Array(bytes.length >> 2)
-  for (let i = 0; i < words.length; i += 1) words[i] = bytes.readInt32LE(i * 4)
-  return { length: bytes.length, words, tail: Uint8Array.from(bytes.subarray(words.length * 4)) }
-}
-
-const HEAD = patternOf('{"event":"media","sequenceNumber":"')
-const STREAM = patternOf('","streamSid":"')
-const MEDIA = patternOf('","media":{"track":"inbound","chunk":"')
-const TIMESTAMP = patternOf('","timestamp":"')
-const PAYLOAD = patternOf('","payload":"')
-const TAIL = patternOf('"}}')
+const [HEAD, STREAM, MEDIA, TIMESTAMP, PAYLOAD, MARK_HEAD, MARK] = patternsOf(
+  '{"event":"media","sequenceNumber":"',
+  '","streamSid":"',
+  '","media":{"track":"inbound","chunk":"',
+  '","timestamp":"',
+  '","payload":"',
+  '{"event":"mark","sequenceNumber":"',
+  '","mark":{"name":"',
+)
+const QUOTE = 0x22
+const BRACES = 0x7d7d
+/** `"}}` */
+const TAIL_BYTES = 3
 const DIGITS_MAX = 15
 const BASE64 = /^[+/0-9A-Za-z]*={0,2}$/
+const PLAIN_NAME = /^[\w:.-]+$/
 const PAD = 0x3d
-/** Are these two bytes (one little-endian number) of the base64 alphabet, padding apart? */
-const IS_BASE64_PAIR = new Uint8Array(65_536)
-const ALPHABET = Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/')
-for (const high of ALPHABET) for (const low of ALPHABET) IS_BASE64_PAIR[high * 256 + low] = 1
+/** Is a byte of the base64 alphabet, padding apart? Two cache lines of it are ever looked at. */
+const IS_BASE64 = new Uint8Array(256)
+for (const byte of Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/')) IS_BASE64[byte] = 1
 
 /** One range, reused: valid until the next `readMediaRange`. */
 const range: MediaRange = { timestampMs: 0, payloadStart: 0, payloadEnd: 0 }
-
-/** Where `what` ends when it stands at `at` and ends not after `end`; -1 otherwise. */
-function past(view: DataView, at: number, end: number, what: Pattern): number {
-  if (at < 0 || at + what.length > end) return -1
-  const { words, tail } = what
-  let i = at
-  for (let word = 0; word < words.length; word += 1, i += 4) if (view.getInt32(i, true) !== words[word]) return -1
-  for (let byte = 0; byte < tail.length; byte += 1, i += 1) if (view.getUint8(i) !== tail[byte]) return -1
-  return i
-}
 
 /** Where the one to DIGITS_MAX digits that begin at `at` end; -1 when there are none or more. */
 function pastDigits(view: DataView, at: number, end: number): number {
@@ -81,8 +68,8 @@ export function readMediaRange(buffer: Buffer, start: number, end: number, strea
   const timestampStart = past(view, at, end, TIMESTAMP)
   const timestampEnd = pastDigits(view, timestampStart, end)
   const payloadStart = past(view, timestampEnd, end, PAYLOAD)
-  const payloadEnd = end - TAIL.length
-  if (payloadStart < 0 || payloadEnd < payloadStart || past(view, payloadEnd, end, TAIL) < 0) return undefined
+  const payloadEnd = end - TAIL_BYTES
+  if (payloadStart < 0 || payloadEnd < payloadStart || !endsPlainly(view, payloadEnd)) return undefined
   if (!isBase64(view, payloadStart, payloadEnd)) return undefined
   let timestampMs = 0
   for (let i = timestampStart; i < timestampEnd; i += 1) timestampMs = timestampMs * 10 + view.getUint8(i) - 0x30
@@ -92,16 +79,40 @@ export function readMediaRange(buffer: Buffer, start: number, end: number, strea
   return range
 }
 
+/** The name in a plain mark message of the stream `streamSid`, read without parsing; undefined when the message is anything else. */
+export function readMarkName(buffer: Buffer, start: number, end: number, streamSid: Pattern): string | undefined {
+  const view = viewOf(buffer)
+  const at = pastDigits(view, past(view, start, end, MARK_HEAD), end)
+  const nameStart = past(view, past(view, past(view, at, end, STREAM), end, streamSid), end, MARK)
+  const nameEnd = end - TAIL_BYTES
+  if (nameStart < 0 || nameEnd <= nameStart || !endsPlainly(view, nameEnd)) return undefined
+  const name = buffer.toString('latin1', nameStart, nameEnd)
+  return PLAIN_NAME.test(name) ? name : undefined
+}
+
+/** Does `"}}` stand at `at`, where room for it is? */
+function endsPlainly(view: DataView, at: number): boolean {
+  return view.getUint8(at) === QUOTE && view.getUint16(at + 1) === BRACES
+}
+
 /** Whole groups of four of the alphabet, with at most two pads at the end. */
 function isBase64(view: DataView, start: number, end: number): boolean {
   if (((end - start) & 3) !== 0) return false
   if (end === start) return true
-  const last = end - 2
-  for (let i = start; i < last; i += 2) if (IS_BASE64_PAIR[view.getUint16(i, true)] === 0) return false
-  const first = view.getUint8(last)
-  const second = view.getUint8(last + 1)
-  if (first === PAD) return second === PAD
-  return IS_BASE64_PAIR[first * 256 + (second === PAD ? first : second)] === 1
+  const last = end - 4
+  for (let i = start; i < last; i += 4) if (!isGroup(view.getInt32(i, true))) return false
+  const group = view.getInt32(last, true)
+  const fourth = group >>> 24
+  if (fourth !== PAD) return isGroup(group)
+  const third = (group >>> 16) & 0xff
+  return (
+    (IS_BASE64[group & 0xff]! & IS_BASE64[(group >>> 8) & 0xff]!) === 1 && (third === PAD || IS_BASE64[third] === 1)
+  )
+}
+
+function isGroup(group: number): boolean {
+  const first = IS_BASE64[group & 0xff]! & IS_BASE64[(group >>> 8) & 0xff]!
+  return (first & IS_BASE64[(group >>> 16) & 0xff]! & IS_BASE64[group >>> 24]!) === 1
 }
 
 /** Reads any message as JSON (MW2). */
@@ -161,11 +172,12 @@ function readMedia(media: Record<string, unknown>, streamSid: string): MediaMess
   return { kind: 'media', streamSid, timestampMs, payload }
 }
 
-/** The message that plays µ-law audio. ASCII. */
-export function mediaMessage(streamSid: string, ulaw: Uint8Array): string {
-  const payload = Buffer.from(ulaw.buffer, ulaw.byteOffset, ulaw.length).toString('base64')
-  return `{"event":"media","streamSid":"${streamSid}","media":{"payload":"${payload}"}}`
+/** The message that plays µ-law audio is this, the audio in base64, and MEDIA_TAIL. ASCII. */
+export function mediaHead(streamSid: string): Buffer {
+  return Buffer.from(`{"event":"media","streamSid":"${streamSid}","media":{"payload":"`, 'latin1')
 }
+
+export const MEDIA_TAIL = Buffer.from('"}}', 'latin1')
 
 /** The message that asks to be told when all before it was played. ASCII. */
 export function markMessage(streamSid: string, name: string): string {

@@ -133,8 +133,12 @@ for (const [role, open] of [
       const texts = [0, 1, 125, 126, 65_535, 65_536, 300_000].map((bytes) => 'ä€'.repeat(bytes).slice(0, bytes))
       for (const text of texts) connection.sendText(text)
       connection.sendSpliced(Buffer.from('<'), Buffer.from('xMIDDLEx'), 1, 7, Buffer.from('>'))
-      connection.sendAsciiBatch('{"a":1}', 'b'.repeat(70_000))
-      const want = [...texts, '<MIDDLE>', '{"a":1}', 'b'.repeat(70_000)]
+      const audio = Buffer.alloc(60_000, 0x55)
+      const [head, tail] = [Buffer.from('<'), Buffer.from('>')]
+      connection.sendBase64(head, audio.subarray(0, 7), tail, '{"a":1}')
+      connection.sendBase64(head, audio, tail, '')
+      const spoken = [7, 60_000].map((bytes) => `<${audio.toString('base64', 0, bytes)}>`)
+      const want = [...texts, '<MIDDLE>', spoken[0], '{"a":1}', spoken[1]]
       await ears.until(() => ears.heard.length === want.length)
       assert.deepEqual(ears.heard, want)
       peer.send(Buffer.from('raw'))

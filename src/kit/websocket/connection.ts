@@ -95,20 +95,26 @@ export class WebSocketConnection implements FrameSink {
     this.#finish(frame, payloadBytes)
   }
 
-  /** Sends several short text messages in one write; all of them are ASCII. */
-  sendAsciiBatch(first: string, second: string): void {
+  /** Sends `prefix + base64 of bytes + suffix` as one text message and `next`, unless it is empty, as a second one: one write, all ASCII. */
+  sendBase64(prefix: Buffer, bytes: Buffer, suffix: Buffer, next: string): void {
+    const base64 = bytes.toString('base64')
     if (this.#masks) {
-      this.sendText(first)
-      this.sendText(second)
+      this.sendText(`${prefix}${base64}${suffix}`)
+      if (next !== '') this.sendText(next)
       return
     }
-    const firstHead = headBytesFor(first.length, false)
-    const secondHead = headBytesFor(second.length, false)
-    const frame = frameOf(firstHead + first.length + secondHead + second.length)
-    let offset = writeHead(frame, 0, OPCODE.text, first.length, false)
-    offset += frame.write(first, offset, 'latin1')
-    offset = writeHead(frame, offset, OPCODE.text, second.length, false)
-    frame.write(second, offset, 'latin1')
+    const payloadBytes = prefix.length + base64.length + suffix.length
+    const nextBytes = next === '' ? 0 : headBytesFor(next.length, false) + next.length
+    const frame = frameOf(headBytesFor(payloadBytes, false) + payloadBytes + nextBytes)
+    let offset = writeHead(frame, 0, OPCODE.text, payloadBytes, false)
+    frame.set(prefix, offset)
+    offset += prefix.length
+    offset += frame.write(base64, offset, 'latin1')
+    frame.set(suffix, offset)
+    if (nextBytes > 0) {
+      offset = writeHead(frame, offset + suffix.length, OPCODE.text, next.length, false)
+      frame.write(next, offset, 'latin1')
+    }
     this.#write(frame)
   }
 

@@ -9,7 +9,16 @@ import { type SocketEnd, WebSocketConnection } from '../../kit/websocket/connect
 import { type DialOutcome, dial } from '../../kit/websocket/dial.ts'
 import type { Wheel, WheelTimer } from '../../kit/wheel.ts'
 import { lossOfDial, lossOfEnd } from './refusal.ts'
-import { APPEND_HEAD, APPEND_TAIL, isIdle, readAudioDelta, readServerEvent, type ServerEvent } from './wire.ts'
+import {
+  APPEND_HEAD,
+  APPEND_TAIL,
+  DeltaMemory,
+  exactBytes,
+  isIdle,
+  readAudioDelta,
+  readServerEvent,
+  type ServerEvent,
+} from './wire.ts'
 
 export const PING_MS = 20_000
 /** A server event with an item's audio can be large; the provider's own bound on audio is 15 MiB. */
@@ -50,6 +59,7 @@ export class Link {
   #isEnded = false
   #held: Buffer | undefined
   #heldBytes = 0
+  readonly #deltas = new DeltaMemory()
   readonly #up: UlawToPcm24k | undefined
   readonly #down: Pcm24kToUlaw | undefined
   /** Set by the owner once the link serves; changes what its end means. */
@@ -109,18 +119,33 @@ export class Link {
     this.#socket?.close(1000, '')
   }
 
+  /** The next delta of the item that speaks: the hot kind of message. All of it must be base64, else it is read in full. */
+  onAscii(buffer: Buffer, start: number, end: number): boolean {
+    if (this.#isEnded) return false
+    const delta = this.#deltas.read(buffer, start, end)
+    if (delta === undefined) return false
+    const { audioStart, audioEnd } = delta
+    const count = exactBytes(buffer, audioStart, audioEnd)
+    if (count === undefined) return false
+    const bytes = decode(buffer.toString('latin1', audioStart, audioEnd))
+    if (bytes.length !== count) return false
+    this.#hear(delta.responseId, delta.itemId, bytes)
+    return true
+  }
+
   onText(buffer: Buffer, start: number, end: number): void {
     if (this.#isEnded) return
     const delta = readAudioDelta(buffer, start, end)
     if (delta !== undefined) {
-      this.#audio(delta.responseId, delta.itemId, buffer.toString('latin1', delta.audioStart, delta.audioEnd))
+      this.#deltas.keep(buffer, start, end, delta)
+      this.#hear(delta.responseId, delta.itemId, decode(buffer.toString('latin1', delta.audioStart, delta.audioEnd)))
       return
     }
     if (isIdle(buffer, start, end, this.#settings.wantsTranscriptDeltas)) return
     const event = readServerEvent(buffer.toString('utf8', start, end))
     if (event === undefined) this.unreadable += 1
     else if (event.type === 'response.output_audio.delta') {
-      this.#audio(String(event.response_id ?? ''), String(event.item_id ?? ''), String(event.delta ?? ''))
+      this.#hear(String(event.response_id ?? ''), String(event.item_id ?? ''), decode(String(event.delta ?? '')))
     } else this.#listener.onLinkEvent(this, event)
   }
 
@@ -167,11 +192,7 @@ export class Link {
     this.#listener.onLinkEnd(this, loss)
   }
 
-  #audio(responseId: string, itemId: string, base64: string): void {
-    // Shared scratch for the common sizes: the listener takes a copy (PT2).
-    const room = Math.ceil((base64.length * 3) / 4)
-    const raw = room <= scratchDelta.length ? scratchDelta : Buffer.allocUnsafe(room)
-    const bytes = raw.subarray(0, raw.write(base64, 0, 'base64'))
+  #hear(responseId: string, itemId: string, bytes: Buffer): void {
     let ulaw = bytes
     if (this.#down !== undefined) {
       const count = this.#down.outputBytes(bytes.length)
@@ -196,4 +217,11 @@ export class Link {
       socket.sendSpliced(APPEND_HEAD, base64, 0, base64.length, APPEND_TAIL)
     }
   }
+}
+
+/** Decodes base64 into the shared scratch, when it has room: the listener takes a copy (PT2). */
+function decode(base64: string): Buffer {
+  const room = Math.ceil((base64.length * 3) / 4)
+  const raw = room <= scratchDelta.length ? scratchDelta : Buffer.allocUnsafe(room)
+  return raw.subarray(0, raw.write(base64, 0, 'base64'))
 }

@@ -2,7 +2,18 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
-import { APPEND_HEAD, APPEND_TAIL, count, isIdle, readAudioDelta, readServerEvent, record, text } from './wire.ts'
+import {
+  APPEND_HEAD,
+  APPEND_TAIL,
+  count,
+  DeltaMemory,
+  exactBytes,
+  isIdle,
+  readAudioDelta,
+  readServerEvent,
+  record,
+  text,
+} from './wire.ts'
 
 const DELTA = 'response.output_audio.delta'
 
@@ -109,6 +120,79 @@ suite('audio deltas', () => {
       '',
     ])
       assert.equal(fast(message), undefined, message)
+  })
+})
+
+suite('the next delta of an item', () => {
+  /** `next` by the memory of `first`, as a link reads it; undefined when it is left to the full reading. */
+  function remembered(first: string, next: string): Reading | undefined {
+    const memory = new DeltaMemory()
+    const one = Buffer.from(first)
+    const delta = readAudioDelta(one, 0, one.length)
+    if (delta === undefined) return undefined
+    memory.keep(one, 0, one.length, delta)
+    const buffer = Buffer.from(`xx${next}"}`)
+    const end = buffer.length - 2
+    const found = memory.read(buffer, 2, end)
+    if (found === undefined) return undefined
+    const count = exactBytes(buffer, found.audioStart, found.audioEnd)
+    const bytes = Buffer.from(buffer.toString('latin1', found.audioStart, found.audioEnd), 'base64')
+    if (count !== bytes.length) return undefined
+    return { responseId: found.responseId, itemId: found.itemId, audio: bytes.toString('hex') }
+  }
+  const real = { ...EVENT, event_id: 'event_AbC_1' }
+  const simulated = { type: DELTA, response_id: 'r', item_id: 'i', content_index: 0, event_id: 'event_AbC_1' }
+
+  test('[OW4] it is known by its bytes, wherever the event id stands, and read as JSON reads it', () => {
+    const property = fc.property(
+      fc.constantFrom(real, simulated),
+      fc.uint8Array({ maxLength: 400 }),
+      fc.stringMatching(/^[\w]{11}$/),
+      (shape, bytes, eventId) => {
+        const first = JSON.stringify({ ...shape, delta: 'AQID' })
+        const next = JSON.stringify({ ...shape, event_id: eventId, delta: Buffer.from(bytes).toString('base64') })
+        assert.deepEqual(remembered(first, next), slow(next))
+      },
+    )
+    fc.assert(property, { numRuns: 300 })
+  })
+
+  test('[OW4] with any bytes changed, put in or taken out it is read as JSON reads it, or left to the full reading', () => {
+    const change = fc.record({
+      at: fc.nat(260),
+      take: fc.nat(3),
+      put: fc.oneof(fc.string({ maxLength: 3 }), fc.constantFrom('=', '"', '}', '\\', '-', '0', ',', ' ', 'é', '":"')),
+    })
+    const property = fc.property(
+      fc.constantFrom(real, simulated),
+      fc.array(change, { maxLength: 3 }),
+      (shape, changes) => {
+        let next = JSON.stringify({ ...shape, delta: 'AQIDBAUG'.repeat(9) })
+        for (const { at, take, put } of changes) {
+          const where = at % (next.length + 1)
+          next = next.slice(0, where) + put + next.slice(where + take)
+        }
+        const reading = remembered(JSON.stringify({ ...shape, delta: 'AQID' }), next)
+        if (reading !== undefined) assert.deepEqual(reading, slow(next), next)
+      },
+    )
+    fc.assert(property, { numRuns: 3_000 })
+  })
+
+  test('[OW4] a shape without an event id, with more after its audio or with a long head is not kept', () => {
+    const { event_id: _eventId, ...nameless } = real
+    for (const shape of [nameless, { ...real, event_id: 'é"x' }, { ...real, more: 'x'.repeat(2_000) }]) {
+      const message = JSON.stringify({ ...shape, delta: 'AQID' })
+      assert.equal(remembered(message, message), undefined)
+    }
+    const trailing = JSON.stringify({ ...real, delta: 'AQID', more: 1 })
+    assert.equal(remembered(trailing, trailing), undefined)
+    assert.equal(new DeltaMemory().read(Buffer.from('{}'), 0, 2), undefined)
+  })
+
+  test('[OW4] whole groups of base64 stand for so many bytes, anything else for none', () => {
+    const of = (text: string) => exactBytes(Buffer.from(text), 0, text.length)
+    assert.deepEqual(['', 'AAAA', 'AAA=', 'AA==', 'AAA', 'A'].map(of), [0, 3, 2, 1, undefined, undefined])
   })
 })
 
