@@ -3,6 +3,7 @@
 // FM2: the first Ctrl-C drains and ends everything in order, exit code 0; the second ends it at once.
 // FM3: what is on standard output at the end of the start is what a person needs: where things listen, their logs, how to place calls.
 import '../node-version.mjs'
+import { readdirSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { NEEDS } from '../needs.ts'
@@ -123,6 +124,7 @@ async function run(asked: Extract<Asked, { kind: 'run' }>): Promise<number> {
     return 1
   }
   const signals = new StopSignals()
+  removeOldLogs(asked.logs)
   const env = operatorEnvironment(process.env)
   let fleet: Fleet
   try {
@@ -142,6 +144,17 @@ async function run(asked: Extract<Asked, { kind: 'run' }>): Promise<number> {
   await stopped
   say('everything has ended')
   return 0
+}
+
+/** The logs of an earlier fleet, by the names that a fleet gives. */
+function removeOldLogs(folder: string): void {
+  let names: string[] = []
+  try {
+    names = readdirSync(folder)
+  } catch {
+    // There is no folder yet.
+  }
+  for (const name of names) if (/^((pod-\d+|haproxy|model)\.log|model\.jsonl)$/.test(name)) rmSync(join(folder, name))
 }
 
 /** [FM2] Counts Ctrl-C (and SIGTERM), from before the start on. */
