@@ -43,42 +43,35 @@ class World {
   transferred: Transferred = { kind: 'transferred', unbacked: false, ...GRANT, epoch: 2 }
   limits = LIMITS
   held: HeldLease[] = []
-  pods = [pod('a'), pod('b'), pod('c', 'draining')]
-  lastSuccessAtMs: number | undefined = this.clock.monotonicMs()
+  pods = [pod('a'), pod('b'), pod('c', 'draining'), { ...pod('dead'), ageMs: LEASE_TIMES.hardMs }]
+  readonly seen: { pods: () => PodEntry[]; lastSuccessAtMs: number | undefined } = {
+    pods: () => this.pods,
+    lastSuccessAtMs: this.clock.monotonicMs(),
+  }
+  readonly self = { pod: 'a', address: 'http://a', callsMax: 40 }
   takesCalls = true
-  callsMax = 40
+  isReady = true
   ceilings = new Map<string, number>()
   readonly admission: Admission
 
   constructor() {
-    const world = this
     const store = {
-      acquire: () => world.#answer(() => world.acquired),
-      poll: () => world.#answer(() => world.polled),
-      transfer: () => world.#answer(() => world.transferred),
+      acquire: () => this.#answer(() => this.acquired),
+      poll: () => this.#answer(() => this.polled),
+      transfer: () => this.#answer(() => this.transferred),
     } as unknown as LeaseStore
     this.admission = new Admission({
       store,
       clock: this.clock,
       wheel: this.wheel,
       log: silentLog,
-      self: {
-        pod: 'a',
-        address: 'http://a',
-        get callsMax() {
-          return world.callsMax
-        },
-      },
+      self: this.self,
       limits: () => this.limits,
       ceilingOf: (pool) => this.ceilings.get(pool) ?? Number.POSITIVE_INFINITY,
       held: () => this.held,
-      seen: {
-        pods: () => world.pods,
-        get lastSuccessAtMs() {
-          return world.lastSuccessAtMs
-        },
-      },
+      seen: this.seen,
       takesCalls: () => this.takesCalls,
+      isReady: () => this.isReady,
     })
   }
 
@@ -173,7 +166,7 @@ suite('admission without a store', () => {
     world.takesCalls = false
     assert.equal(await world.admit(2), 'store-away')
     world.takesCalls = true
-    world.callsMax = 0
+    world.self.callsMax = 0
     assert.equal(await world.admit(3), 'store-away')
   })
 
@@ -203,34 +196,31 @@ suite('admission without a store', () => {
   test('[AD3] the share ends five minutes after the last answer, and never begins before the first', async () => {
     const world = new World()
     assert.equal(await world.admit(1), 'b/main/1')
-    world.lastSuccessAtMs = undefined
+    world.seen.lastSuccessAtMs = undefined
     world.mode = 'rejects'
     world.clock.advance(LOCAL_MAX_MS)
     assert.equal(await world.admit(2), 'a/main/1')
     world.clock.advance(1)
     assert.equal(await world.admit(3), 'store-away')
-    world.lastSuccessAtMs = world.clock.monotonicMs() - 1
+    world.seen.lastSuccessAtMs = world.clock.monotonicMs() - 1
     assert.equal(await world.admit(4), 'a/main/1')
-    const fresh = new World()
-    fresh.lastSuccessAtMs = undefined
-    fresh.mode = 'rejects'
+    const fresh = Object.assign(new World(), { mode: 'rejects' })
+    fresh.seen.lastSuccessAtMs = undefined
     assert.equal(await fresh.admit(1), 'store-away')
   })
 
   test('[AD4] a waiting caller takes a place of the share, and waits on when there is none', async () => {
     const world = new World()
     world.mode = 'rejects'
-    world.callsMax = 1
+    world.self.callsMax = 1
     assert.equal((await world.admission.poll({ callSid: sid(1), tenant: 'big' })).kind, 'granted')
-    const away = await world.admission.poll({ callSid: sid(2), tenant: 'big' })
-    assert.deepEqual(away, { kind: 'away', retryAfterMs: RETRY_AFTER_MS['store-away'] })
+    assert.equal((await world.admission.poll({ callSid: sid(2), tenant: 'big' })).kind, 'away')
   })
 
   test('[AD5] a resume is placed here under the next epoch, beyond the share, while the pod has room', async () => {
-    const world = new World()
-    world.mode = 'rejects'
-    world.lastSuccessAtMs = undefined
-    world.callsMax = 20
+    const world = Object.assign(new World(), { mode: 'rejects' })
+    world.seen.lastSuccessAtMs = undefined
+    world.self.callsMax = 20
     world.held = Array.from({ length: 19 }, (_, n) => ({ callSid: sid(n), tenant: 'big', epoch: 1, pool: 'main' }))
     const request = { callSid: sid('lost'), fromEpoch: 3, tenant: 'big', pool: 'other', avoidPod: 'a' }
     const resumed = await world.admission.resume(request)
@@ -242,12 +232,14 @@ suite('admission without a store', () => {
     // A call that is itself still held here under its old epoch needs no second room.
     const own = await world.admission.resume({ ...request, callSid: sid(3), fromEpoch: 1 })
     assert.equal(own.kind, 'transferred')
+    world.isReady = false
+    assert.equal((await world.admission.resume({ ...request, callSid: sid(4), fromEpoch: 1 })).kind, 'refused')
   })
 
   test('[AD6] asked again the answer is the same; a stream that never comes gives its place back', async () => {
     const world = new World()
     world.mode = 'rejects'
-    world.callsMax = 1
+    world.self.callsMax = 1
     assert.equal(await world.admit(1), 'a/main/1')
     assert.equal(await world.admit(1), 'a/main/1')
     assert.equal(world.admission.localPlacements, 1)
@@ -259,9 +251,6 @@ suite('admission without a store', () => {
   test('[AD7] an answer that comes after the bound changes nothing', async () => {
     const world = new World()
     let late: ((acquired: Acquired) => void) | undefined
-    world.mode = 'hangs'
-    assert.equal(await world.admit(1, { class: 'outbound' }), 'store-away')
-    world.mode = 'answers'
     const slow = new Promise<Acquired>((resolve) => {
       late = resolve
     })
@@ -295,7 +284,6 @@ suite('admission without a store', () => {
       }
       for (const step of steps) {
         const world = worlds[step.pod]!
-        // A call asks one pod only; each pod has its own calls here.
         const callSid = sid(`${step.pod}-${step.call}`)
         if (step.ends) world.held = world.held.filter((lease) => lease.callSid !== callSid)
         else if ((await world.admit(`${step.pod}-${step.call}`)) !== 'store-away') {

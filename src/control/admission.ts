@@ -5,7 +5,7 @@
 // AD3: the static share ends LOCAL_MAX_MS after the store's last answer, and never begins before its first: nobody knows then
 //      how many pods there are.
 // AD4: a caller who waits comes before a new one also while the store is away: its poll may take a place of the static share.
-// AD5: a resume needs no share, only room on this pod; it never waits for a slot.
+// AD5: a resume needs no share, only room on this pod, and that it still takes streams; it never waits for a slot.
 // AD6: a call that was placed here counts from then on, once, until it is held or its stream is overdue; asked again, the answer
 //      is the same.
 // AD7: an answer that comes too late is not taken back: a retry may stand on it; the reservation ends by itself.
@@ -89,8 +89,10 @@ export type AdmissionParts = {
   held: () => readonly HeldLease[]
   /** What was last seen of the store, on the monotonic clock: a LeaseKeeper fits. */
   seen: { pods(): readonly PodEntry[]; readonly lastSuccessAtMs: number | undefined }
-  /** Whether this pod may take new calls by itself (PodLife's takesWebhooks). */
+  /** Whether this pod may take new calls by itself (PodDriver's takesWebhooks). */
   takesCalls: () => boolean
+  /** Whether streams may still reach this pod (PodDriver's isReady); left out: they may. */
+  isReady?: () => boolean
 }
 
 type Placed = { tenant: string; pool: string; epoch: number; untilMs: number }
@@ -164,6 +166,7 @@ export class Admission {
     const epoch = fromEpoch + 1
     const known = this.#known(callSid)
     if (known !== undefined && known.epoch >= epoch) return this.#placement(known.pool, known.epoch)
+    if (this.#parts.isReady?.() === false) return undefined
     // The call itself may still be held here under its old epoch: it needs no second room.
     const own = this.#ownCalls().filter((call) => call.callSid !== callSid)
     if (own.length >= this.#parts.self.callsMax) return undefined
@@ -226,7 +229,9 @@ export class Admission {
   }
 
   #share(limit: number): number {
-    const readyPods = this.#parts.seen.pods().filter(({ state }) => state === 'ready').length
+    // A pod unheard of so long holds no lease any more: it has no part.
+    const isPart = ({ state, ageMs }: PodEntry): boolean => state === 'ready' && ageMs < LEASE_TIMES.hardMs
+    const readyPods = this.#parts.seen.pods().filter(isPart).length
     return Math.floor((LOCAL_SHARE * limit) / Math.max(1, readyPods))
   }
 
