@@ -9,15 +9,15 @@ import { Wheel } from '../../kit/wheel.ts'
 import { MediaStream, PING_MS, START_MAX_MS, STRAY_MAX } from './media-stream.ts'
 
 const CALL = `CA${'1'.repeat(32)}`
+const ACCOUNT = `AC${'1'.repeat(32)}`
 const SID = `MZ${'a'.repeat(32)}`
 
 /** The socket's side of a stream. */
 class FakeSocket {
   readonly sent: string[] = []
   readonly closes: string[] = []
-  heard = true
   isOpen = true
-  pings = 0
+  keptAliveMs = 0
   onDestroy: (cause: SocketEnd['cause']) => void = () => {}
   sendText(text: string): void {
     this.sent.push(text)
@@ -25,9 +25,8 @@ class FakeSocket {
   sendBase64(prefix: Buffer, bytes: Buffer, suffix: Buffer, next: string): void {
     this.sent.push(`${prefix}${bytes.toString('base64')}${suffix}${next === '' ? '' : '+'}${next}`)
   }
-  sendPing(): void {
-    this.heard = false
-    this.pings += 1
+  keepAlive(_wheel: Wheel, everyMs: number): void {
+    this.keptAliveMs = everyMs
   }
   close(code = 1000, reason = ''): void {
     if (this.isOpen) this.closes.push(`${code} ${reason}`.trim())
@@ -49,8 +48,8 @@ class Bench implements LegListener {
   readonly stream: MediaStream
   isWanted = true
 
-  constructor() {
-    const world = { wheel: this.wheel, log: silentLog }
+  constructor(accountSid?: string) {
+    const world = { wheel: this.wheel, log: silentLog, accountSid }
     const onStart = (leg: Leg, parameters: Record<string, string>): LegListener | undefined => {
       this.legs.push(leg)
       this.parameters.push(parameters)
@@ -126,6 +125,27 @@ suite('the start', () => {
       assert.deepEqual(bench.socket.closes, [reason])
       assert.deepEqual([bench.legs.length, bench.ends.length, bench.wheel.size], [0, 0, 0])
     })
+
+  test('[MS2] with an account configured, a start of another one or of none is refused', () => {
+    for (const accountSid of [`AC${'2'.repeat(32)}`, '', undefined]) {
+      const bench = new Bench(ACCOUNT)
+      bench.start({ accountSid })
+      assert.deepEqual(bench.socket.closes, ['1008 start names another account'])
+      assert.deepEqual([bench.legs.length, bench.ends.length, bench.wheel.size], [0, 0, 0])
+    }
+  })
+
+  test('[MS2] with an account configured, its own start is taken; with none, any is', () => {
+    for (const [configured, said] of [
+      [ACCOUNT, ACCOUNT],
+      [undefined, `AC${'2'.repeat(32)}`],
+      [undefined, undefined],
+    ]) {
+      const bench = new Bench(configured)
+      bench.start({ accountSid: said })
+      assert.deepEqual([bench.legs.length, bench.socket.closes], [1, []])
+    }
+  })
 
   test('[MS2] a stream that nobody awaits is closed', () => {
     const bench = new Bench()
@@ -229,17 +249,12 @@ suite('the end', () => {
     assert.deepEqual([bench.ends, bench.told, bench.socket.closes, bench.wheel.size], [[], [], ['1000'], 0])
   })
 
-  test('[MS5] a peer that answers pings lives; one that is silent for a whole interval is dead', () => {
+  test('[MS5] the socket is kept alive from the start on; its death is the end of the stream', () => {
     const bench = new Bench()
+    assert.equal(bench.socket.keptAliveMs, 0)
     bench.start()
-    for (let i = 1; i <= 3; i += 1) {
-      bench.run(PING_MS + 10)
-      assert.equal(bench.socket.pings, i)
-      bench.socket.heard = true
-    }
-    bench.run(PING_MS + 10)
-    assert.deepEqual(bench.ends, [])
-    bench.run(PING_MS + 10)
+    assert.equal(bench.socket.keptAliveMs, PING_MS)
+    bench.socket.destroy('dead')
     assert.deepEqual(bench.ends, [{ cause: 'dead', code: 1006 }])
     assert.equal(bench.wheel.size, 0)
   })

@@ -1,10 +1,11 @@
 // One Twilio media stream: the socket of a caller's leg. Rules:
 // MS1: listeners are attached at the upgrade; `start` must come within START_MAX_MS, media before it is dropped.
-// MS2: `start` must name the Call SID that the token was minted for; else the stream is closed (1008).
+// MS2: `start` must name the Call SID that the token was minted for, and our account when it is configured; else the stream
+//      is closed (1008).
 // MS3: a message of another stream, of unknown kind or that cannot be read is counted and ignored; the call goes on.
 //      More than STRAY_MAX of them close the stream (1008): that peer is not Twilio.
 // MS4: stop, close, loss and violation are one end, reported once.
-// MS5: the peer is pinged each PING_MS; silence for a whole interval ends the stream.
+// MS5: from its start on the peer is pinged each PING_MS; silence for a whole interval ends the stream (WC6).
 import type { Leg, LegEnd, LegListener } from '../../call/ports.ts'
 import type { Log } from '../../kit/log.ts'
 import { type Pattern, patternOf } from '../../kit/pattern.ts'
@@ -13,6 +14,7 @@ import type { Wheel, WheelTimer } from '../../kit/wheel.ts'
 import {
   clearMessage,
   MEDIA_TAIL,
+  type MediaMessage,
   markMessage,
   mediaHead,
   readMarkName,
@@ -37,6 +39,7 @@ export class MediaStream implements Leg {
   readonly #wheel: Wheel
   readonly #log: Log
   readonly #onStart: OnStart
+  readonly #accountSid: string | undefined
   #socket: WebSocketConnection | undefined
   #listener: LegListener | undefined
   #sidPattern: Pattern = NO_STREAM
@@ -45,9 +48,11 @@ export class MediaStream implements Leg {
   #strays = 0
   #isEnded = false
 
-  constructor(callSid: string, onStart: OnStart, world: { wheel: Wheel; log: Log }) {
+  /** `accountSid`: the only account whose calls are taken; undefined takes any that bears our token. */
+  constructor(callSid: string, onStart: OnStart, world: { wheel: Wheel; log: Log; accountSid?: string | undefined }) {
     this.callSid = callSid
     this.#onStart = onStart
+    this.#accountSid = world.accountSid
     this.#wheel = world.wheel
     this.#log = world.log
     this.#timer = world.wheel.after(START_MAX_MS, () => this.#refuse('no start came'))
@@ -115,7 +120,7 @@ export class MediaStream implements Leg {
     else this.#end({ cause: 'stop', code: 1000 })
   }
 
-  #begin(start: { streamSid: string; callSid: string; encoding: string; parameters: Record<string, string> }): void {
+  #begin(start: MediaMessage & { kind: 'start' }): void {
     if (this.#listener !== undefined) {
       this.#stray('second start')
       return
@@ -129,13 +134,14 @@ export class MediaStream implements Leg {
     this.#sidPattern = patternOf(start.streamSid)
     this.#mediaHead = mediaHead(start.streamSid)
     this.#wheel.cancel(this.#timer)
-    this.#ping()
+    this.#socket?.keepAlive(this.#wheel, PING_MS)
     this.#listener = this.#onStart(this, start.parameters)
     if (this.#listener === undefined && !this.#isEnded) this.#refuse('nobody awaits this stream')
   }
 
-  #problemOf(start: { streamSid: string; callSid: string; encoding: string }): string | undefined {
+  #problemOf(start: MediaMessage & { kind: 'start' }): string | undefined {
     if (start.callSid !== this.callSid) return 'start names another call'
+    if (this.#accountSid !== undefined && start.accountSid !== this.#accountSid) return 'start names another account'
     if (!STREAM_SID.test(start.streamSid)) return 'stream SID is malformed'
     if (start.encoding !== '' && start.encoding !== 'audio/x-mulaw') return 'encoding is not mu-law'
     return undefined
@@ -174,15 +180,5 @@ export class MediaStream implements Leg {
     this.#listener = undefined
     listener?.onLegEnd(end)
     this.#socket?.close(1000, '')
-  }
-
-  #ping(): void {
-    this.#timer = this.#wheel.after(PING_MS, () => {
-      if (this.#socket?.heard === false) this.#socket.destroy('dead')
-      else {
-        this.#socket?.sendPing()
-        this.#ping()
-      }
-    })
   }
 }

@@ -197,11 +197,12 @@ suite('any message', () => {
   test('[MW2] each kind is read, and what lacks its part is unreadable with a reason', () => {
     const of = (value: unknown) => readMediaMessage(JSON.stringify(value))
     assert.deepEqual(of({ event: 'connected', protocol: 'Call' }), { kind: 'connected' })
-    const start = { streamSid: SID, callSid: 'CA1', mediaFormat: { encoding: 'audio/x-mulaw' } }
+    const start = { streamSid: SID, callSid: 'CA1', accountSid: 'AC1', mediaFormat: { encoding: 'audio/x-mulaw' } }
     assert.deepEqual(of({ event: 'start', start: { ...start, customParameters: { a: 'b', c: 3 } } }), {
       kind: 'start',
       streamSid: SID,
       callSid: 'CA1',
+      accountSid: 'AC1',
       encoding: 'audio/x-mulaw',
       parameters: { a: 'b' },
     })

@@ -9,7 +9,14 @@ import { viewOf } from '../../kit/websocket/memory.ts'
 /** What Twilio said. `start`/`end` give the payload's base64 text in the buffer it was read from, or in `own`. */
 export type MediaMessage =
   | { kind: 'connected' }
-  | { kind: 'start'; streamSid: string; callSid: string; encoding: string; parameters: Record<string, string> }
+  | {
+      kind: 'start'
+      streamSid: string
+      callSid: string
+      accountSid: string
+      encoding: string
+      parameters: Record<string, string>
+    }
   | { kind: 'media'; streamSid: string; timestampMs: number; payload: string }
   | { kind: 'dtmf'; streamSid: string; digit: string }
   | { kind: 'mark'; streamSid: string; name: string }
@@ -159,7 +166,9 @@ function readStart(start: Record<string, unknown>, outerSid: string): MediaMessa
   for (const [name, value] of Object.entries(record(start.customParameters))) {
     if (typeof value === 'string') parameters[name] = value
   }
-  return { kind: 'start', streamSid, callSid, encoding: string(record(start.mediaFormat).encoding), parameters }
+  const { accountSid, mediaFormat } = start
+  const encoding = string(record(mediaFormat).encoding)
+  return { kind: 'start', streamSid, callSid, accountSid: string(accountSid), encoding, parameters }
 }
 
 function readMedia(media: Record<string, unknown>, streamSid: string): MediaMessage {

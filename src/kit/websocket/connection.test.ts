@@ -158,17 +158,6 @@ for (const [role, open] of [
       assert.equal(String((await pong)[0]), 'are you there')
     })
 
-    test('[WC1] our ping is answered and noted', async () => {
-      const { ears, connection, peer } = await open()
-      const pinged = once(peer, 'ping')
-      connection.sendPing()
-      assert.equal(connection.heard, false)
-      await pinged
-      peer.send('after the pong')
-      await ears.until(() => ears.heard.length === 1)
-      assert.equal(connection.heard, true)
-    })
-
     test('[WC1] a close of ours reaches the peer with code and reason and ends both, once', async () => {
       const { ears, connection, peer } = await open()
       const closed = once(peer, 'close') as Promise<[number, Buffer]>

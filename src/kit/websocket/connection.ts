@@ -4,7 +4,10 @@
 // WC3: more than `bufferedMaxBytes` waiting to be sent means that the peer does not read: one SOCKET_OVERFLOW, then destroyed.
 // WC4: a client masks each frame with fresh random bytes.
 // WC5: a frame is built in one shared scratch, which is given up to the socket when the frame could not go out at once.
+// WC6: a peer that is kept alive is pinged each interval; one that was silent for a whole interval is dead. The timer ends
+//      when the connection is no longer open.
 import type { Socket } from 'node:net'
+import type { Wheel, WheelTimer } from '../wheel.ts'
 import { FrameParser, type FrameSink, headBytesFor, OPCODE, writeHead } from './frame.ts'
 import { applyMask, frameOf, freshMask, giveUp, viewOf } from './memory.ts'
 import { RawSocket } from './raw-socket.ts'
@@ -33,8 +36,9 @@ export class WebSocketConnection implements FrameSink {
   #state: 'open' | 'closing' | 'closed' = 'open'
   #end: SocketEnd = { code: 1006, reason: '', cause: 'lost' }
   #closeTimer: NodeJS.Timeout | undefined
-  /** True once bytes of the peer were seen since the last `isAlive` check (keepalive). */
-  heard = true
+  /** True once bytes of the peer were seen since the last ping. */
+  #hasHeard = true
+  #keptAlive: { wheel: Wheel; timer: WheelTimer } | undefined
 
   constructor(
     socket: Socket,
@@ -51,7 +55,7 @@ export class WebSocketConnection implements FrameSink {
     socket.setNoDelay(true)
     socket.setTimeout(0)
     this.#raw = new RawSocket(socket, (buffer, lengthBytes) => {
-      this.heard = true
+      this.#hasHeard = true
       this.#parser.push(buffer, lengthBytes)
     })
     const stream = this.#raw.stream
@@ -118,10 +122,21 @@ export class WebSocketConnection implements FrameSink {
     this.#write(frame)
   }
 
-  /** Sends a ping; `heard` tells at the next check whether the peer is alive. */
-  sendPing(): void {
-    this.heard = false
-    if (this.#state === 'open') this.#control(OPCODE.ping, Buffer.alloc(0))
+  /** Pings the peer each `everyMs` from now on, and destroys the connection when it is dead (WC6). */
+  keepAlive(wheel: Wheel, everyMs: number): void {
+    this.#stopKeepAlive()
+    if (this.#state !== 'open') return
+    const check = () => {
+      if (!this.#hasHeard) {
+        this.destroy('dead')
+        return
+      }
+      this.#hasHeard = false
+      this.#keptAlive = { wheel, timer: wheel.after(everyMs, check) }
+      this.#control(OPCODE.ping, Buffer.alloc(0))
+    }
+    this.#hasHeard = true
+    this.#keptAlive = { wheel, timer: wheel.after(everyMs, check) }
   }
 
   /** Starts the close handshake (code 1000 to 4999, reason ≤ 123 bytes); bounded by CLOSE_TIMEOUT_MS. */
@@ -136,6 +151,7 @@ export class WebSocketConnection implements FrameSink {
     if (this.#state === 'closed') return
     if (this.#state === 'open') this.#end = { code: 1006, reason: '', cause }
     this.#state = 'closing'
+    this.#stopKeepAlive()
     this.#socket.destroy()
   }
 
@@ -156,7 +172,7 @@ export class WebSocketConnection implements FrameSink {
   }
 
   pong(): void {
-    this.heard = true
+    this.#hasHeard = true
   }
 
   closed(code: number, reason: string): void {
@@ -213,6 +229,7 @@ export class WebSocketConnection implements FrameSink {
     this.#control(OPCODE.close, payload)
     if (this.#state !== 'open') return
     this.#state = 'closing'
+    this.#stopKeepAlive()
     this.#closeTimer = setTimeout(() => this.#socket.destroy(), CLOSE_TIMEOUT_MS)
     this.#closeTimer.unref()
   }
@@ -220,7 +237,13 @@ export class WebSocketConnection implements FrameSink {
   #closed(): void {
     if (this.#state === 'closed') return
     this.#state = 'closed'
+    this.#stopKeepAlive()
     clearTimeout(this.#closeTimer)
     this.#listener.onClosed(this.#end)
+  }
+
+  #stopKeepAlive(): void {
+    this.#keptAlive?.wheel.cancel(this.#keptAlive.timer)
+    this.#keptAlive = undefined
   }
 }

@@ -7,7 +7,7 @@ import { PCM24K_BYTES_PER_ULAW, Pcm24kToUlaw, UlawToPcm24k } from '../../audio/u
 import type { ModelLoss } from '../../call/ports.ts'
 import { type SocketEnd, WebSocketConnection } from '../../kit/websocket/connection.ts'
 import { type DialOutcome, dial } from '../../kit/websocket/dial.ts'
-import type { Wheel, WheelTimer } from '../../kit/wheel.ts'
+import type { Wheel } from '../../kit/wheel.ts'
 import { lossOfDial, lossOfEnd } from './refusal.ts'
 import {
   APPEND_HEAD,
@@ -55,7 +55,6 @@ export class Link {
   readonly #wheel: Wheel
   #socket: WebSocketConnection | undefined
   #giveUp: () => void = () => {}
-  #pingTimer: WheelTimer | undefined
   #isEnded = false
   #held: Buffer | undefined
   #heldBytes = 0
@@ -114,7 +113,6 @@ export class Link {
   close(): void {
     if (this.#isEnded) return
     this.#isEnded = true
-    this.#wheel.cancel(this.#pingTimer)
     this.#giveUp()
     this.#socket?.close(1000, '')
   }
@@ -171,24 +169,13 @@ export class Link {
       maxPayloadBytes: MAX_PAYLOAD_BYTES,
       bufferedMaxBytes: this.#settings.bufferedMaxBytes,
     })
-    this.#ping()
+    this.#socket.keepAlive(this.#wheel, PING_MS)
     this.#socket.feed(outcome.head)
-  }
-
-  #ping(): void {
-    this.#pingTimer = this.#wheel.after(PING_MS, () => {
-      if (this.#socket?.heard === false) this.#socket.destroy('dead')
-      else {
-        this.#socket?.sendPing()
-        this.#ping()
-      }
-    })
   }
 
   #end(loss: ModelLoss): void {
     if (this.#isEnded) return
     this.#isEnded = true
-    this.#wheel.cancel(this.#pingTimer)
     this.#listener.onLinkEnd(this, loss)
   }
 
