@@ -20,7 +20,8 @@ export type CallerPlan = {
   holdS: number
   scenario: string
   seed: number
-  processes?: number
+  /** The number that is called: whose tenant's call it is. */
+  number?: string
 }
 
 /** What the generator says of itself twice a second. */
@@ -51,11 +52,12 @@ let started = 0
 /** [CR1][CR2] Starts the callers of a run. The report of the model's log is not asked for: the checker reads that log itself. */
 export function startCallers(run: Bench, plan: CallerPlan): Callers {
   const jsonFile = join(run.folder, `callers-${++started}.json`)
+  const witnessDir = join(run.folder, `callers-${started}`)
   const args = [
     ...['--url', plan.url, '--calls', String(plan.calls), '--ramp', String(plan.ratePerSecond)],
     ...['--hold-s', String(plan.holdS), '--scenario', plan.scenario, '--seed', String(plan.seed)],
-    ...['--json', jsonFile, '--witness-dir', run.folder],
-    ...(plan.processes === undefined ? [] : ['--processes', String(plan.processes)]),
+    ...['--json', jsonFile, '--witness-dir', witnessDir],
+    ...(plan.number === undefined ? [] : ['--number', plan.number]),
   ]
   const child = fork(new URL('../load/main.ts', import.meta.url), args, {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

@@ -1,7 +1,8 @@
 // The ground of a run: a model simulator with a ceiling, a sink for effects, a fleet of pods, and callers. Rules:
 // GR1: the ceiling stands twice: the fleet is told it as its limit, and the model simulator refuses above it plus `slack`, so that
 //      a breach is seen by the simulator and not only counted.
-// GR2: the simulated model leads each call through numbered steps by a script (`stepScript`), so that an effect has a name that no
+// GR2: the connects a second that a pool allows are part of the ground and stated: a pod's calls come back no faster than that.
+// GR3: the simulated model leads each call through numbered steps by a script (`stepScript`), so that an effect has a name that no
 //      part of the plane has made.
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -14,9 +15,14 @@ import { type Sink, startSink } from './sink.ts'
 
 const STEPS = 400
 const POLL_MS = 50
+const CONNECTS_PER_SECOND = 50
 const AGENT_MODULE = fileURLToPath(new URL('./agents/effects.ts', import.meta.url))
 
 export type GroundOptions = {
+  /** The limits file's tenants, queue and so on; the one pool is the ground's. */
+  limits?: Record<string, unknown>
+  /** Sessions that may be opened a second (CONNECTS_PER_SECOND). */
+  connectsPerSecond?: number
   pods: number
   /** Sessions the organisation may have at once. */
   ceiling: number
@@ -75,6 +81,10 @@ export async function layGround(run: ChaosRun, options: GroundOptions): Promise<
   const control = `http://127.0.0.1:${model.port}/sim`
   const sink = await startSink({ logFile: join(run.folder, 'sink.jsonl'), delayMs: options.sinkDelayMs })
   run.atEnd(() => sink.close())
+  const limitsFile = join(run.folder, 'limits.json')
+  const { ceiling: callsMax, connectsPerSecond = CONNECTS_PER_SECOND } = options
+  const pools = [{ pool: 'default', callsMax, connectsPerSecond }]
+  await writeFile(limitsFile, JSON.stringify({ pools, ...options.limits }))
   const fleet = await startFleet({
     pods: options.pods,
     ceiling: options.ceiling,
@@ -85,6 +95,7 @@ export async function layGround(run: ChaosRun, options: GroundOptions): Promise<
     env: {
       TWILIO_AUTH_TOKEN: run.authToken,
       AGENT_MODULE,
+      LIMITS_FILE: limitsFile,
       SINK_URL: sink.url,
       HISTORY_FILE: join(run.folder, 'pod-history.jsonl'),
       ...options.env,

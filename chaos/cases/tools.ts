@@ -12,7 +12,7 @@ import type { Fault } from '../witness/fault-log.ts'
 import { streamAt } from '../witness/gap.ts'
 
 const CALLS_HIT_MIN = 200
-const SINK_MS_MAX = 1_500
+const SINK_MS_MAX = 3_000
 const ROUNDS_PER_WAVE = 4
 const ROUNDS_MAX = 60
 const BACK_MS_MAX = 15_000

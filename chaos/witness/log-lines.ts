@@ -1,5 +1,5 @@
 // The witness logs of one run, by their names in its folder. Rules:
-// WL1: `carrier-*.jsonl` the callers, `model*.jsonl` the model simulator, `sink.jsonl` the effects, `pod-*.jsonl` the pods' own
+// WL1: `callers-*/carrier-*.jsonl` the callers, `model*.jsonl` the model simulator, `sink.jsonl` the effects, `pod-*.jsonl` the pods' own
 //      history, `faults.jsonl` what was done to the fleet. Times are monotonic µs of one machine.
 // WL2: a broken last line (its writer was killed) is counted and skipped.
 // WL3: at most LINES_MAX lines are kept of one run; more is an error, never a silent cut.
@@ -23,8 +23,8 @@ export type LogLines = {
 type Kind = Exclude<keyof LogLines, 'brokenLines'>
 
 function kindOf(file: string): Kind | undefined {
-  if (!file.endsWith('.jsonl')) return undefined
-  if (file.startsWith('carrier-')) return 'carrier'
+  if (/^callers-\d+\/carrier-\d+\.jsonl$/.test(file)) return 'carrier'
+  if (!/^[\w-]+\.jsonl$/.test(file)) return undefined
   if (file.startsWith('model')) return 'model'
   if (file.startsWith('pod-')) return 'pods'
   return file === 'sink.jsonl' ? 'sink' : file === 'faults.jsonl' ? 'faults' : undefined
@@ -35,7 +35,7 @@ export async function readLogs(folder: string): Promise<LogLines> {
   const logs: LogLines = { carrier: [], model: [], sink: [], pods: [], faults: [], brokenLines: 0 }
   const probed = new Set<unknown>()
   let count = 0
-  for (const file of (await readdir(folder)).sort()) {
+  for (const file of (await readdir(folder, { recursive: true })).sort()) {
     const kind = kindOf(file)
     if (kind === undefined) continue
     logs.brokenLines += await readWitness(join(folder, file), (line) => {

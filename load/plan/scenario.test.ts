@@ -44,6 +44,18 @@ test('a missing stop loses the socket in one of two ways and is hung up within t
   assert.deepEqual([...ways].sort(), ['close-without-stop', 'reset'])
 })
 
+test('a visit is one or two turns and a hang-up; an impatient caller leaves within the hold', () => {
+  const turns = new Set<number>()
+  for (let seed = 0; seed < 30; seed++) {
+    const { steps, maxMs } = buildScript('visit', CLIPS, 40, seededRandom(seed))
+    turns.add(steps.filter((step) => 'say' in step).length)
+    assert.deepEqual([steps.at(-1), maxMs], [{ hangUp: true }, 40_000])
+    const [stay] = buildScript('impatient', CLIPS, 40, seededRandom(seed)).steps
+    assert.ok(stay !== undefined && 'stayMs' in stay && stay.stayMs <= 40_000)
+  }
+  assert.deepEqual([...turns].sort(), [1, 2])
+})
+
 test('a mixture is made of plain scenarios near its weights', () => {
   const random = seededRandom(2)
   const counts = new Map<string, number>()
@@ -52,5 +64,6 @@ test('a mixture is made of plain scenarios near its weights', () => {
     counts.set(name, (counts.get(name) ?? 0) + 1)
   }
   assert.ok(Math.abs(counts.get('talk')! / 10_000 - 0.6) < 0.03)
-  assert.deepEqual([...counts.keys()].sort(), [...PLAIN].sort())
+  const apart = ['visit', 'impatient']
+  assert.deepEqual([...counts.keys()].sort(), PLAIN.filter((name) => !apart.includes(name)).sort())
 })

@@ -15,6 +15,8 @@ export const SCENARIO_NAMES = [
   'long',
   'missing-stop',
   'duplicate-webhook',
+  'visit',
+  'impatient',
   'mixed',
 ] as const
 
@@ -31,7 +33,9 @@ export const SCENARIO_TEXT: Record<ScenarioName, string> = {
   long: 'as talk with longer thoughts between turns, held five times as long',
   'missing-stop': 'the media socket dies half-way, without a stop message',
   'duplicate-webhook': 'as talk, and the voice webhook of the call is delivered twice at once',
-  mixed: 'all of these: 60 % talk, 15 % barge-in, 5 % each of most others',
+  visit: 'as talk for one or two turns, then hangs up; the hold is how long the caller waits for that',
+  impatient: 'hangs up after a random part of the hold, wherever the call is: in a queue, or talking',
+  mixed: 'all of these but visit and impatient: 60 % talk, 15 % barge-in, 5 % each of most others',
 }
 
 const MIXTURE: { name: PlainScenarioName; weight: number }[] = [
@@ -89,6 +93,13 @@ export function buildScript(
       return { maxMs, steps: [{ stayMs: maxMs }] }
     case 'long':
       return { maxMs: maxMs * LONG_FACTOR, steps: [...greeting(), untilEnd(rounds(clips, random, thought))] }
+    case 'visit':
+      return {
+        maxMs,
+        steps: [...greeting(), ...rounds(clips, random, () => []).slice(0, visitSteps(random)), { hangUp: true }],
+      }
+    case 'impatient':
+      return { maxMs, steps: [{ stayMs: Math.round(maxMs * random()) }, { hangUp: true }] }
     case 'missing-stop':
       return { maxMs, steps: missingStop(clips, maxMs, random) }
     default:
@@ -135,6 +146,11 @@ function bargeInRounds(clips: readonly SpokenClip[], random: Random): Step[] {
     ...answered(),
     { pauseMs: Math.round(1_000 + random() * 2_000) },
   ]).flat()
+}
+
+/** One turn or two, of say, two waits and a pause each. */
+function visitSteps(random: Random): number {
+  return random() < 0.5 ? 4 : 8
 }
 
 function thought(random: Random): Step[] {
