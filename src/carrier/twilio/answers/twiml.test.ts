@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import {
+  askAgain,
   busyAndHangUp,
   connectStream,
   empty,
@@ -29,6 +30,22 @@ test('[TX1] a stream is followed by its action and by a redirect', () => {
       `<Stream url="${answer.streamUrl}" statusCallback="${answer.streamStatusUrl}" statusCallbackMethod="POST">` +
       '<Parameter name="callId" value="call_1"/><Parameter name="tenant" value="t-1"/></Stream></Connect>' +
       `<Redirect method="POST">${answer.nextUrl}</Redirect></Response>`,
+  )
+})
+
+test('[TX1] a sentence before a stream is said in its language, and nothing stands between it and the stream', () => {
+  const twiml = connectStream({ ...answer, sentence: 'Wir sind wieder da.', language: 'de-DE' })
+  assert.match(twiml, /<Response><Say language="de-DE">Wir sind wieder da\.<\/Say><Connect /)
+  assert.equal(connectStream({ ...answer, sentence: ' ' }), connectStream(answer))
+})
+
+test('[TX1] asking again ends in a Redirect, after a sentence and a pause when there are any', () => {
+  const url = 'https://voice.example.test/twilio/next?pod=p&tries=1'
+  const redirect = '<Redirect method="POST">https://voice.example.test/twilio/next?pod=p&amp;tries=1</Redirect>'
+  assert.equal(askAgain({ url, pauseSeconds: 0 }), `${HEAD}<Response>${redirect}</Response>`)
+  assert.equal(
+    askAgain({ url, pauseSeconds: 3, sentence: 'One moment.', language: 'en-US' }),
+    `${HEAD}<Response><Say language="en-US">One moment.</Say><Pause length="3"/>${redirect}</Response>`,
   )
 })
 
