@@ -95,11 +95,11 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       assert.equal((await front.post('/twilio/next?pod=pod-a')).pod, 'pod-a')
     }))
 
-  test('a pod that stalls for a second keeps its callers', () =>
+  test('a pod that stalls for two seconds keeps its callers', () =>
     withFront(['pod-a', 'pod-b'], async (front) => {
       const stream = await front.stream('pod-a', 'CA1')
       front.pod('pod-a').program.kill('SIGSTOP')
-      await sleep(1_000)
+      await sleep(2_000)
       front.pod('pod-a').program.kill('SIGCONT')
       await sleep(1_500)
       assert.equal(await stream.echo('still here'), 'pod-a:still here')

@@ -118,6 +118,8 @@ class RunningFleet implements Fleet {
     this.model = parts.model
     this.env = parts.env
     this.folder = parts.folder
+    void parts.haproxy.exited.then(() => this.#sayLost('HAProxy'))
+    void parts.model?.program.exited.then(() => this.#sayLost('the model simulator'))
     closings.push(async () => {
       await Promise.all(this.pods.map((pod) => pod.stop(this.#drainMs, this.#hurry.promise)))
     })
@@ -144,6 +146,10 @@ class RunningFleet implements Fleet {
     else this.#drainMs = options.drainMs ?? 0
     this.#stopping ??= closeAll(this.#closings)
     return this.#stopping
+  }
+
+  #sayLost(part: string): void {
+    if (this.#stopping === undefined) this.#options.say?.(`${part} ended; its log is in ${this.folder}`)
   }
 
   async #startPod(): Promise<Pod> {
@@ -195,7 +201,6 @@ async function migrate(databaseUrl: string): Promise<void> {
     maxMs: MIGRATE_MAX_MS,
     output: 'keep',
   })
-  if (lines.some((line) => line.startsWith('There is no role "migrate"'))) return
   if (exitCodeOf(end) !== 0) throw new Error(`the migration failed:\n${lines.join('\n')}`)
 }
 

@@ -12,6 +12,8 @@ import { describeExit, type Exit, type Launched, launch } from './launch.ts'
 const RESTART_DELAY_MS = 500
 const RESTARTS_MAX = 5
 const RESTARTS_WITHIN_MS = 60_000
+/** Two signals of one kind at once are one: the second must come after the first was taken. */
+const SECOND_SIGNAL_AFTER_MS = 100
 
 export type PodOptions = {
   place: HaproxyPod
@@ -32,7 +34,7 @@ export class Pod {
   readonly logFile: string
   readonly #options: PodOptions
   #program: Launched
-  #isStopping = false
+  readonly #stopping = new AbortController()
   #restartsMs: number[] = []
   #starting: Promise<void> | undefined
 
@@ -86,19 +88,23 @@ export class Pod {
 
   /** Ends it for good: SIGTERM, after `drainMs` or when `hurry` resolves a second one, later SIGKILL. Never rejects. */
   async stop(drainMs: number, hurry: Promise<unknown>): Promise<void> {
-    this.#isStopping = true
+    this.#stopping.abort()
     await this.#starting?.catch(() => {})
     const bound = new AbortController()
     this.kill('SIGTERM')
     this.kill('SIGCONT')
-    await Promise.race([this.exited, hurry, sleep(drainMs, undefined, { signal: bound.signal }).catch(() => {})])
+    await Promise.race([
+      this.exited,
+      hurry,
+      sleep(Math.max(drainMs, SECOND_SIGNAL_AFTER_MS), undefined, { signal: bound.signal }).catch(() => {}),
+    ])
     bound.abort()
     await this.#program.stop()
   }
 
   async #startAgain(): Promise<void> {
     await this.#program.stop({ signal: 'SIGKILL' })
-    this.#program = await launchPod(this.#options)
+    this.#program = await launchPod(this.#options, this.#stopping.signal)
     void this.#watch(this.#program)
   }
 
@@ -106,7 +112,7 @@ export class Pod {
   async #watch(program: Launched): Promise<void> {
     const { say, restart } = this.#options
     const how = await program.exited
-    if (this.#isStopping) return
+    if (this.#stopping.signal.aborted) return
     say(`${this.name} (pid ${program.pid}) ended: ${describeExit(how)}; its log: ${this.logFile}`)
     if (!restart || this.#starting !== undefined) return
     const sinceMs = performance.now() - RESTARTS_WITHIN_MS
@@ -116,7 +122,7 @@ export class Pod {
       return
     }
     await sleep(RESTART_DELAY_MS)
-    if (this.#isStopping || this.exit === undefined) return
+    if (this.#stopping.signal.aborted || this.exit === undefined) return
     await this.restart().then(
       () => say(`${this.name} is up again (pid ${this.pid})`),
       (error: Error) => say(`${this.name} could not be started again: ${error.message}`),
