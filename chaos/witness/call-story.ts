@@ -21,6 +21,8 @@ export type StreamStory = {
 export type CallStory = {
   call: number
   callSid: string
+  /** The called number. */
+  to: string
   placedUs: number
   streams: StreamStory[]
   refusedUs: number[]
@@ -29,6 +31,8 @@ export type CallStory = {
   turnsUs: number[]
   /** When the caller had spoken. */
   pausesUs: number[]
+  /** Answers of 5xx to webhooks, each attempt. */
+  webhook5xx: number[]
   /** Each end the log has; one is right. */
   ends: { atUs: number; cause: string; status: string }[]
   /** Deliveries of the last status callback: its outcome each. */
@@ -58,12 +62,14 @@ function newStory(line: WitnessLine, call: number): CallStory {
   return {
     call,
     callSid: String(line.callSid),
+    to: String(line.to ?? ''),
     placedUs: line.t,
     streams: [],
     refusedUs: [],
     actionsUs: [],
     turnsUs: [],
     pausesUs: [],
+    webhook5xx: [],
     ends: [],
     finalCallbacks: [],
     verbs: [],
@@ -94,6 +100,9 @@ function take(story: CallStory, line: WitnessLine): void {
       return
     case 'caller-speech':
       story.turnsUs.push(line.t)
+      return
+    case 'webhook-attempt':
+      if (Number(line.status) >= 500) story.webhook5xx.push(line.t)
       return
     case 'caller-silent':
       story.pausesUs.push(line.t)
