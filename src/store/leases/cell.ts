@@ -137,12 +137,16 @@ export class Cell {
 
   /** [LQ4] */
   #nextToServe(skipped: ReadonlySet<string>): Ticket | undefined {
-    const { ledger } = this
-    if (ledger.leases.size >= ledger.limit) return undefined
-    const isBelow = (tenant: string) => ledger.callsOf('tenants', tenant) < ledger.tenantLimit(tenant).guaranteed
-    return (
-      this.line.first((tenant) => !skipped.has(tenant) && isBelow(tenant)) ??
-      this.line.first((tenant) => !skipped.has(tenant) && !isBelow(tenant) && this.isServable(tenant))
-    )
+    const { leases, limit, limits } = this.ledger
+    const { inbound, outbound } = limits.reserve
+    const isBelow = (tenant: string) =>
+      this.ledger.callsOf('tenants', tenant) < this.ledger.tenantLimit(tenant).guaranteed
+    if (leases.size < limit - inbound) {
+      const ticket = this.line.first((tenant) => !skipped.has(tenant) && isBelow(tenant))
+      if (ticket !== undefined) return ticket
+    }
+    // What nobody could get is not looked for.
+    if (leases.size + this.ledger.unusedGuarantees() >= limit - Math.min(inbound, outbound)) return undefined
+    return this.line.first((tenant) => !skipped.has(tenant) && !isBelow(tenant) && this.isServable(tenant))
   }
 }

@@ -111,8 +111,7 @@ export class WaitingLine {
     for (const [tenant, line] of before)
       ahead += Math.min(line.callSids.length, Math.floor((tag - line.tag) * this.#weightOf(tenant)) + 1)
     this.#fade(nowMs)
-    const rate = Math.max(this.#rate!, 1 / LEASE_BOUNDS.rateSeconds)
-    return { ahead, etaMs: Math.min(LEASE_BOUNDS.etaMaxMs, Math.ceil(((ahead + 1) / rate) * 1000)) }
+    return { ahead, etaMs: Math.min(LEASE_BOUNDS.etaMaxMs, Math.ceil(((ahead + 1) / this.#rate!) * 1000)) }
   }
 
   #nextTag(tenant: string): number {

@@ -26,7 +26,7 @@ import {
   type Transferred,
 } from '../../control/ports.ts'
 import type { CallSid } from '../../kit/ids.ts'
-import { makeSound } from './bounds.ts'
+import { LEASE_BOUNDS, makeSound } from './bounds.ts'
 import { Cell } from './cell.ts'
 import type { Lease } from './ledger.ts'
 import { auditCell, Reaper, usageOf } from './upkeep.ts'
@@ -51,7 +51,7 @@ class MemoryLeases implements LeaseStore {
     const cell = this.#begin()
     cell.ledger.setLimits(makeSound(limits))
     cell.recoversUntilMs ??= cell.nowMs + cell.times.recoveringMs
-    cell.line.expect(cell.ledger.limit)
+    cell.line.expect(cell.ledger.limit / LEASE_BOUNDS.callPriorSeconds)
     cell.serveWaiting()
   }
 

@@ -1,0 +1,125 @@
+// What the functions of the library answer, read into the words of the port. The answers are our own: a wrong one is a bug, and throws.
+import type {
+  Acquired,
+  Activated,
+  CellUsage,
+  Grant,
+  PodEntry,
+  Polled,
+  Reaped,
+  Transferred,
+} from '../../control/ports.ts'
+import type { CallSid } from '../../kit/ids.ts'
+
+type Answer = [kind: string, ...rest: (string | number)[]]
+
+/** [kind, pod, address, pool, epoch] */
+function grantOf([, pod, address, pool, epoch]: Answer): Grant {
+  return { pod: String(pod), address: String(address), pool: String(pool), epoch: Number(epoch) }
+}
+
+function strange(answer: Answer): never {
+  throw new Error(`the lease library answered ${JSON.stringify(answer)}`)
+}
+
+export function readAcquired(value: unknown): Acquired {
+  const answer = value as Answer
+  switch (answer[0]) {
+    case 'granted':
+    case 'repeated':
+      return { kind: answer[0], ...grantOf(answer) }
+    case 'queued':
+      return { kind: 'queued', ahead: Number(answer[1]), etaMs: Number(answer[2]) }
+    case 'refused':
+      return { kind: 'refused', reason: answer[1] as (Acquired & { kind: 'refused' })['reason'] }
+    default:
+      return strange(answer)
+  }
+}
+
+export function readActivated(value: unknown): Activated {
+  const answer = value as Answer
+  switch (answer[0]) {
+    case 'activated':
+      return { kind: 'activated', ...grantOf(answer) }
+    case 'fenced':
+      return { kind: 'fenced', epoch: Number(answer[1]) }
+    case 'used':
+    case 'unknown':
+      return { kind: answer[0] }
+    default:
+      return strange(answer)
+  }
+}
+
+export function readTransferred(value: unknown): Transferred {
+  const answer = value as Answer
+  switch (answer[0]) {
+    case 'transferred':
+    case 'unbacked':
+      return { kind: 'transferred', unbacked: answer[0] === 'unbacked', ...grantOf(answer) }
+    case 'repeated':
+      return { kind: 'repeated', ...grantOf(answer) }
+    case 'fenced':
+      return { kind: 'fenced', epoch: Number(answer[1]) }
+    case 'refused':
+      return { kind: 'refused', reason: 'no-pod' }
+    default:
+      return strange(answer)
+  }
+}
+
+export function readPolled(value: unknown): Polled {
+  const answer = value as Answer
+  switch (answer[0]) {
+    case 'granted':
+      return { kind: 'granted', ...grantOf(answer) }
+    case 'waiting':
+      return {
+        kind: 'waiting',
+        ahead: Number(answer[1]),
+        etaMs: Number(answer[2]),
+        waitedMs: Number(answer[3]),
+      }
+    case 'gone':
+      return { kind: 'gone' }
+    default:
+      return strange(answer)
+  }
+}
+
+export function readReaped(value: unknown): Reaped {
+  const [guard, noShows, suspected, dropped] = value as [Reaped['guard'], CallSid[], CallSid[], CallSid[]]
+  return { noShows, suspected, dropped, guard }
+}
+
+type PodAnswer = [string, string, string, PodEntry['state'], string, string, number, number]
+
+export function readPods(value: unknown): PodEntry[] {
+  return (value as PodAnswer[]).map(([pod, incarnation, address, state, callsMax, penalty, calls, ageMs]) => ({
+    pod,
+    incarnation,
+    address,
+    state,
+    callsMax: Number(callsMax),
+    penalty: Number(penalty),
+    calls,
+    ageMs,
+  }))
+}
+
+type UsageAnswer = [number, number, number, number, number, number, [string, number, number][], number]
+
+export function readUsage(value: unknown): CellUsage {
+  const [inUse, reserved, suspect, limit, queued, refusedLastMinute, pools, isRecovering] = value as UsageAnswer
+  return {
+    inUse,
+    reserved,
+    suspect,
+    limit,
+    queued,
+    refusedLastMinute,
+    pools: pools.map(([pool, used, max]) => ({ pool, inUse: used, limit: max })),
+    isRecovering: isRecovering === 1,
+  }
+}
