@@ -44,16 +44,15 @@ class Desk implements CallDesk {
   streamEvent(callSid: CallSid, event: string, error?: string) {
     this.events.push(['stream', callSid, event, error])
   }
-  place: () => WaitStep | Promise<WaitStep> = () => ({ kind: 'gone' })
-  wait(callSid: CallSid) {
+  wait(callSid: CallSid): WaitStep {
     this.events.push(['wait', callSid])
-    return this.place()
+    return { kind: 'gone' }
   }
   callBackWanted(callSid: CallSid, number: string) {
     this.events.push(['call-back', callSid, number])
   }
-  voicemailLeft(callSid: CallSid, voicemail: Voicemail) {
-    this.events.push(['voicemail', callSid, voicemail])
+  voicemailLeft(callSid: CallSid, { recordingSid }: Voicemail) {
+    this.events.push(['voicemail', callSid, recordingSid])
   }
 }
 
@@ -206,32 +205,6 @@ test('[WH4] a desk that throws, rejects or stalls gives an apology, never a 500'
   assert.deepEqual(codes, ['WEBHOOK_FAILED', 'WEBHOOK_FAILED', 'DESK_STALLED'])
   desk.answer = () => grant
   assert.match((await post('/twilio/voice', fields)).body, /<Connect/)
-})
-
-test('/twilio/next carries each step of the desk as TwiML', async () => {
-  const { desk, post } = await open()
-  const inProgress = { ...fields, CallStatus: 'in-progress' }
-  const bodyFor = async (step: NextStep) => {
-    desk.step = () => step
-    return (await post('/twilio/next', inProgress)).body
-  }
-  assert.match(await bodyFor(grant), /<Stream url="wss:/)
-  assert.match(await bodyFor({ kind: 'hang-up' }), /<Response><Hangup\/>/)
-  assert.match(await bodyFor({ kind: 'hang-up', sentence: 'Bye & <ok>' }), /<Say>Bye &amp; &lt;ok&gt;<\/Say><Hangup\/>/)
-  const transfer = await bodyFor({ kind: 'transfer', to: '+15005550009', callerId: '+15005550001' })
-  assert.match(transfer, /<Dial action="https:\/\/voice.example.test\/twilio\/next#.*callerId="\+15005550001"/)
-  assert.match(await bodyFor({ kind: 'transfer', to: 'sip:desk@example.test' }), /<Sip>sip:desk@example.test<\/Sip>/)
-  assert.match(await bodyFor({ kind: 'unknown-call' }), /sorry/)
-})
-
-test('a call no desk knows is handed to the human once, and ends after that transfer', async () => {
-  const { desk, post } = await open({ FALLBACK_NUMBER: '+15005550009' })
-  desk.step = () => ({ kind: 'unknown-call' })
-  const after = (status: string) =>
-    post('/twilio/next', { ...fields, CallStatus: 'in-progress', DialCallStatus: status })
-  assert.match((await post('/twilio/next', { ...fields, CallStatus: 'in-progress' })).body, /<Dial/)
-  assert.match((await after('completed')).body, /<Response><Hangup\/>/)
-  assert.match((await after('no-answer')).body, /sorry.*<Hangup\/>/)
 })
 
 test('the end of a call reaches the desk from the status callback and from a late next', async () => {

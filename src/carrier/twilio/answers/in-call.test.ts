@@ -1,0 +1,298 @@
+// Callers who are in, asked over HTTP: what follows, the queue, its overflow, and a desk that does not answer.
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { type FastifyInstance, fastify } from 'fastify'
+import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js'
+import type { CallId, CallSid } from '../../../kit/ids.ts'
+import type { Log } from '../../../kit/log.ts'
+import type { Answer, CallDesk, NextStep, Voicemail, WaitStep } from '../call-desk.ts'
+import { twilioWebhooks } from '../webhooks.ts'
+import { ASK_TRIES_MAX } from './replies.ts'
+
+const TOKEN = '12345678901234567890123456789012'
+const BASE = 'https://voice.example.test'
+const CALL = 'CA00000000000000000000000000000001' as CallSid
+const HUMAN = '+15005550009'
+const grant = {
+  kind: 'stream' as const,
+  callId: 'call_1' as CallId,
+  token: 'tok',
+  pod: 'pod-1',
+  parameters: {},
+}
+const fields = { CallSid: CALL, From: '+15005550006', To: '+15005550001', CallStatus: 'in-progress' }
+const waiting = { kind: 'waiting' as const, ahead: 3, etaMs: 90_000, language: 'de' }
+
+/** A desk that keeps what it was asked and answers as told. */
+class Desk implements CallDesk {
+  events: unknown[] = []
+  answer: Answer | (() => never) = grant
+  place: WaitStep | (() => WaitStep | Promise<WaitStep>) = { kind: 'gone' }
+  step: NextStep | (() => NextStep | Promise<NextStep>) = { kind: 'hang-up' }
+  offer() {
+    this.events.push(['offer'])
+    return typeof this.answer === 'function' ? this.answer() : this.answer
+  }
+  wait(callSid: CallSid) {
+    this.events.push(['wait', callSid])
+    return typeof this.place === 'function' ? this.place() : this.place
+  }
+  next(callSid: CallSid, { DialCallStatus, pod }: Record<string, string>) {
+    this.events.push(['next', callSid, DialCallStatus ?? '', pod ?? ''])
+    return typeof this.step === 'function' ? this.step() : this.step
+  }
+  ended(callSid: CallSid, cause: string) {
+    this.events.push(['ended', callSid, cause])
+  }
+  streamEvent(callSid: CallSid, event: string, error?: string) {
+    this.events.push(['stream', callSid, event, error])
+  }
+  async callBackWanted(callSid: CallSid, number: string) {
+    this.events.push(['call-back', callSid, number])
+  }
+  async voicemailLeft(callSid: CallSid, voicemail: Voicemail) {
+    this.events.push(['voicemail', callSid, voicemail])
+  }
+}
+
+const apps: FastifyInstance[] = []
+after(() => Promise.all(apps.map((app) => app.close())))
+
+async function open(more: { human?: string; holdAudioUrl?: string } = {}) {
+  const desk = new Desk()
+  const codes: unknown[] = []
+  const keep = (line: object) => void codes.push((line as { code?: string }).code)
+  const log: Log = { debug() {}, info() {}, warn: keep, error: keep, child: () => log }
+  const app = fastify()
+  apps.push(app)
+  const config = {
+    http: { publicBaseUrl: BASE },
+    twilio: { signatureCheck: 'on' as const, authTokens: [TOKEN], fallbackNumber: more.human },
+    fleet: { holdAudioUrl: more.holdAudioUrl },
+  }
+  await app.register(twilioWebhooks, { config, desk, log, deskAnswerMs: 30 })
+  const post = async (path: string, extra: Record<string, string> = {}, signedPath = path) => {
+    const body = { ...fields, ...extra }
+    const reply = await app.inject({
+      method: 'POST',
+      url: path,
+      payload: new URLSearchParams(body).toString(),
+      headers: {
+        'content-type': 'application/x-www-form-urlencoded',
+        'x-twilio-signature': getExpectedTwilioSignature(TOKEN, BASE + signedPath, body),
+      },
+    })
+    return { status: reply.statusCode, body: reply.body, retryAfter: reply.headers['retry-after'] }
+  }
+  return { desk, post, codes }
+}
+
+/** Path and query of the document's Redirect, as the carrier would ask it. */
+function redirectOf(body: string): string {
+  const url = /<Redirect method="POST">([^<#]*)/.exec(body)?.[1] ?? ''
+  assert.ok(url.startsWith(BASE), body)
+  return url.slice(BASE.length).replaceAll('&amp;', '&')
+}
+const WAIT = `/twilio/wait/${CALL}`
+
+test('a queued caller hears the place, asks again, hears it when it changed, and is connected', async () => {
+  const { desk, post } = await open()
+  desk.answer = { kind: 'queued', ahead: 3, etaMs: 90_000, language: 'de' }
+  const first = await post('/twilio/voice', { CallStatus: 'ringing' })
+  assert.match(first.body, /<Say language="de-DE">.*Vor Ihnen warten noch 3 Anrufe/)
+  assert.equal(redirectOf(first.body), `${WAIT}?said=3&language=de`)
+  desk.place = waiting
+  const second = await post(redirectOf(first.body))
+  assert.doesNotMatch(second.body, /<Say/)
+  desk.place = { ...waiting, ahead: 1 }
+  const third = await post(redirectOf(second.body))
+  assert.match(third.body, /Vor Ihnen wartet noch 1 Anruf/)
+  assert.equal(redirectOf(third.body), `${WAIT}?said=1&language=de`)
+  desk.place = { ...grant, pod: 'pod-7' }
+  const last = await post(redirectOf(third.body))
+  assert.match(last.body, /<Response><Connect action="https:\/\/voice\.example\.test\/twilio\/next\?pod=pod-7#/)
+  assert.match(last.body, /<Redirect method="POST">https:\/\/voice\.example\.test\/twilio\/next\?pod=pod-7#/)
+  assert.deepEqual(desk.events, [['offer'], ['wait', CALL], ['wait', CALL], ['wait', CALL]])
+})
+
+test('the hold clip of the configuration is played', async () => {
+  const { desk, post } = await open({ holdAudioUrl: 'https://cdn.example.test/hold.mp3' })
+  desk.place = waiting
+  assert.match((await post(`${WAIT}?said=3`)).body, /<Play>https:\/\/cdn\.example\.test\/hold\.mp3<\/Play>/)
+})
+
+test('[WH1] a wait that is forged, names another call, or whose query was changed is refused; the desk hears nothing', async () => {
+  const { desk, post, codes } = await open()
+  const other = WAIT.replace(/1$/, '2')
+  assert.equal((await post(WAIT, {}, '/twilio/voice')).status, 403)
+  assert.equal((await post(`${WAIT}?said=0`, {}, `${WAIT}?said=3`)).status, 403)
+  assert.equal((await post(`${WAIT}?anew=0`, {}, WAIT)).status, 403)
+  assert.equal((await post(other)).status, 400)
+  assert.equal((await post('/twilio/next?pod=pod-2', {}, '/twilio/next?pod=pod-1')).status, 403)
+  assert.deepEqual(desk.events, [])
+  assert.deepEqual(codes, Array(5).fill('WEBHOOK_REFUSED'))
+})
+
+test('a caller who waits and is gone for the carrier ends at the desk', async () => {
+  const { desk, post } = await open()
+  assert.match((await post(WAIT, { CallStatus: 'completed' })).body, /<Response\/>/)
+  assert.deepEqual(desk.events, [['ended', CALL, 'completed']])
+})
+
+test('[WH7] a desk that throws or stalls is asked again by a caller who waits, who then gets the place', async () => {
+  const { desk, post, codes } = await open()
+  desk.place = () => Promise.reject(new Error('away'))
+  const first = await post(`${WAIT}?said=3&language=de`)
+  assert.match(first.body, /<Say language="de-DE">Einen Moment bitte\.<\/Say><Pause length="3"\/>/)
+  assert.equal(redirectOf(first.body), `${WAIT}?said=3&language=de&tries=1`)
+  desk.place = () => new Promise(() => {})
+  const second = await post(redirectOf(first.body))
+  assert.doesNotMatch(second.body, /<Say/)
+  desk.place = waiting
+  const third = await post(redirectOf(second.body))
+  assert.equal(redirectOf(third.body), `${WAIT}?said=3&language=de`)
+  assert.deepEqual(codes, ['WEBHOOK_FAILED', 'DESK_STALLED'])
+})
+
+test('[WH7] after ASK_TRIES_MAX the caller is handed to the human, or hears an apology', async () => {
+  for (const human of [HUMAN, undefined]) {
+    const { desk, post } = await open(human === undefined ? {} : { human })
+    desk.step = () => Promise.reject(new Error('away'))
+    let path = '/twilio/next?pod=pod-3'
+    let body = ''
+    for (let asked = 1; asked <= ASK_TRIES_MAX; asked += 1) {
+      ;({ body } = await post(path))
+      if (asked < ASK_TRIES_MAX) path = redirectOf(body)
+    }
+    assert.equal(path, `/twilio/next?pod=pod-3&tries=${ASK_TRIES_MAX - 1}`)
+    assert.match(body, human === undefined ? /<Say>.*sorry.*<Hangup\/>/ : /<Dial .*<Number>\+15005550009</)
+    assert.equal(desk.events.length, ASK_TRIES_MAX)
+  }
+})
+
+test('[WH7] how a transfer ended is not lost when it has to be asked again', async () => {
+  const { desk, post } = await open()
+  desk.step = () => Promise.reject(new Error('away'))
+  const first = await post('/twilio/next?pod=pod-3', { DialCallStatus: 'busy' })
+  desk.step = { kind: 'hang-up' }
+  await post(redirectOf(first.body))
+  assert.deepEqual(desk.events, [
+    ['next', CALL, 'busy', 'pod-3'],
+    ['next', CALL, 'busy', 'pod-3'],
+  ])
+})
+
+test('[WH7] a store that is away when a call enters is waited for, then the caller is told or handed on', async () => {
+  for (const human of [HUMAN, undefined]) {
+    const { desk, post } = await open(human === undefined ? {} : { human })
+    desk.answer = { kind: 'busy', reason: 'store-away' }
+    let path = '/twilio/voice'
+    let body = ''
+    for (let asked = 1; asked <= ASK_TRIES_MAX; asked += 1) {
+      ;({ body } = await post(path))
+      if (asked < ASK_TRIES_MAX) path = redirectOf(body)
+    }
+    assert.match(body, human === undefined ? /<Say>.*busy.*<Hangup\/>/ : /<Dial /)
+    desk.answer = grant
+    assert.match((await post(path)).body, /<Connect /)
+  }
+})
+
+test('[WH3] a caller who is in never gets an HTTP error from a pod that drains', async () => {
+  const { desk, post } = await open()
+  desk.answer = { kind: 'busy', reason: 'draining' }
+  const fresh = await post('/twilio/voice')
+  assert.deepEqual([fresh.status, fresh.retryAfter], [503, '5'])
+  const inCall = await post('/twilio/voice?anew=1&language=de')
+  assert.equal(inCall.status, 200)
+  assert.equal(redirectOf(inCall.body), '/twilio/voice?language=de&anew=1&tries=1')
+})
+
+test('[WH8] a caller whose place is not known enters anew, a bounded number of times', async () => {
+  const { desk, post } = await open()
+  desk.answer = { kind: 'queued', ahead: 8, etaMs: 30_000, language: 'de' }
+  desk.place = { kind: 'gone' }
+  let path = `${WAIT}?said=3&language=de`
+  for (let n = 1; n <= 3; n += 1) {
+    const lost = await post(path)
+    assert.equal(redirectOf(lost.body), `/twilio/voice?language=de&anew=${n}`)
+    const again = await post(redirectOf(lost.body))
+    path = redirectOf(again.body)
+    assert.equal(path, `${WAIT}?said=8&language=de&anew=${n}`)
+  }
+  assert.match((await post(path)).body, /<Say>.*busy.*<Hangup\/>/)
+})
+
+test('[WQ4] each overflow of the desk is carried, in the language of the waiting', async () => {
+  const { desk, post } = await open()
+  const overflowOf = async (to: (WaitStep & { kind: 'overflow' })['to']) => {
+    desk.place = { kind: 'overflow', to }
+    return (await post(`${WAIT}?language=fr`)).body
+  }
+  assert.match(await overflowOf({ kind: 'transfer', number: HUMAN }), /<Say language="fr-FR">.*<Number>\+15005550009</)
+  assert.match(await overflowOf({ kind: 'voicemail' }), /<Record action="[^"]*\/twilio\/voicemail\?language=fr"/)
+  assert.match(await overflowOf({ kind: 'call-back' }), /<Gather [^>]*action="[^"]*\/twilio\/call-back\?language=fr"/)
+  assert.match(await overflowOf({ kind: 'hang-up' }), /<Say language="fr-FR">.*<Hangup\/>/)
+})
+
+test('[WQ5] a call-back that is wanted reaches the desk; other digits are asked for once more', async () => {
+  const { desk, post } = await open()
+  const thanked = await post('/twilio/call-back?language=es', { Digits: '1' })
+  assert.match(thanked.body, /<Say language="es-ES">Gracias\. .*<Hangup\/>/)
+  const again = await post('/twilio/call-back?language=es', { Digits: '9' })
+  const action = /<Gather [^>]*action="([^"]*)"/.exec(again.body)![1]!.replaceAll('&amp;', '&').slice(BASE.length)
+  assert.equal(action, '/twilio/call-back?language=es&tries=1')
+  assert.match((await post(action, { Digits: '8' })).body, /<Response><Say language="es-ES">.*<Hangup\/>/)
+  assert.deepEqual(desk.events, [['call-back', CALL, '+15005550006']])
+})
+
+test('[WQ4] a message is thanked for, and told to the desk when its recording is there', async () => {
+  const { desk, post } = await open()
+  assert.match((await post('/twilio/voicemail?language=ja', {})).body, /<Say language="ja-JP">.*<Hangup\/>/)
+  const recording = { RecordingSid: 'RE1', RecordingUrl: 'https://api.example.test/RE1', RecordingDuration: '12' }
+  await post('/twilio/recording', { ...recording, RecordingStatus: 'absent' })
+  await post('/twilio/recording', { ...recording, RecordingStatus: 'completed', CallStatus: 'completed' })
+  const voicemail = {
+    from: '+15005550006',
+    recordingSid: 'RE1',
+    recordingUrl: 'https://api.example.test/RE1',
+    durationMs: 12_000,
+  }
+  assert.deepEqual(desk.events, [['voicemail', CALL, voicemail]])
+})
+
+test('a resume goes straight into the stream, after the desk’s sentence when it has one', async () => {
+  const { desk, post } = await open()
+  desk.step = { ...grant, pod: 'pod-2' }
+  assert.match((await post('/twilio/next?pod=pod-1')).body, /<Response><Connect action="[^"]*pod=pod-2#/)
+  desk.step = { ...grant, pod: 'pod-2', sentence: 'Un instant.', language: 'fr' }
+  assert.match(
+    (await post('/twilio/next?pod=pod-1')).body,
+    /<Response><Say language="fr-FR">Un instant\.<\/Say><Connect/,
+  )
+  assert.deepEqual(desk.events[0], ['next', CALL, '', 'pod-1'])
+})
+
+test('/twilio/next carries each step of the desk as TwiML', async () => {
+  const { desk, post } = await open()
+  const bodyFor = async (step: NextStep) => {
+    desk.step = step
+    return (await post('/twilio/next')).body
+  }
+  assert.match(await bodyFor(grant), /<Stream url="wss:/)
+  assert.match(await bodyFor({ kind: 'hang-up' }), /<Response><Hangup\/>/)
+  assert.match(await bodyFor({ kind: 'hang-up', sentence: 'Bye & <ok>' }), /<Say>Bye &amp; &lt;ok&gt;<\/Say><Hangup\/>/)
+  const transfer = await bodyFor({ kind: 'transfer', to: '+15005550009', callerId: '+15005550001' })
+  assert.match(transfer, /<Dial action="https:\/\/voice.example.test\/twilio\/next#.*callerId="\+15005550001"/)
+  assert.match(await bodyFor({ kind: 'transfer', to: 'sip:desk@example.test' }), /<Sip>sip:desk@example.test<\/Sip>/)
+  assert.match(await bodyFor({ kind: 'unknown-call' }), /sorry/)
+})
+
+test('a call no desk knows is handed to the human once, and ends after that transfer', async () => {
+  const { desk, post } = await open({ human: HUMAN })
+  desk.step = { kind: 'unknown-call' }
+  const after = (status: string) => post('/twilio/next', { DialCallStatus: status })
+  assert.match((await post('/twilio/next')).body, /<Dial/)
+  assert.match((await after('completed')).body, /<Response><Hangup\/>/)
+  assert.match((await after('no-answer')).body, /sorry.*<Hangup\/>/)
+})
