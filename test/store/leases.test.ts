@@ -101,7 +101,7 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
-    name: '[LP1][LP2] a call goes to the least loaded pod that is ready, fresh and has room',
+    name: '[LPD1][LPD2] a call goes to the least loaded pod that is ready, fresh and has room',
     pods: 0,
     run: async ({ store, advance }) => {
       await store.announce(podOf('old'))
@@ -221,7 +221,7 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
-    name: '[LP3] a transfer takes the preferred pod if it lives, and the avoided one only when there is no other',
+    name: '[LPD3] a transfer takes the preferred pod if it lives, and the avoided one only when there is no other',
     pods: 3,
     run: async ({ store }) => {
       await open(store, 1, 3)
@@ -269,7 +269,7 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
-    name: '[LU1] a call whose stream never comes gives its slot back; a silent one becomes suspect, still counts, and goes at last',
+    name: '[LUP1] a call whose stream never comes gives its slot back; a silent one becomes suspect, still counts, and goes at last',
     run: async ({ store, advance }) => {
       await open(store, 1, 2)
       await ask(store, 3)
@@ -293,7 +293,7 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
-    name: '[LU2] a mass of leases due at once stops reaping for one ttl; when it is due again it is believed',
+    name: '[LUP2] a mass of leases due at once stops reaping for one ttl; when it is due again it is believed',
     limits: limitsOf({ callsMax: 100 }),
     run: async ({ store, advance }) => {
       await open(store, 1, 20)
@@ -439,7 +439,7 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
-    name: '[LP4] a pod that fell silent is forgotten when it holds no call',
+    name: '[LPD4] a pod that fell silent is forgotten when it holds no call',
     pods: 2,
     run: async ({ store, advance }) => {
       await ask(store, 1)
@@ -452,7 +452,7 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
-    name: '[LU4] an audit of a sound store finds nothing',
+    name: '[LUP4] an audit of a sound store finds nothing',
     run: async ({ store }) => {
       await open(store, 1, 3)
       await wait(store, 4)

@@ -1,9 +1,9 @@
 // The pods of a cell in memory. Rules:
-// LP1: a pod is placeable when it is ready, was announced within the ttl, and calls + penalty < callsMax.
-// LP2: a call goes to the placeable pod with the least calls + penalty, the first by name among equals.
-// LP3: a resume takes the preferred pod if that is ready and has room; else the least loaded placeable one but the avoided;
+// LPD1: a pod is placeable when it is ready, was announced within the ttl, and calls + penalty < callsMax.
+// LPD2: a call goes to the placeable pod with the least calls + penalty, the first by name among equals.
+// LPD3: a resume takes the preferred pod if that is ready and has room; else the least loaded placeable one but the avoided;
 //      else any ready one with room whatever its penalty; the avoided one last. Its own old place counts as room.
-// LP4: a pod without calls that was not announced within the hard time is forgotten.
+// LPD4: a pod without calls that was not announced within the hard time is forgotten.
 import type { PodAnnouncement, PodEntry } from '../../control/ports.ts'
 import { LEASE_BOUNDS } from './bounds.ts'
 
@@ -37,12 +37,12 @@ export class Roster {
     return [...this.#pods.values()].some((pod) => isReady(pod, view))
   }
 
-  /** [LP2] */
+  /** [LPD2] */
   pick(view: RosterView, avoidPod?: string): string | undefined {
     return this.#least(view, (pod) => pod.pod !== avoidPod && view.callsOf(pod.pod) + pod.penalty < pod.callsMax)
   }
 
-  /** [LP3] `ownPod`: where the call is counted now. */
+  /** [LPD3] `ownPod`: where the call is counted now. */
   pickResume(
     view: RosterView,
     wish: { avoidPod: string | undefined; preferPod: string | undefined; ownPod: string | undefined },
@@ -57,7 +57,7 @@ export class Roster {
     )
   }
 
-  /** [LP4] At most `max`. */
+  /** [LPD4] At most `max`. */
   forget(view: RosterView, hardMs: number, max: number): void {
     const old = [...this.#pods.values()]
       .filter(({ announcedAtMs }) => announcedAtMs < view.nowMs - hardMs)

@@ -1,10 +1,10 @@
 // What keeps a cell in memory true over time: reaping, the account of its use, the audit. Rules:
-// LU1: a call whose stream never came is dropped when its reservation ends; a held one becomes suspect and is dropped hardMs after
+// LUP1: a call whose stream never came is dropped when its reservation ends; a held one becomes suspect and is dropped hardMs after
 //      its last renewal, never in the same pass.
-// LU2: when more than massTenths of the held leases, and more than massMin, are due in one pass, the pods are not believed to be
+// LUP2: when more than massTenths of the held leases, and more than massMin, are due in one pass, the pods are not believed to be
 //      dead: held leases are not reaped for one ttl. A mass that is due again within hardMs after that is believed.
-// LU3: while the clock is distrusted nothing is reaped.
-// LU4: an audit counts everything anew from the leases and puts the counts right.
+// LUP3: while the clock is distrusted nothing is reaped.
+// LUP4: an audit counts everything anew from the leases and puts the counts right.
 import type { Audited, CellUsage, Reaped } from '../../control/ports.ts'
 import { LEASE_BOUNDS } from './bounds.ts'
 import type { Cell } from './cell.ts'
@@ -52,7 +52,7 @@ export class Reaper {
     }
   }
 
-  /** [LU2] */
+  /** [LUP2] */
   #isMassExpiry(): boolean {
     const { nowMs, times, ledger } = this.#cell
     if (nowMs < this.#massUntilMs) return true
@@ -94,7 +94,7 @@ export function usageOf(cell: Cell): CellUsage {
   }
 }
 
-/** [LU4] */
+/** [LUP4] */
 export function auditCell(cell: Cell): Audited {
   const { ledger } = cell
   const truth = ledger.recount()

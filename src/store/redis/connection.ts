@@ -1,10 +1,10 @@
 // One connection to Redis for short commands. Rules:
-// RC1: a command is sent once: it is not queued while Redis is away and not repeated after a loss.
-// RC2: it is answered within timeoutMs, or rejects with STORE_UNAVAILABLE; so it does at once while Redis is away, while more than
+// RCN1: a command is sent once: it is not queued while Redis is away and not repeated after a loss.
+// RCN2: it is answered within timeoutMs, or rejects with STORE_UNAVAILABLE; so it does at once while Redis is away, while more than
 //      IN_FLIGHT_MAX wait, and when Redis says that it cannot serve now. What else Redis says is a bug and is thrown as it is.
-// RC3: a lost connection is dialled again for ever, after BACKOFF_MIN_MS doubling to BACKOFF_MAX_MS, with jitter; one that is
+// RCN3: a lost connection is dialled again for ever, after BACKOFF_MIN_MS doubling to BACKOFF_MAX_MS, with jitter; one that is
 //      silent for SILENT_MAX_MS though something was asked counts as lost.
-// RC4: nothing but `prepare` is sent before `prepare` has succeeded on this connection; when it fails it is tried again after the
+// RCN4: nothing but `prepare` is sent before `prepare` has succeeded on this connection; when it fails it is tried again after the
 //      same back-off. An answer that says the store has lost what was prepared leads to `prepare` again.
 import { Redis } from 'ioredis'
 import { messageOf, VoiceError } from '../../kit/errors.ts'
@@ -82,7 +82,7 @@ export class RedisConnection {
     return this.#isPrepared
   }
 
-  /** [RC1][RC2] */
+  /** [RCN1][RCN2] */
   async send(command: string, args: readonly (string | number)[]): Promise<unknown> {
     if (!this.#isPrepared) throw away('redis is not connected')
     if (this.#inFlight >= IN_FLIGHT_MAX) throw away('too many commands wait for redis')
@@ -105,7 +105,7 @@ export class RedisConnection {
     this.#client.disconnect()
   }
 
-  /** [RC4] */
+  /** [RCN4] */
   async #prepare(): Promise<void> {
     if (this.#isPreparing || this.#isClosed || this.#client.status !== 'ready') return
     this.#isPreparing = true

@@ -1,6 +1,6 @@
 -- The ground of the library: one cell's keys, its time, its settings, and what is counted. `BOUNDS` stands before this text.
 -- Everything is read and written through `cell`, which lives for one call of a function.
--- The rules are those of the store in memory (../*.ts): LC, LL, LP, LQ, LM, LU; where a line keeps one it says so.
+-- The rules are those of the store in memory (../*.ts): LC, LL, LPD, LQ, LM, LUP; where a line keeps one it says so.
 local SEP = '\31'
 
 -- Settings and running figures of a cell; the last two are texts, the others numbers.

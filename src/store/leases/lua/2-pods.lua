@@ -12,7 +12,7 @@ local function podEntry(cell, pod)
   }
 end
 
--- [LP1] Puts a pod where it belongs after its calls or its entry changed.
+-- [LPD1] Puts a pod where it belongs after its calls or its entry changed.
 local function placePod(cell, pod, calls)
   local entry = podEntry(cell, pod)
   if entry and entry.state == 'ready' and calls + entry.penalty < entry.callsMax then
@@ -27,7 +27,7 @@ local function addressOf(cell, pod)
   return entry and entry.address or ''
 end
 
--- [LP2] The least loaded placeable pod but `avoid`.
+-- [LPD2] The least loaded placeable pod but `avoid`.
 local function pickPod(cell, avoid)
   local from = 0
   while true do
@@ -50,7 +50,7 @@ local function hasReadyPod(cell)
   return redis.call('ZCOUNT', key(cell, 'PY'), cell.now - cell.ttl, '+inf') > 0
 end
 
--- [LP3] The least loaded ready pod with room whatever its penalty: looks at all pods, at most podsMax.
+-- [LPD3] The least loaded ready pod with room whatever its penalty: looks at all pods, at most podsMax.
 local function scanPods(cell, hasRoomFor)
   local best, bestLoad
   for _, pod in ipairs(redis.call('HKEYS', key(cell, 'PD'))) do
@@ -66,7 +66,7 @@ local function scanPods(cell, hasRoomFor)
   return best
 end
 
--- [LP3]
+-- [LPD3]
 local function pickResumePod(cell, avoid, prefer, own)
   local function hasRoomFor(entry, calls) return calls - (entry.pod == own and 1 or 0) < entry.callsMax end
   if prefer ~= '' then
@@ -109,7 +109,7 @@ register('pods', function(cell)
   return answer
 end)
 
--- [LP4]
+-- [LPD4]
 local function forgetPods(cell, max)
   local before = string.format('(%.0f', cell.now - cell.hard)
   for _, pod in ipairs(redis.call('ZRANGEBYSCORE', key(cell, 'PA'), '-inf', before, 'LIMIT', 0, max)) do

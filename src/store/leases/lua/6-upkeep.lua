@@ -1,12 +1,12 @@
 -- What sets a cell up and keeps it true over time.
 
--- [LU1] The leases of a set that are due, oldest end first.
+-- [LUP1] The leases of a set that are due, oldest end first.
 local function dueOf(cell, set, max)
   if max <= 0 then return {} end
   return redis.call('ZRANGEBYSCORE', key(cell, set), '-inf', cell.now, 'LIMIT', 0, max)
 end
 
--- [LU2]
+-- [LUP2]
 local function isMassExpiry(cell)
   if cell.mass then
     if cell.now < cell.mass then return true end
@@ -37,7 +37,7 @@ end
 
 -- args: most leases to take
 register('reap', function(cell, args)
-  if isDistrusted(cell) then return { 'clock-jump', {}, {}, {} } end -- [LU3]
+  if isDistrusted(cell) then return { 'clock-jump', {}, {}, {} } end -- [LUP3]
   local max = math.min(tonumber(args[1]), BOUNDS.reapMax)
   local noShows, silent, gone, guard = dueOf(cell, 'R', max), {}, {}, 'none'
   for _, sid in ipairs(noShows) do dropLease(cell, leaseOf(cell, sid)) end
@@ -143,7 +143,7 @@ local function healEnds(cell, leases, differences)
   end
 end
 
--- [LU4] Walks through all leases: for a quiet minute, not for each second.
+-- [LUP4] Walks through all leases: for a quiet minute, not for each second.
 register('audit', function(cell)
   local tenants, pods, pools, leases, differences = {}, {}, {}, {}, {}
   local records = redis.call('HGETALL', key(cell, 'H'))
