@@ -116,7 +116,7 @@ test('[FL2] a start that fails says why with the log of the part, and leaves not
   assert.deepEqual(await children(), before)
 })
 
-describe('npm run fleet', () => {
+describe('npm run fleet', { concurrency: 2 }, () => {
   const start = (args: string[], env = {}): { child: ChildProcess; out: () => string; err: () => string } => {
     const child = spawn(process.execPath, [MAIN, ...args], { env: { ...testEnvironment(process.env), ...env } })
     let out = ''

@@ -12,7 +12,8 @@ export type FleetPlaces = { baseUrl: string; redisUrl: string; databaseUrl: stri
 /** A model that is not the operator's own: the simulator, or what a test has started. */
 export type ModelPlace = { url: string; apiKey?: string }
 
-const CELL = 'main'
+/** The cell of a fleet unless `env` names another. */
+export const CELL = 'main'
 const KEY_OF_SIMULATOR = 'offline-model'
 
 /** What all pods share. `env` is the operator's or the test's. */

@@ -10,8 +10,9 @@ import { type Haproxy, startHaproxy } from '../servers/haproxy.ts'
 import { type Postgres, startPostgres } from '../servers/postgres.ts'
 import { type RedisServer, startRedis } from '../servers/redis.ts'
 import { ROOT } from '../tree.ts'
-import { type ModelPlace, namesModel, sharedEnvironment } from './environment.ts'
+import { CELL, type ModelPlace, namesModel, sharedEnvironment } from './environment.ts'
 import { type Launched, launch, pickPort } from './launch.ts'
+import { openNewCell } from './new-cell.ts'
 import { Pod } from './pod.ts'
 
 const HOST = '127.0.0.1'
@@ -170,7 +171,7 @@ async function startParts(options: FleetOptions, folder: string, closings: Closi
   closings.push(() => haproxy.stop())
   const [redis, postgres] = await startStores(options, closings)
   signal?.throwIfAborted()
-  await migrate(postgres.url)
+  await Promise.all([migrate(postgres.url), openNewCell(redis.url, env.CELL ?? CELL, ceiling)])
   const model = wantsSimulator(options, env) ? await startModel(options, folder, closings) : undefined
   closings.push(() => haproxy.stop()) // once more: right after the pods, when all is well [FL3]
   const places = {
