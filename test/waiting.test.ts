@@ -1,0 +1,309 @@
+// Callers who wait, from the simulated carrier through the webhooks to a desk that is told what to answer.
+import assert from 'node:assert/strict'
+import type { AddressInfo } from 'node:net'
+import { afterEach, suite, test } from 'node:test'
+import { type FastifyInstance, fastify } from 'fastify'
+import { type WebSocket, WebSocketServer } from 'ws'
+import type { TwilioSimOptions } from '../sim/twilio/options.ts'
+import { type CallerScript, type CallReport, startTwilioSim, type TwilioSim } from '../sim/twilio/sim.ts'
+import type { Answer, CallDesk, NextStep, StreamGrant, WaitStep } from '../src/carrier/twilio/call-desk.ts'
+import { openCarrierRest } from '../src/carrier/twilio/rest/rest.ts'
+import { twilioWebhooks } from '../src/carrier/twilio/webhooks.ts'
+import type { CallId, CallSid } from '../src/kit/ids.ts'
+import { silentLog } from '../src/kit/log.ts'
+
+const ACCOUNT = `AC${'0'.repeat(31)}1`
+const TOKEN = '0123456789abcdef0123456789abcdef'
+const HUMAN = '+15005550009'
+/** A nine-second pause takes 90 ms. */
+const TIME_SCALE = 0.01
+const LOOK_EVERY_MS = 5
+const WAIT_MAX_MS = 5_000
+
+const queued: Answer = { kind: 'queued', ahead: 2, etaMs: 90_000, language: 'de' }
+const waiting = (ahead: number): WaitStep => ({ kind: 'waiting', ahead, etaMs: 30_000, language: 'de' })
+const grant = (pod: string): StreamGrant => ({
+  kind: 'stream',
+  callId: 'call_1' as CallId,
+  token: 'a-token-of-the-test',
+  pod,
+  parameters: {},
+})
+
+/** Talks to the agent once it is there, then hangs up. */
+const PATIENT: CallerScript = {
+  steps: [{ waitForAgent: 'speaking', timeoutMs: WAIT_MAX_MS }, { pauseMs: 60 }, { hangUp: true }],
+  maxMs: 15_000,
+}
+const hangsUpAfter = (ms: number): CallerScript => ({ steps: [{ stayMs: ms }, { hangUp: true }], maxMs: ms + 10_000 })
+
+/** A desk that answers what it is told and keeps what it is asked. */
+class Desk implements CallDesk {
+  answer: Answer = queued
+  /** Answers to a waiting caller, one after the other; the last one stays. */
+  places: (WaitStep | Error)[] = [waiting(2)]
+  steps: NextStep[] = [{ kind: 'hang-up' }]
+  readonly asked: string[] = []
+  offer() {
+    this.asked.push('offer')
+    return this.answer
+  }
+  async wait() {
+    this.asked.push('wait')
+    const place = this.places.length > 1 ? this.places.shift()! : this.places[0]!
+    if (place instanceof Error) throw place
+    return place
+  }
+  next(_callSid: CallSid, { pod, DialCallStatus }: Record<string, string>) {
+    this.asked.push(`next ${pod ?? DialCallStatus}`)
+    return this.steps.length > 1 ? this.steps.shift()! : this.steps[0]!
+  }
+  ended(_callSid: CallSid, cause: string) {
+    this.asked.push(`ended ${cause}`)
+  }
+  streamEvent() {}
+  callBackWanted() {}
+  voicemailLeft() {}
+}
+
+class Bench {
+  readonly desk = new Desk()
+  /** Paths of the media streams that were opened. */
+  readonly streams: string[] = []
+  readonly sockets: WebSocket[] = []
+  readonly base: string
+  readonly carrier: TwilioSim
+  readonly #app: FastifyInstance
+  readonly #media: WebSocketServer
+
+  private constructor(app: FastifyInstance, media: WebSocketServer, carrier: TwilioSim, base: string, desk: Desk) {
+    this.#app = app
+    this.#media = media
+    this.carrier = carrier
+    this.base = base
+    this.desk = desk
+    media.on('connection', (socket: WebSocket, request: { url?: string }) => this.#speak(socket, request.url ?? ''))
+  }
+
+  static async open(more: Partial<TwilioSimOptions> = {}): Promise<Bench> {
+    const desk = new Desk()
+    let base = ''
+    const config = {
+      http: { publicBaseUrl: 'http://127.0.0.1' },
+      twilio: { signatureCheck: 'on' as const, authTokens: [TOKEN], fallbackNumber: undefined },
+    }
+    const app = fastify({ forceCloseConnections: true })
+    await app.register(twilioWebhooks, { config, desk, log: silentLog, baseUrl: () => base })
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    base = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
+    const media = new WebSocketServer({ noServer: true })
+    app.server.on('upgrade', (request, socket, head) =>
+      media.handleUpgrade(request, socket, head, (open) => media.emit('connection', open, request)),
+    )
+    const carrier = await startTwilioSim({
+      accountSid: ACCOUNT,
+      authToken: TOKEN,
+      number: '+15005550001',
+      voiceUrl: `${base}/twilio/voice`,
+      statusCallback: `${base}/twilio/status`,
+      verbTimeScale: TIME_SCALE,
+      ...more,
+    })
+    const bench = new Bench(app, media, carrier, base, desk)
+    benches.push(bench)
+    return bench
+  }
+
+  call(
+    caller: CallerScript,
+    more: { faults?: TwilioSimOptions['faults']; voiceUrl?: string } = {},
+  ): Promise<CallReport> {
+    return this.carrier.placeCall({ caller, ...more }).done
+  }
+
+  /** The agent: speaks for half a second as soon as the stream has begun. */
+  #speak(socket: WebSocket, path: string): void {
+    this.streams.push(path)
+    this.sockets.push(socket)
+    socket.on('error', () => {})
+    socket.on('message', (text) => {
+      const message = JSON.parse(String(text)) as { event: string; streamSid?: string }
+      if (message.event !== 'start') return
+      const payload = Buffer.alloc(4_000, 0x90).toString('base64')
+      socket.send(JSON.stringify({ event: 'media', streamSid: message.streamSid, media: { payload } }))
+    })
+  }
+
+  async until(isTrue: () => boolean): Promise<void> {
+    const untilMs = performance.now() + WAIT_MAX_MS
+    while (!isTrue()) {
+      assert.ok(performance.now() < untilMs, `did not come about in time: ${this.desk.asked.join(', ')}`)
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.carrier.close()
+    for (const socket of this.#media.clients) socket.terminate()
+    this.#media.close()
+    await this.#app.close()
+  }
+}
+
+const benches: Bench[] = []
+afterEach(async () => {
+  for (const bench of benches.splice(0)) await bench.close()
+})
+
+/** Names of the verbs, with the sentences said. */
+const verbsOf = ({ verbs }: CallReport) => verbs.map(({ verb, detail }) => (verb === 'Say' ? `Say ${detail}` : verb))
+
+suite('a caller who waits', () => {
+  test('[WQ2] waits through three polls, hears the place when it changed, and is connected', async () => {
+    const bench = await Bench.open()
+    bench.desk.places = [waiting(2), waiting(1), waiting(1), grant('pod-7')]
+    const report = await bench.call(PATIENT)
+    assert.deepEqual(bench.desk.asked, ['offer', 'wait', 'wait', 'wait', 'wait', 'ended completed'])
+    const verbs = verbsOf(report)
+    assert.match(verbs[0]!, /^Say Alle unsere Leitungen .* 2 Anrufe\. /)
+    assert.match(verbs[5]!, /^Say Vor Ihnen wartet noch 1 Anruf\. /)
+    const said = verbs.filter((verb) => verb.startsWith('Say')).length
+    assert.deepEqual([said, verbs.filter((verb) => verb === 'Pause').length, verbs.at(-1)], [2, 4, 'Connect'])
+    assert.deepEqual(
+      [report.streams, report.wasDropped, report.scriptTimeouts, report.endCause],
+      [1, false, [], 'caller-hung-up'],
+    )
+    assert.deepEqual(bench.streams, [`/media/pod-7/${report.callSid}/a-token-of-the-test`])
+  })
+
+  test('[LN1] after the queue, what follows the stream names the pod that served it', async () => {
+    const bench = await Bench.open()
+    bench.desk.places = [grant('pod-7')]
+    bench.desk.steps = [grant('pod-8'), { kind: 'hang-up', sentence: 'Auf Wiederhören.', language: 'de' }]
+    const call = bench.call(hangsUpAfter(10_000))
+    for (const n of [1, 2]) {
+      await bench.until(() => bench.sockets.length === n)
+      bench.sockets[n - 1]!.close(1000)
+    }
+    const report = await call
+    assert.deepEqual(
+      bench.desk.asked.filter((question) => question.startsWith('next')),
+      ['next pod-7', 'next pod-8'],
+    )
+    assert.deepEqual([report.streams, report.endCause], [2, 'twiml-hangup'])
+    assert.equal(verbsOf(report).at(-2), 'Say Auf Wiederhören.')
+  })
+
+  test('hangs up while waiting: the desk is told, and nobody asks again', async () => {
+    const bench = await Bench.open()
+    const report = await bench.call(hangsUpAfter(250))
+    assert.deepEqual([report.endCause, report.streams], ['caller-hung-up', 0])
+    assert.equal(bench.desk.asked.at(-1), 'ended completed')
+    const asked = bench.desk.asked.length
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    assert.equal(bench.desk.asked.length, asked)
+  })
+
+  test('[WH7] is not lost when the desk does not know for a while', async () => {
+    const bench = await Bench.open()
+    bench.desk.places = [new Error('away'), new Error('away'), waiting(1), grant('pod-1')]
+    const report = await bench.call(PATIENT)
+    assert.deepEqual([report.streams, report.wasDropped, report.endCause], [1, false, 'caller-hung-up'])
+    assert.match(verbsOf(report).join(), /Einen Moment bitte/)
+  })
+
+  test('[WH8] whose place was lost enters anew and is connected', async () => {
+    const bench = await Bench.open()
+    bench.desk.places = [{ kind: 'gone' }, grant('pod-1')]
+    const report = await bench.call(PATIENT)
+    assert.deepEqual([report.streams, report.endCause], [1, 'caller-hung-up'])
+    assert.deepEqual(bench.desk.asked.slice(0, 4), ['offer', 'wait', 'offer', 'wait'])
+  })
+
+  test('[WQ4] is handed to a human past the bound, and the call ends after that', async () => {
+    const bench = await Bench.open({ dial: () => ({ status: 'completed', ms: 50 }) })
+    bench.desk.places = [waiting(2), { kind: 'overflow', to: { kind: 'transfer', number: HUMAN } }]
+    const report = await bench.call(hangsUpAfter(8_000))
+    assert.deepEqual(report.verbs.find(({ verb }) => verb === 'Dial')?.detail, HUMAN)
+    assert.deepEqual([report.endCause, bench.desk.asked.at(-2)], ['twiml-hangup', 'next completed'])
+  })
+
+  test('[WQ4] hears a sentence in the own language when nothing else is left', async () => {
+    const bench = await Bench.open()
+    bench.desk.places = [{ kind: 'overflow', to: { kind: 'hang-up' } }]
+    const report = await bench.call(hangsUpAfter(8_000))
+    assert.match(verbsOf(report).at(-2)!, /^Say Es tut uns leid/)
+    assert.deepEqual([report.endCause, verbsOf(report).at(-1)], ['twiml-hangup', 'Hangup'])
+  })
+})
+
+suite('what is not a caller’s', () => {
+  test('[WH1] a forged question about a waiting call gets 403, and the desk hears nothing', async () => {
+    const bench = await Bench.open()
+    const voiceUrl = `${bench.base}/twilio/wait/CA${'1'.repeat(32)}`
+    const report = await bench.call(hangsUpAfter(2_000), { faults: { wrongSignature: 'webhooks' }, voiceUrl })
+    assert.deepEqual([report.endCause, report.status], ['webhook-failed', 'failed'])
+    const url = `${bench.base}/twilio/wait/CA${'1'.repeat(32)}?said=1`
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+    for (const signature of [undefined, 'AAAAAAAAAAAAAAAAAAAAAAAAAAA=', 'x'.repeat(500)]) {
+      const signed = signature === undefined ? headers : { ...headers, 'x-twilio-signature': signature }
+      const body = `CallSid=CA${'1'.repeat(32)}&CallStatus=in-progress`
+      assert.equal((await fetch(url, { method: 'POST', headers: signed, body })).status, 403)
+    }
+    assert.deepEqual(bench.desk.asked, [])
+  })
+
+  test('[WH1] a signed question of one call about another gets 400', async () => {
+    const bench = await Bench.open()
+    const voiceUrl = `${bench.base}/twilio/wait/CA${'1'.repeat(32)}`
+    const report = await bench.call(hangsUpAfter(2_000), { voiceUrl })
+    assert.equal(report.endCause, 'webhook-failed')
+    assert.deepEqual(bench.desk.asked, ['ended failed'])
+  })
+})
+
+suite('the carrier’s REST', () => {
+  test('[RC4] moves a waiting caller on at once, tells how the call stands, and knows when it is over', async () => {
+    const bench = await Bench.open({ verbTimeScale: 1 })
+    const baseUrl = bench.carrier.restUrl
+    const rest = await openCarrierRest({ accountSid: ACCOUNT, authTokens: [TOKEN], baseUrl, log: silentLog })
+    const call = bench.carrier.placeCall({ caller: PATIENT })
+    const callSid = call.callSid as CallSid
+    await bench.until(() => call.status === 'in-progress')
+    bench.desk.places = [grant('pod-3')]
+    const startMs = performance.now()
+    assert.deepEqual(await rest.redirectCall(callSid, `${bench.base}/twilio/wait/${callSid}?said=2&language=de`), {
+      kind: 'redirected',
+    })
+    await bench.until(() => bench.streams.length === 1)
+    assert.ok(performance.now() - startMs < 2_000, 'the caller waited on')
+    assert.deepEqual(await rest.callStatus(callSid), { kind: 'known', status: 'in-progress' })
+    assert.equal((await call.done).endCause, 'caller-hung-up')
+    assert.deepEqual(await rest.callStatus(callSid), { kind: 'known', status: 'completed' })
+    assert.deepEqual(await rest.redirectCall(callSid, `${bench.base}/twilio/next`), { kind: 'over' })
+    rest.close()
+  })
+
+  test('[RC2] a hundred callers are moved on through a carrier that asks for patience', async () => {
+    const restRefusals = Array.from({ length: 20 }, () => ({ status: 429, code: 20429 }))
+    const bench = await Bench.open({ verbTimeScale: 1, restRefusals })
+    const baseUrl = bench.carrier.restUrl
+    const rest = await openCarrierRest({ accountSid: ACCOUNT, authTokens: [TOKEN], baseUrl, log: silentLog })
+    const calls = Array.from({ length: 100 }, () => bench.carrier.placeCall({ caller: PATIENT }))
+    await bench.until(() => calls.every(({ status }) => status === 'in-progress'))
+    bench.desk.places = [grant('pod-3')]
+    const moved = await Promise.all(
+      calls.map(({ callSid }) => rest.redirectCall(callSid as CallSid, `${bench.base}/twilio/wait/${callSid}`)),
+    )
+    assert.deepEqual(
+      moved.filter(({ kind }) => kind !== 'redirected'),
+      [],
+    )
+    const reports = await Promise.all(calls.map(({ done }) => done))
+    assert.deepEqual(
+      reports.filter(({ streams, wasDropped }) => streams !== 1 || wasDropped),
+      [],
+    )
+    rest.close()
+  })
+})
