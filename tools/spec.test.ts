@@ -11,7 +11,12 @@ type File = { path: string; text: string }
 /** Invariants of the whole plane stand in SPEC.md alone. */
 const INVARIANT = /^IV\d+$/
 /** These tests cite the rules of the tools that they try. */
-const TESTS_OF_TOOLS: Readonly<Record<string, string>> = { 'test/architecture.test.ts': 'tools/architecture/' }
+const TESTS_OF_TOOLS: Readonly<Record<string, string>> = {
+  'test/architecture.test.ts': 'tools/architecture/',
+  'test/fleet/arguments.test.ts': 'tools/fleet/',
+  'test/fleet/fleet.test.ts': 'tools/fleet/',
+  'test/fleet/haproxy.test.ts': 'tools/fleet/',
+}
 
 const read = (path: string): File => ({ path, text: readFileSync(join(ROOT, path), 'utf8') })
 

@@ -70,7 +70,7 @@ async function podWithStream(fleet: Fleet): Promise<string> {
   return (await fleet.haproxy.states()).find(({ sessions }) => sessions > 0)?.pod ?? 'none'
 }
 
-test('[FL1][PO1][PO2] a fleet takes a signed call through HAProxy, survives the loss of its pod, and grows', async () => {
+test('[FL1][FP1][FP2] a fleet takes a signed call through HAProxy, survives the loss of its pod, and grows', async () => {
   const said: string[] = []
   const fleet = await startFleet({ pods: 2, ceiling: 10, restart: true, say: (line) => said.push(line) })
   let pids = pidsOf(fleet)
@@ -154,7 +154,7 @@ describe('npm run fleet', { concurrency: 2 }, () => {
     }
   })
 
-  test('[LA2] a fleet whose starter is killed ends too', async () => {
+  test('[LP2] a fleet whose starter is killed ends too', async () => {
     const logs = await mkdtemp(join(tmpdir(), 'voiceplane-fleet-test-'))
     // Folders of the parts are inside, for nobody else removes them; PostgreSQL's own user must come there.
     await chmod(logs, 0o755)

@@ -20,7 +20,7 @@ async function withFront(names: string[], journey: (front: Front) => Promise<voi
 const THREE = ['pod-a', 'pod-b', 'pod-c']
 
 describe('HAProxy before a fleet', { concurrency: 3 }, () => {
-  test('[HC2] a media stream and a webhook reach exactly the pod they name, with the signature', () =>
+  test('[HP2] a media stream and a webhook reach exactly the pod they name, with the signature', () =>
     withFront(THREE, async (front) => {
       for (const name of THREE) {
         const stream = await front.stream(name, 'CA7', { 'X-Twilio-Signature': 'of-the-stream' })
@@ -35,7 +35,7 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       }
     }))
 
-  test('[HC3] what names nobody is spread by Call SID: as a rule the same call to the same pod, many calls to all', () =>
+  test('[HP3] what names nobody is spread by Call SID: as a rule the same call to the same pod, many calls to all', () =>
     withFront(THREE, async (front) => {
       const seen = new Set<string>()
       let moved = 0
@@ -50,7 +50,7 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       assert.deepEqual([...seen].sort(), THREE)
     }))
 
-  test('[HC3] streams of one Call SID are bounded to 1.5 times the mean', () =>
+  test('[HP3] streams of one Call SID are bounded to 1.5 times the mean', () =>
     withFront(THREE, async (front) => {
       const streams: Stream[] = []
       for (let call = 0; call < 30; call++) streams.push(await front.stream('nobody', 'CA1'))
@@ -59,7 +59,7 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       for (const stream of streams) stream.close()
     }))
 
-  test('[HC4] SIGKILL cuts the callers of a pod at once, and what names it is served by another, from the first moment', () =>
+  test('[HP4] SIGKILL cuts the callers of a pod at once, and what names it is served by another, from the first moment', () =>
     withFront(THREE, async (front) => {
       const stream = await front.stream('pod-a', 'CA1')
       const other = await front.stream('pod-b', 'CA2')
@@ -78,7 +78,7 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       for (const open of [resumed, other]) open.close()
     }))
 
-  test('[HC4][HC5] SIGSTOP: the callers of a frozen pod are cut in time, and a webhook that hangs in it is asked of another', () =>
+  test('[HP4][HP5] SIGSTOP: the callers of a frozen pod are cut in time, and a webhook that hangs in it is asked of another', () =>
     withFront(THREE, async (front) => {
       const stream = await front.stream('pod-a', 'CA1')
       const hanging = front.post('/twilio/hang?pod=pod-a&on=pod-a')
@@ -106,11 +106,11 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       stream.close()
     }))
 
-  test('[HC4] a draining pod keeps its sockets and what is named for it, and gets no new call; none is refused meanwhile', () =>
+  test('[HP4] a draining pod keeps its sockets and what is named for it, and gets no new call; none is refused meanwhile', () =>
     withFront(THREE, async (front) => {
       const stream = await front.stream('pod-a', 'CA1')
       await front.drain('pod-a')
-      // HAProxy does not know yet: the 503 of pod-a is asked again of another [HC5].
+      // HAProxy does not know yet: the 503 of pod-a is asked again of another [HP5].
       for (let call = 0; call < 12; call++) {
         const answer = await front.post('/twilio/voice', `CA${call}`)
         assert.deepEqual([answer.status, answer.pod !== 'pod-a'], [200, true])
@@ -129,7 +129,7 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       for (const open of [named, stream]) open.close()
     }))
 
-  test('[HC4] a pod whose /healthz fails is dead: its callers are cut', () =>
+  test('[HP4] a pod whose /healthz fails is dead: its callers are cut', () =>
     withFront(['pod-a', 'pod-b'], async (front) => {
       const stream = await front.stream('pod-a', 'CA1')
       await fetch(`${front.pod('pod-a').url}/test/stuck`)
@@ -137,7 +137,7 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       assert.equal((await front.post('/twilio/next?pod=pod-a')).pod, 'pod-b')
     }))
 
-  test('[HC5] a webhook whose pod dies with it is answered by another pod; without any pod it is 503', () =>
+  test('[HP5] a webhook whose pod dies with it is answered by another pod; without any pod it is 503', () =>
     withFront(['pod-a', 'pod-b'], async (front) => {
       const answer = await front.post('/twilio/die?pod=pod-a&on=pod-a')
       assert.deepEqual([answer.status, answer.pod], [200, 'pod-b'])
@@ -146,7 +146,7 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       assert.equal((await front.post('/twilio/voice')).status, 503)
     }))
 
-  test('[HC5] when every pod refuses, the refusal reaches the carrier as it is', () =>
+  test('[HP5] when every pod refuses, the refusal reaches the carrier as it is', () =>
     withFront(['pod-a', 'pod-b'], async (front) => {
       for (const name of ['pod-a', 'pod-b']) await front.drain(name)
       const response = await fetch(`${front.haproxy.url}/twilio/voice`, { method: 'POST', body: 'CallSid=CA1' })
@@ -154,7 +154,7 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       assert.match(await response.text(), /pod-[ab]/)
     }))
 
-  test('[HC1] only the paths of carrier and provider pass, however the others are spelt', () =>
+  test('[HP1] only the paths of carrier and provider pass, however the others are spelt', () =>
     withFront(['pod-a'], async (front) => {
       const closed = ['/', '/metrics', '/healthz', '/ready', '/drain', '/internal/calls', '/api/v1/calls', '/twilio']
       const spelt = [
@@ -186,7 +186,7 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       assert.notEqual(first['x-request-id'], second['x-request-id'])
     }))
 
-  test('[VH2] pods come and go while calls live; a newcomer is watched like the others', () =>
+  test('pods come and go while calls live; a newcomer is watched like the others', () =>
     withFront(['pod-a', 'pod-b'], async (front) => {
       const old = await front.stream('pod-a', 'CA1')
       const leaving = await front.stream('pod-b', 'CA2')

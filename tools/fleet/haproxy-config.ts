@@ -1,14 +1,14 @@
 // The configuration of HAProxy, the way in of a fleet, written from the list of pods. Rules:
-// HC1: only the carrier's and the provider's paths pass: /twilio/…, /media/…, /openai/webhook. All else is 404 here, so that /metrics,
+// HP1: only the carrier's and the provider's paths pass: /twilio/…, /media/…, /openai/webhook. All else is 404 here, so that /metrics,
 //      /healthz, /ready, /drain and /internal/ cannot be had from outside however they are spelt.
-// HC2: a media stream goes to the pod its path names, a webhook to the pod that ?pod=NAME names, as long as that pod lives.
-// HC3: what names no pod, or a dead one, goes to a ready pod by bounded consistent hash on the Call SID: as a rule a repeated webhook
+// HP2: a media stream goes to the pod its path names, a webhook to the pod that ?pod=NAME names, as long as that pod lives.
+// HP3: what names no pod, or a dead one, goes to a ready pod by bounded consistent hash on the Call SID: as a rule a repeated webhook
 //      finds the pod that has answered already, unless that one is above its bound.
-// HC4: one check per pod with two questions. /healthz is not 200, or there is no answer: the pod is dead and its sockets are cut.
+// HP4: one check per pod with two questions. /healthz is not 200, or there is no answer: the pod is dead and its sockets are cut.
 //      /ready is not 200: the pod drains; it gets what is named for it and keeps its sockets, and nothing else comes.
-// HC5: what a pod did not take, did not answer, or refused with 503 is asked again of another pod, twice at most: webhooks are
+// HP5: what a pod did not take, did not answer, or refused with 503 is asked again of another pod, twice at most: webhooks are
 //      idempotent by Call SID, and a token opens one stream.
-// HC6: no path is logged: that of a media stream holds its token.
+// HP6: no path is logged: that of a media stream holds its token.
 
 /** A pod as HAProxy sees it; `name` is POD_NAME. */
 export type HaproxyPod = { name: string; host: string; port: number }

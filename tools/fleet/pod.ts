@@ -1,6 +1,6 @@
 // One pod of a fleet: `node <flags of npm run edge> src/main.ts edge`, again and again on one port. Rules:
-// PO1: an end that nobody asked for is reported; one that was caused by `kill` is, too, since a fleet is there to be hurt.
-// PO2: with `restart` a pod that ended is started again after RESTART_DELAY_MS, RESTARTS_MAX times a minute at most; then it stays down.
+// FP1: an end that nobody asked for is reported; one that was caused by `kill` is, too, since a fleet is there to be hurt.
+// FP2: with `restart` a pod that ended is started again after RESTART_DELAY_MS, RESTARTS_MAX times a minute at most; then it stays down.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -20,7 +20,7 @@ export type PodOptions = {
   /** Of all pods. */
   env: Readonly<Record<string, string>>
   logFile: string
-  /** [PO2] */
+  /** [FP2] */
   restart: boolean
   /** Told what happens to the pod, one line each. */
   say: (line: string) => void
@@ -108,7 +108,7 @@ export class Pod {
     void this.#watch(this.#program)
   }
 
-  /** [PO1][PO2] */
+  /** [FP1][FP2] */
   async #watch(program: Launched): Promise<void> {
     const { say, restart } = this.#options
     const how = await program.exited
