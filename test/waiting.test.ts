@@ -6,11 +6,11 @@ import { type FastifyInstance, fastify } from 'fastify'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { TwilioSimOptions } from '../sim/twilio/options.ts'
 import { type CallerScript, type CallReport, startTwilioSim, type TwilioSim } from '../sim/twilio/sim.ts'
-import type { Answer, CallDesk, NextStep, StreamGrant, WaitStep } from '../src/carrier/twilio/call-desk.ts'
 import { openCarrierRest } from '../src/carrier/twilio/rest/rest.ts'
 import { twilioWebhooks } from '../src/carrier/twilio/webhooks.ts'
-import type { CallId, CallSid } from '../src/kit/ids.ts'
+import type { CallSid } from '../src/kit/ids.ts'
 import { silentLog } from '../src/kit/log.ts'
+import { Desk, grant, waiting } from './told-desk.ts'
 
 const ACCOUNT = `AC${'0'.repeat(31)}1`
 const TOKEN = '0123456789abcdef0123456789abcdef'
@@ -20,51 +20,12 @@ const TIME_SCALE = 0.01
 const LOOK_EVERY_MS = 5
 const WAIT_MAX_MS = 5_000
 
-const queued: Answer = { kind: 'queued', ahead: 2, etaMs: 90_000, language: 'de' }
-const waiting = (ahead: number): WaitStep => ({ kind: 'waiting', ahead, etaMs: 30_000, language: 'de' })
-const grant = (pod: string): StreamGrant => ({
-  kind: 'stream',
-  callId: 'call_1' as CallId,
-  token: 'a-token-of-the-test',
-  pod,
-  parameters: {},
-})
-
 /** Talks to the agent once it is there, then hangs up. */
 const PATIENT: CallerScript = {
   steps: [{ waitForAgent: 'speaking', timeoutMs: WAIT_MAX_MS }, { pauseMs: 60 }, { hangUp: true }],
   maxMs: 15_000,
 }
 const hangsUpAfter = (ms: number): CallerScript => ({ steps: [{ stayMs: ms }, { hangUp: true }], maxMs: ms + 10_000 })
-
-/** A desk that answers what it is told and keeps what it is asked. */
-class Desk implements CallDesk {
-  answer: Answer = queued
-  /** Answers to a waiting caller, one after the other; the last one stays. */
-  places: (WaitStep | Error)[] = [waiting(2)]
-  steps: NextStep[] = [{ kind: 'hang-up' }]
-  readonly asked: string[] = []
-  offer() {
-    this.asked.push('offer')
-    return this.answer
-  }
-  async wait() {
-    this.asked.push('wait')
-    const place = this.places.length > 1 ? this.places.shift()! : this.places[0]!
-    if (place instanceof Error) throw place
-    return place
-  }
-  next(_callSid: CallSid, { pod, DialCallStatus }: Record<string, string>) {
-    this.asked.push(`next ${pod ?? DialCallStatus}`)
-    return this.steps.length > 1 ? this.steps.shift()! : this.steps[0]!
-  }
-  ended(_callSid: CallSid, cause: string) {
-    this.asked.push(`ended ${cause}`)
-  }
-  streamEvent() {}
-  callBackWanted() {}
-  voicemailLeft() {}
-}
 
 class Bench {
   readonly desk = new Desk()
