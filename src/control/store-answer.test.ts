@@ -1,8 +1,10 @@
 // A bounded question to a store: each way it can end.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { FakeClock } from '../kit/clock.ts'
+import { FakeClock, systemClock } from '../kit/clock.ts'
 import { VoiceError } from '../kit/errors.ts'
 import { Wheel } from '../kit/wheel.ts'
 import { askWithin } from './store-answer.ts'
@@ -49,4 +51,23 @@ test('[SA2] a rejection and a throw are the same outcome; only a lost store is e
   })
   assert.deepEqual(broken, { kind: 'away', reason: 'a bug', isExpected: false })
   assert.equal(wheel.size, 0)
+})
+
+test('[SA3] a process that was frozen beyond the bound finds the answer that has arrived meanwhile', async () => {
+  const wheel = new Wheel({ clock: systemClock, onError: (error) => assert.fail(String(error)) })
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  assert.ok(address !== null && typeof address === 'object')
+  const accepted = once(server, 'connection')
+  const socket = connect(address.port, '127.0.0.1')
+  const [[store]] = await Promise.all([accepted, once(socket, 'connect')])
+  const asked = askWithin(wheel, 20, async () => String((await once(socket, 'data'))[0]))
+  store.end('answer') // in the kernel at once, read only after the freeze
+  const endMs = systemClock.monotonicMs() + 80
+  while (systemClock.monotonicMs() < endMs);
+  const answer = await asked
+  socket.destroy()
+  server.close()
+  assert.deepEqual(answer, { kind: 'answer', value: 'answer' })
 })

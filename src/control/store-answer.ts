@@ -1,6 +1,7 @@
 // A question to a store, within a bound. Rules:
 // SA1: each question is settled once, within its bound; what comes later is dropped and never an unhandled rejection.
 // SA2: a rejection, a throw and silence are one outcome, `away`: nothing is known of what the store did.
+// SA3: at the bound what has already arrived is read first: a process that was frozen beyond it finds its answer waiting.
 import { messageOf, VoiceError } from '../kit/errors.ts'
 import type { Wheel } from '../kit/wheel.ts'
 
@@ -10,9 +11,9 @@ export type StoreAnswer<T> = { kind: 'answer'; value: T } | { kind: 'away'; reas
 /** Asks, and waits at most `withinMs` (plus one tick of the wheel). Never rejects. */
 export function askWithin<T>(wheel: Wheel, withinMs: number, ask: () => Promise<T>): Promise<StoreAnswer<T>> {
   return new Promise((resolve) => {
-    const timer = wheel.after(withinMs, () =>
-      resolve({ kind: 'away', reason: `no answer within ${withinMs} ms`, isExpected: true }),
-    )
+    const silent = (): void => resolve({ kind: 'away', reason: `no answer within ${withinMs} ms`, isExpected: true })
+    // Timers run before sockets are read; an immediate runs after.
+    const timer = wheel.after(withinMs, () => setImmediate(silent))
     const failed = (error: unknown): void => {
       wheel.cancel(timer)
       const isExpected = error instanceof VoiceError && error.code === 'STORE_UNAVAILABLE'
