@@ -149,7 +149,7 @@ suite('the life of a pod, by property', () => {
     .tuple(beginning, fc.array(event, { maxLength: 80, size: 'max' }))
     .map(([first, rest]) => [...first, ...rest])
 
-  test('[PL1] [PL5] never ready after a drain; no call is handed over twice at once, or when it is gone', () => {
+  test('[LV1] [LV5] never ready after a drain; no call is handed over twice at once, or when it is gone', () => {
     let handovers = 0
     const property = fc.property(acts, (all) => {
       const { life, seen } = live(all)
@@ -160,7 +160,7 @@ suite('the life of a pod, by property', () => {
     assert.ok(handovers > 100, `only ${handovers} handovers: the property says little`)
   })
 
-  test('[PL5] never more than five handovers in a second', () => {
+  test('[LV5] never more than five handovers in a second', () => {
     const property = fc.property(fc.integer({ min: 1, max: 60 }), (calls) => {
       const life = ready({ inFlightMax: 100 })
       life.calls = many(calls)
@@ -173,7 +173,7 @@ suite('the life of a pod, by property', () => {
     fc.assert(property, { numRuns: 20 })
   })
 
-  test('[PL7] [PL8] exit comes once, after a flush that ended or was overdue, or fenced; nothing follows it', () => {
+  test('[LV7] [LV8] exit comes once, after a flush that ended or was overdue, or fenced; nothing follows it', () => {
     const exits = new Map<string, number>()
     const property = fc.property(acts, (all) => {
       const { life } = live(all)
@@ -192,7 +192,7 @@ suite('the life of a pod, by property', () => {
     assert.deepEqual([...exits.keys()].toSorted(), ['fenced', 'flush-overdue', 'flushed'])
   })
 
-  test('[PL6] [PL7] by any life a drained pod is down before its grace has passed, calls or not', () => {
+  test('[LV6] [LV7] by any life a drained pod is down before its grace has passed, calls or not', () => {
     const property = fc.property(acts, (all) => {
       const { life } = live(all)
       life.take({ kind: 'drain', cause: 'request' })
@@ -202,7 +202,7 @@ suite('the life of a pod, by property', () => {
     fc.assert(property, { numRuns: 150, seed: 23 })
   })
 
-  test('[PL9] what the store should know is announced at each change, and only then', () => {
+  test('[LV9] what the store should know is announced at each change, and only then', () => {
     const property = fc.property(acts, (all) => {
       const life = new Life()
       for (const act of all) {

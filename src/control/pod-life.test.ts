@@ -71,7 +71,7 @@ const ready = (settings: Partial<PodLifeSettings> = {}): Life => new Life(settin
 const moved = (callSid: CallSid, hasMoved = true): PodEvent => ({ kind: 'handover-ended', callSid, hasMoved })
 
 suite('the life of a pod', () => {
-  test('[PL1] [PL2] what the pod shows of itself in each phase', () => {
+  test('[LV1] [LV2] what the pod shows of itself in each phase', () => {
     const life = new Life()
     assert.deepEqual(life.face, ['warming', false, false])
     life.take({ kind: 'started' })
@@ -97,7 +97,7 @@ suite('the life of a pod', () => {
     assert.deepEqual(life.face, ['down', false, false])
   })
 
-  test('[PL3] lag cordons and calm brings back, unless the operator wants it cordoned', () => {
+  test('[LV3] lag cordons and calm brings back, unless the operator wants it cordoned', () => {
     const life = ready()
     life.lag(60, 2)
     assert.equal(life.phase, 'cordoned')
@@ -110,7 +110,7 @@ suite('the life of a pod', () => {
     assert.equal(asked.phase, 'cordoned')
   })
 
-  test('[PL4] a pod without calls waits for promised streams, then flushes', () => {
+  test('[LV4] a pod without calls waits for promised streams, then flushes', () => {
     const life = ready()
     life.take({ kind: 'drain', cause: 'scale-in' })
     life.run(9_900)
@@ -123,7 +123,7 @@ suite('the life of a pod', () => {
     assert.equal(alone.phase, 'flushing')
   })
 
-  test('[PL4] [PL6] a later drain never moves the deadline; at the deadline what is left is forced, once', () => {
+  test('[LV4] [LV6] a later drain never moves the deadline; at the deadline what is left is forced, once', () => {
     const life = ready()
     life.calls = many(2)
     life.take({ kind: 'drain', cause: 'request' })
@@ -141,7 +141,7 @@ suite('the life of a pod', () => {
     assert.equal(life.of('force').length, 1)
   })
 
-  test('[PL5] one handover each 200 ms, at most inFlightMax at once', () => {
+  test('[LV5] one handover each 200 ms, at most inFlightMax at once', () => {
     const life = ready({ inFlightMax: 3 })
     life.calls = many(10)
     life.take({ kind: 'signal' })
@@ -158,7 +158,7 @@ suite('the life of a pod', () => {
     assert.equal(life.of('handover-next').at(-1)!.callSid, sid(3))
   })
 
-  test('[PL5] a call whose handover failed rests, then is tried again', () => {
+  test('[LV5] a call whose handover failed rests, then is tried again', () => {
     const life = ready()
     life.calls = many(1)
     life.take({ kind: 'signal' })
@@ -170,7 +170,7 @@ suite('the life of a pod', () => {
     assert.deepEqual(times, [failedAtMs, failedAtMs + RETRY_MS])
   })
 
-  test('[PL6] [PL7] the second signal forces, waits shortly for the calls, flushes and exits', () => {
+  test('[LV6] [LV7] the second signal forces, waits shortly for the calls, flushes and exits', () => {
     const life = ready()
     life.calls = many(5)
     life.take({ kind: 'signal' })
@@ -187,7 +187,7 @@ suite('the life of a pod', () => {
     assert.equal(life.of('force').length, 1)
   })
 
-  test('[PL6] a signal after a drain by request is the first signal', () => {
+  test('[LV6] a signal after a drain by request is the first signal', () => {
     const life = ready()
     life.calls = many(1)
     life.take({ kind: 'drain', cause: 'request' })
@@ -197,7 +197,7 @@ suite('the life of a pod', () => {
     assert.equal(life.phase, 'flushing')
   })
 
-  test('[PL7] a flush that never ends is left after its bound', () => {
+  test('[LV7] a flush that never ends is left after its bound', () => {
     const life = ready({ arrivalsMs: 0 })
     life.take({ kind: 'signal' })
     life.run(100)
@@ -205,7 +205,7 @@ suite('the life of a pod', () => {
     assert.deepEqual(life.of('exit')[0]?.cause, 'flush-overdue')
   })
 
-  test('[PL8] a fenced pod closes all, flushes nothing, and exits when its calls are gone or overdue', () => {
+  test('[LV8] a fenced pod closes all, flushes nothing, and exits when its calls are gone or overdue', () => {
     const life = ready()
     life.calls = many(2)
     life.take({ kind: 'fenced' })
@@ -220,7 +220,7 @@ suite('the life of a pod', () => {
     assert.deepEqual(life.of('flush'), [])
   })
 
-  test('[PL9] the penalty of a fresh pod falls to nothing in thirty seconds', () => {
+  test('[LV9] the penalty of a fresh pod falls to nothing in thirty seconds', () => {
     const life = ready()
     assert.equal(penaltyNow(life.state, 0), SLOW_START_CALLS)
     assert.equal(penaltyNow(life.state, SLOW_START_MS / 2), SLOW_START_CALLS / 2)
@@ -230,7 +230,7 @@ suite('the life of a pod', () => {
     assert.deepEqual(life.of('announce').at(-1)?.atMs, 1_000)
   })
 
-  test('[PL10] a pod that lags badly moves one call a second, while others handle their own', () => {
+  test('[LV10] a pod that lags badly moves one call a second, while others handle their own', () => {
     const life = ready()
     life.calls = many(5)
     life.lag(150, 6)

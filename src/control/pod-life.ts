@@ -1,18 +1,18 @@
 // The life of a pod from its start to its exit. Pure: the same events give the same effects. Rules:
-// PL1: warming → ready ⇄ cordoned → draining → migrating → flushing → down; ready and cordoned ⇄ suspect; from everywhere before
+// LV1: warming → ready ⇄ cordoned → draining → migrating → flushing → down; ready and cordoned ⇄ suspect; from everywhere before
 //      down → fenced → down. There is no way back from draining.
-// PL2: readiness says whether sockets may still reach the pod: from ready to migrating. New calls are taken when ready, cordoned
+// LV2: readiness says whether sockets may still reach the pod: from ready to migrating. New calls are taken when ready, cordoned
 //      or suspect, and placed by the store only when ready.
-// PL3: a pod is cordoned while it lags or while the operator wants it; its calls stay.
-// PL4: draining lets calls end by themselves for `naturalMs`, and waits `arrivalsMs` for streams that were promised this pod;
+// LV3: a pod is cordoned while it lags or while the operator wants it; its calls stay.
+// LV4: draining lets calls end by themselves for `naturalMs`, and waits `arrivalsMs` for streams that were promised this pod;
 //      the deadline is that of the first drain: a later one never moves it.
-// PL5: migrating hands over one call each HANDOVER_EVERY_MS, at most `inFlightMax` at once; a call is handed over by one attempt
+// LV5: migrating hands over one call each HANDOVER_EVERY_MS, at most `inFlightMax` at once; a call is handed over by one attempt
 //      at a time, and again RETRY_MS after one that failed.
-// PL6: at the deadline (the grace less MARGIN_MS), and at the second signal, what is left is closed by force: it resumes elsewhere.
-// PL7: exit comes after the flush, or when the flush has taken FLUSH_MAX_MS; forced calls are awaited for FORCE_WAIT_MS before it.
-// PL8: a fenced pod closes all and writes nothing; it exits when no call is left, or after FORCE_WAIT_MS.
-// PL9: a fresh pod has a penalty that falls from SLOW_START_CALLS to 0 over SLOW_START_MS; that of its lag is added.
-// PL10: a pod whose lag asks for it hands over one call a second, while it is ready, cordoned or suspect.
+// LV6: at the deadline (the grace less MARGIN_MS), and at the second signal, what is left is closed by force: it resumes elsewhere.
+// LV7: exit comes after the flush, or when the flush has taken FLUSH_MAX_MS; forced calls are awaited for FORCE_WAIT_MS before it.
+// LV8: a fenced pod closes all and writes nothing; it exits when no call is left, or after FORCE_WAIT_MS.
+// LV9: a fresh pod has a penalty that falls from SLOW_START_CALLS to 0 over SLOW_START_MS; that of its lag is added.
+// LV10: a pod whose lag asks for it hands over one call a second, while it is ready, cordoned or suspect.
 import { unreachable } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import { type LagSample, type LagView, NO_LAG, withSample } from './pod-lag.ts'
@@ -102,7 +102,7 @@ export const INITIAL_POD_LIFE: PodLifeState = {
   handoverAtMs: -Infinity,
 }
 
-/** What the pod announces of itself (PL2). A suspect pod is heard only when it is none any more. */
+/** What the pod announces of itself (LV2). A suspect pod is heard only when it is none any more. */
 export function podStateOf({ phase }: PodLifeState): PodState {
   if (phase.kind === 'suspect') return 'cordoned'
   return phase.kind === 'migrating' || phase.kind === 'flushing' ? 'draining' : phase.kind
