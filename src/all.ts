@@ -40,7 +40,7 @@ export async function startAll(options: {
   const abort = new AbortController()
   const wantsDemo = config.demoCall ?? true
   const demo = wantsDemo
-    ? runDemo({ config, desk: edge.desk, url: edge.url, root, say, signal: abort.signal })
+    ? runDemo({ config, pod: edge.pod, url: edge.url, root, say, signal: abort.signal })
     : Promise.resolve(undefined)
   void demo.then((served) => {
     if (served === true && !config.exitAfterDemo) say('\nServing. Ctrl-C drains and stops.')
@@ -56,14 +56,14 @@ export async function startAll(options: {
   }
   return {
     url: edge.url,
-    desk: edge.desk,
+    pod: edge.pod,
     get timers() {
       return edge.timers
     },
     demo,
     close,
-    drain: async (deadlineMs) => {
-      await edge.drain(deadlineMs)
+    drain: async () => {
+      await edge.drain()
       await close()
     },
   }

@@ -6,12 +6,10 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { isLoopbackHost, VARIABLES, type Values, type Variable, type VariableName } from './variables.ts'
+import { checkTogether, isProduction, type Problem } from './config-checks.ts'
+import { VARIABLES, type Values, type Variable, type VariableName } from './variables.ts'
 
 const SECRET_FILE_MAX_BYTES = 65_536 // a secret is a line; a larger file is refused
-
-/** One thing to mend in the environment. */
-export type Problem = { variable: string; problem: string; fix: string }
 
 /** Where the realtime model is; `none` means that role all starts the offline model. */
 export type ModelEndpoint =
@@ -32,8 +30,6 @@ export type AppendCoalesce =
 
 /** Whether X-Twilio-Signature is verified, and why not when it is not. */
 export type SignatureCheck = 'on' | 'off' | 'off-loopback'
-
-const isProduction = (values: Values) => values.NODE_ENV === 'production'
 
 /** The outcome of reading the environment. */
 export type ConfigResult = { kind: 'ok'; config: Config } | { kind: 'invalid'; problems: Problem[] }
@@ -101,72 +97,6 @@ function secretText(name: string, env: Record<string, string | undefined>, probl
   return undefined
 }
 
-function checkTogether(values: Values, problems: Problem[]): void {
-  const add = (variable: VariableName, problem: string, fix: string) => problems.push({ variable, problem, fix })
-  checkCarrier(values, add)
-  checkModel(values, add)
-  for (const name of ['PLAYOUT_LEAD_MS', 'PLAYOUT_CHUNK_MS', 'MARK_EVERY_MS'] as const) {
-    if (values[name] % 20 !== 0) add(name, `cannot be ${values[name]}`, 'write a multiple of 20 (a frame is 20 ms)')
-  }
-  if (values.PLAYOUT_CHUNK_MS > values.PLAYOUT_LEAD_MS) {
-    add('PLAYOUT_CHUNK_MS', 'is more than PLAYOUT_LEAD_MS', 'make it the lead or less')
-  }
-  const module = values.AGENT_MODULE
-  if (module !== undefined && !statSync(resolve(module), { throwIfNoEntry: false })?.isFile()) {
-    add('AGENT_MODULE', `names no file (${JSON.stringify(module)})`, 'give the path of a module that exists')
-  }
-}
-
-type AddProblem = (variable: VariableName, problem: string, fix: string) => void
-
-function checkCarrier(values: Values, add: AddProblem): void {
-  const base = values.PUBLIC_BASE_URL
-  const listensOnLoopback = isLoopbackHost(values.HOST)
-  if (base !== undefined && (base.pathname !== '/' || base.search !== '')) {
-    add('PUBLIC_BASE_URL', 'has a path or a query', 'write scheme and host only, like https://voice.example.com')
-  }
-  if (base === undefined && (isProduction(values) || !listensOnLoopback)) {
-    add('PUBLIC_BASE_URL', 'is not set', 'set the https:// address at which the carrier reaches this plane')
-  }
-  if (values.TWILIO_SIGNATURE_CHECK === 'off' && (!listensOnLoopback || isProduction(values))) {
-    const fix = 'remove it; checks may be off only when HOST is loopback and NODE_ENV is not production'
-    add('TWILIO_SIGNATURE_CHECK', 'cannot be "off" here', fix)
-  } else if (values.TWILIO_SIGNATURE_CHECK === 'on' && !values.TWILIO_AUTH_TOKEN && !isLoopbackOnly(values)) {
-    add('TWILIO_AUTH_TOKEN', 'is not set', 'set the auth token of the Twilio account (or TWILIO_AUTH_TOKEN_FILE)')
-  }
-  if (values.TWILIO_AUTH_TOKEN_SECONDARY && !values.TWILIO_AUTH_TOKEN) {
-    add('TWILIO_AUTH_TOKEN_SECONDARY', 'is set without TWILIO_AUTH_TOKEN', 'set the primary token too')
-  }
-  if (values.POD_NAME !== undefined && !values.STREAM_TOKEN_SECRET && !listensOnLoopback) {
-    add(
-      'STREAM_TOKEN_SECRET',
-      'is not set while POD_NAME is',
-      'set the same secret, 32 characters or more, on all pods',
-    )
-  }
-}
-
-function checkModel(values: Values, add: AddProblem): void {
-  const azure = ['AZURE_OPENAI_ENDPOINT', 'AZURE_OPENAI_API_KEY', 'AZURE_OPENAI_DEPLOYMENT'] as const
-  const absent = azure.filter((name) => values[name] === undefined)
-  if (absent.length < azure.length) {
-    for (const name of absent) add(name, 'is not set', `the three ${azure.join(', ')} stand together or not at all`)
-  }
-  const override = values.OPENAI_REALTIME_URL
-  if (override !== undefined && !values.OPENAI_API_KEY && !isLoopbackHost(override.hostname)) {
-    add('OPENAI_API_KEY', 'is not set while OPENAI_REALTIME_URL is', 'set the key (or OPENAI_API_KEY_FILE)')
-  }
-  if (override !== undefined && absent.length === 0) {
-    add('OPENAI_REALTIME_URL', 'is set beside the AZURE_OPENAI_ variables', 'keep one of the two')
-  }
-}
-
-/** Nobody but this machine can reach the plane: it listens on loopback and names itself so (or not at all). */
-function isLoopbackOnly(values: Values): boolean {
-  const base = values.PUBLIC_BASE_URL
-  return !isProduction(values) && isLoopbackHost(values.HOST) && (base === undefined || isLoopbackHost(base.hostname))
-}
-
 function loopbackBaseUrl(host: string, port: number): string {
   const bare = host.replace(/^\[|\]$/g, '')
   return `http://${bare.includes(':') ? `[${bare}]` : bare}:${port}`
@@ -222,6 +152,22 @@ function assemble(values: Values) {
       mediaWatchdogMs: values.MEDIA_WATCHDOG_MS,
       outboundBufferMaxBytes: values.OUTBOUND_BUFFER_MAX_BYTES,
       transcriptMaxItems: values.TRANSCRIPT_MAX_ITEMS,
+    },
+    fleet: {
+      redisUrl: values.REDIS_URL,
+      databaseUrl: values.DATABASE_URL,
+      databasePoolMax: values.DATABASE_POOL_MAX,
+      cell: values.CELL,
+      /** Where other pods reach this one; undefined: at its own host and port. */
+      podAddress: values.POD_ADDRESS?.origin,
+      ceilingCalls: values.CEILING_CALLS,
+      limitsFile: values.LIMITS_FILE === undefined ? undefined : resolve(values.LIMITS_FILE),
+      queueMax: values.QUEUE_MAX,
+      queueWaitMaxMs: values.QUEUE_WAIT_MAX_MS,
+      callerLanguage: values.CALLER_LANGUAGE,
+      holdAudioUrl: values.HOLD_AUDIO_URL?.href,
+      drainNaturalMs: values.DRAIN_NATURAL_MS,
+      historyFile: values.HISTORY_FILE === undefined ? undefined : resolve(values.HISTORY_FILE),
     },
     agentModule: values.AGENT_MODULE === undefined ? undefined : resolve(values.AGENT_MODULE),
     pack: values.PACK,

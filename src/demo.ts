@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Call } from './call/call.ts'
 import { runLines } from './child.ts'
 import type { Config } from './config.ts'
-import type { Desk } from './desk.ts'
+import type { Pod } from './pod/pod.ts'
 
 const CALLER = 'sim/twilio/main.ts'
 const LINES = ['Hello, I need a check up.']
@@ -18,21 +18,21 @@ export type Say = (line: string) => void
  */
 export async function runDemo(parts: {
   config: Config
-  desk: Desk
+  pod: Pod
   url: string
   root: string
   say: Say
   signal: AbortSignal
 }): Promise<boolean> {
-  const { config, desk, say } = parts
+  const { config, pod, say } = parts
   const recording = join(config.dataDir, 'demo-call.wav')
   mkdirSync(config.dataDir, { recursive: true })
   say('')
   say('A demonstration call: a simulated caller, real sockets, real audio. Seconds since the call was offered:')
   let ended: Call | undefined
-  desk.onTimeline = ({ atMs, what, detail }) =>
+  pod.calls.onTimeline = ({ atMs, what, detail }) =>
     say(`  ${(atMs / 1000).toFixed(2).padStart(6)}  ${what}${detail === undefined ? '' : `: ${detail}`}`)
-  desk.onCallEnded = (call) => {
+  pod.onCallEnded = (call) => {
     ended ??= call
   }
   const token = config.twilio.authTokens[0]
@@ -45,8 +45,8 @@ export async function runDemo(parts: {
     if (line.startsWith('{')) report = JSON.parse(line) as Record<string, unknown>
   }
   const code = await runLines(join(parts.root, CALLER), args, onLine, parts.signal)
-  desk.onCallEnded = undefined
-  desk.onTimeline = undefined
+  pod.onCallEnded = undefined
+  pod.calls.onTimeline = undefined
   if (ended === undefined || code !== 0) {
     if (!parts.signal.aborted) say('The demonstration call did not come through; the log above says why.')
     return false

@@ -1,4 +1,4 @@
-// argv → role. Signals: the first SIGTERM or SIGINT drains, the second closes at once. The only process.exit.
+// argv → role. Signals: the first SIGTERM or SIGINT drains, the second lets all calls go at once. The only process.exit.
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startAll } from './all.ts'
@@ -10,6 +10,7 @@ import { type Log, makeLog } from './kit/log.ts'
 import { makeClinicPack } from './packs/clinic/clinic.ts'
 import type { Pack } from './packs/pack.ts'
 import { loadUserAgent } from './packs/user-agent.ts'
+import { runMigrations } from './store/records/migrate.ts'
 
 const EXIT_CONFIG = 78 // EX_CONFIG of sysexits.h
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -17,6 +18,7 @@ const HELP = `Voiceplane answers phone calls with AI agents.
 
   npm start                     role all: everything in one process, with a demonstration call
   node src/main.ts edge         role edge: one pod; the model comes from OPENAI_API_KEY or the AZURE_OPENAI_ variables
+  node src/main.ts migrate      role migrate: brings the database of DATABASE_URL to this version, then ends
 
 Settings are environment variables: docs/configuration.md. An agent of your own: AGENT_MODULE=./my-agent.ts npm start
 `
@@ -29,8 +31,8 @@ async function main(): Promise<number> {
     say(HELP)
     return 0
   }
-  if (role !== 'all' && role !== 'edge') {
-    process.stderr.write(`There is no role ${JSON.stringify(role)}. Roles: all, edge. See --help.\n`)
+  if (role !== 'all' && role !== 'edge' && role !== 'migrate') {
+    process.stderr.write(`There is no role ${JSON.stringify(role)}. Roles: all, edge, migrate. See --help.\n`)
     return EXIT_CONFIG
   }
   const reading = readConfig()
@@ -38,7 +40,23 @@ async function main(): Promise<number> {
     process.stderr.write(`${formatProblems(reading.problems)}\n`)
     return EXIT_CONFIG
   }
-  return run(role, reading.config)
+  return role === 'migrate' ? migrate(reading.config) : run(role, reading.config)
+}
+
+async function migrate(config: Config): Promise<number> {
+  const { databaseUrl } = config.fleet
+  if (databaseUrl === undefined) {
+    process.stderr.write('DATABASE_URL is not set: there is no database to bring to this version.\n')
+    return EXIT_CONFIG
+  }
+  try {
+    for (const name of await runMigrations(databaseUrl)) say(`applied ${name}`)
+    say('The database has this version.')
+    return 0
+  } catch (error) {
+    process.stderr.write(`The database could not be migrated: ${messageOf(error)}\n`)
+    return 1
+  }
 }
 
 /** An operator's agent may leave a promise that fails: that is a log line, not the end of everybody's call. */
@@ -72,7 +90,7 @@ async function run(role: 'all' | 'edge', config: Config): Promise<number> {
     await running.close()
     return served === false ? 1 : 0
   }
-  await untilStopped(running, config.call.drainDeadlineMs, log)
+  await untilStopped(running, log)
   return 0
 }
 
@@ -82,14 +100,14 @@ async function loadPack(config: Config, log: Log): Promise<Pack> {
   throw new Error(`there is no pack ${JSON.stringify(config.pack)}; PACK may be: clinic. Or set AGENT_MODULE.`)
 }
 
-/** First signal drains, second closes (style: three verbs). */
-function untilStopped(running: Edge, drainDeadlineMs: number, log: Log): Promise<void> {
+/** The first signal drains, the second lets all calls go at once, a third closes without more ado. */
+function untilStopped(running: Edge, log: Log): Promise<void> {
   return new Promise((resolve) => {
     let signals = 0
     const onSignal = (signal: string): void => {
       signals += 1
       log.info({ signal, signals }, 'signal received')
-      const stopping = signals === 1 ? running.drain(drainDeadlineMs) : running.close()
+      const stopping = signals <= 2 ? running.drain() : running.close()
       stopping.then(resolve, resolve)
     }
     process.on('SIGTERM', onSignal)

@@ -78,6 +78,14 @@ function url(schemes: readonly string[], plainToLoopback: boolean): Variable<URL
   return { fallback: undefined, shown: 'unset', secret: false, parse }
 }
 
+/** A URL that may hold a password: `schemes` in lowercase. */
+function secretUrl(schemes: readonly string[]): Variable<string | undefined> {
+  const words = `a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`
+  const parse = (text: string): Parsed<string | undefined> =>
+    URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1)) ? ok(text) : bad(`write ${words}`)
+  return { fallback: undefined, shown: 'unset', secret: true, parse }
+}
+
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
@@ -141,6 +149,20 @@ export const VARIABLES = {
   PACK: pattern(/^[a-z][a-z0-9-]{0,62}$/, 'the name of a pack: lowercase letters, digits and dashes', 'clinic'),
   DEMO_CALL: oneOf(['on', 'off'], undefined),
   EXIT_AFTER_DEMO: onOff('off'),
+  // Fleet
+  REDIS_URL: secretUrl(['redis', 'rediss']),
+  DATABASE_URL: secretUrl(['postgres', 'postgresql']),
+  DATABASE_POOL_MAX: integer(10, 1, 200),
+  CELL: pattern(/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/, 'lowercase letters, digits and dashes (32 at most)', 'main'),
+  POD_ADDRESS: url(['http', 'https'], false),
+  CEILING_CALLS: integer(1_000, 1, 1_000_000),
+  LIMITS_FILE: pattern(/^.{1,4096}$/, 'the path of a file', undefined),
+  QUEUE_MAX: integer(0, 0, 100_000),
+  QUEUE_WAIT_MAX_MS: integer(120_000, 1_000, HOUR_MS),
+  CALLER_LANGUAGE: pattern(/^[a-z]{2,3}(-[A-Z]{2})?$/, 'a language tag like en or pt-BR', 'en'),
+  HOLD_AUDIO_URL: url(['https', 'http'], true),
+  DRAIN_NATURAL_MS: integer(30_000, 0, HOUR_MS),
+  HISTORY_FILE: pattern(/^.{1,4096}$/, 'the path of a file', undefined),
   // Operation
   LOG_LEVEL: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
   LOG_PII: onOff('off'),

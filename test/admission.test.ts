@@ -26,7 +26,7 @@ describe('who may come in', () => {
   for (const [how, signing] of WRONG) {
     test(`[SG1] a webhook whose signature is ${how} is refused with 403, and no call is made`, async () => {
       assert.equal((await raw.voice(newCallSid(), signing)).status, 403)
-      assert.equal(plane.edge.desk.activeCalls, 0)
+      assert.equal(plane.edge.pod.calls.size, 0)
     })
 
     test(`[ED1] an upgrade whose signature is ${how} is refused before the 101`, async () => {

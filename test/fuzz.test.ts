@@ -8,6 +8,9 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import { Plane } from './plane.ts'
 import { RawCarrier, type RawStream } from './raw-carrier.ts'
 
+/** A call whose socket broke keeps its slot while its carrier may come back for it; these carriers never do. */
+const ROOM = { CALLS_MAX: '20000' }
+
 /** Each property stops looking for trouble after this long. */
 const TIME_MAX_MS = 4_000
 const CLOSED_MAX_MS = 2_500
@@ -77,7 +80,7 @@ const carrierMessages = fc.array(
 
 test('[MW2] the carrier may say anything on a live stream', () =>
   withoutThrowing(() =>
-    Plane.with({}, async (plane) => {
+    Plane.with({ env: ROOM }, async (plane) => {
       const carrier = new RawCarrier(plane.edge.url)
       const property = fc.asyncProperty(carrierMessages, fc.boolean(), async (messages, isCut) => {
         const stream = await carrier.open()
@@ -95,7 +98,7 @@ test('[MW2] the carrier may say anything on a live stream', () =>
 
 test('[FR3] the carrier may write any bytes on the socket of a live stream', () =>
   withoutThrowing(() =>
-    Plane.with({}, async (plane) => {
+    Plane.with({ env: ROOM }, async (plane) => {
       const carrier = new RawCarrier(plane.edge.url)
       const property = fc.asyncProperty(
         fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 8 }),
@@ -188,7 +191,7 @@ test('[OW3] the model may say anything on a live link, close it and cut it', asy
   const modelUrl = `ws://127.0.0.1:${(server.address() as AddressInfo).port}/`
   try {
     await withoutThrowing(() =>
-      Plane.with({ modelUrl }, async (plane) => {
+      Plane.with({ modelUrl, env: ROOM }, async (plane) => {
         const carrier = new RawCarrier(plane.edge.url)
         const property = fc.asyncProperty(modelMessages, async (next) => {
           script = next

@@ -102,7 +102,7 @@ export class Plane {
     this.folder = parts.folder
     this.relay = parts.relay
     this.log = parts.log
-    this.edge.desk.onCallEnded = (call, cause) => this.ended.push({ call, cause })
+    this.edge.pod.onCallEnded = (call, cause) => this.ended.push({ call, cause })
   }
 
   static async open(parts: PlaneParts = {}): Promise<Plane> {
@@ -165,7 +165,7 @@ export class Plane {
 
   /** The calls that live now. */
   calls(): Call[] {
-    return this.edge.desk.calls()
+    return this.edge.pod.calls.all().map(({ call }) => call)
   }
 
   /** Waits until `isTrue`, at most GONE_MAX_MS. */
@@ -212,7 +212,7 @@ export class Plane {
   /** Waits until nothing of any call is left: calls and timers of the plane, sessions at the model. Fails when something stays, or was logged as an error. */
   async settled(): Promise<void> {
     const left = (): Record<string, number> => ({
-      calls: this.edge.desk.activeCalls,
+      calls: this.edge.pod.calls.size,
       timers: this.edge.timers,
       sessions: this.model.liveSessions(),
     })

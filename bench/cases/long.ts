@@ -7,16 +7,16 @@ import { slope } from '../../load/report/statistics.ts'
 import { Call } from '../../src/call/call.ts'
 import type { Leg } from '../../src/call/ports.ts'
 import { type Config, readConfig } from '../../src/config.ts'
-import { callSettings } from '../../src/desk.ts'
+import { callSettings } from '../../src/pod/call-settings.ts'
 import { FakeClock } from '../../src/kit/clock.ts'
 import type { CallId, CallSid } from '../../src/kit/ids.ts'
 import { silentLog } from '../../src/kit/log.ts'
 import { Wheel } from '../../src/kit/wheel.ts'
-import { modelMaker } from '../../src/model-maker.ts'
+import { modelMaker } from '../../src/pod/model-maker.ts'
 import { Metrics } from '../../src/ops/metrics.ts'
 import { noTraces } from '../../src/ops/traces.ts'
 import { makeClinicPack } from '../../src/packs/clinic/clinic.ts'
-import { Watch } from '../../src/watch.ts'
+import { Watch } from '../../src/ops/watch.ts'
 import { atLeast, atMost, type Bench, type BenchCase, type Check } from '../runner/bench.ts'
 import { QuickModel } from '../runner/quick-model.ts'
 
@@ -158,6 +158,7 @@ async function openCall(
     ...ids,
     from: '+15005550006',
     to: '+15005550001',
+    effectKey: () => 'call_test:1:1',
     endCall() {},
     transferCall() {},
   })

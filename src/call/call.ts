@@ -9,7 +9,7 @@ import { unreachable } from '../kit/errors.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
 import { NamedTimers, type Wheel, type WheelTimer } from '../kit/wheel.ts'
-import { isSettled, isWorthKeeping } from './checkpoint.ts'
+import { isQuiet, isSettled, isWorthKeeping } from './checkpoint.ts'
 import { Ear } from './ear.ts'
 import { step } from './machine.ts'
 import type { CallMeter } from './meter.ts'
@@ -26,6 +26,7 @@ import {
   type Next,
   type TimerName,
 } from './state.ts'
+import type { TranscriptItem } from './transcript.ts'
 
 const DROPPED_RESPONSES_MAX = 8
 const CLOSING_POLL_MS = 100
@@ -66,16 +67,12 @@ export class Call implements LegListener, ModelListener {
     this.callId = options.callId
     this.callSid = options.callSid
     this.#options = options
-    this.#world = world
     this.#state = options.initial ?? initialState()
+    this.#world = world
     this.#speaker = new Speaker(options.playout, world, (frames) => world.meter.framesSent(frames))
     this.#timers = new NamedTimers(world.wheel, (name) => this.#dispatch({ kind: 'timer', name }))
     this.#model = makeModel(this)
     this.#ear = new Ear(this.#model, world.meter, world.clock)
-  }
-
-  get #isEnded(): boolean {
-    return this.#state.phase.kind === 'ended'
   }
 
   /** The call's state: what a checkpoint holds. */
@@ -83,13 +80,9 @@ export class Call implements LegListener, ModelListener {
     return this.#state
   }
 
-  /** Counts what happened to the state: the number of its checkpoint. */
+  /** The number of its next checkpoint. */
   get changes(): number {
     return this.#changes
-  }
-
-  get isLegOpen(): boolean {
-    return this.#leg !== undefined
   }
 
   /** Nobody is about to speak and no tool is out: the model has said all it has to say (the caller may still hear it). */
@@ -102,7 +95,7 @@ export class Call implements LegListener, ModelListener {
     return this.#speaker.remainingMs()
   }
 
-  /** This pod's part in the call is over: closes the leg and the model. What follows for the caller is said elsewhere. */
+  /** This pod's part in the call is over; what follows for the caller is said elsewhere. */
   letGo(cause: EndCause): void {
     this.#dispatch({ kind: 'let-go', cause })
   }
@@ -114,7 +107,7 @@ export class Call implements LegListener, ModelListener {
 
   /** The carrier's stream is here. A second stream of the same call is refused. */
   attach(leg: Leg): boolean {
-    if (this.#leg !== undefined || this.#isEnded) return false
+    if (this.#leg !== undefined || this.#state.phase.kind === 'ended') return false
     this.#leg = leg
     this.#speaker.attach(leg)
     this.#ear.silentMs()
@@ -171,6 +164,10 @@ export class Call implements LegListener, ModelListener {
     this.#dispatch({ kind: 'model', event })
   }
 
+  renewalMoment(): readonly TranscriptItem[] | undefined {
+    return isQuiet(this.#state) ? this.#state.transcript.items : undefined
+  }
+
   onModelAudio(responseId: string, itemId: string, ulaw: Buffer): void {
     if (this.#droppedResponses.includes(responseId)) {
       this.#world.meter.frameDropped('after-barge-in')
@@ -195,24 +192,21 @@ export class Call implements LegListener, ModelListener {
     try {
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
         const last = this.#state
-        const before = last.phase.kind
         const { state, effects } = step(last, next, this.#options.settings)
         this.#state = state
-        if (isWorthKeeping(last, state)) this.#changed()
+        if (isWorthKeeping(last, state)) {
+          this.#changes += 1
+          this.#options.onChanged?.()
+        }
         for (const effect of effects) this.#do(effect)
         this.#listen()
-        if (state.phase.kind === 'closing' && before !== 'closing') {
+        if (state.phase.kind === 'closing' && last.phase.kind !== 'closing') {
           this.#closingTimer = this.#world.wheel.after(0, () => this.#awaitSilence())
         }
       }
     } finally {
       this.#isStepping = false
     }
-  }
-
-  #changed(): void {
-    this.#changes += 1
-    this.#options.onChanged?.()
   }
 
   /** Opens or shuts the way of caller audio to the model, as the state says. */
@@ -296,7 +290,7 @@ export class Call implements LegListener, ModelListener {
     if (this.#state.phase.kind !== 'closing') return
     const remainingMs = this.#speaker.remainingMs()
     if (remainingMs <= 0) this.#dispatch({ kind: 'playout-idle' })
-    if (this.#isEnded) return
+    if (this.state.phase.kind === 'ended') return
     const againMs = Math.max(remainingMs, CLOSING_POLL_MS)
     this.#closingTimer = this.#world.wheel.after(againMs, () => this.#awaitSilence())
   }

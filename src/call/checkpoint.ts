@@ -80,12 +80,16 @@ export function pendingTools(state: CallState): KnownTool[] {
   )
 }
 
+/** Nobody speaks and nothing is being made. */
+export function isQuiet({ response, wanted, isCallerSpeaking }: CallState): boolean {
+  return response.kind === 'idle' && wanted === undefined && !isCallerSpeaking
+}
+
 /** Nobody is about to speak and no tool is out: the model has said all it has to say (the caller may still hear it). */
 export function isSettled(state: CallState): boolean {
-  const { phase, model, response, wanted, isCallerSpeaking, digits } = state
-  const isQuiet = response.kind === 'idle' && wanted === undefined && !isCallerSpeaking && digits === ''
+  const { phase, model, digits } = state
   const isServed = phase.kind === 'live' && model.kind === 'ready' && !model.isRenewing
-  return isQuiet && isServed && pendingTools(state).length === 0
+  return isQuiet(state) && digits === '' && isServed && pendingTools(state).length === 0
 }
 
 /** Did something happen that another pod would have to know? */

@@ -77,6 +77,8 @@ export type ModelCommand =
 /** What a model session calls on its call. */
 export interface ModelListener {
   onModelEvent(event: ModelEvent): void
+  /** What was said until now, when nobody speaks and nothing is being made: then a renewed link may take over. */
+  renewalMoment?(): readonly TranscriptItem[] | undefined
   /** Audio of the agent, µ-law. */
   onModelAudio(responseId: string, itemId: string, ulaw: Buffer): void
 }
@@ -95,3 +97,27 @@ export interface ModelSession {
   /** Ends the link and the agent; idempotent, never throws. */
   close(): void
 }
+
+/** Asked before a tool runs. Its answer may take a while: the intent is made durable meanwhile. */
+export interface ToolGate {
+  /** `go`: it may run now. `decline`: it may not; the model is told `words` in place of its answer. `stop`: another pod acts. */
+  before(tool: {
+    toolCallId: string
+    name: string
+    argumentsText: string
+  }): Promise<{ kind: 'go' } | { kind: 'decline'; words: string } | { kind: 'stop' }>
+  /** It has answered. */
+  after(toolCallId: string, output: string): void
+}
+
+/** How a session begins. */
+export type SessionStart = {
+  gate: ToolGate | undefined
+  /** Tools that were called on another pod and have not answered: they run again, under their first key. */
+  pendingTools: readonly { toolCallId: string; name: string; argumentsText: string }[]
+  /** Told to the model, once, before it speaks: why the line was silent. */
+  note: string | undefined
+}
+
+/** A session that begins with its call. */
+export const NEW_SESSION: SessionStart = { gate: undefined, pendingTools: [], note: undefined }

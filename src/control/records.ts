@@ -1,6 +1,7 @@
 // What the fleet keeps of each call: its row, its checkpoint, the intents of its tools, how it ended. Rules:
-// RR1: every write bears the epoch of its writer and happens only where the row's epoch is the same; otherwise it is `fenced`
-//      and changes nothing. The writer then stops to act for the call.
+// RR1: every write bears the epoch of its writer and happens only where no higher epoch has claimed or written; otherwise it is
+//      `fenced` and changes nothing, and the writer stops to act for the call. A writer above the row's epoch raises it: its claim
+//      could not be written when it took the call.
 // RR2: a claim raises the epoch, never lowers it.
 // RR3: a tool's intent is durable before the tool runs; its key is `callId:turn:ordinal`, never the model's tool call id.
 // RR4: a call ends once: the first end stands.
@@ -67,11 +68,13 @@ export type EndRequest = Fenceable & { cause: string; next: RecordedNext; checkp
 export interface CallRecords {
   /** Writes the row of a new call; a repeated one changes nothing. */
   open(request: OpenRequest): Promise<{ kind: 'opened' | 'exists' }>
-  /** Takes the call over under `epoch` if it is higher than the row's and the call is live. */
+  /** Takes the call over under `epoch` if it is higher than the row's and the call is live; repeated by the same pod it is the same answer. */
   claim(request: Fenceable & { pod: string; pool: string }): Promise<Claimed>
-  /** Writes many checkpoints in one statement; gives back the calls that are fenced (another epoch, or ended). */
+  /** Writes many checkpoints in one statement; gives back the calls that are fenced (a higher epoch, or ended); those without a row are left out. */
   save(writes: readonly CheckpointWrite[]): Promise<CallSid[]>
+  /** Rejects with CALL_UNKNOWN when the call has no row. */
   intend(request: Fenceable & Omit<ToolIntent, 'output'>): Promise<Intended>
+  /** The first answer stands; it may come after the end. `fenced` also when nothing was intended under the key. */
   settle(request: Fenceable & { key: string; output: string }): Promise<{ kind: 'settled' | 'fenced' }>
   /** In one transaction: the final state, and (later) the jobs that follow. */
   end(request: EndRequest): Promise<{ kind: 'ended' | 'repeated' | 'fenced' | 'unknown' }>

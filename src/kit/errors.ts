@@ -21,6 +21,8 @@ export const ERROR_CODES = {
   LEASE_LOST: 'This pod no longer holds the call: another one acts for it.',
   POD_FENCED: 'This pod could not renew its leases for too long and has given up its calls.',
   DESK_STALLED: 'The call desk did not answer a webhook within its bound.',
+  MIGRATION_MISSING: 'The tables of the database are older than this program needs.',
+  CALL_UNKNOWN: 'The records have no row of the call: its opening was not written.',
 } as const
 
 export type ErrorCode = keyof typeof ERROR_CODES

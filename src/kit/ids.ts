@@ -12,3 +12,8 @@ export type StreamSid = string & { readonly brand: 'StreamSid' }
 export function newCallId(): CallId {
   return `call_${randomBytes(10).toString('base64url')}` as CallId
 }
+
+/** A name for one run of a process. */
+export function newIncarnation(): string {
+  return randomBytes(9).toString('base64url')
+}

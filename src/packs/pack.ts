@@ -5,6 +5,9 @@
 import type { RealtimeAgent, RealtimeSession, RealtimeSessionOptions } from '@openai/agents-realtime'
 import type { CallId, CallSid } from '../kit/ids.ts'
 
+/** What the SDK tells a tool of its call; only the id is looked at. */
+export type ToolDetails = { toolCall?: unknown }
+
 /** What a pack's tools may know of their call and do to it. */
 export interface CallControl {
   readonly callId: CallId
@@ -16,6 +19,11 @@ export interface CallControl {
   readonly language?: string
   /** Hangs up once the caller has heard what is being said. Idempotent. */
   endCall(): void
+  /**
+   * The key under which the effect of a tool call happens once, whatever dies: hand it to whatever the tool writes to
+   * (an Idempotency-Key header, a unique column). `details` is the third argument of the tool's `execute`.
+   */
+  effectKey(details: ToolDetails | undefined): string
   /** Hands the caller to the number `to` (E.164) once he has heard what is being said. Idempotent. */
   transferCall(to: string): void
 }

@@ -17,6 +17,7 @@ const CALL: CallControl = {
   callSid: 'CA1' as CallSid,
   from: '+12025550100',
   to: '+12025550199',
+  effectKey: () => 'call_test:1:1',
   endCall() {},
   transferCall() {},
 }

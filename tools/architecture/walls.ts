@@ -2,7 +2,7 @@
 // W1: inside src/ a room imports only itself and the rooms named for it; `types` means `import type` only.
 // W2: nothing in src/ imports sim/, load/ or anything else outside src/; its tests neither.
 // W3: sim/ imports only itself; load/ itself and sim/.
-// W4: the role files at the root of src/ may import every room; no room imports a role file.
+// W4: the role files at the root of src/ and in src/pod/ may import every room; no room imports a role file.
 // Tests beside a unit may import every room of src/, since they bring the parts together.
 import { posix } from 'node:path'
 import { type Import, readImports, type Source } from './reader.ts'
@@ -18,6 +18,7 @@ const ROOMS: Readonly<Record<string, Permits>> = {
   model: { call: 'all', audio: 'all', kit: 'all', packs: 'types' },
   control: { kit: 'all' },
   packs: { call: 'types', kit: 'all' },
+  desk: { call: 'all', carrier: 'types', control: 'all', packs: 'types', ops: 'all', kit: 'all' },
   work: { call: 'types', packs: 'all', kit: 'all' },
   store: { call: 'all', control: 'all', work: 'all', kit: 'all' },
   ops: { control: 'all', call: 'types', work: 'all', kit: 'all' },
@@ -35,11 +36,11 @@ const OUTSIDE: Readonly<Record<string, readonly string[]>> = {
 
 export const isTest = (path: string): boolean => path.endsWith('.test.ts')
 
-/** `src/call/x.ts` is area `src`, room `call`; a file at the root of src/ is room `role`. */
+/** `src/call/x.ts` is area `src`, room `call`; a file at the root of src/, or in src/pod/, is room `role`. */
 function placeOf(path: string): { area: string; room: string } {
   const parts = path.split('/')
   const area = parts[0] ?? ''
-  return { area, room: area !== 'src' ? '' : parts.length > 2 ? parts[1]! : 'role' }
+  return { area, room: area !== 'src' ? '' : parts.length > 2 && parts[1] !== 'pod' ? parts[1]! : 'role' }
 }
 
 /** The breaches of W1 to W4 in one file, one text each. */

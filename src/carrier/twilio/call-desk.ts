@@ -55,8 +55,8 @@ export type WaitStep =
   /** The call has no place in the queue (any more). */
   | { kind: 'gone' }
 
-/** A message that a caller left instead of talking to us. */
-export type Voicemail = { from: string; recordingSid: string; recordingUrl: string; durationMs: number }
+/** A message that a caller left instead of talking to us; the carrier does not say again who called. */
+export type Voicemail = { recordingSid: string; recordingUrl: string; durationMs: number }
 
 /** What decides about calls; the webhooks only carry its answers. */
 export interface CallDesk {

@@ -220,10 +220,10 @@ class Webhooks {
 
   /** The recording of a message can be fetched. */
   async recording({ callSid, parameters }: Webhook): Promise<Reply> {
-    const { From, RecordingSid = '', RecordingUrl = '', RecordingDuration = '0', RecordingStatus } = parameters
+    const { RecordingSid = '', RecordingUrl = '', RecordingDuration = '0', RecordingStatus } = parameters
     if (RecordingStatus !== 'completed' || RecordingSid === '') return ok(empty())
     const durationMs = Math.max(0, Number.parseInt(RecordingDuration, 10) || 0) * 1_000
-    const left = { from: From ?? '', recordingSid: RecordingSid, recordingUrl: RecordingUrl, durationMs }
+    const left = { recordingSid: RecordingSid, recordingUrl: RecordingUrl, durationMs }
     await inTime(this.#desk.voicemailLeft(callSid, left), this.#deskAnswerMs)
     return ok(empty())
   }

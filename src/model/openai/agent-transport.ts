@@ -6,17 +6,23 @@
 import {
   OpenAIRealtimeBase,
   type RealtimeClientMessage,
+  type RealtimeSession,
   type RealtimeSessionConfig,
   type RealtimeTransportLayer,
   type RealtimeTransportLayerConnectOptions,
 } from '@openai/agents-realtime'
 import type { ResponseRequest } from '../../call/ports.ts'
 import type { Log } from '../../kit/log.ts'
-import { record, type ServerEvent, text } from './wire.ts'
+import { count, record, type ServerEvent, text } from './wire.ts'
 
 const HISTORY_MAX_ITEMS = 200
 /** A guardrail looks at the transcript each 100 characters (the SDK's default); finer deltas only cost. */
 const TRANSCRIPT_DELTA_MIN_CHARS = 50
+
+type SdkUsage = RealtimeSession['usage']
+type UsageClass = new (counts: object) => SdkUsage
+/** The SDK does not export its class: it is taken from the first usage that the SDK itself tells. */
+let usageClass: UsageClass | undefined
 
 /** What the transport asks of its owner. */
 export interface AgentSink {
@@ -77,6 +83,8 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
 
   /** A listener of the agent's code that throws must not end the process: events come from a socket (AR2). */
   override emit: OpenAIRealtimeBase['emit'] = (type, ...args) => {
+    if (type === 'usage_update' && usageClass === undefined)
+      usageClass = (args[0] as SdkUsage).constructor as UsageClass
     try {
       return super.emit(type, ...args)
     } catch {
@@ -165,7 +173,8 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
       this.emit('*', event)
       this.emit('audio_done')
     } else if (ONLY_OBSERVED.has(event.type)) this.emit('*', event)
-    else if (!this.#deliverMessage(event)) this._onMessage({ data: JSON.stringify(event) } as MessageEvent)
+    else if (!this.#deliverMessage(event) && !this.#deliverDone(event))
+      this._onMessage({ data: JSON.stringify(event) } as MessageEvent)
   }
 
   /** A message item that is done, in the SDK's own shape. False when it is anything else. */
@@ -187,6 +196,28 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
       content: parts,
       status: 'completed',
     } as never)
+    return true
+  }
+
+  /** The end of a response, as the SDK tells it. False when it is anything else, or when the SDK's own way was not yet seen once. */
+  #deliverDone(event: ServerEvent): boolean {
+    const { id, output, usage } = record(event.response)
+    if (event.type !== 'response.done' || usageClass === undefined) return false
+    if (typeof id !== 'string' || !Array.isArray(output)) return false
+    const tokens = record(usage)
+    const inputTokens = count(tokens.input_tokens)
+    const outputTokens = count(tokens.output_tokens)
+    const counts = {
+      inputTokens,
+      inputTokensDetails: record(tokens.input_token_details),
+      outputTokens,
+      outputTokensDetails: record(tokens.output_token_details),
+      totalTokens: inputTokens + outputTokens,
+    }
+    this.emit('*', event)
+    this.emit('response.done' as never, event as never)
+    this.emit('usage_update', new usageClass(counts))
+    this.emit('turn_done', { type: 'response_done', response: { id, output, usage: counts } } as never)
     return true
   }
 

@@ -29,3 +29,19 @@ export function clientEventOf(command: ModelCommand): Record<string, unknown> {
       return unreachable(command)
   }
 }
+
+/** The answer to a tool call. */
+export function toolOutput(toolCallId: string, output: string): Record<string, unknown> {
+  return {
+    type: 'conversation.item.create',
+    item: { type: 'function_call_output', call_id: toolCallId, output },
+  }
+}
+
+/** Something the model is told that nobody said. */
+export function systemNote(text: string): Record<string, unknown> {
+  return {
+    type: 'conversation.item.create',
+    item: { type: 'message', role: 'system', content: [{ type: 'input_text', text }] },
+  }
+}

@@ -36,3 +36,10 @@ export function shapeSession(payload: Record<string, unknown>, defaults: Session
 function withFlags(turnDetection: Record<string, unknown>, defaults: SessionDefaults): Record<string, unknown> {
   return { create_response: defaults.autoRespond, interrupt_response: defaults.bargeIn, ...turnDetection }
 }
+
+/** The same configuration without the voice: a conversation that has spoken refuses another one (cannot_update_voice). */
+export function withoutVoice(session: Record<string, unknown>): Record<string, unknown> {
+  const audio = record(session.audio)
+  const { voice: _voice, ...output } = record(audio.output)
+  return { ...session, audio: { ...audio, output } }
+}

@@ -1,31 +1,30 @@
 // A model session: the agent (through the SDK) and one live link at a time, replaceable under the call. Rules:
 // OS1: a link is `ready` when session.created came, our configuration was acknowledged and the history was replayed.
 //      Until then nothing of the agent and no audio is sent: no tools or a wrong format are worse than a wait.
-// OS2: a renewal is a second link beside the first; the first serves until the second is ready.
+// OS2: a renewal is a second link beside the first; the first serves until the second is ready and nobody speaks.
 // OS3: the voice of a conversation is fixed by its first audio: later configurations leave it out (cannot_update_voice).
 // OS4: the whole of a dial, up to ready, is bounded by `connectMs`.
-// OS5: a tool call is acted on once, however often the provider surfaces it (by its call id, among the last TOOL_CALLS_KEPT).
 import type { ModelCommand, ModelListener, ModelLoss, ModelSession, ResponseRequest } from '../../call/ports.ts'
+import { NEW_SESSION, type SessionStart } from '../../call/ports.ts'
 import type { TranscriptItem } from '../../call/transcript.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
-import type { Wheel, WheelTimer } from '../../kit/wheel.ts'
+import type { Wheel } from '../../kit/wheel.ts'
 import type { PackCall } from '../../packs/pack.ts'
 import { AgentRuntime } from './agent-runtime.ts'
 import { isForAgent } from './agent-transport.ts'
-import { clientEventOf } from './client-events.ts'
+import { clientEventOf, systemNote, toolOutput } from './client-events.ts'
 import { Link, type LinkSettings } from './link.ts'
+import { CONFIGURE_ID, LinkSetup, RENEWAL_LOOK_MS } from './link-setup.ts'
 import { isFatalCode, isWeather } from './refusal.ts'
 import { replayEvents } from './replay.ts'
-import { type SessionDefaults, shapeSession } from './session-shape.ts'
+import { type SessionDefaults, shapeSession, withoutVoice } from './session-shape.ts'
+import { ToolCalls } from './tool-calls.ts'
 import { translate } from './translate.ts'
 import { record, type ServerEvent, text } from './wire.ts'
 
-const CONFIGURE_ID = 'vp-configure'
-/** Client events of the agent that wait for a link. Beyond it the oldest is dropped and counted. */
+/** Client events of the agent that wait for a link; beyond it the oldest is dropped. */
 const WAITING_MAX = 64
-/** Ids of the last tool calls, to know a repeated one. */
-const TOOL_CALLS_KEPT = 32
 
 export type SessionSettings = {
   link: Omit<LinkSettings, 'wantsTranscriptDeltas'>
@@ -34,16 +33,7 @@ export type SessionSettings = {
 }
 export type SessionWorld = { clock: Clock; wheel: Wheel; log: Log }
 
-type Setup = {
-  link: Link
-  isRenewal: boolean
-  history: readonly TranscriptItem[]
-  timer: WheelTimer
-  isCreated: boolean
-  /** The configuration that was sent. */
-  configured: Record<string, unknown> | undefined
-  expiresInMs: number | undefined
-}
+const codeOf = (error: Record<string, unknown>): string => text(error.code) || text(error.type) || 'unknown'
 
 export class OpenAiSession implements ModelSession {
   readonly #settings: SessionSettings
@@ -51,17 +41,25 @@ export class OpenAiSession implements ModelSession {
   readonly #listener: ModelListener
   readonly #agent: AgentRuntime
   #link: Link | undefined
-  #setup: Setup | undefined
+  #setup: LinkSetup | undefined
   #session: Record<string, unknown> | undefined
   #voiceFixed = false
   #replayed = new Set<string>()
   #waiting: Record<string, unknown>[] = []
   #audioResponse = ''
-  #toolCalls: string[] = []
+  readonly #tools: ToolCalls
+  #note: string | undefined
   #isClosed = false
 
-  constructor(listener: ModelListener, packCall: PackCall, settings: SessionSettings, world: SessionWorld) {
+  constructor(
+    listener: ModelListener,
+    packCall: PackCall,
+    settings: SessionSettings,
+    world: SessionWorld,
+    start: SessionStart = NEW_SESSION,
+  ) {
     this.#listener = listener
+    this.#note = start.note
     this.#settings = settings
     this.#world = world
     this.#agent = new AgentRuntime(
@@ -69,6 +67,10 @@ export class OpenAiSession implements ModelSession {
       { model: settings.model, defaults: settings.defaults, log: world.log },
       this,
     )
+    this.#tools = new ToolCalls(start, world.log, {
+      run: (event) => this.#agent.transport.deliver(event),
+      decline: (toolCallId, name, words) => this.#declineTool(toolCallId, name, words),
+    })
   }
 
   dial(history: readonly TranscriptItem[], renewal: boolean): void {
@@ -83,15 +85,7 @@ export class OpenAiSession implements ModelSession {
     const timer = this.#world.wheel.after(this.#settings.link.connectMs, () => {
       this.#fail(link, { code: 'MODEL_STALLED', fatal: false })
     })
-    this.#setup = {
-      link,
-      isRenewal: renewal,
-      history,
-      timer,
-      isCreated: false,
-      configured: undefined,
-      expiresInMs: undefined,
-    }
+    this.#setup = new LinkSetup(link, { isRenewal: renewal, history, timer })
     link.open()
     this.#agent.start()
   }
@@ -118,6 +112,7 @@ export class OpenAiSession implements ModelSession {
     this.#abandonSetup()
     this.#drop(this.#link)
     this.#waiting = []
+    this.#tools.close()
     this.#agent.close()
   }
 
@@ -125,7 +120,7 @@ export class OpenAiSession implements ModelSession {
 
   configure(session: Record<string, unknown>): void {
     this.#session = shapeSession(session, this.#settings.defaults)
-    if (this.#setup !== undefined) this.#configureSetup(this.#setup)
+    this.#setup?.configure(this.#session)
     if (this.#link !== undefined) this.#sendSession(this.#link)
   }
 
@@ -150,6 +145,7 @@ export class OpenAiSession implements ModelSession {
   }
 
   toolAnswered(toolCallId: string, name: string, output: string, respond: boolean): void {
+    this.#tools.answered(toolCallId, output)
     this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output, respond })
   }
 
@@ -178,34 +174,31 @@ export class OpenAiSession implements ModelSession {
     else if (link === this.#link) this.#onServing(event)
   }
 
-  #onSetupEvent(setup: Setup, event: ServerEvent): void {
+  #onSetupEvent(setup: LinkSetup, event: ServerEvent): void {
     if (event.type === 'session.created') {
-      setup.isCreated = true
-      const expiresAt = record(event.session).expires_at
-      if (typeof expiresAt === 'number') setup.expiresInMs = expiresAt * 1000 - this.#world.clock.wallMs()
-      this.#configureSetup(setup)
+      setup.created(record(event.session).expires_at, this.#world.clock.wallMs())
+      setup.configure(this.#session)
     } else if (event.type === 'session.updated') {
       this.#becomeReady(setup)
     } else if (event.type === 'error') {
       const error = record(event.error)
-      const code = text(error.code) || text(error.type) || 'unknown'
+      const code = codeOf(error)
       // A configuration that is refused once is refused again: fatal. Anything else decides itself by the socket.
       if (error.event_id === CONFIGURE_ID || isFatalCode(code)) this.#fail(setup.link, { code, fatal: true })
     }
   }
 
-  #configureSetup(setup: Setup): void {
-    if (!setup.isCreated || setup.configured !== undefined || this.#session === undefined) return
-    setup.configured = this.#session
-    setup.link.send({ type: 'session.update', event_id: CONFIGURE_ID, session: this.#session })
-  }
-
-  #becomeReady(setup: Setup): void {
+  #becomeReady(setup: LinkSetup): void {
     if (this.#setup !== setup || setup.configured === undefined) return
-    this.#setup = undefined
     this.#world.wheel.cancel(setup.timer)
-    const events = replayEvents(setup.history)
-    this.#replayed = new Set(setup.history.map((item) => item.id))
+    const history = setup.historyNow(this.#listener)
+    if (history === undefined) {
+      setup.timer = this.#world.wheel.after(RENEWAL_LOOK_MS, () => this.#becomeReady(setup))
+      return
+    }
+    this.#setup = undefined
+    const events = replayEvents(history)
+    this.#replayed = new Set(history.map((item) => item.id))
     for (const event of events) setup.link.send(event)
     const before = this.#link
     this.#link = setup.link
@@ -214,7 +207,10 @@ export class OpenAiSession implements ModelSession {
     // The agent has changed it meanwhile (a handoff): what is in force must be the latest.
     if (this.#session !== setup.configured) this.#sendSession(setup.link)
     for (const event of this.#waiting.splice(0)) setup.link.send(event)
+    if (this.#note !== undefined) setup.link.send(systemNote(this.#note))
+    this.#note = undefined
     this.#listener.onModelEvent({ kind: 'ready', expiresInMs: setup.expiresInMs, renewed: setup.isRenewal })
+    this.#tools.runPending()
   }
 
   #onServing(event: ServerEvent): void {
@@ -227,26 +223,26 @@ export class OpenAiSession implements ModelSession {
       return
     }
     const meaning = translate(event)
-    if (meaning?.kind === 'tool-called' && this.#isRepeated(meaning.toolCallId)) return
+    if (meaning?.kind === 'tool-called' && this.#tools.isRepeated(meaning.toolCallId)) return
     if (meaning !== undefined) this.#listener.onModelEvent(meaning)
     if (this.#isClosed) return
     const itemId = text(record(event.item).id)
     if (event.type === 'conversation.item.added' && this.#agent.transport.isOwnItem(itemId))
       this.#agent.transport.deliver(event)
-    else if (isForAgent(event) && !this.#replayed.has(itemId)) this.#agent.transport.deliver(event)
+    else if (isForAgent(event) && !this.#replayed.has(itemId)) {
+      if (meaning?.kind === 'tool-called') this.#tools.run(event, { ...meaning, argumentsText: meaning.arguments })
+      else this.#agent.transport.deliver(event)
+    }
   }
 
-  /** OS5: a tool call that was surfaced again is acted on once. */
-  #isRepeated(toolCallId: string): boolean {
-    if (this.#toolCalls.includes(toolCallId)) return true
-    this.#toolCalls.push(toolCallId)
-    if (this.#toolCalls.length > TOOL_CALLS_KEPT) this.#toolCalls.shift()
-    return false
+  #declineTool(toolCallId: string, name: string, words: string): void {
+    this.sendClientEvent(toolOutput(toolCallId, words))
+    this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output: words, respond: true })
   }
 
   #onError(event: ServerEvent): void {
     const error = record(event.error)
-    const code = text(error.code) || text(error.type) || 'unknown'
+    const code = codeOf(error)
     const requestId = text(error.event_id) || undefined
     if (code === 'session_expired' || isFatalCode(code)) {
       this.#fail(this.#link, { code, fatal: isFatalCode(code) })
@@ -260,13 +256,8 @@ export class OpenAiSession implements ModelSession {
 
   /** Sends the configuration to a link that serves; without the voice once it has spoken (OS3). */
   #sendSession(link: Link): void {
-    let session = this.#session ?? {}
-    if (this.#voiceFixed) {
-      const audio = record(session.audio)
-      const { voice: _voice, ...output } = record(audio.output)
-      session = { ...session, audio: { ...audio, output } }
-    }
-    link.send({ type: 'session.update', session })
+    const session = this.#session ?? {}
+    link.send({ type: 'session.update', session: this.#voiceFixed ? withoutVoice(session) : session })
   }
 
   #fail(link: Link | undefined, loss: ModelLoss): void {
@@ -285,14 +276,12 @@ export class OpenAiSession implements ModelSession {
   #abandonSetup(): void {
     const setup = this.#setup
     this.#setup = undefined
-    if (setup === undefined) return
-    this.#world.wheel.cancel(setup.timer)
-    setup.link.close()
+    this.#world.wheel.cancel(setup?.timer)
+    setup?.link.close()
   }
 
   #drop(link: Link | undefined): void {
-    if (link === undefined) return
     if (this.#link === link) this.#link = undefined
-    link.close()
+    link?.close()
   }
 }

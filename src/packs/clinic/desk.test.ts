@@ -28,6 +28,7 @@ function callFrom(from: string, callId = 'call_1'): CallControl {
     callSid: 'CA1' as CallSid,
     from,
     to: '+12025550199',
+    effectKey: () => 'call_test:1:1',
     endCall() {},
     transferCall() {},
   }

@@ -253,7 +253,6 @@ test('[WQ4] a message is thanked for, and told to the desk when its recording is
   await post('/twilio/recording', { ...recording, RecordingStatus: 'absent' })
   await post('/twilio/recording', { ...recording, RecordingStatus: 'completed', CallStatus: 'completed' })
   const voicemail = {
-    from: '+15005550006',
     recordingSid: 'RE1',
     recordingUrl: 'https://api.example.test/RE1',
     durationMs: 12_000,

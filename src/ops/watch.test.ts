@@ -1,11 +1,11 @@
 // What a call tells becomes metrics, a trace of turns and a timeline.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { initialState } from './call/state.ts'
-import { FakeClock } from './kit/clock.ts'
-import type { CallId } from './kit/ids.ts'
-import { Metrics } from './ops/metrics.ts'
-import type { TurnRecord } from './ops/traces.ts'
+import { initialState } from '../call/state.ts'
+import { FakeClock } from '../kit/clock.ts'
+import type { CallId } from '../kit/ids.ts'
+import { Metrics } from './metrics.ts'
+import type { TurnRecord } from './traces.ts'
 import { type TimelineEntry, Watch } from './watch.ts'
 
 function makeWatch() {

@@ -1,12 +1,12 @@
 // From the configuration to model sessions: defaults, joining of frames by load, and no model at all.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Config, readConfig } from './config.ts'
-import { FakeClock } from './kit/clock.ts'
-import { VoiceError } from './kit/errors.ts'
-import { Wheel } from './kit/wheel.ts'
+import { type Config, readConfig } from '../config.ts'
+import { FakeClock } from '../kit/clock.ts'
+import { VoiceError } from '../kit/errors.ts'
+import { Wheel } from '../kit/wheel.ts'
+import type { Pack } from '../packs/pack.ts'
 import { framesPerAppend, modelMaker, sessionDefaults } from './model-maker.ts'
-import type { Pack } from './packs/pack.ts'
 
 function configOf(env: Record<string, string> = {}): Config {
   const read = readConfig({ SIGNATURE_CHECK: 'off-loopback', ...env })

@@ -1,12 +1,14 @@
 // Config → model sessions: where the provider is, what the plane puts where the agent is silent.
-import type { Config } from './config.ts'
-import type { MakeModel } from './desk.ts'
-import type { Clock } from './kit/clock.ts'
-import { VoiceError } from './kit/errors.ts'
-import type { Wheel } from './kit/wheel.ts'
-import { OpenAiSession, type SessionSettings } from './model/openai/session.ts'
-import type { SessionDefaults } from './model/openai/session-shape.ts'
-import type { Pack } from './packs/pack.ts'
+
+import { NEW_SESSION } from '../call/ports.ts'
+import type { Config } from '../config.ts'
+import type { MakeModel } from '../desk/held.ts'
+import type { Clock } from '../kit/clock.ts'
+import { VoiceError } from '../kit/errors.ts'
+import type { Wheel } from '../kit/wheel.ts'
+import { OpenAiSession, type SessionSettings } from '../model/openai/session.ts'
+import type { SessionDefaults } from '../model/openai/session-shape.ts'
+import type { Pack } from '../packs/pack.ts'
 
 const FRAMES_PER_APPEND_MAX = 5
 
@@ -32,12 +34,13 @@ export function modelMaker(
     framesPerAppend: framesPerAppend(config, world.liveCalls),
   }
   const defaults = sessionDefaults(config, audio)
-  return (listener, packCall, log) =>
+  return (listener, packCall, log, start = NEW_SESSION) =>
     new OpenAiSession(
       listener,
       packCall,
       { link, defaults, model: endpoint.model },
       { clock: world.clock, wheel: world.wheel, log },
+      start,
     )
 }
 

@@ -1,10 +1,10 @@
-// Who watches a call: metrics, the trace, and a timeline for the one who asked. Composition's own; rules in call/meter.ts.
-import type { CallMeter, Moment } from './call/meter.ts'
-import type { CallState, EndCause } from './call/state.ts'
-import type { Clock } from './kit/clock.ts'
-import type { CallId } from './kit/ids.ts'
-import type { Metrics } from './ops/metrics.ts'
-import type { CallTrace, Traces } from './ops/traces.ts'
+// Who watches a call: metrics, the trace, and a timeline for the one who asked. Rules in call/meter.ts.
+import type { CallMeter, Moment } from '../call/meter.ts'
+import type { CallState, EndCause } from '../call/state.ts'
+import type { Clock } from '../kit/clock.ts'
+import type { CallId } from '../kit/ids.ts'
+import type { Metrics } from './metrics.ts'
+import type { CallTrace, Traces } from './traces.ts'
 
 /** One line of a call's timeline; `atMs` since the call was offered. */
 export type TimelineEntry = { atMs: number; what: string; detail?: string }

@@ -1,0 +1,103 @@
+// What follows calls that are over for this pod. Rules:
+// AW1: what follows is remembered for NEXT_KEPT_MS, for at most NEXT_MAX calls; the oldest leaves first.
+// AW2: a repeated question gets the same answer; only the end of a transfer itself ends it.
+// AW3: a call whose socket broke is kept for RESUME_AWAITED_MS, for at most BROKEN_MAX calls; then, or beyond it, it has ended.
+
+import type { Next } from '../call/state.ts'
+import type { NextStep, StreamGrant } from '../carrier/twilio/call-desk.ts'
+import type { HeldLease } from '../control/ports.ts'
+import type { Clock } from '../kit/clock.ts'
+import type { CallSid } from '../kit/ids.ts'
+import type { Wheel, WheelTimer } from '../kit/wheel.ts'
+import type { Origin } from './held.ts'
+
+export const NEXT_KEPT_MS = 120_000
+export const NEXT_MAX = 10_000
+export const RESUME_AWAITED_MS = 30_000
+export const BROKEN_MAX = 10_000
+
+/** A call without its socket: all that is needed to go on with it, or to end it. */
+export type Broken = { origin: Origin; checkpoint: string }
+
+export class Afterwards {
+  readonly #clock: Clock
+  readonly #wheel: Wheel
+  readonly #onGivenUp: (broken: Broken) => void
+  readonly #next = new Map<CallSid, { next: Next | StreamGrant; untilMs: number; isAsked: boolean }>()
+  readonly #broken = new Map<CallSid, Broken & { timer: WheelTimer }>()
+
+  constructor(parts: { clock: Clock; wheel: Wheel; onGivenUp: (broken: Broken) => void }) {
+    this.#clock = parts.clock
+    this.#wheel = parts.wheel
+    this.#onGivenUp = parts.onGivenUp
+  }
+
+  /** Callers who still have to be told what follows (their stream was ended by us). */
+  get unasked(): number {
+    let count = 0
+    for (const { isAsked } of this.#next.values()) if (!isAsked) count += 1
+    return count
+  }
+
+  /** Calls without a socket. */
+  get brokenCount(): number {
+    return this.#broken.size
+  }
+
+  remember(callSid: CallSid, next: Next | StreamGrant): void {
+    const nowMs = this.#clock.monotonicMs()
+    for (const [sid, { untilMs }] of this.#next) {
+      if (untilMs > nowMs && this.#next.size < NEXT_MAX) break
+      this.#next.delete(sid)
+    }
+    this.#next.delete(callSid)
+    this.#next.set(callSid, { next, untilMs: nowMs + NEXT_KEPT_MS, isAsked: next.kind === 'none' })
+  }
+
+  /** What follows the call; undefined when nothing is known of it here. */
+  answer(callSid: CallSid, parameters: Record<string, string>): NextStep | undefined {
+    const remembered = this.#next.get(callSid)
+    if (remembered === undefined) return undefined
+    remembered.isAsked = true
+    const { next } = remembered
+    if (next.kind === 'none') return { kind: 'hang-up' }
+    if (next.kind === 'transfer' && parameters.DialCallStatus !== undefined) return { kind: 'hang-up' }
+    return next
+  }
+
+  forget(callSid: CallSid): void {
+    this.#next.delete(callSid)
+  }
+
+  /** The call's socket broke: its carrier may ask for it. */
+  keepBroken(broken: Broken): void {
+    const { callSid } = broken.origin
+    this.takeBroken(callSid)
+    if (this.#broken.size >= BROKEN_MAX) {
+      this.#onGivenUp(broken)
+      return
+    }
+    const timer = this.#wheel.after(RESUME_AWAITED_MS, () => {
+      if (this.takeBroken(callSid) !== undefined) this.#onGivenUp(broken)
+    })
+    this.#broken.set(callSid, { ...broken, timer })
+  }
+
+  takeBroken(callSid: CallSid): Broken | undefined {
+    const broken = this.#broken.get(callSid)
+    if (broken === undefined) return undefined
+    this.#wheel.cancel(broken.timer)
+    this.#broken.delete(callSid)
+    return broken
+  }
+
+  /** The leases of calls without a socket: their slots are kept while they may come back. */
+  leases(): HeldLease[] {
+    return [...this.#broken.values()].map(({ origin: { callSid, tenant, epoch, pool } }) => ({
+      callSid,
+      tenant,
+      epoch,
+      pool,
+    }))
+  }
+}

@@ -1,0 +1,282 @@
+// The desk of one pod: it answers what the carrier asks of a call. Rules:
+// DK1: one offer per Call SID; a repeated webhook gets the same answer, from any pod: the call's id follows from its Call SID.
+// DK2: admission decides who enters and where; while draining a new call is refused, never a live one.
+// DK3: what follows a call's end is answered by the pod that ended it, and by any other from the records.
+// DK4: the model link is dialled in the webhook, here or at the pod that was picked; if the stream never comes, the call's own
+//      timer gives it back.
+// DK5: a call whose pod or socket was lost goes on when its carrier asks what follows: under the next epoch, at the pod that the
+//      store picks; a call that was ending anyway ends.
+// DK6: what the carrier says of a call that no pod holds is written down by the pod that is told.
+import { createHash } from 'node:crypto'
+import type { Leg, LegListener } from '../call/ports.ts'
+import type { Next } from '../call/state.ts'
+import type {
+  Answer,
+  CallDesk,
+  CallOffer,
+  NextStep,
+  StreamGrant,
+  Voicemail,
+  WaitStep,
+} from '../carrier/twilio/call-desk.ts'
+import type { Admission, Placement } from '../control/admission.ts'
+import type { LeaseStore } from '../control/ports.ts'
+import type { CallRecords, CallRow } from '../control/records.ts'
+import { askWithin } from '../control/store-answer.ts'
+import { messageOf, VoiceError } from '../kit/errors.ts'
+import type { CallId, CallSid } from '../kit/ids.ts'
+import type { Afterwards, Broken } from './afterwards.ts'
+import type { Calls } from './calls.ts'
+import type { Door } from './door.ts'
+import type { Endings } from './endings.ts'
+import type { Grants } from './grants.ts'
+import type { DeskWorld, Origin } from './held.ts'
+import type { Expected, Peers } from './peers.ts'
+import { mayResume, stepOfRow } from './resume.ts'
+
+/** How long a webhook waits for the records before it goes on without them. */
+export const RECORDS_MS = 400
+/** How long another pod may take to say that it prepares. Nobody waits for it. */
+const EXPECT_MS = 2_000
+/** Offers of callers who wait, so that their numbers are known when their turn comes. Beyond it the oldest leaves. */
+const WAITING_MAX = 20_000
+
+export type DeskParts = {
+  pod: string
+  packOf: { name: string; version: string }
+  calls: Calls
+  door: Door
+  afterwards: Afterwards
+  endings: Endings
+  admission: Admission
+  leases: LeaseStore
+  records: CallRecords
+  peers: Peers
+  grants: Grants
+  tenantOf: (to: string) => string
+  queue: { isOpen: boolean; waitMaxMs: number; language: string }
+  fallbackNumber: string | undefined
+  sorry: string
+  isDraining: () => boolean
+  onResume: (outcome: 'resumed' | 'refused' | 'too-often') => void
+  world: DeskWorld
+}
+
+/** The call's own id: the same from every pod, so that a repeated webhook makes no second call. */
+export function callIdOf(callSid: CallSid): CallId {
+  return `call_${createHash('sha256').update(callSid).digest('base64url').slice(0, 16)}` as CallId
+}
+
+export class Desk implements CallDesk {
+  readonly #parts: DeskParts
+  readonly #waiting = new Map<CallSid, CallOffer>()
+
+  constructor(parts: DeskParts) {
+    this.#parts = parts
+  }
+
+  async offer(offer: CallOffer): Promise<Answer> {
+    const { calls, admission, queue } = this.#parts
+    const { callSid } = offer
+    const held = calls.get(callSid)
+    if (held !== undefined) return this.#parts.grants.to({ ...held.origin, pod: this.#parts.pod })
+    if (this.#parts.isDraining()) return { kind: 'busy', reason: 'draining' }
+    const tenant = this.#parts.tenantOf(offer.to)
+    const admitted = await admission.admit({ callSid, tenant, class: 'inbound', queue: queue.isOpen })
+    if (admitted.kind === 'granted') return this.#place(offer, tenant, admitted)
+    if (admitted.kind === 'queued') {
+      this.#remember(offer)
+      return { kind: 'queued', ahead: admitted.ahead, etaMs: admitted.etaMs, language: queue.language }
+    }
+    return { kind: 'busy', reason: admitted.reason === 'store-away' ? 'store-away' : 'full' }
+  }
+
+  async wait(callSid: CallSid): Promise<WaitStep> {
+    const { admission, queue } = this.#parts
+    const offer = this.#waiting.get(callSid) ?? { callSid, from: '', to: '', direction: 'inbound', parameters: {} }
+    const tenant = this.#parts.tenantOf(offer.to)
+    const waited = await admission.poll({ callSid, tenant })
+    switch (waited.kind) {
+      case 'granted':
+        this.#waiting.delete(callSid)
+        return this.#place(offer, tenant, waited)
+      case 'waiting': {
+        const { ahead, etaMs, waitedMs } = waited
+        if (waitedMs < queue.waitMaxMs) return { kind: 'waiting', ahead, etaMs, language: queue.language }
+        this.#leave(callSid)
+        const { fallbackNumber } = this.#parts
+        const number = fallbackNumber
+        return { kind: 'overflow', to: number === undefined ? { kind: 'hang-up' } : { kind: 'transfer', number } }
+      }
+      case 'away':
+        return { kind: 'waiting', ahead: 0, etaMs: waited.retryAfterMs, language: queue.language }
+      default:
+        return { kind: 'gone' }
+    }
+  }
+
+  async next(callSid: CallSid, parameters: Record<string, string>): Promise<NextStep> {
+    const { calls, afterwards } = this.#parts
+    const held = calls.get(callSid)
+    // The carrier asks what follows: the stream of this call is over, whatever we believed.
+    if (held?.isActive === true) held.call.letGo('carrier-lost')
+    const known = afterwards.answer(callSid, parameters)
+    if (known !== undefined) return known
+    const broken = afterwards.takeBroken(callSid)
+    if (broken !== undefined)
+      return mayResume(broken.checkpoint) ? this.#resume(broken.origin, broken) : this.#endBroken(broken)
+    const found = await askWithin(this.#parts.world.wheel, RECORDS_MS, () => this.#parts.records.find(callSid))
+    // The webhook lets the carrier ask again.
+    if (found.kind === 'away') throw new VoiceError('STORE_UNAVAILABLE', { retryable: true })
+    const row = found.value
+    if (row === undefined) return { kind: 'unknown-call' }
+    const step = stepOfRow(row)
+    switch (step.kind) {
+      case 'answer':
+        return this.#stepOf(step.next)
+      case 'finish':
+        this.#parts.endings.end({ ...row, cause: step.cause, next: step.next, checkpoint: undefined })
+        return this.#stepOf(step.next)
+      case 'too-often':
+        this.#parts.onResume('too-often')
+        return this.#giveUp()
+      default:
+        return this.#resume(row, undefined)
+    }
+  }
+
+  ended(callSid: CallSid): void {
+    const { calls, afterwards, endings } = this.#parts
+    const held = calls.get(callSid)
+    if (held !== undefined) {
+      held.call.carrierEnded()
+      return
+    }
+    const broken = afterwards.takeBroken(callSid)
+    if (broken !== undefined) {
+      endings.end({ ...broken.origin, cause: 'caller-hung-up', next: { kind: 'none' }, checkpoint: broken.checkpoint })
+      return
+    }
+    if (afterwards.answer(callSid, {}) !== undefined) return
+    this.#leave(callSid)
+    void this.#find(callSid).then((row) => {
+      if (row?.state !== 'live') return
+      endings.end({ ...row, cause: 'caller-hung-up', next: { kind: 'none' }, checkpoint: undefined })
+    })
+  }
+
+  streamEvent(callSid: CallSid, event: string, error?: string): void {
+    if (event === 'stream-error') this.#parts.world.log.warn({ callSid, error }, 'the carrier reported a stream error')
+  }
+
+  callBackWanted(callSid: CallSid, _number: string): void {
+    this.#parts.world.log.info({ callSid }, 'a caller asks to be called back')
+  }
+
+  voicemailLeft(callSid: CallSid, { durationMs }: Voicemail): void {
+    this.#parts.world.log.info({ callSid, durationMs }, 'a caller left a message')
+  }
+
+  /** The stream of `callSid` has begun; undefined when no call awaits it. */
+  attach(callSid: CallSid, leg: Leg): LegListener | undefined {
+    const held = this.#parts.calls.get(callSid)
+    return held?.isActive === true && held.call.attach(leg) ? held.call : undefined
+  }
+
+  /** A call that was admitted goes to its pod, which begins to prepare. */
+  async #place(offer: CallOffer, tenant: string, placement: Placement): Promise<StreamGrant> {
+    const { callSid, from, to, direction } = offer
+    const { pool, epoch, pod } = placement
+    const origin = { callId: callIdOf(callSid), callSid, tenant, from, to, direction, pool, epoch }
+    const { packOf, world } = this.#parts
+    const { name: pack, version: packVersion } = packOf
+    const opened = this.#ask('the row of a call', (records) => records.open({ ...origin, pack, packVersion, pod }))
+    world.log.info({ callSid, pod, 'pii.from': from }, 'call admitted')
+    await Promise.all([opened, this.#tell({ ...origin, how: { kind: 'new' } }, placement)])
+    return this.#parts.grants.to({ ...origin, pod })
+  }
+
+  /** Lets the pod of `placement` prepare: this one at once, another one by a message that is not waited for. */
+  async #tell(call: Expected, placement: Placement, checkpoint?: Broken): Promise<void> {
+    const { pod, door, peers, world } = this.#parts
+    if (placement.pod === pod) {
+      await door.prepare(call, checkpoint)
+      return
+    }
+    void peers.expect(placement.address, call, EXPECT_MS).then((answer) => {
+      if (answer.kind !== 'ready') world.log.debug({ pod: placement.pod, answer: answer.kind }, 'a pod did not prepare')
+    })
+  }
+
+  /** The call goes on at another pod, or here, under the next epoch (DK5). */
+  async #resume(call: Origin | CallRow, broken: Broken | undefined): Promise<NextStep> {
+    const { callSid, callId, epoch, tenant, pool, from, to, direction } = call
+    const { admission, afterwards, world, pod: own, onResume } = this.#parts
+    const avoidPod = broken === undefined && 'pod' in call && call.pod !== own ? call.pod : undefined
+    const ask = (fromEpoch: number) => admission.resume({ callSid, fromEpoch, tenant, pool, avoidPod })
+    let resumed = await ask(epoch)
+    // Somebody moved it on and its stream has ended since: the carrier asks again.
+    if (resumed.kind === 'fenced') resumed = await ask(resumed.epoch)
+    if (resumed.kind !== 'transferred') {
+      world.log.warn({ callSid, why: resumed.kind === 'refused' ? resumed.reason : 'fenced' }, 'a call could not go on')
+      onResume('refused')
+      if (broken !== undefined) afterwards.keepBroken(broken)
+      throw new VoiceError('STORE_UNAVAILABLE', { message: 'no pod can take the call now', retryable: true })
+    }
+    onResume('resumed')
+    world.log.info({ callSid, pod: resumed.pod, epoch: resumed.epoch }, 'a call goes on')
+    const origin = { callId, callSid, tenant, from, to, direction, pool: resumed.pool, epoch: resumed.epoch }
+    await this.#tell({ ...origin, how: { kind: 'failover' } }, resumed, broken)
+    return this.#parts.grants.to({ ...origin, pod: resumed.pod })
+  }
+
+  /** What breaks again and again is for a person, or an apology. */
+  #endBroken({ origin, checkpoint }: Broken): NextStep {
+    const { onResume, endings } = this.#parts
+    onResume('too-often')
+    endings.end({ ...origin, cause: 'carrier-lost', next: { kind: 'none' }, checkpoint })
+    return this.#giveUp()
+  }
+
+  #stepOf(next: Next): NextStep {
+    return next.kind === 'none' ? { kind: 'hang-up' } : next
+  }
+
+  #giveUp(): NextStep {
+    const { fallbackNumber, sorry } = this.#parts
+    return fallbackNumber === undefined
+      ? { kind: 'hang-up', sentence: sorry }
+      : { kind: 'transfer', to: fallbackNumber }
+  }
+
+  #remember(offer: CallOffer): void {
+    this.#waiting.delete(offer.callSid)
+    this.#waiting.set(offer.callSid, offer)
+    if (this.#waiting.size > WAITING_MAX) this.#waiting.delete(this.#waiting.keys().next().value!)
+  }
+
+  #leave(callSid: CallSid): void {
+    if (!this.#waiting.delete(callSid)) return
+    const { leases, world } = this.#parts
+    leases
+      .leave(callSid)
+      .catch((error: unknown) =>
+        world.log.warn(
+          { callSid, reason: messageOf(error) },
+          'a waiting caller could not be taken out; the place expires',
+        ),
+      )
+  }
+
+  #find(callSid: CallSid): Promise<CallRow | undefined> {
+    return this.#ask('a call', (records) => records.find(callSid))
+  }
+
+  async #ask<T>(what: string, question: (records: CallRecords) => Promise<T>): Promise<T | undefined> {
+    const { records, world } = this.#parts
+    const answer = await askWithin(world.wheel, RECORDS_MS, () => question(records))
+    if (answer.kind === 'answer') return answer.value
+    world.log.warn({ code: 'STORE_UNAVAILABLE', reason: answer.reason }, `the records did not answer about ${what}`)
+    return undefined
+  }
+}

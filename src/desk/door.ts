@@ -1,0 +1,167 @@
+// The way in for calls that come to this pod: told of them beforehand, and when their stream knocks. Rules:
+// DO1: a stream enters once for each epoch, and only while no higher epoch acts; it need not have been told of.
+// DO2: while the stores are away this pod's own knowledge decides; a stream waits for them ENTER_STORE_MS at most.
+// DO3: a call of a lost pod is claimed before it is made here: from then on the lost pod's writes are refused.
+// DO4: a call that was prepared for a handover is claimed when its stream opens: until then the other pod acts.
+import type { LeaseStore } from '../control/ports.ts'
+import type { CallRecords, CallRow, Claimed } from '../control/records.ts'
+import { askWithin } from '../control/store-answer.ts'
+import { messageOf } from '../kit/errors.ts'
+import type { CallSid } from '../kit/ids.ts'
+import type { Broken } from './afterwards.ts'
+import type { Calls } from './calls.ts'
+import { callIdOf } from './desk.ts'
+import type { DeskWorld, Held, Origin } from './held.ts'
+import type { History } from './history.ts'
+import type { Expected } from './peers.ts'
+
+/** How long a stream waits at the door for the stores. */
+export const ENTER_STORE_MS = 1_000
+/** How long a prepared call's model may take until the pod that gives it away is told. */
+export const PREPARE_MAX_MS = 4_000
+const LOOK_MS = 20
+
+export type Entry = { kind: 'enter' } | { kind: 'refused'; reason: string }
+
+export type DoorParts = {
+  pod: string
+  calls: Calls
+  leases: LeaseStore
+  records: CallRecords
+  tenantOf: (to: string) => string
+  isTaking: () => boolean
+  history: History
+  world: DeskWorld
+}
+
+export class Door {
+  readonly #parts: DoorParts
+
+  constructor(parts: DoorParts) {
+    this.#parts = parts
+  }
+
+  /** Another pod tells of a call. For a handover the answer comes when its model hears. */
+  async expect(call: Expected): Promise<'ready' | 'refused'> {
+    if (!this.#parts.isTaking()) return 'refused'
+    try {
+      const held = await this.prepare(call)
+      if (held === undefined) return 'refused'
+      if (call.how.kind !== 'handover') return 'ready'
+      return (await this.#hears(held)) ? 'ready' : 'refused'
+    } catch (error) {
+      this.#parts.world.log.warn({ callSid: call.callSid, reason: messageOf(error) }, 'a call could not be prepared')
+      return 'refused'
+    }
+  }
+
+  /** Makes the call, and claims it if its pod is lost. `broken`: its socket was lost here, and this is its state. */
+  async prepare(call: Expected, broken?: Broken): Promise<Held | undefined> {
+    const { how, ...origin } = call
+    const { calls } = this.#parts
+    switch (how.kind) {
+      case 'new':
+        return calls.prepare({ ...origin, comeback: undefined })
+      case 'handover':
+        return calls.prepare({
+          ...origin,
+          comeback: { kind: 'handover', checkpoint: how.checkpoint, intents: how.intents },
+        })
+      default: {
+        const there = calls.get(call.callSid)
+        if (there !== undefined && there.epoch >= call.epoch) return there.epoch === call.epoch ? there : undefined
+        const claimed = await this.#claim(origin)
+        if (claimed?.kind === 'fenced' || claimed?.kind === 'ended') return undefined
+        return calls.prepare(comebackOf(origin, claimed?.kind === 'claimed' ? claimed.row : undefined, broken))
+      }
+    }
+  }
+
+  /** A handover was given up: what was prepared for it ends. */
+  forget(callSid: CallSid, epoch: number): void {
+    const held = this.#parts.calls.get(callSid)
+    if (held?.epoch === epoch && !held.isActive) this.#parts.calls.letGo(held, 'handed-over')
+  }
+
+  /** A stream with a valid token of `epoch` knocks; asked before the 101. */
+  async enter(callSid: CallSid, epoch: number): Promise<Entry> {
+    let held: Held | undefined
+    try {
+      held = await this.#heldFor(callSid, epoch)
+    } catch (error) {
+      this.#parts.world.log.error(
+        { callSid, code: 'AGENT_FAILED', reason: messageOf(error) },
+        'a call could not be made',
+      )
+    }
+    if (held === undefined) return { kind: 'refused', reason: 'another epoch acts for the call, or it has ended' }
+    if (held.isActive) return { kind: 'refused', reason: 'the stream of this epoch has opened before' }
+    const entry = await this.#activate(held)
+    if (entry.kind === 'enter' && !held.isOver) this.#parts.calls.activate(held)
+    return held.isOver ? { kind: 'refused', reason: 'the call is over' } : entry
+  }
+
+  async #activate(held: Held): Promise<Entry> {
+    const { leases, pod, world, calls } = this.#parts
+    const { callSid, epoch } = held
+    const answer = await askWithin(world.wheel, ENTER_STORE_MS, () => leases.activate({ callSid, epoch, pod }))
+    const activated = answer.kind === 'answer' ? answer.value.kind : 'away'
+    if (activated === 'used') return { kind: 'refused', reason: 'the stream of this epoch has opened before' }
+    if (activated === 'fenced') {
+      calls.letGo(held, 'moved')
+      return { kind: 'refused', reason: 'another epoch acts for the call' }
+    }
+    if (held.needsClaim) {
+      const claimed = await this.#claim(held.origin)
+      if (claimed?.kind === 'fenced' || claimed?.kind === 'ended') {
+        calls.letGo(held, 'moved')
+        return { kind: 'refused', reason: 'another epoch acts for the call' }
+      }
+    }
+    return { kind: 'enter' }
+  }
+
+  async #heldFor(callSid: CallSid, epoch: number): Promise<Held | undefined> {
+    const { calls, records, world, tenantOf } = this.#parts
+    const held = calls.get(callSid)
+    if (held !== undefined && held.epoch >= epoch) return held.epoch === epoch ? held : undefined
+    const answer = await askWithin(world.wheel, ENTER_STORE_MS, () => records.find(callSid))
+    const row = answer.kind === 'answer' ? answer.value : undefined
+    if (row !== undefined && (row.state === 'ended' || row.epoch > epoch)) return undefined
+    const { from = '', to = '', direction = 'inbound', pool = 'default' } = row ?? {}
+    const tenant = row?.tenant ?? tenantOf(to)
+    const call = { callId: row?.callId ?? callIdOf(callSid), callSid, tenant, from, to, direction, pool, epoch }
+    return this.prepare({ ...call, how: epoch === 1 ? { kind: 'new' } : { kind: 'failover' } })
+  }
+
+  async #claim(origin: Omit<Origin, 'comeback'>): Promise<Claimed | undefined> {
+    const { records, world, pod, history } = this.#parts
+    const { callSid, epoch, pool } = origin
+    const answer = await askWithin(world.wheel, ENTER_STORE_MS, () => records.claim({ callSid, epoch, pod, pool }))
+    if (answer.kind === 'answer') {
+      if (answer.value.kind === 'claimed') history('claimed', callSid, epoch)
+      return answer.value
+    }
+    world.log.warn({ callSid, code: 'STORE_UNAVAILABLE' }, 'a call goes on here without a claim')
+    return undefined
+  }
+
+  /** Waits until the model of a prepared call hears. */
+  async #hears(held: Held): Promise<boolean> {
+    const { clock, wheel } = this.#parts.world
+    const untilMs = clock.monotonicMs() + PREPARE_MAX_MS
+    while (clock.monotonicMs() < untilMs) {
+      const { phase, model } = held.call.state
+      if (phase.kind === 'ended') return false
+      if (model.kind === 'ready') return true
+      await new Promise<void>((resolve) => wheel.after(LOOK_MS, resolve))
+    }
+    return false
+  }
+}
+
+function comebackOf(origin: Omit<Origin, 'comeback'>, row: CallRow | undefined, broken: Broken | undefined): Origin {
+  const checkpoint = broken?.checkpoint ?? row?.checkpoint
+  const { from = origin.from, to = origin.to, tenant = origin.tenant } = row ?? {}
+  return { ...origin, from, to, tenant, comeback: { kind: 'failover', checkpoint, intents: row?.intents ?? [] } }
+}

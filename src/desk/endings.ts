@@ -1,0 +1,107 @@
+// The end of a call, written where it must be: the records and the lease. Rules:
+// EG1: an end is tried again while the stores are away, each ENDING_RETRY_MS, at most ENDINGS_MAX at once and ENDING_TRIES times;
+//      what is given up is found by the sweep, since its lease expires.
+// EG3: whoever lets a call go to another pod writes nothing; a call whose socket broke has not ended yet; what was prepared for
+//      a handover and never came into use leaves no trace.
+// EG2: the lease is released also when the records are away, and the other way round.
+import { writeCheckpoint } from '../call/checkpoint.ts'
+import type { EndCause, Next } from '../call/state.ts'
+import type { LeaseStore } from '../control/ports.ts'
+import type { CallRecords, EndRequest } from '../control/records.ts'
+import { messageOf } from '../kit/errors.ts'
+import type { CallSid } from '../kit/ids.ts'
+import type { Log } from '../kit/log.ts'
+import type { Wheel } from '../kit/wheel.ts'
+import type { Afterwards, Broken } from './afterwards.ts'
+import type { Held } from './held.ts'
+
+export const ENDING_RETRY_MS = 1_000
+export const ENDING_TRIES = 30
+export const ENDINGS_MAX = 10_000
+const SETTLE_LOOK_MS = 50
+
+export type EndingsParts = {
+  records: CallRecords
+  leases: LeaseStore
+  afterwards: Afterwards
+  wheel: Wheel
+  log: Log
+}
+
+export class Endings {
+  readonly #parts: EndingsParts
+  #running = 0
+
+  constructor(parts: EndingsParts) {
+    this.#parts = parts
+  }
+
+  /** Ends that are not written yet. */
+  get pendingCount(): number {
+    return this.#running
+  }
+
+  /** A call of this pod is over for it, for `cause`. */
+  callEnded(held: Held, cause: EndCause, next: Next): void {
+    const { call, callSid, epoch, origin } = held
+    const { turns, bargeIns } = call.state
+    this.#parts.log.info({ callSid, cause, turns, bargeIns }, 'call ended')
+    held.isOver = true
+    if (cause === 'moved' || cause === 'handed-over') return
+    const checkpoint = writeCheckpoint(call.state)
+    if (cause === 'carrier-lost' && held.isActive) {
+      this.#parts.afterwards.keepBroken({ origin, checkpoint })
+      return
+    }
+    if (!held.isActive && origin.comeback?.kind === 'handover') return
+    this.#parts.afterwards.remember(callSid, next)
+    this.end({ callSid, epoch, cause, next, checkpoint })
+  }
+
+  /** A call without its socket was not asked for again. */
+  givenUp({ origin, checkpoint }: Broken): void {
+    const next = { kind: 'none' as const }
+    this.#parts.afterwards.remember(origin.callSid, next)
+    this.end({ ...origin, cause: 'carrier-lost', next, checkpoint })
+  }
+
+  /** Writes the end and gives the slot back. Never waits. */
+  end(request: EndRequest): void {
+    this.release(request)
+    void this.#retry('the end of a call was not written', () => this.#parts.records.end(request))
+  }
+
+  /** Gives the slot back. Never waits. */
+  release({ callSid, epoch }: { callSid: CallSid; epoch: number }): void {
+    void this.#retry('a lease was not released', () => this.#parts.leases.release({ callSid, epoch }))
+  }
+
+  /** Waits until all ends are written, `withinMs` at most. */
+  async settled(withinMs: number): Promise<void> {
+    for (let waitedMs = 0; this.#running > 0 && waitedMs < withinMs; waitedMs += SETTLE_LOOK_MS) {
+      await new Promise<void>((resolve) => this.#parts.wheel.after(SETTLE_LOOK_MS, resolve))
+    }
+  }
+
+  async #retry(failure: string, attempt: () => Promise<unknown>): Promise<void> {
+    const { log, wheel } = this.#parts
+    if (this.#running >= ENDINGS_MAX) {
+      log.warn({ code: 'STORE_UNAVAILABLE' }, failure)
+      return
+    }
+    this.#running += 1
+    for (let tries = 1; ; tries += 1) {
+      try {
+        await attempt()
+        break
+      } catch (error) {
+        if (tries >= ENDING_TRIES) {
+          log.warn({ code: 'STORE_UNAVAILABLE', reason: messageOf(error) }, failure)
+          break
+        }
+      }
+      await new Promise<void>((resolve) => wheel.after(ENDING_RETRY_MS, resolve))
+    }
+    this.#running -= 1
+  }
+}

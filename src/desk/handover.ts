@@ -1,0 +1,117 @@
+// Giving a live call to another pod, unheard by the caller. Rules:
+// HO1: it begins when the model has said all it has to say and nobody else speaks; the other pod prepares meanwhile, with the
+//      whole history; the caller still hears this pod.
+// HO2: the call is given away when the other pod's model hears, all was played, and nothing has happened since the beginning; if
+//      something has, what was prepared is dropped and the next quiet moment is awaited.
+// HO3: the slot and the epoch go over before the socket closes; from then on this pod acts no more.
+// HO4: an attempt takes HANDOVER_MAX_MS at most; then the call stays, and its pod may try again or let it go.
+import { writeCheckpoint } from '../call/checkpoint.ts'
+import type { Admission } from '../control/admission.ts'
+import type { PodEntry } from '../control/ports.ts'
+import type { CallRecords } from '../control/records.ts'
+import { askWithin } from '../control/store-answer.ts'
+import type { Afterwards } from './afterwards.ts'
+import type { Calls, Checkpoints } from './calls.ts'
+import { PREPARE_MAX_MS } from './door.ts'
+import type { Grants } from './grants.ts'
+import type { DeskWorld, Held } from './held.ts'
+import type { Expected, Peers } from './peers.ts'
+
+export const HANDOVER_MAX_MS = 60_000
+const LOOK_MS = 20
+const FLUSH_MS = 500
+const RECORDS_MS = 400
+/** A pod that has not announced itself so long is not asked. */
+const POD_AGE_MAX_MS = 12_000
+
+export type HandoverParts = {
+  pod: string
+  calls: Calls
+  afterwards: Afterwards
+  admission: Admission
+  peers: Peers
+  records: CallRecords
+  checkpoints: Checkpoints | undefined
+  pods: () => readonly PodEntry[]
+  grants: Grants
+  world: DeskWorld
+}
+
+/** Gives calls of this pod away. */
+export class Handover {
+  readonly #parts: HandoverParts
+
+  constructor(parts: HandoverParts) {
+    this.#parts = parts
+  }
+
+  /** Hands `held` over; true when it is no longer this pod's, or has ended. */
+  async give(held: Held): Promise<boolean> {
+    const { clock } = this.#parts.world
+    const untilMs = clock.monotonicMs() + HANDOVER_MAX_MS
+    const isGone = () => held.isOver || held.call.state.phase.kind === 'ended'
+    while (clock.monotonicMs() < untilMs) {
+      if (isGone()) return true
+      if (held.isActive && held.call.isSettled) {
+        const outcome = await this.#attempt(held, untilMs)
+        if (outcome !== 'disturbed') return outcome === 'given' || isGone()
+      }
+      await this.#pause()
+    }
+    return isGone()
+  }
+
+  /** `stays`: no pod takes it now. `disturbed`: somebody spoke meanwhile. */
+  async #attempt(held: Held, untilMs: number): Promise<'given' | 'stays' | 'disturbed'> {
+    const { pod, pods, peers, world } = this.#parts
+    const target = pick(pods(), pod)
+    if (target === undefined) return 'stays'
+    const { call, callSid, epoch } = held
+    const changes = call.changes
+    const isQuiet = () => call.isSettled && call.changes === changes
+    const answer = await peers.expect(target.address, await this.#expected(held), PREPARE_MAX_MS + 1_000)
+    if (answer.kind !== 'ready') return 'stays'
+    while (isQuiet() && call.remainingMs > 0 && world.clock.monotonicMs() < untilMs) await this.#pause()
+    if (isQuiet() && call.remainingMs <= 0) return this.#giveAway(held, target.pod)
+    void peers.forget(target.address, { callSid, epoch: epoch + 1 })
+    return 'disturbed'
+  }
+
+  /** All that the other pod needs to go on. */
+  async #expected(held: Held): Promise<Expected> {
+    const { records, world } = this.#parts
+    const { comeback: _comeback, ...origin } = held.origin
+    const checkpoint = writeCheckpoint(held.call.state)
+    const row = await askWithin(world.wheel, RECORDS_MS, () => records.find(held.callSid))
+    const intents = row.kind === 'answer' ? (row.value?.intents ?? []) : []
+    return { ...origin, epoch: held.epoch + 1, how: { kind: 'handover', checkpoint, intents } }
+  }
+
+  async #giveAway(held: Held, preferPod: string): Promise<'given' | 'stays'> {
+    const { calls, checkpoints, admission, afterwards, pod } = this.#parts
+    const { callSid, callId, tenant, pool } = held.origin
+    calls.writeNow()
+    await checkpoints?.flush(callSid, FLUSH_MS)
+    held.isMoving = true
+    const resumed = await admission.resume({ callSid, fromEpoch: held.epoch, tenant, pool, avoidPod: pod, preferPod })
+    if (resumed.kind !== 'transferred' || resumed.pod === pod) {
+      held.isMoving = false
+      return 'stays'
+    }
+    afterwards.remember(callSid, this.#parts.grants.to({ callSid, callId, epoch: resumed.epoch, pod: resumed.pod }))
+    calls.letGo(held, 'handed-over')
+    return 'given'
+  }
+
+  #pause(): Promise<void> {
+    return new Promise((resolve) => this.#parts.world.wheel.after(LOOK_MS, resolve))
+  }
+}
+
+/** The least loaded pod that takes calls. */
+function pick(pods: readonly PodEntry[], own: string): PodEntry | undefined {
+  const load = ({ calls, penalty }: PodEntry): number => calls + penalty
+  return pods
+    .filter((one) => one.pod !== own && one.state === 'ready' && one.ageMs < POD_AGE_MAX_MS && load(one) < one.callsMax)
+    .reduce<PodEntry | undefined>((best, one) => (best === undefined || load(one) < load(best) ? one : best), undefined)
+}

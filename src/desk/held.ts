@@ -1,0 +1,199 @@
+// A call that this pod holds, and how it is made: agent, model session, tools and what a checkpoint needs. Rules:
+// HC1: a held call acts while its epoch does: once it was let go, or another epoch was seen, none of its tools starts.
+// HC2: a call that comes back after a loss is told to the model as such, once; after a handover nothing is said of it.
+import { Call } from '../call/call.ts'
+import { comeBack, pendingTools, readCheckpoint } from '../call/checkpoint.ts'
+import type { PlayoutSettings } from '../call/playout.ts'
+import type { ModelListener, ModelSession, SessionStart } from '../call/ports.ts'
+import type { CallSettings, CallState, EndCause, Next } from '../call/state.ts'
+import type { CallRecords, ToolIntent } from '../control/records.ts'
+import type { Clock } from '../kit/clock.ts'
+import type { Log } from '../kit/log.ts'
+import type { Wheel } from '../kit/wheel.ts'
+import type { Metrics } from '../ops/metrics.ts'
+import type { Traces } from '../ops/traces.ts'
+import { type TimelineEntry, Watch } from '../ops/watch.ts'
+import type { CallControl, Pack, PackCall } from '../packs/pack.ts'
+import type { History } from './history.ts'
+import type { Expected } from './peers.ts'
+import { ToolLedger } from './tool-ledger.ts'
+
+const CUT_NOTE =
+  'The telephone line was cut for a moment and is back. Say so in a few words, in the language of this conversation, ' +
+  'then go on where you were: repeat your last question, or answer what the caller said last.'
+
+export type DeskWorld = { clock: Clock; wheel: Wheel; log: Log; metrics: Metrics; traces: Traces }
+export type MakeModel = (
+  listener: ModelListener,
+  packCall: PackCall,
+  callLog: Log,
+  start?: SessionStart,
+  pool?: string,
+) => ModelSession
+
+/** What of the configuration a call is made with. */
+export type CallShape = {
+  settingsOf: (packCall: PackCall) => CallSettings
+  playout: PlayoutSettings
+  mediaWatchdogMs: number
+}
+
+export type CallMakerParts = {
+  pack: Pack
+  makeModel: MakeModel
+  shape: CallShape
+  /** undefined: this pod keeps no records that outlive it. */
+  records: CallRecords | undefined
+  history: History
+  world: DeskWorld
+  onEnded: (held: Held, cause: EndCause, next: Next) => void
+  onChanged: (held: Held) => void
+  onFenced: (held: Held) => void
+}
+
+/** What is known of a call when it is made here. */
+export type Origin = Omit<Expected, 'how'> & {
+  comeback:
+    | { kind: 'failover' | 'handover'; checkpoint: string | undefined; intents: readonly ToolIntent[] }
+    | undefined
+}
+
+/** One call of this pod. */
+export class Held {
+  readonly origin: Origin
+  readonly call: Call
+  readonly ledger: ToolLedger
+  /** Its stream has opened here: its lease is this pod's to renew, its records this pod's to write. */
+  isActive = false
+  /** It was prepared for a handover, and its row still names the other pod. */
+  needsClaim: boolean
+  /** It is being handed over: the store may already name another epoch. */
+  isMoving = false
+  /** Another pod acts for it, or it has ended. */
+  isOver = false
+
+  constructor(origin: Origin, call: Call, ledger: ToolLedger) {
+    this.origin = origin
+    this.call = call
+    this.ledger = ledger
+    this.needsClaim = origin.comeback?.kind === 'handover'
+  }
+
+  /** HC1. */
+  get isActing(): boolean {
+    return this.isActive && !this.isOver && this.call.state.phase.kind !== 'ended'
+  }
+
+  get callSid(): Origin['callSid'] {
+    return this.origin.callSid
+  }
+
+  get epoch(): number {
+    return this.origin.epoch
+  }
+}
+
+/** Makes a call from what is known of it. Rejects when the pack does. */
+export async function makeHeld(
+  parts: CallMakerParts,
+  origin: Origin,
+  onEntry: ((entry: TimelineEntry) => void) | undefined,
+): Promise<Held> {
+  const { callId, callSid, epoch } = origin
+  const { pack, world } = parts
+  const log = world.log.child({ callId, callSid })
+  let held: Held | undefined
+  let call: Call | undefined
+  const { records, history } = parts
+  const ledger = new ToolLedger(
+    {
+      records,
+      callId,
+      callSid,
+      epoch,
+      turn: () => call?.state.turns ?? 0,
+      isActing: () => held?.isActing === true,
+      onFenced: () => held !== undefined && parts.onFenced(held),
+      onTool: (key) => history('tool', callSid, epoch, { key }),
+      clock: world.clock,
+      wheel: world.wheel,
+      log,
+    },
+    origin.comeback?.intents,
+  )
+  const control: CallControl = {
+    callId,
+    callSid,
+    from: origin.from,
+    to: origin.to,
+    effectKey: (details) => ledger.keyOfDetails(details),
+    endCall: () => call?.endCall(),
+    transferCall: (to) => call?.transferCall(to),
+  }
+  const packCall = await pack.openCall(control)
+  try {
+    call = makeCall(parts, { origin, packCall, ledger, log, onEntry }, () => held)
+  } catch (error) {
+    packCall.close?.()
+    throw error
+  }
+  held = new Held(origin, call, ledger)
+  return held
+}
+
+function makeCall(
+  parts: CallMakerParts,
+  made: {
+    origin: Origin
+    packCall: PackCall
+    ledger: ToolLedger
+    log: Log
+    onEntry: ((entry: TimelineEntry) => void) | undefined
+  },
+  heldOf: () => Held | undefined,
+): Call {
+  const { origin, packCall, ledger, log, onEntry } = made
+  const { callId, callSid } = origin
+  const { metrics, traces, clock, wheel } = parts.world
+  const meter = new Watch({ metrics, traces, clock, callId, onEntry })
+  const initial = initialOf(origin, log)
+  const start: SessionStart = {
+    gate: ledger,
+    pendingTools: initial === undefined ? [] : pendingTools(initial),
+    note: origin.comeback?.kind === 'failover' && initial?.hasGreeted === true ? CUT_NOTE : undefined,
+  }
+  const { shape } = parts
+  return new Call(
+    {
+      callId,
+      callSid,
+      settings: shape.settingsOf(packCall),
+      playout: shape.playout,
+      mediaWatchdogMs: shape.mediaWatchdogMs,
+      ...(initial === undefined ? {} : { initial }),
+      onChanged: () => {
+        const held = heldOf()
+        if (held !== undefined) parts.onChanged(held)
+      },
+      onEnded: (cause, next) => {
+        const held = heldOf()
+        if (held !== undefined) parts.onEnded(held, cause, next)
+      },
+    },
+    (listener) => parts.makeModel(listener, packCall, log, start, origin.pool),
+    { clock, wheel, log, meter },
+  )
+}
+
+/** The state to go on with; an unreadable checkpoint is as none, and said. */
+function initialOf(origin: Origin, log: Log): CallState | undefined {
+  const { comeback } = origin
+  if (comeback === undefined) return undefined
+  let before: CallState | undefined
+  if (comeback.checkpoint !== undefined) {
+    const reading = readCheckpoint(comeback.checkpoint)
+    if (reading.kind === 'read') before = reading.state
+    else log.warn({ reason: reading.reason }, 'the checkpoint of a call cannot be read; it begins anew')
+  }
+  return comeBack(before, comeback.kind, comeback.intents)
+}

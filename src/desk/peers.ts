@@ -1,0 +1,143 @@
+// One pod to another: prepare for this call, and how is your store? Rules:
+// PE1: a question bears a time and an HMAC over time, path and body under the fleet's secret; without it, or older than
+//      SKEW_MAX_MS, it is refused with 403.
+// PE2: a question is bounded by its own time; no answer is a value.
+// PE3: these paths stand below /internal/ and are not for the outside: the ingress does not pass them.
+import { createHmac, timingSafeEqual } from 'node:crypto'
+import { request as httpRequest } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import type { FastifyInstance } from 'fastify'
+import type { ToolIntent } from '../control/records.ts'
+import type { CallId, CallSid } from '../kit/ids.ts'
+
+export const SKEW_MAX_MS = 30_000
+export const PEER_BODY_MAX_BYTES = 4_194_304
+const FORGET_MS = 2_000
+const HEADER = 'x-voice-peer'
+
+/** A call that will come: its stream is to open at the pod that is told. */
+export type Expected = {
+  callId: CallId
+  callSid: CallSid
+  tenant: string
+  from: string
+  to: string
+  direction: 'inbound' | 'outbound'
+  pool: string
+  epoch: number
+  how:
+    | { kind: 'new' }
+    /** Its pod is lost: the one that is told claims it and reads its checkpoint. */
+    | { kind: 'failover' }
+    /** Its pod gives it away: here is all that it knows. */
+    | { kind: 'handover'; checkpoint: string; intents: ToolIntent[] }
+}
+export type ExpectAnswer = { kind: 'ready' | 'refused' | 'silent' }
+export type StoreWord = 'well' | 'away' | 'unknown'
+
+/** Questions to other pods. */
+export interface Peers {
+  /** Resolves when the pod has prepared: for a handover, when its model hears. */
+  expect(address: string, call: Expected, withinMs: number): Promise<ExpectAnswer>
+  /** A handover was given up: what was prepared may go. Not waited for. */
+  forget(address: string, call: { callSid: CallSid; epoch: number }): Promise<void>
+  storeWord(address: string, withinMs: number): Promise<StoreWord>
+}
+
+/** What this pod answers its peers with. */
+export type PeerAnswers = {
+  expect(call: Expected): Promise<'ready' | 'refused'>
+  forget(callSid: CallSid, epoch: number): void
+  storeState(): 'well' | 'away'
+}
+
+/** Makes the questions of a pod that knows the fleet's `secret`. */
+export function makePeers(secret: string, wallMs: () => number): Peers {
+  const ask = (address: string, path: string, body: string, withinMs: number) =>
+    post(new URL(path, address), body, { [HEADER]: stamp(secret, wallMs(), path, body) }, withinMs)
+  return {
+    async expect(address, call, withinMs) {
+      const answer = await ask(address, '/internal/expect', JSON.stringify(call), withinMs)
+      if (answer === undefined) return { kind: 'silent' }
+      return { kind: answer.status === 200 ? 'ready' : 'refused' }
+    },
+    async forget(address, call) {
+      await ask(address, '/internal/forget', JSON.stringify(call), FORGET_MS)
+    },
+    async storeWord(address, withinMs) {
+      const answer = await ask(address, '/internal/store', '{}', withinMs)
+      if (answer?.status !== 200) return 'unknown'
+      return answer.body.includes('"well"') ? 'well' : 'away'
+    },
+  }
+}
+
+/** The fastify plugin with POST /internal/expect, /internal/forget and /internal/store. */
+export async function peerRoutes(
+  app: FastifyInstance,
+  options: { secret: string; wallMs: () => number; answers: PeerAnswers },
+): Promise<void> {
+  const { secret, wallMs, answers } = options
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser(
+    'application/json',
+    { parseAs: 'string', bodyLimit: PEER_BODY_MAX_BYTES },
+    (_r, body, done) => done(null, body),
+  )
+  app.addHook('preHandler', async (request, reply) => {
+    const header = request.headers[HEADER]
+    const isOurs = typeof header === 'string' && isFresh(secret, wallMs(), request.url, String(request.body), header)
+    return isOurs ? undefined : reply.code(403).send({ refused: 'not a peer' })
+  })
+  app.post('/internal/expect', async (request, reply) => {
+    const kind = await answers.expect(JSON.parse(String(request.body)) as Expected)
+    return reply.code(kind === 'ready' ? 200 : 409).send({ kind })
+  })
+  app.post('/internal/forget', async (request) => {
+    const { callSid, epoch } = JSON.parse(String(request.body)) as { callSid: CallSid; epoch: number }
+    answers.forget(callSid, epoch)
+    return {}
+  })
+  app.post('/internal/store', async () => ({ store: answers.storeState() }))
+}
+
+/** The header that says: this question is of a pod that knows the secret. */
+export function stamp(secret: string, nowMs: number, path: string, body: string): string {
+  const time = String(Math.floor(nowMs))
+  return `${time}.${createHmac('sha256', secret).update(`${time}\n${path}\n${body}`).digest('base64url')}`
+}
+
+function isFresh(secret: string, nowMs: number, path: string, body: string, header: string): boolean {
+  const time = Number(header.slice(0, header.indexOf('.')))
+  if (!Number.isSafeInteger(time) || Math.abs(nowMs - time) > SKEW_MAX_MS) return false
+  const wanted = Buffer.from(stamp(secret, time, path, body))
+  const given = Buffer.from(header)
+  return wanted.length === given.length && timingSafeEqual(wanted, given)
+}
+
+function post(
+  url: URL,
+  body: string,
+  headers: Record<string, string>,
+  withinMs: number,
+): Promise<{ status: number; body: string } | undefined> {
+  return new Promise((resolve) => {
+    const send = url.protocol === 'https:' ? httpsRequest : httpRequest
+    const request = send(url, {
+      method: 'POST',
+      headers: { ...headers, 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+      signal: AbortSignal.timeout(withinMs),
+    })
+    request.on('error', () => resolve(undefined))
+    request.on('response', (response) => {
+      let text = ''
+      response.setEncoding('utf8')
+      response.on('data', (part: string) => {
+        if (text.length < 4_096) text += part
+      })
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body: text }))
+      response.on('error', () => resolve(undefined))
+    })
+    request.end(body)
+  })
+}

@@ -1,0 +1,31 @@
+// What the records say of a call whose carrier asks what follows, and whose pod does not answer. Pure. Rules:
+// RZ1: a call that has ended gets what its end decided; one that was closing gets what it was about to.
+// RZ2: a live call goes on elsewhere, at most RESUMES_MAX times: what breaks again and again is for a person, or an apology.
+import { readCheckpoint } from '../call/checkpoint.ts'
+import type { EndCause, Next } from '../call/state.ts'
+import type { CallRow } from '../control/records.ts'
+
+export const RESUMES_MAX = 5
+
+/** What follows. `finish`: the call is over, and its end is still to be written. */
+export type RowStep =
+  | { kind: 'answer'; next: Next }
+  | { kind: 'finish'; cause: EndCause; next: Next }
+  | { kind: 'resume' }
+  | { kind: 'too-often' }
+
+/** Decides for `row`. */
+export function stepOfRow(row: CallRow): RowStep {
+  if (row.state === 'ended') return { kind: 'answer', next: row.next ?? { kind: 'none' } }
+  const reading = row.checkpoint === undefined ? undefined : readCheckpoint(row.checkpoint)
+  const phase = reading?.kind === 'read' ? reading.state.phase : undefined
+  if (phase?.kind === 'closing' || phase?.kind === 'ended')
+    return { kind: 'finish', cause: phase.cause, next: phase.next }
+  return row.resumes >= RESUMES_MAX ? { kind: 'too-often' } : { kind: 'resume' }
+}
+
+/** Whether a call may go on once more, by its own count. */
+export function mayResume(checkpoint: string): boolean {
+  const reading = readCheckpoint(checkpoint)
+  return reading.kind === 'unreadable' || reading.state.resumes < RESUMES_MAX
+}

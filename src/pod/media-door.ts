@@ -1,0 +1,123 @@
+// The way in for media streams: what a socket must show before it gets its 101. Rules:
+// MD1: signature, then token, then the pod's door, all before the 101; the first that fails answers with its status.
+// MD2: a socket waits at the door within the door's own bound; one that goes meanwhile is let go.
+// MD3: at most KNOCKING_MAX sockets wait at once; a further one gets 503.
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import { MEDIA_MESSAGE_MAX_BYTES, MediaStream } from '../carrier/twilio/media-stream.ts'
+import { makeSignatures, type Signatures } from '../carrier/twilio/signature.ts'
+import { type StreamTokens, TokenUse } from '../carrier/twilio/token.ts'
+import type { Config } from '../config.ts'
+import { systemClock } from '../kit/clock.ts'
+import { type ErrorCode, messageOf } from '../kit/errors.ts'
+import type { CallSid } from '../kit/ids.ts'
+import type { Log } from '../kit/log.ts'
+import { refuseUpgrade, sendUpgrade, upgradeProblem } from '../kit/websocket/accept.ts'
+import { WebSocketConnection } from '../kit/websocket/connection.ts'
+import type { Wheel } from '../kit/wheel.ts'
+import type { Pod } from './pod.ts'
+
+const MEDIA_PATH = /^\/media\/([a-z0-9-]{1,63})\/(CA[0-9a-f]{32})\/([\w-]{20,400})\/?$/
+export const KNOCKING_MAX = 1_000
+const STATUS_TEXT: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  403: 'Forbidden',
+  404: 'Not Found',
+  503: 'Service Unavailable',
+}
+
+type Shown =
+  | { kind: 'shown'; callSid: CallSid; epoch: number }
+  | { kind: 'refused'; status: number; reason: string; code?: ErrorCode }
+
+export class MediaDoor {
+  readonly #parts: { pod: Pod; log: Log; wheel: Wheel; config: Config }
+  readonly #tokens: StreamTokens
+  readonly #signatures: Signatures
+  readonly #uses = new TokenUse()
+  #knocking = 0
+
+  constructor(parts: {
+    pod: Pod
+    log: Log
+    wheel: Wheel
+    tokens: StreamTokens
+    config: Config
+    baseUrl: () => string
+  }) {
+    this.#parts = parts
+    this.#tokens = parts.tokens
+    const { signatureCheck: check, authTokens } = parts.config.twilio
+    this.#signatures = makeSignatures({ check, authTokens, baseUrl: parts.baseUrl })
+  }
+
+  enter(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    socket.on('error', () => socket.destroy())
+    const shown = this.#look(request)
+    if (shown.kind === 'refused') {
+      this.#refuse(socket, shown)
+      return
+    }
+    this.#knocking += 1
+    void this.#knock(request, socket, head, shown).finally(() => {
+      this.#knocking -= 1
+    })
+  }
+
+  async #knock(
+    request: IncomingMessage,
+    socket: Socket,
+    head: Buffer,
+    shown: Shown & { kind: 'shown' },
+  ): Promise<void> {
+    const { pod, log } = this.#parts
+    const { callSid, epoch } = shown
+    try {
+      const entry = await pod.door.enter(callSid, epoch)
+      if (entry.kind === 'refused') this.#refuse(socket, { kind: 'refused', status: 403, reason: entry.reason })
+      else if (socket.destroyed) pod.streamNeverCame(callSid, epoch)
+      else this.#open(request, socket, head, callSid)
+    } catch (error) {
+      log.error({ callSid, reason: messageOf(error) }, 'a stream could not enter')
+      socket.destroy()
+    }
+  }
+
+  #open(request: IncomingMessage, socket: Socket, head: Buffer, callSid: CallSid): void {
+    const { pod, log, wheel, config } = this.#parts
+    const world = { wheel, log: log.child({ callSid }), accountSid: config.twilio.accountSid }
+    const stream = new MediaStream(callSid, (leg) => pod.desk.attach(callSid, leg), world)
+    sendUpgrade(request, socket)
+    const connection = new WebSocketConnection(socket, stream, {
+      role: 'server',
+      maxPayloadBytes: MEDIA_MESSAGE_MAX_BYTES,
+      bufferedMaxBytes: config.call.outboundBufferMaxBytes,
+    })
+    stream.bind(connection)
+    connection.feed(head)
+  }
+
+  #refuse(socket: Socket, { status, reason, code }: Shown & { kind: 'refused' }): void {
+    this.#parts.log.warn({ code, reason }, 'a media stream was refused')
+    refuseUpgrade(socket, status, STATUS_TEXT[status] ?? 'Bad Request')
+  }
+
+  #look(request: IncomingMessage): Shown {
+    const problem = upgradeProblem(request)
+    if (problem !== undefined) return { kind: 'refused', status: 400, reason: problem }
+    const path = request.url ?? ''
+    const match = MEDIA_PATH.exec(path)
+    if (match === null) return { kind: 'refused', status: 404, reason: 'no such path' }
+    const signature = this.#signatures.upgrade({ path, signature: request.headers['x-twilio-signature'] })
+    if (signature.kind !== 'valid') return { kind: 'refused', status: 403, reason: 'signature is missing or forged' }
+    const nowMs = systemClock.wallMs()
+    const callSid = match[2] as CallSid
+    const token = this.#tokens.verify(match[3]!, { callSid, nowMs })
+    if (token.kind !== 'valid')
+      return { kind: 'refused', status: 403, reason: 'stream token is not valid', code: 'TOKEN_INVALID' }
+    if (this.#knocking >= KNOCKING_MAX) return { kind: 'refused', status: 503, reason: 'too many streams knock' }
+    if (this.#uses.take(token, nowMs).kind !== 'fresh')
+      return { kind: 'refused', status: 403, reason: 'stream token was used', code: 'TOKEN_INVALID' }
+    return { kind: 'shown', callSid, epoch: token.epoch }
+  }
+}

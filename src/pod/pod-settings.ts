@@ -1,0 +1,40 @@
+// Configuration → what control needs: the limits of the cell, the life of the pod, the lag of its loop.
+import type { Config } from '../config.ts'
+import { defaultLimits, type Limits, readLimitsFile } from '../control/limits.ts'
+import { utilizationReader } from '../control/pod-driver.ts'
+import { MARGIN_MS, type PodLifeSettings } from '../control/pod-life.ts'
+import { VoiceError } from '../kit/errors.ts'
+import type { LagMeter } from '../ops/lag.ts'
+
+/** Without a limits file nobody has said how fast the provider lets us connect. */
+const CONNECTS_UNLIMITED = 1_000_000
+
+/** The limits of the cell. Throws CONFIG_INVALID with all that is wrong with the file. */
+export function limitsOf(config: Config): Limits {
+  const { limitsFile, ceilingCalls, redisUrl, queueMax } = config.fleet
+  if (limitsFile === undefined) {
+    // A pod that is alone knows no ceiling but its own room.
+    const limits = defaultLimits(redisUrl === undefined ? config.call.callsMax : ceilingCalls)
+    const pools = limits.cell.pools.map((pool) => ({ ...pool, connectsPerSecond: CONNECTS_UNLIMITED }))
+    return { ...limits, cell: { ...limits.cell, pools, queueMax } }
+  }
+  const reading = readLimitsFile(limitsFile)
+  if (reading.kind === 'ok') return reading.limits
+  const lines = reading.problems.map(
+    ({ path, problem, fix }) => `  ${path === '' ? 'the file' : path}: ${problem}; ${fix}`,
+  )
+  throw new VoiceError('CONFIG_INVALID', { message: `LIMITS_FILE has problems:\n${lines.join('\n')}` })
+}
+
+/** How long what may take when the pod drains. */
+export function lifeOf(config: Config, isAlone: boolean): Partial<PodLifeSettings> {
+  const { drainDeadlineMs } = config.call
+  if (isAlone) return { graceMs: drainDeadlineMs + MARGIN_MS, naturalMs: drainDeadlineMs, arrivalsMs: 0 }
+  return { graceMs: drainDeadlineMs, naturalMs: config.fleet.drainNaturalMs }
+}
+
+/** Reads the last second of the event loop. */
+export function lagReader(lag: LagMeter): () => { p99Ms: number; utilization: number } | undefined {
+  const utilization = utilizationReader()
+  return () => (lag.last === undefined ? undefined : { p99Ms: lag.last.p99Ms, utilization: utilization() })
+}

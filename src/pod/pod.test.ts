@@ -1,0 +1,151 @@
+// Pods with scripted models and legs: admission, what follows, comebacks, handovers, drains.
+import assert from 'node:assert/strict'
+import { afterEach, suite, test } from 'node:test'
+import type { Leg } from '../call/ports.ts'
+import { callIdOf } from '../desk/desk.ts'
+import { SORRY } from './call-settings.ts'
+import { closeRigs, converse, ground, said, sid, start, until, wait } from './testing/rig.ts'
+
+afterEach(closeRigs)
+
+suite('a pod alone', () => {
+  test('[DK1] offers of one call, at once or later, lead to one call as long as it lives', async () => {
+    const rig = await start('pod-1', undefined)
+    const [one, two] = await Promise.all([rig.offer(sid(1)), rig.offer(sid(1))])
+    assert.ok(one.kind === 'stream' && two.kind === 'stream' && one.callId === two.callId)
+    assert.equal(one.callId, callIdOf(sid(1)))
+    assert.equal((await rig.offer(sid(1))).kind, 'stream')
+    assert.equal(rig.controls.length, 1)
+  })
+
+  test('[DK2] a full pod refuses a new call and never a live one; an ended one frees its place', async () => {
+    const rig = await start('pod-1', undefined, { CALLS_MAX: '2' })
+    const answers = await Promise.all([1, 2, 3].map((n) => rig.offer(sid(n))))
+    assert.deepEqual(answers.map(({ kind }) => kind).sort(), ['busy', 'stream', 'stream'])
+    const taken = [1, 2, 3].filter((_, at) => answers[at]!.kind === 'stream')
+    assert.equal((await rig.offer(sid(taken[0]!))).kind, 'stream')
+    rig.pod.desk.ended(sid(taken[0]!))
+    await until('the slot is free', () => rig.pod.endings.pendingCount === 0)
+    assert.equal((await rig.offer(sid(9))).kind, 'stream')
+  })
+
+  test('[DK4] a stream attaches to its own call, once, and not before it was let in', async () => {
+    const rig = await start('pod-1', undefined)
+    await rig.offer(sid(1))
+    const leg: Leg = { streamSid: 'MZ', sendAudio() {}, clear() {}, close() {} }
+    assert.equal(rig.pod.desk.attach(sid(1), leg), undefined)
+    assert.ok(await rig.open(sid(1)))
+    assert.equal(await rig.open(sid(1)), undefined, 'the same epoch a second time')
+  })
+
+  test('[DK3] a transfer is told until the carrier says that it is over', async () => {
+    const rig = await start('pod-1', undefined)
+    await rig.offer(sid(1))
+    await rig.open(sid(1))
+    rig.controls[0]!.transferCall('+49')
+    await until('the transfer', () => rig.ended.length === 1)
+    assert.deepEqual(rig.ended, ['1 transferred'])
+    assert.equal(rig.pod.afterwards.unasked, 1)
+    assert.deepEqual(await rig.next(sid(1)), { kind: 'transfer', to: '+49' })
+    assert.deepEqual(await rig.next(sid(1)), { kind: 'transfer', to: '+49' })
+    assert.deepEqual(await rig.next(sid(1), { DialCallStatus: 'completed' }), { kind: 'hang-up' })
+    assert.equal(rig.pod.afterwards.unasked, 0)
+    assert.deepEqual(await rig.next(sid(8)), { kind: 'unknown-call' })
+  })
+
+  test('[DK5] a call whose socket broke goes on here, with its history, under the next epoch', async () => {
+    const rig = await start('pod-1', undefined)
+    await rig.offer(sid(1))
+    const leg = await rig.open(sid(1))
+    await until('the model', () => rig.pod.calls.get(sid(1))?.call.state.model.kind === 'ready')
+    converse(rig.model())
+    leg!.onLegEnd({ cause: 'lost', code: 1006 })
+    assert.deepEqual(rig.ended, ['1 carrier-lost'])
+    const step = await rig.next(sid(1))
+    assert.equal(step.kind, 'stream')
+    assert.ok(await rig.open(sid(1), 2))
+    assert.deepEqual(said(rig, sid(1)), ['a check up please', 'on which day'])
+  })
+
+  test('[PD1] drains by waiting; at the deadline the rest hears a sentence', async () => {
+    const rig = await start('pod-1', undefined, { DRAIN_DEADLINE_MS: '300' })
+    await rig.offer(sid(1))
+    await rig.open(sid(1))
+    const drained = rig.pod.drain()
+    assert.deepEqual(await rig.offer(sid(3)), { kind: 'busy', reason: 'draining' })
+    await drained
+    assert.deepEqual(rig.ended, ['1 drained'])
+    const step = await rig.next(sid(1))
+    assert.ok(step.kind === 'hang-up' && step.sentence === SORRY)
+  })
+})
+
+suite('pods of a fleet', () => {
+  test('[DK5] a call whose pod is lost goes on elsewhere, with its history; the lost pod acts no more', async () => {
+    const shared = await ground()
+    const first = await start('pod-a', shared)
+    await first.offer(sid(1))
+    await first.open(sid(1))
+    await until('the model', () => first.pod.calls.get(sid(1))?.call.state.model.kind === 'ready')
+    converse(first.model())
+    await until('a checkpoint', () => first.pod.calls.get(sid(1)) !== undefined)
+    await wait(400)
+    const second = await start('pod-b', shared)
+    const step = await second.next(sid(1))
+    assert.ok(step.kind === 'stream' && step.pod === 'pod-b', JSON.stringify(step))
+    assert.ok(await second.open(sid(1), 2))
+    assert.deepEqual(said(second, sid(1)), ['a check up please', 'on which day'])
+    assert.match(String(second.model().start?.note), /line was cut/)
+    converse(first.model())
+    await until('the first is fenced', () => first.ended.length === 1)
+    assert.deepEqual(first.ended, ['1 moved'])
+    assert.equal((await shared.leases.usage()).inUse, 1)
+  })
+
+  test('[DK3] what follows is answered by any pod, also when the one that knew it is gone', async () => {
+    const shared = await ground()
+    const first = await start('pod-a', shared)
+    await first.offer(sid(1))
+    await first.open(sid(1))
+    first.controls[0]!.transferCall('+49')
+    await until('the transfer', () => first.ended.length === 1)
+    await until('its end is written', () => first.pod.endings.pendingCount === 0)
+    const second = await start('pod-b', shared)
+    assert.deepEqual(await second.next(sid(1)), { kind: 'transfer', to: '+49' })
+  })
+
+  test('[DK6] a caller who hung up while his pod died is written down by the pod that is told', async () => {
+    const shared = await ground()
+    const first = await start('pod-a', shared)
+    await first.offer(sid(1))
+    await first.open(sid(1))
+    const second = await start('pod-b', shared)
+    second.pod.desk.ended(sid(1))
+    await until('the end', () => second.pod.endings.pendingCount === 0)
+    await wait(50)
+    assert.equal((await shared.records.find(sid(1)))?.state, 'ended')
+    assert.equal((await shared.leases.usage()).inUse, 0)
+  })
+
+  test('[HO1-HO3] a draining pod hands its calls over: prepared, then given, and the caller is told the way', async () => {
+    const shared = await ground()
+    const first = await start('pod-a', shared)
+    await first.offer(sid(1))
+    await first.open(sid(1))
+    await until('the model', () => first.pod.calls.get(sid(1))?.call.state.model.kind === 'ready')
+    converse(first.model())
+    const second = await start('pod-b', shared)
+    await first.pod.keeper.renewNow()
+    await wait(2_200) // the list of pods is read each 2 s
+    const drained = first.pod.drain()
+    await until('the handover', () => first.ended.length === 1, 15_000)
+    assert.deepEqual(first.ended, ['1 handed-over'])
+    const step = await first.next(sid(1))
+    assert.ok(step.kind === 'stream' && step.pod === 'pod-b', JSON.stringify(step))
+    assert.ok(await second.open(sid(1), 2))
+    assert.deepEqual(said(second, sid(1)), ['a check up please', 'on which day'])
+    assert.equal(second.model().start?.note, undefined)
+    assert.equal((await shared.records.find(sid(1)))?.pod, 'pod-b')
+    await drained
+  })
+})

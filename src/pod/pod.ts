@@ -1,0 +1,300 @@
+// One pod's control of its calls: stores, admission, leases, desk and life, put together. Rules:
+// PD1: a pod without REDIS_URL is alone: it drains by waiting, and ends what remains at the deadline with a sentence.
+// PD2: a pod of a fleet drains by handing over; what remains at the deadline is let go after its last checkpoint and goes on elsewhere.
+// PD3: a pod that fences itself writes nothing more for its calls.
+
+import type { Call } from '../call/call.ts'
+import type { EndCause } from '../call/state.ts'
+import type { StreamTokens } from '../carrier/twilio/token.ts'
+import type { Config } from '../config.ts'
+import { Admission } from '../control/admission.ts'
+import { LeaseKeeper } from '../control/lease-keeper.ts'
+import type { Limits } from '../control/limits.ts'
+import { PodDriver } from '../control/pod-driver.ts'
+import type { PodAnnouncement } from '../control/ports.ts'
+import { askWithin } from '../control/store-answer.ts'
+import { Afterwards } from '../desk/afterwards.ts'
+import { Calls } from '../desk/calls.ts'
+import { Desk } from '../desk/desk.ts'
+import { Door } from '../desk/door.ts'
+import { Endings } from '../desk/endings.ts'
+import { Grants } from '../desk/grants.ts'
+import { Handover } from '../desk/handover.ts'
+import type { CallShape, DeskWorld, MakeModel } from '../desk/held.ts'
+import { openHistory } from '../desk/history.ts'
+import { makePeers, type PeerAnswers, type Peers } from '../desk/peers.ts'
+import { type CallSid, newIncarnation } from '../kit/ids.ts'
+import { Wheel } from '../kit/wheel.ts'
+import type { LagMeter } from '../ops/lag.ts'
+import type { Pack } from '../packs/pack.ts'
+import { FleetView } from './fleet-view.ts'
+import { lagReader, lifeOf, limitsOf } from './pod-settings.ts'
+import { openStores, type Stores } from './stores.ts'
+
+const CONTROL_TICK_MS = 50
+const CONFIGURE_MS = 1_000
+const FLUSH_MS = 2_000
+
+export type PodParts = {
+  config: Config
+  pack: Pack
+  makeModel: MakeModel
+  shape: CallShape
+  tokens: StreamTokens
+  sorry: string
+  lag: LagMeter
+  world: DeskWorld
+  /** Where other pods reach this one. */
+  address: () => string
+  /** Default: those of the configuration. */
+  stores?: Stores
+}
+
+export class Pod {
+  readonly desk: Desk
+  readonly door: Door
+  readonly calls: Calls
+  readonly afterwards: Afterwards
+  readonly endings: Endings
+  readonly driver: PodDriver
+  readonly keeper: LeaseKeeper
+  readonly fleet: FleetView
+  readonly #parts: PodParts
+  readonly #stores: Stores
+  readonly #limits: Limits
+  /** Timers of the pod itself; the calls' wheel rests when there is no call. */
+  readonly #wheel: Wheel
+  readonly #peers: Peers
+  readonly #admission: Admission
+  readonly #handover: Handover
+  readonly #incarnation = newIncarnation()
+  #onDrained: (() => void) | undefined
+  #closing: Promise<void> | undefined
+  onCallEnded: ((call: Call, cause: EndCause) => void) | undefined
+
+  static async open(parts: PodParts): Promise<Pod> {
+    const { log, clock } = parts.world
+    const wheel = new Wheel({
+      clock,
+      tickMs: CONTROL_TICK_MS,
+      onError: (error) => log.error({ reason: String(error) }, 'a timer of the pod failed'),
+    })
+    const limits = limitsOf(parts.config)
+    let pod: Pod | undefined
+    const onFenced = (callSid: CallSid) => pod?.fenced(callSid)
+    const stores = parts.stores ?? (await openStores(parts.config, { clock, wheel, log }, onFenced))
+    pod = new Pod(parts, stores, limits, wheel)
+    return pod
+  }
+
+  private constructor(parts: PodParts, stores: Stores, limits: Limits, wheel: Wheel) {
+    this.#parts = parts
+    this.#stores = stores
+    this.#limits = limits
+    this.#wheel = wheel
+    const { config, pack, makeModel, shape, world } = parts
+    const { podName: pod } = config
+    const { leases, records, checkpoints, isAlone } = stores
+    const history = openHistory(config.fleet.historyFile, pod)
+    const control = { ...world, wheel }
+    const pods = () => this.keeper.pods()
+    const grants = new Grants(parts.tokens, world.clock)
+    this.#peers = makePeers(config.streamToken.secret, () => world.clock.wallMs())
+    this.afterwards = new Afterwards({ clock: world.clock, wheel, onGivenUp: (broken) => this.endings.givenUp(broken) })
+    this.endings = new Endings({ records, leases, afterwards: this.afterwards, wheel, log: world.log })
+    this.calls = new Calls({
+      pack,
+      makeModel,
+      shape,
+      records: checkpoints === undefined ? undefined : records,
+      checkpoints,
+      history,
+      world,
+      onEnded: (held, cause, next) => {
+        this.endings.callEnded(held, cause, next)
+        this.onCallEnded?.(held.call, cause)
+      },
+    })
+    this.keeper = new LeaseKeeper({
+      store: leases,
+      clock: world.clock,
+      wheel,
+      log: world.log,
+      held: () => [...this.calls.leases(), ...this.afterwards.leases()],
+      announcement: () => this.#announcement(),
+      onFenced: (callSid) => this.fenced(callSid),
+      onSelfFence: () => this.driver.fence(),
+      askPeers: () => this.fleet.askPeers(),
+    })
+    this.fleet = new FleetView({ pod, leases, peers: this.#peers, pods, wheel })
+    this.driver = new PodDriver({
+      clock: world.clock,
+      wheel,
+      log: world.log,
+      settings: lifeOf(config, isAlone),
+      calls: () => this.calls.all().map(({ callSid }) => callSid),
+      readLag: lagReader(parts.lag),
+      storeAgoMs: () => this.keeper.lastSuccessAgoMs,
+      actions: {
+        announce: () => this.keeper.announceNow(),
+        handOver: (callSid) => this.#handOver(callSid),
+        force: (cause) => void this.#force(cause),
+        flush: () => this.#flush(),
+        exit: () => this.#onDrained?.(),
+      },
+    })
+    this.#admission = new Admission({
+      store: leases,
+      clock: world.clock,
+      wheel,
+      log: world.log,
+      self: { pod, address: '', callsMax: config.call.callsMax },
+      limits: () => limits.cell,
+      ceilingOf: () => Number.POSITIVE_INFINITY,
+      held: () => this.calls.leases(),
+      seen: this.keeper,
+      takesCalls: () => this.driver.takesWebhooks,
+    })
+    const doorParts = { pod, calls: this.calls, leases, records, tenantOf: limits.tenantOf, history, world: control }
+    this.door = new Door({ ...doorParts, isTaking: () => this.driver.takesWebhooks })
+    this.desk = new Desk({
+      pod,
+      packOf: pack,
+      calls: this.calls,
+      door: this.door,
+      afterwards: this.afterwards,
+      endings: this.endings,
+      admission: this.#admission,
+      leases,
+      records,
+      peers: this.#peers,
+      grants,
+      tenantOf: limits.tenantOf,
+      queue: {
+        isOpen: limits.cell.queueMax > 0,
+        waitMaxMs: config.fleet.queueWaitMaxMs,
+        language: config.fleet.callerLanguage,
+      },
+      fallbackNumber: config.twilio.fallbackNumber,
+      sorry: parts.sorry,
+      isDraining: () => !this.driver.takesWebhooks,
+      onResume: (outcome) => world.metrics.resumed('failover', outcome),
+      world: control,
+    })
+    this.#handover = new Handover({
+      pod,
+      calls: this.calls,
+      afterwards: this.afterwards,
+      admission: this.#admission,
+      peers: this.#peers,
+      records,
+      checkpoints,
+      pods,
+      grants,
+      world,
+    })
+  }
+
+  get peerAnswers(): PeerAnswers {
+    return {
+      expect: (call) => this.door.expect(call),
+      forget: (callSid, epoch) => this.door.forget(callSid, epoch),
+      storeState: () => this.keeper.storeState,
+    }
+  }
+
+  /** Why this pod takes no new calls; none means that it does. */
+  notReady(): string[] {
+    return this.driver.takesWebhooks && this.driver.phase !== 'warming' ? [] : [this.driver.phase]
+  }
+
+  /** Tells the store of this pod and its limits, and begins to take calls. */
+  async start(): Promise<void> {
+    const answer = await askWithin(this.#wheel, CONFIGURE_MS, () => this.#stores.leases.configure(this.#limits.cell))
+    if (answer.kind === 'away')
+      this.#parts.world.log.warn({ code: 'STORE_UNAVAILABLE', reason: answer.reason }, 'the store is away')
+    this.driver.start()
+    await this.keeper.start()
+    await this.keeper.announceNow()
+    this.fleet.start()
+  }
+
+  /** Another pod acts for the call. */
+  fenced(callSid: CallSid): void {
+    const held = this.calls.get(callSid)
+    if (held !== undefined && !held.isMoving) this.calls.letGo(held, 'moved')
+    else this.afterwards.takeBroken(callSid)
+  }
+
+  /** A stream was let in and its socket has gone: its carrier will ask what follows. */
+  streamNeverCame(callSid: CallSid, epoch: number): void {
+    const held = this.calls.get(callSid)
+    if (held?.epoch === epoch) held.call.letGo('carrier-lost')
+  }
+
+  /** Drains; resolves when no call is left, or at the deadline. A second one closes all calls now. */
+  drain(): Promise<void> {
+    const drained = new Promise<void>((resolve) => {
+      this.#onDrained = resolve
+    })
+    this.driver.signal()
+    return drained
+  }
+
+  endAll(): void {
+    this.calls.noMore()
+    for (const { call } of this.calls.all()) call.drainOver()
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    if (this.#stores.isAlone) this.endAll()
+    else await this.#force('closing')
+    this.driver.close()
+    this.fleet.close()
+    await this.endings.settled(FLUSH_MS)
+    await this.keeper.stop()
+    this.#wheel.close()
+    await this.#stores.close()
+  }
+
+  #announcement(): PodAnnouncement {
+    const { config, address } = this.#parts
+    const { isAlone } = this.#stores
+    return {
+      pod: config.podName,
+      incarnation: this.#incarnation,
+      address: address(),
+      // A pod alone that lags is still the only one.
+      state: isAlone && this.driver.takesWebhooks ? 'ready' : this.driver.podState,
+      callsMax: config.call.callsMax,
+      penalty: isAlone ? 0 : this.driver.penalty,
+    }
+  }
+
+  #handOver(callSid: CallSid): Promise<boolean> {
+    const held = this.calls.get(callSid)
+    if (held === undefined || this.#stores.isAlone) return Promise.resolve(held === undefined)
+    return this.#handover.give(held)
+  }
+
+  /** PD1, PD2, PD3. */
+  async #force(cause: 'deadline' | 'second-signal' | 'fenced' | 'closing'): Promise<void> {
+    if (this.#stores.isAlone) {
+      this.endAll()
+      return
+    }
+    this.calls.noMore()
+    if (cause !== 'fenced') await this.#flush()
+    for (const held of this.calls.all()) this.calls.letGo(held, 'moved')
+  }
+
+  async #flush(): Promise<void> {
+    this.calls.writeNow()
+    await this.#stores.checkpoints?.flush(undefined, FLUSH_MS)
+  }
+}

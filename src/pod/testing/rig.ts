@@ -1,0 +1,175 @@
+// Pods for tests: real stores in memory, scripted models and legs.
+import assert from 'node:assert/strict'
+import { RealtimeAgent } from '@openai/agents-realtime'
+import fastify, { type FastifyInstance } from 'fastify'
+import type { Leg, LegListener, ModelListener, ModelSession, SessionStart } from '../../call/ports.ts'
+import type { Answer, NextStep } from '../../carrier/twilio/call-desk.ts'
+import { makeStreamTokens } from '../../carrier/twilio/token.ts'
+import { type Config, readConfig } from '../../config.ts'
+import { LEASE_TIMES } from '../../control/ports.ts'
+import { peerRoutes } from '../../desk/peers.ts'
+import { systemClock } from '../../kit/clock.ts'
+import type { CallSid } from '../../kit/ids.ts'
+import { silentLog } from '../../kit/log.ts'
+import { Wheel } from '../../kit/wheel.ts'
+import { LagMeter } from '../../ops/lag.ts'
+import { Metrics } from '../../ops/metrics.ts'
+import { openTraces } from '../../ops/traces.ts'
+import type { CallControl, PackCall } from '../../packs/pack.ts'
+import { makeMemoryLeases } from '../../store/leases/memory.ts'
+import { CheckpointWriter } from '../../store/records/checkpoint-writer.ts'
+import { openRecords } from '../../store/records/open.ts'
+import { callSettings, SORRY } from '../call-settings.ts'
+import { Pod } from '../pod.ts'
+
+const SECRET = 's'.repeat(32)
+const traces = await openTraces({ endpoint: undefined, pod: 'p', log: silentLog })
+const agent = new RealtimeAgent<unknown>({ name: 'A', instructions: 'x' })
+export const sid = (n: number): CallSid => `CA${String(n).padStart(32, '0')}` as CallSid
+export const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+export async function until(what: string, isSo: () => boolean, withinMs = 3_000): Promise<void> {
+  const endMs = performance.now() + withinMs
+  while (!isSo()) {
+    if (performance.now() > endMs) assert.fail(`did not come about: ${what}`)
+    await wait(5)
+  }
+}
+
+function configOf(env: Record<string, string>): Config {
+  const read = readConfig(env)
+  if (read.kind === 'invalid') assert.fail(JSON.stringify(read.problems))
+  return read.config
+}
+
+type Model = { listener: ModelListener; start: SessionStart | undefined; commands: string[] }
+
+/** One pod with what the test may look at. */
+export class Rig {
+  readonly models: Model[] = []
+  readonly controls: CallControl[] = []
+  readonly ended: string[] = []
+  readonly legs: string[] = []
+  openCall: () => PackCall | Promise<PackCall> = () => ({ agent, greeting: { kind: 'caller-first' } })
+  pod!: Pod
+  app: FastifyInstance | undefined
+  readonly wheel = new Wheel({ clock: systemClock, onError: (error) => assert.fail(String(error)) })
+  readonly lag = new LagMeter()
+
+  async offer(call: CallSid): Promise<Answer> {
+    return this.pod.desk.offer({ callSid: call, from: '+1', to: '+2', direction: 'inbound', parameters: {} })
+  }
+
+  /** The stream of `epoch` opens here. */
+  async open(call: CallSid, epoch = 1): Promise<LegListener | undefined> {
+    const entry = await this.pod.door.enter(call, epoch)
+    if (entry.kind === 'refused') return undefined
+    const leg: Leg = { streamSid: 'MZ', sendAudio() {}, clear() {}, close: (why) => this.legs.push(why) }
+    return this.pod.desk.attach(call, leg)
+  }
+
+  next(call: CallSid, parameters: Record<string, string> = {}): Promise<NextStep> {
+    return this.pod.desk.next(call, parameters)
+  }
+
+  model(): Model {
+    return this.models.at(-1)!
+  }
+
+  async close(): Promise<void> {
+    await this.pod.close()
+    await this.app?.close()
+    this.wheel.close()
+    this.lag.close()
+  }
+}
+
+type Ground = Awaited<ReturnType<typeof ground>>
+
+/** The stores that the pods of one test share. */
+export async function ground() {
+  const leases = makeMemoryLeases({ times: { ...LEASE_TIMES, recoveringMs: 0 }, nowMs: () => performance.now() })
+  return { leases, records: await openRecords({ kind: 'memory' }) }
+}
+
+const rigs: Rig[] = []
+
+/** Ends all pods of the test. */
+export async function closeRigs(): Promise<void> {
+  await Promise.all(rigs.splice(0).map((rig) => rig.close()))
+}
+
+export async function start(name: string, on: Ground | undefined, env: Record<string, string> = {}): Promise<Rig> {
+  const rig = new Rig()
+  rigs.push(rig)
+  const config = configOf({ POD_NAME: name, STREAM_TOKEN_SECRET: SECRET, DRAIN_NATURAL_MS: '0', ...env })
+  const world = { clock: systemClock, wheel: rig.wheel, log: silentLog, metrics: new Metrics(), traces }
+  const makeModel = (listener: ModelListener, _pack: PackCall, _log: unknown, begin?: SessionStart): ModelSession => {
+    const model: Model = { listener, start: begin, commands: [] }
+    rig.models.push(model)
+    return {
+      dial: () => setImmediate(() => listener.onModelEvent({ kind: 'ready', expiresInMs: undefined, renewed: false })),
+      appendAudio() {},
+      appendSilence() {},
+      command: ({ kind }) => model.commands.push(kind),
+      interrupted() {},
+      close() {},
+    }
+  }
+  const pack = {
+    name: 'p',
+    version: '1',
+    openCall: (control: CallControl) => {
+      rig.controls.push(control)
+      return rig.openCall()
+    },
+  }
+  let address = ''
+  const checkpoints =
+    on === undefined
+      ? undefined
+      : new CheckpointWriter({
+          records: on.records,
+          wheel: rig.wheel,
+          log: silentLog,
+          onFenced: (call) => rig.pod.fenced(call),
+        })
+  const stores = on === undefined ? {} : { stores: { isAlone: false, ...on, checkpoints, close: async () => {} } }
+  rig.pod = await Pod.open({
+    config,
+    pack,
+    makeModel,
+    shape: {
+      settingsOf: (packCall) => callSettings(config, packCall),
+      playout: { leadMs: 300, chunkMs: 200, markEveryMs: 400 },
+      mediaWatchdogMs: 30_000,
+    },
+    tokens: makeStreamTokens({ secret: SECRET, ttlMs: 60_000 }),
+    sorry: SORRY,
+    lag: rig.lag,
+    world,
+    address: () => address,
+    ...stores,
+  })
+  rig.pod.onCallEnded = (call, cause) => rig.ended.push(`${Number(call.callSid.slice(2))} ${cause}`)
+  rig.app = fastify()
+  await rig.app.register(peerRoutes, { secret: SECRET, wallMs: () => Date.now(), answers: rig.pod.peerAnswers })
+  address = await rig.app.listen({ host: '127.0.0.1', port: 0 })
+  await rig.pod.start()
+  return rig
+}
+
+/** Says something as the model hears it and answers it, so that the history has two items. */
+export function converse({ listener }: Model): void {
+  listener.onModelEvent({ kind: 'speech-started', itemId: 'i1' })
+  listener.onModelEvent({ kind: 'speech-stopped', itemId: 'i1' })
+  listener.onModelEvent({ kind: 'caller-said', itemId: 'i1', text: 'a check up please' })
+  listener.onModelEvent({ kind: 'response-started', responseId: 'r1' })
+  listener.onModelEvent({ kind: 'agent-said', itemId: 'i2', text: 'on which day' })
+  listener.onModelEvent({ kind: 'response-ended', responseId: 'r1', status: 'completed' })
+}
+
+export const said = (rig: Rig, call: CallSid): string[] =>
+  (rig.pod.calls.get(call)?.call.state.transcript.items ?? []).map((item) =>
+    item.kind === 'tool' ? item.name : item.text,
+  )
