@@ -10,6 +10,7 @@ import { type RedisServer, startRedis } from '../../tools/servers/redis.ts'
 /** A store with its time. `advance` moves in steps that no store takes for a jump of the clock, and does something at each. */
 export type LeaseWorld = {
   store: LeaseStore
+  cell: string
   /** Moves time by `ms` at once, back too. */
   jump(ms: number): Promise<void>
   /** Moves time by `ms` in steps of `stepMs` (default 1 s), asking for the usage at each. */
@@ -28,7 +29,7 @@ export const memoryWorlds: WorldMaker = {
     const jump = async (ms: number) => {
       nowMs += ms
     }
-    return makeWorld(store, jump, () => store.close())
+    return makeWorld('memory', store, jump, () => store.close())
   },
   close: async () => {},
 }
@@ -52,7 +53,7 @@ export async function openRedisWorlds(): Promise<WorldMaker & { redis: RedisServ
         await control.call('FCALL', 'vp1_test_time', 1, `voice:{${cell}}:cfg`, nowMs)
       }
       await setTime(0)
-      return makeWorld(store, setTime, () => store.close())
+      return makeWorld(cell, store, setTime, () => store.close())
     },
     close: async () => {
       control.disconnect()
@@ -61,14 +62,19 @@ export async function openRedisWorlds(): Promise<WorldMaker & { redis: RedisServ
   }
 }
 
-function makeWorld(store: LeaseStore, jump: (ms: number) => Promise<void>, close: () => Promise<void>): LeaseWorld {
+function makeWorld(
+  cell: string,
+  store: LeaseStore,
+  jump: (ms: number) => Promise<void>,
+  close: () => Promise<void>,
+): LeaseWorld {
   const advance = async (ms: number, stepMs = 1_000) => {
     for (let left = ms; left > 0; left -= stepMs) {
       await jump(Math.min(stepMs, left))
       await store.usage()
     }
   }
-  return { store, jump, advance, close }
+  return { store, cell, jump, advance, close }
 }
 
 export const sid = (name: string | number): CallSid => `CA${name}` as CallSid
