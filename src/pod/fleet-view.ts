@@ -1,6 +1,6 @@
 // What this pod sees of the others: what the cell uses, and how the store does for them. Rules:
 // FV1: the usage is read each USAGE_MS and is undefined while the store is away: what could not be read is not zero.
-// FV2: at most ASK_PEERS_MAX pods are asked about the store, all at once, ASK_PEERS_MS at most.
+// FV2: at most ASK_PEERS_MAX pods are asked about the store, those heard of last, all at once, ASK_PEERS_MS at most.
 import type { CellUsage, LeaseStore, PodEntry } from '../control/ports.ts'
 import { askWithin } from '../control/store-answer.ts'
 import type { Peers, StoreWord } from '../desk/peers.ts'
@@ -57,7 +57,9 @@ export class FleetView {
   /** How the store does for the others. */
   async askPeers(): Promise<StoreWord> {
     const { pod: own, pods, peers } = this.#parts
-    const others = pods().filter(({ pod, state }) => pod !== own && state !== 'down')
+    const others = pods()
+      .filter(({ pod, state }) => pod !== own && state !== 'down')
+      .sort((one, other) => one.ageMs - other.ageMs)
     const words = await Promise.all(
       others.slice(0, ASK_PEERS_MAX).map(({ address }) => peers.storeWord(address, ASK_PEERS_MS)),
     )

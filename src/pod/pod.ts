@@ -154,6 +154,7 @@ export class Pod {
       held: () => this.calls.leases(),
       seen: this.keeper,
       takesCalls: () => this.driver.takesWebhooks,
+      isReady: () => this.driver.isReady,
     })
     const doorParts = { pod, calls: this.calls, leases, records, tenantOf: limits.tenantOf, history, world: control }
     this.door = new Door({ ...doorParts, isTaking: () => this.driver.takesWebhooks })
@@ -219,7 +220,6 @@ export class Pod {
     this.fleet.start()
   }
 
-  /** Another pod acts for the call. */
   fenced(callSid: CallSid): void {
     const held = this.calls.get(callSid)
     if (held !== undefined && !held.isMoving) this.calls.letGo(held, 'moved')
