@@ -62,8 +62,11 @@ export type Voicemail = { recordingSid: string; recordingUrl: string; durationMs
 export interface CallDesk {
   /** A repeated webhook gets the same answer. */
   offer(offer: CallOffer): Answer | Promise<Answer>
-  /** A caller who was `queued` asks again. */
-  wait(callSid: CallSid): WaitStep | Promise<WaitStep>
+  /**
+   * A caller who was `queued` asks again; `offer` is the call as the carrier tells of it now, since any pod may be asked.
+   * While the store is away it throws: then the last place stays said, and the caller asks again a poll later.
+   */
+  wait(callSid: CallSid, offer: CallOffer): WaitStep | Promise<WaitStep>
   /** What follows a stream or a transfer (`parameters.DialCallStatus` tells how the transfer ended). */
   next(callSid: CallSid, parameters: Record<string, string>): NextStep | Promise<NextStep>
   /** The carrier says the call is over: completed, busy, failed, no-answer or canceled. May come twice. */

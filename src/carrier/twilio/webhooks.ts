@@ -8,7 +8,8 @@
 // WH5: at WEBHOOKS_IN_FLIGHT_MAX requests at once a further one gets 503, and is not read.
 // WH6: every answer is text/xml; personal data is logged under `pii.` only.
 // WH7: a desk that cannot say what follows for a caller who is in (next, wait) is asked again, on any pod, ASK_TRIES_MAX times
-//     in all; then the human when there is one, else an apology. A store that is away when a call enters is waited for so too.
+//     in all, by one who waits a poll apart; then the human when there is one, else an apology. A store that is away when a
+//     call enters is waited for so too.
 // WH8: a caller whose place in the queue is not known any more asks to enter anew, at most ANEW_MAX times.
 import formbody from '@fastify/formbody'
 import type { FastifyInstance } from 'fastify'
@@ -20,8 +21,8 @@ import { languageOf } from './answers/language.ts'
 import { carriedIn, Links } from './answers/links.ts'
 import { ASK_TRIES_MAX, inTime, Replies } from './answers/replies.ts'
 import { askAgain, empty, hangUp, transfer } from './answers/twiml.ts'
-import { callBackNumber, overflow } from './answers/waiting.ts'
-import type { CallDesk } from './call-desk.ts'
+import { callBackNumber, overflow, WAIT_POLL_MS } from './answers/waiting.ts'
+import type { CallDesk, CallOffer } from './call-desk.ts'
 import { makeSignatures, type Signatures } from './signature.ts'
 
 export const WEBHOOKS_IN_FLIGHT_MAX = 500 // of all paths together (WH5)
@@ -119,10 +120,9 @@ class Webhooks {
   }
 
   async #offer({ callSid, parameters }: Webhook): Promise<Reply> {
-    const { From: from = '', To: to = '', Direction: direction = 'inbound' } = parameters
-    const way = direction.startsWith('outbound') ? 'outbound' : 'inbound'
-    const asked = this.#desk.offer({ callSid, from, to, direction: way, parameters })
-    const answer = await inTime(asked, this.#deskAnswerMs)
+    const offer = offerOf(callSid, parameters)
+    const answer = await inTime(this.#desk.offer(offer), this.#deskAnswerMs)
+    const { from, to } = offer
     this.#log.info({ callSid, answer: answer.kind, 'pii.from': from, 'pii.to': to }, 'call offered')
     if (answer.kind === 'stream') return this.#replies.stream(callSid, answer)
     const { anew, tries, language } = carriedIn(parameters)
@@ -141,10 +141,10 @@ class Webhooks {
   async wait({ callSid, parameters }: Webhook): Promise<Reply> {
     if (this.#isOver(callSid, parameters)) return ok(empty())
     const { said, language, anew, tries } = carriedIn(parameters)
-    const step = await this.#ask(callSid, () => this.#desk.wait(callSid))
+    const step = await this.#ask(callSid, () => this.#desk.wait(callSid, offerOf(callSid, parameters)))
     if (step === undefined) {
       const again = { said, language, anew, tries: tries + 1 }
-      return this.#replies.askAgain(this.#links.wait(callSid, again), again)
+      return this.#replies.askAgain(this.#links.wait(callSid, again), again, WAIT_POLL_MS)
     }
     this.#log.info({ callSid, step: step.kind }, 'next step of a caller who waits')
     switch (step.kind) {
@@ -245,6 +245,11 @@ class Webhooks {
       return undefined
     }
   }
+}
+
+function offerOf(callSid: CallSid, parameters: Record<string, string>): CallOffer {
+  const { From: from = '', To: to = '', Direction: way = 'inbound' } = parameters
+  return { callSid, from, to, direction: way.startsWith('outbound') ? 'outbound' : 'inbound', parameters }
 }
 
 const sayOf = (tag: string | undefined) => (tag === undefined ? undefined : languageOf(tag).say)

@@ -5,7 +5,7 @@ import { type FastifyInstance, fastify } from 'fastify'
 import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js'
 import type { CallId, CallSid } from '../../../kit/ids.ts'
 import type { Log } from '../../../kit/log.ts'
-import type { Answer, CallDesk, NextStep, Voicemail, WaitStep } from '../call-desk.ts'
+import type { Answer, CallDesk, CallOffer, NextStep, Voicemail, WaitStep } from '../call-desk.ts'
 import { twilioWebhooks } from '../webhooks.ts'
 import { ASK_TRIES_MAX } from './replies.ts'
 
@@ -33,7 +33,8 @@ class Desk implements CallDesk {
     this.events.push(['offer'])
     return typeof this.answer === 'function' ? this.answer() : this.answer
   }
-  wait(callSid: CallSid) {
+  wait(callSid: CallSid, { from, to }: CallOffer) {
+    assert.deepEqual([from, to], [fields.From, fields.To])
     this.events.push(['wait', callSid])
     return typeof this.place === 'function' ? this.place() : this.place
   }
@@ -143,7 +144,7 @@ test('[WH7] a desk that throws or stalls is asked again by a caller who waits, w
   const { desk, post, codes } = await open()
   desk.place = () => Promise.reject(new Error('away'))
   const first = await post(`${WAIT}?said=3&language=de`)
-  assert.match(first.body, /<Say language="de-DE">Einen Moment bitte\.<\/Say><Pause length="3"\/>/)
+  assert.match(first.body, /<Say language="de-DE">Einen Moment bitte\.<\/Say><Pause length="9"\/>/)
   assert.equal(redirectOf(first.body), `${WAIT}?said=3&language=de&tries=1`)
   desk.place = () => new Promise(() => {})
   const second = await post(redirectOf(first.body))

@@ -11,7 +11,7 @@ import { hold } from './waiting.ts'
 
 /** Times that a desk which does not answer is asked, in all. */
 export const ASK_TRIES_MAX = 6
-const ASK_PAUSE_SECONDS = 3
+const ASK_PAUSE_MS = 3_000
 const DIAL_DONE = new Set(['completed', 'answered'])
 
 export class Replies {
@@ -59,11 +59,15 @@ export class Replies {
   }
 
   /** The same question again at `url`, whose `tries` counts it; at the bound the caller is handed on. */
-  askAgain(url: string, { tries, language }: { tries: number; language?: string | undefined }): Reply {
+  askAgain(
+    url: string,
+    { tries, language }: { tries: number; language?: string | undefined },
+    pauseMs = ASK_PAUSE_MS,
+  ): Reply {
     if (tries > ASK_TRIES_MAX - 1) return this.human() ?? ok(twiml.sorryAndHangUp())
     const { say, phrases } = languageOf(language)
     const sentence = tries === 1 ? { sentence: phrases.moment, language: say } : {}
-    return ok(twiml.askAgain({ url, pauseSeconds: ASK_PAUSE_SECONDS, ...sentence }))
+    return ok(twiml.askAgain({ url, pauseSeconds: Math.round(pauseMs / 1_000), ...sentence }))
   }
 
   /** To the human number, when there is one. */
