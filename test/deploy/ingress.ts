@@ -8,10 +8,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { renderChart } from '../../tools/k8s/chart.ts'
+import { type NameServer, startNameServer } from '../../tools/k8s/dns.ts'
 import { writeIngress } from '../../tools/k8s/ingress.ts'
 import { fetchK8sTools } from '../../tools/k8s/programs.ts'
 import { type Program, startProgram } from '../../tools/servers/program.ts'
-import { type NameServer, startNameServer } from './dns.ts'
 
 export { delay }
 
