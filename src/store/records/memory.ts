@@ -98,7 +98,10 @@ export class MemoryRecords implements CallRecords {
     this.#check()
     const row = this.#rows.get(callSid)
     const intent = row?.intents.find((one) => one.key === key)
-    if (row === undefined || intent === undefined || row.epoch > epoch) return { kind: 'fenced' }
+    if (row === undefined || row.epoch > epoch || (row.epoch < epoch && row.state === 'ended'))
+      return { kind: 'fenced' }
+    row.epoch = epoch
+    if (intent === undefined) return { kind: 'fenced' }
     intent.output ??= output
     return { kind: 'settled' }
   }

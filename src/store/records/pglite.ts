@@ -1,6 +1,6 @@
 // PostgreSQL inside the process, in a folder or in memory, for one pod without a database server. Rules:
-// PE1: it is loaded only when it is used: it costs hundreds of megabytes.
-// PE2: there is one session: a transaction keeps all others waiting until it ends.
+// EB1: it is loaded only when it is used: it costs hundreds of megabytes.
+// EB2: there is one session: a transaction keeps all others waiting until it ends.
 import { mkdir } from 'node:fs/promises'
 import { VoiceError } from '../../kit/errors.ts'
 import type { Row, Sql } from './sql.ts'

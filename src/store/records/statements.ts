@@ -62,10 +62,12 @@ select (select count(*)::int from held) as held, (select count(*)::int from made
 /** $1 key, $2 Call SID */
 export const OUTPUT_OF = 'select output from tool_intent where key = $1 and call_sid = $2'
 
-/** The first answer stands; an answer may come after the end. $1 Call SID, $2 epoch, $3 key, $4 output */
+/** The first answer stands; an answer may come after the end, of the epoch that ended. $1 Call SID, $2 epoch, $3 key, $4 output */
 export const SETTLE = `
 with held as (
-  select call_sid from call where call_sid = $1 and epoch <= $2::bigint for no key update
+  update call set epoch = $2::bigint
+  where call_sid = $1 and (epoch = $2::bigint or (epoch < $2::bigint and state = 'live'))
+  returning call_sid
 )
 update tool_intent t set output = coalesce(t.output, $4)
 from held where t.key = $3 and t.call_sid = held.call_sid
