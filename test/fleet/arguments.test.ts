@@ -65,10 +65,10 @@ test("[FE1] the key of the operator stays when the model is the operator's", () 
   assert.deepEqual([shared.OPENAI_API_KEY, shared.OPENAI_REALTIME_URL], ['sk-the-operators-own', undefined])
 })
 
-test('[FE2] all pods but one carry the ceiling; a single pod carries it alone', () => {
+test('[FE2] all pods but one carry the ceiling, a single pod carries it alone, each with room for what it counts as fuller', () => {
   assert.deepEqual(
     [1, 2, 3, 4].map((pods) => callsMaxOf({ pods, ceiling: 100 })),
-    [100, 100, 50, 34],
+    [130, 130, 80, 64],
   )
 })
 

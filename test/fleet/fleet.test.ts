@@ -154,7 +154,7 @@ describe('npm run fleet', { concurrency: 2 }, () => {
     }
   })
 
-  test('[LP2] a fleet whose starter is killed ends too', async () => {
+  test('[FG2] a fleet whose starter is killed ends too', async () => {
     const logs = await mkdtemp(join(tmpdir(), 'voiceplane-fleet-test-'))
     // Folders of the parts are inside, for nobody else removes them; PostgreSQL's own user must come there.
     await chmod(logs, 0o755)

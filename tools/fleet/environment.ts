@@ -1,7 +1,9 @@
 // The environment of a fleet's pods. Rules:
 // FE1: what the fleet decides is set here; anything else of `env` is handed on as it is, and `env` wins over a default.
-// FE2: one pod less still carries the ceiling: unless told otherwise a pod may hold its share of it among all pods but one.
+// FE2: one pod less still carries the ceiling: unless told otherwise a pod may hold its share of it among all pods but one, and as
+//      much more as it counts as fuller when it is fresh or late: a small fleet would be full before its first call.
 import { randomBytes } from 'node:crypto'
+import { SLOW_START_CALLS } from '../../src/control/pod-life.ts'
 import type { HaproxyPod } from './haproxy-config.ts'
 
 export type FleetLimits = { pods: number; ceiling: number; callsMax?: number }
@@ -14,6 +16,8 @@ export type ModelPlace = { url: string; apiKey?: string }
 
 /** The cell of a fleet unless `env` names another. */
 export const CELL = 'main'
+/** What the lease store adds to a pod's calls at most: SLOW_START_CALLS of a fresh pod and 20 of one whose event loop is late. */
+const PENALTY_MAX_CALLS = SLOW_START_CALLS + 20
 const KEY_OF_SIMULATOR = 'offline-model'
 
 /** What all pods share. `env` is the operator's or the test's. */
@@ -45,7 +49,7 @@ export function podEnvironment({ name, host, port }: HaproxyPod): Record<string,
 
 /** [FE2] */
 export function callsMaxOf({ pods, ceiling }: FleetLimits): number {
-  return Math.ceil(ceiling / Math.max(1, pods - 1))
+  return Math.ceil(ceiling / Math.max(1, pods - 1)) + PENALTY_MAX_CALLS
 }
 
 /** Whether `env` says where the model is. */

@@ -1,8 +1,8 @@
 // A program that runs as long as the fleet does, its output in a file. Rules:
-// LP1: it is up when its probe says so within READY_MAX_MS; else it is ended, and the last lines of its output are the error.
-// LP2: it ends with this process, however that ends: on an exit of ours, and on Linux by the kernel's parent-death signal.
-// LP3: it leads its own process group, so that Ctrl-C in a terminal reaches only us, who end things in order.
-// LP4: a stop that is not obeyed within its bound becomes SIGKILL, which a frozen process obeys too.
+// FG1: it is up when its probe says so within READY_MAX_MS; else it is ended, and the last lines of its output are the error.
+// FG2: it ends with this process, however that ends: on an exit of ours, and on Linux by the kernel's parent-death signal.
+// FG3: it leads its own process group, so that Ctrl-C in a terminal reaches only us, who end things in order.
+// FG4: a stop that is not obeyed within its bound becomes SIGKILL, which a frozen process obeys too.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -70,7 +70,7 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
   return launched
 }
 
-/** What this process has started and what has not gone; [LP2] ends them. One listener, however many they are. */
+/** What this process has started and what has not gone; [FG2] ends them. One listener, however many they are. */
 const running = new Set<ChildProcess>()
 process.on('exit', () => {
   for (const child of running) child.kill('SIGKILL')
@@ -111,7 +111,7 @@ function follow(child: ChildProcess, { name, logFile }: LaunchOptions): Launched
   }
 }
 
-/** [LP1] */
+/** [FG1] */
 async function untilReady(launched: Launched, options: LaunchOptions): Promise<void> {
   const { isReady, readyMaxMs = READY_MAX_MS, signal } = options
   const untilMs = performance.now() + readyMaxMs
@@ -126,7 +126,7 @@ async function untilReady(launched: Launched, options: LaunchOptions): Promise<v
   if (launched.exit !== undefined) throw fail(`ended at once (${describeExit(launched.exit)})`)
 }
 
-/** [LP2] setpriv becomes the program, so that the pid is the program's own. */
+/** [FG2] setpriv becomes the program, so that the pid is the program's own. */
 function tiedToUs(command: string, args: readonly string[]): { command: string; args: string[] } {
   if (process.platform !== 'linux' || !existsSync('/usr/bin/setpriv')) return { command, args: [...args] }
   return { command: '/usr/bin/setpriv', args: ['--pdeathsig', 'KILL', '--', command, ...args] }

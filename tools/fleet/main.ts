@@ -35,7 +35,7 @@ Without OPENAI_API_KEY (or the AZURE_OPENAI_ variables) the model simulator answ
   --pods N       pods, 1 to ${PODS_MAX}                                          (3)
   --port N       where HAProxy listens: the carrier's way in           (8080)
   --ceiling N    model sessions that all pods may hold together        (100)
-  --calls-max N  calls that one pod may hold    (all pods but one carry the ceiling)
+  --calls-max N  calls that one pod may hold           (see docs/fleet.md)
   --restart      start a pod again when it ends
   --logs DIR     where the log of each process goes                    (.data/fleet)
   --help
