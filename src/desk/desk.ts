@@ -91,9 +91,9 @@ export class Desk implements CallDesk {
     return { kind: 'busy', reason: admitted.reason === 'store-away' ? 'store-away' : 'full' }
   }
 
-  async wait(callSid: CallSid): Promise<WaitStep> {
+  async wait(callSid: CallSid, asked: CallOffer): Promise<WaitStep> {
     const { admission, queue } = this.#parts
-    const offer = this.#waiting.get(callSid) ?? { callSid, from: '', to: '', direction: 'inbound', parameters: {} }
+    const offer = this.#waiting.get(callSid) ?? asked
     const tenant = this.#parts.tenantOf(offer.to)
     const waited = await admission.poll({ callSid, tenant })
     switch (waited.kind) {
@@ -109,7 +109,8 @@ export class Desk implements CallDesk {
         return { kind: 'overflow', to: number === undefined ? { kind: 'hang-up' } : { kind: 'transfer', number } }
       }
       case 'away':
-        return { kind: 'waiting', ahead: 0, etaMs: waited.retryAfterMs, language: queue.language }
+        // Nothing is known of the place: the caller is held and asks again.
+        throw new VoiceError('STORE_UNAVAILABLE', { retryable: true })
       default:
         return { kind: 'gone' }
     }
