@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
 import fc from 'fast-check'
 import type { Redis } from 'ioredis'
-import { type Command, commandArbitrary, runCommand } from './lease-commands.ts'
+import { type Command, commandArbitrary, PRELUDE, runCommand } from './lease-commands.ts'
 import { type LeaseWorld, limitsOf, memoryWorlds, openRedisWorlds, podOf, sid } from './lease-worlds.ts'
 
-const RUNS = 40
+const RUNS = 120
 const GUARANTEE_RUNS = 40
 const PINNED_SEED = 20_261_125
 
@@ -53,7 +53,7 @@ async function runOut(pair: Pair): Promise<void> {
 async function runAll(control: Redis, pair: Pair, commands: readonly Command[]): Promise<void> {
   const epochs = new Map<number, number>()
   let limitMax = 0
-  for (const command of [{ do: 'configure', limits: 0 } as const, ...commands]) {
+  for (const command of [...PRELUDE, ...commands]) {
     await step(pair, command, epochs)
     if (command.do === 'configure') limitMax = Math.max(limitMax, (await pair.real.store.usage()).limit)
     const { leases, ends, tenants, pods, pools, unbacked } = await readKeys(control, pair.prefix)
