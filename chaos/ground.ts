@@ -16,6 +16,8 @@ import { type Sink, startSink } from './sink.ts'
 const STEPS = 400
 const POLL_MS = 50
 const CONNECTS_PER_SECOND = 50
+/** What a connection to the model takes; the real one was seen to take 300 ms and more. */
+export const MODEL_CONNECT_MS = 300
 const AGENT_MODULE = fileURLToPath(new URL('./agents/effects.ts', import.meta.url))
 
 export type GroundOptions = {
@@ -73,7 +75,7 @@ export async function layGround(run: ChaosRun, options: GroundOptions): Promise<
         fileURLToPath(new URL('../sim/openai/main.ts', import.meta.url)),
         ...['--port', '0', '--witness', join(run.folder, 'model.jsonl'), '--script', scriptFile],
         ...['--ceiling', String(options.ceiling + (options.slack ?? 0))],
-        ...(options.modelArguments ?? []),
+        ...['--faults', JSON.stringify({ connectDelayMs: MODEL_CONNECT_MS }), ...(options.modelArguments ?? [])],
       ],
     },
     run,

@@ -18,6 +18,7 @@ const carrier = (atS: number, event: string, facts: Record<string, unknown> = {}
   line(atS, event, { call, ...facts })
 const pod = (atS: number, name: string, event: string, epoch: number, call = SID): WitnessLine =>
   line(atS, event, { pod: name, call: call as unknown as number, epoch })
+const event = (type: string, epoch: number): WitnessLine => line(0, 'event', { call_sid: SID, type, epoch })
 const request = (atS: number, key: string, step: number): WitnessLine =>
   line(atS, 'request', { key, callSid: SID, step })
 
@@ -50,6 +51,10 @@ function sound(): LogLines {
     ],
     sink: [request(8.1, 'k1', 1)],
     pods: [pod(1, 'a', 'claimed', 1), pod(8, 'a', 'tool', 1), pod(10.6, 'b', 'claimed', 2), pod(60, 'b', 'ended', 2)],
+    records: [
+      line(0, 'record', { call_sid: SID, state: 'ended', resumes: 1 }),
+      ...['opened', 'intended', 'claimed', 'ended'].map((type, i) => event(type, i < 2 ? 1 : 2)),
+    ],
     faults: [line(10, 'kill', { pod: 'a', detail: '' })],
     brokenLines: 0,
   }
@@ -102,6 +107,23 @@ test('[HC2] a call that is ended twice is refused', () => {
   )
 })
 
+test('[RS1][RS2] a falling epoch in the records, two ends, and a record that did not end are refused', () => {
+  assert.deepEqual(
+    broken(({ records }) => records.push(event('intended', 1))),
+    ['one acting epoch'],
+  )
+  assert.deepEqual(
+    broken(({ records }) => records.push(event('ended', 2))),
+    ['one end'],
+  )
+  assert.deepEqual(
+    broken(({ records }) => {
+      records[0]!.state = 'live'
+    }),
+    ['one end'],
+  )
+})
+
 test('[HC3] a second effect, a key used for two steps and a step without effect are refused; a repeat is not', () => {
   assert.deepEqual(
     broken(({ sink }) => sink.push(request(12, 'k1', 1))),
@@ -148,7 +170,8 @@ test('[HC6] what no witness saw is named', () => {
   const logs = sound()
   logs.pods = []
   logs.model = []
-  assert.equal(checkHistory(historyOf(logs), LIMITS).unseen.length, 2)
+  logs.records = []
+  assert.equal(checkHistory(historyOf(logs), LIMITS).unseen.length, 3)
 })
 
 test('[GP2] the gap runs from the fault to the first audible frame on the next stream', () => {

@@ -1,6 +1,7 @@
 // The offline checker: reads what the witnesses of a run wrote and proves or refuses what must hold whatever was done. Rules:
 // HC1: it believes the carrier, the model simulator and the sink; the pods' own lines are judged against them and each other.
-// HC2: one acting epoch for each call at a time (witness/pod-story.ts).
+// HC2: one acting epoch for each call at a time (witness/pod-story.ts), and none but a rising one in the records, which end once
+//      (witness/record-story.ts).
 // HC3: one effect for each step of each call (witness/effect.ts).
 // HC4: at no instant were more model sessions open than the ceiling and the stated bound.
 // HC5: every call that was placed has one outcome, and its last status callback was delivered once.
@@ -12,12 +13,14 @@ import { type Fault, readFaults } from './witness/fault-log.ts'
 import type { Hit } from './witness/gap.ts'
 import { type LogLines, readLogs } from './witness/log-lines.ts'
 import { type Breach, type PodStory, readPods } from './witness/pod-story.ts'
+import { type RecordStory, readRecords } from './witness/record-story.ts'
 import { liveSpans, type ModelStory, readSessions } from './witness/session-story.ts'
 
 export type History = {
   calls: Map<number, CallStory>
   model: ModelStory
   pods: PodStory
+  records: RecordStory
   effects: EffectStory
   faults: Fault[]
   brokenLines: number
@@ -50,6 +53,7 @@ export function historyOf(logs: LogLines): History {
     model,
     faults,
     pods: readPods(logs.pods, faults),
+    records: readRecords(logs.records),
     effects: readEffects(logs.sink, model.sessions.values(), calls),
     brokenLines: logs.brokenLines,
   }
@@ -59,11 +63,13 @@ export function historyOf(logs: LogLines): History {
 export function checkHistory(history: History, limits: HistoryLimits): Findings {
   const unseen: string[] = []
   if (history.pods.lines === 0) unseen.push('one acting epoch: no pod wrote its history')
+  if (history.records.calls === 0) unseen.push('one end: the records were not read')
   if (history.effects.asked === 0) unseen.push('effects: the model asked for none')
   const sessions = ceilingBreaches(history.model, limits)
   return {
     breaches: [
       ...history.pods.breaches,
+      ...history.records.breaches,
       ...history.effects.breaches,
       ...sessions.breaches,
       ...outcomeBreaches(history.calls),

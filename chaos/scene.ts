@@ -1,10 +1,12 @@
 // What most runs share: calls that talk on a fleet, and what the witnesses say of them at the end. Rules:
 // SN1: callers stay until the run hangs them up, so that a call that is gone before was ended by the plane.
-// SN2: slots are counted SETTLE_MS after the last hang-up, in the store itself: what is there then has leaked.
+// SN2: slots are counted in the store itself: what is there SLOTS_FREE_MS_MAX after the last hang-up has leaked. How long the last one took
+//      is a figure.
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LoadReport } from '../load/report/report.ts'
 import { type Callers, startCallers } from './callers.ts'
-import type { Ground } from './ground.ts'
+import { type Ground, MODEL_CONNECT_MS } from './ground.ts'
 import {
   checkHistory,
   describeBreaches,
@@ -18,11 +20,16 @@ import type { ChaosRun, Outcome } from './run.ts'
 import { slotsInUse } from './slots.ts'
 import type { Fault } from './witness/fault-log.ts'
 import { type Hit, type Hits, hitsOf } from './witness/gap.ts'
+import { dumpRecords } from './witness/record-dump.ts'
 
 /** Long enough that a caller's next turn is answered. */
 export const TALK_MS = 7_000
 const TALKING_MS_MAX = 90_000
-const SETTLE_MS = 12_000
+/** Status callbacks, last writes, dropped models. */
+const SETTLE_MS = 8_000
+/** A slot whose release was lost is gone after the hard bound of its lease, 60 s, and a reaping. */
+const SLOTS_FREE_MS_MAX = 75_000
+const SLOTS_POLL_MS = 500
 const HOLD_S = 3_600
 const FREE_MS_MAX = 20_000
 /** Faults closer together than this are one blow to a call. */
@@ -48,7 +55,12 @@ export async function startTalking(
   return callers
 }
 
-export type Ending = { history: History; leaked: number; generator: Outcome['generator'] }
+export type Ending = {
+  history: History
+  leaked: number
+  slotsFreeMs: number | undefined
+  generator: Outcome['generator']
+}
 
 /**
  * [SN2] Waves of callers until `isEnough`: each talks, `during` does what it does, and all hang up. Then the fleet settles and all
@@ -79,7 +91,14 @@ export async function readEnding(
   generators: readonly Outcome['generator'][],
 ): Promise<Ending> {
   await sleep(SETTLE_MS)
-  const leaked = await slotsInUse(ground.fleet.redis.url)
+  const startedMs = performance.now()
+  let leaked = await slotsInUse(ground.fleet.redis.url)
+  while (leaked > 0 && performance.now() - startedMs < SLOTS_FREE_MS_MAX) {
+    await sleep(SLOTS_POLL_MS)
+    leaked = await slotsInUse(ground.fleet.redis.url)
+  }
+  const slotsFreeMs = leaked > 0 ? undefined : Math.round(performance.now() - startedMs + SETTLE_MS)
+  await dumpRecords(ground.fleet.postgres.url, join(run.folder, 'records.jsonl'))
   const worst = (of: (one: Outcome['generator']) => number | null): number | null => {
     const known = generators.flatMap((one) => of(one) ?? [])
     return known.length === 0 ? null : Math.max(...known)
@@ -89,7 +108,7 @@ export async function readEnding(
     maxMs: worst(({ maxMs }) => maxMs),
     isLate: generators.some(({ isLate }) => isLate),
   }
-  return { history: await readHistory(run.folder), leaked, generator }
+  return { history: await readHistory(run.folder), leaked, slotsFreeMs, generator }
 }
 
 /** How late the callers of one report were. */
@@ -122,8 +141,9 @@ export function examine(run: ChaosRun, history: History, limits: HistoryLimits):
 }
 
 /** Figures that every run gives. */
-export function commonFigures(history: History, findings: Findings): Record<string, unknown> {
+export function commonFigures({ history, leaked, slotsFreeMs }: Ending, findings: Findings): Record<string, unknown> {
   const { breaches: effectBreaches, ...effects } = history.effects
+  const { breaches: recordBreaches, ...records } = history.records
   const { breaches: podBreaches, fenced, ...podHistory } = history.pods
   return {
     sessionsMax: findings.sessionsMax,
@@ -131,10 +151,13 @@ export function commonFigures(history: History, findings: Findings): Record<stri
     outcomes: findings.outcomes,
     dropped: droppedCalls(history.calls).length,
     effects: { ...effects, breaches: effectBreaches.length },
+    records: { ...records, breaches: recordBreaches.length },
+    leaked,
+    slotsFreeMs,
     podHistory: { ...podHistory, fenced: fenced.length, breaches: podBreaches.length },
     unseen: findings.unseen,
     breaches: describeBreaches(findings.breaches),
-    carrierDelaysMs: { action: 200, openStream: 200 },
+    simulatedDelaysMs: { action: 200, openStream: 200, modelConnect: MODEL_CONNECT_MS },
   }
 }
 

@@ -1,5 +1,5 @@
 // The slots in use, read from the store itself and not from a pod. Rules:
-// SL1: each cell keeps its leases in one sorted set whose name ends in `:L`; their number is the number in use.
+// SL1: each cell keeps its leases in one hash, `voice:{cell}:H`; their number is the number of slots in use, reserved ones too.
 import { Redis } from 'ioredis'
 
 const CONNECT_MS = 2_000
@@ -13,8 +13,8 @@ export async function slotsInUse(redisUrl: string): Promise<number> {
     let inUse = 0
     let cursor = '0'
     do {
-      const [next, keys] = await redis.scan(cursor, 'MATCH', '*:L', 'COUNT', KEYS_PER_SCAN)
-      for (const key of keys) inUse += await redis.zcard(key)
+      const [next, keys] = await redis.scan(cursor, 'MATCH', 'voice:{*}:H', 'COUNT', KEYS_PER_SCAN)
+      for (const key of keys) inUse += await redis.hlen(key)
       cursor = next
     } while (cursor !== '0')
     return inUse

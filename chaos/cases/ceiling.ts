@@ -73,7 +73,8 @@ async function refuseForAWhile(run: ChaosRun, ground: Ground, ceiling: number): 
   return fault
 }
 
-function judge(run: ChaosRun, ceiling: number, refusing: Fault, { history, leaked, generator }: Ending): Outcome {
+function judge(run: ChaosRun, ceiling: number, refusing: Fault, ending: Ending): Outcome {
+  const { history, leaked, generator } = ending
   const findings = examine(run, history, { ceiling, overBound: 0 })
   const of = (name: Tenant): CallStory[] => [...history.calls.values()].filter(({ to }) => to === NUMBERS[name])
   const [great, less, small] = [of('great'), of('less'), of('small')]
@@ -93,8 +94,7 @@ function judge(run: ChaosRun, ceiling: number, refusing: Fault, { history, leake
       waitMs: { great: waits(great), less: waits(less), hasty: waits(of('hasty')), small: waits(small) },
       inversions: inversions.slice(0, 5),
       attemptsWhileRefusing: attempts,
-      leaked,
-      ...commonFigures(history, findings),
+      ...commonFigures(ending, findings),
     },
     checks: [
       atMost('sessions at once, seen by the model', findings.sessionsMax, ceiling),

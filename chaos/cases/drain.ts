@@ -75,12 +75,8 @@ async function drainPod(run: ChaosRun, pod: Ground['fleet']['pods'][number], isK
   return { fault, kill, exitMs, code: exit?.code ?? null, untilUs }
 }
 
-function judge(
-  run: ChaosRun,
-  calls: number,
-  drains: readonly Drain[],
-  { history, leaked, generator }: Ending,
-): Outcome {
+function judge(run: ChaosRun, calls: number, drains: readonly Drain[], ending: Ending): Outcome {
+  const { history, leaked, generator } = ending
   const findings = examine(run, history, { ceiling: Math.min(LIVE, Math.ceil(calls / 2)) * 2, overBound: 0 })
   const planned = drains.filter(({ kill }) => kill === undefined)
   const kills = drains.flatMap(({ kill }) => kill ?? [])
@@ -96,8 +92,7 @@ function judge(
       exitMs: summarise(planned.map(({ exitMs }) => exitMs)),
       exitCodes: planned.map(({ code }) => code),
       killedInDrain: crashed,
-      leaked,
-      ...commonFigures(history, findings),
+      ...commonFigures(ending, findings),
     },
     checks: [
       atLeast('calls', history.calls.size, calls),

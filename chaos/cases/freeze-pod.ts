@@ -48,12 +48,8 @@ async function freezeRound(run: ChaosRun, ground: Ground, ms: number): Promise<R
   return { stop, ms }
 }
 
-function judge(
-  run: ChaosRun,
-  calls: number,
-  rounds: readonly Round[],
-  { history, leaked, generator }: Ending,
-): Outcome {
+function judge(run: ChaosRun, calls: number, rounds: readonly Round[], ending: Ending): Outcome {
+  const { history, leaked, generator } = ending
   const long = rounds.filter(({ ms }) => ms === LONG_MS)
   const short = rounds.filter(({ ms }) => ms === SHORT_MS)
   const onFrozen = Math.max(0, ...long.map(({ stop }) => callsOn(history, stop)))
@@ -71,8 +67,7 @@ function judge(
       ...figures,
       zombieStops: refused,
       movedByShortFreezes: moved,
-      leaked,
-      ...commonFigures(history, findings),
+      ...commonFigures(ending, findings),
     },
     checks: [
       exactly('calls moved by a freeze of 2 s', moved, 0),

@@ -84,8 +84,7 @@ function judge(run: ChaosRun, calls: number, rounds: readonly Round[], ending: E
       twoAtOnce: gapFigures(ofPairs),
       backMs: rounds.map(({ backMs }) => (backMs === undefined ? null : Math.round(backMs))),
       connectsPerSecondMax: opensMaxWithin(history.model.sessions.values(), 1_000),
-      leaked,
-      ...commonFigures(history, findings),
+      ...commonFigures(ending, findings),
     },
     checks: [
       atLeast('calls on killed pods', figures.callsHit, run.asked.rounds === undefined ? CALLS_HIT_MIN : 1),

@@ -71,8 +71,9 @@ function judge(
   calls: number,
   losses: readonly Fault[],
   stalls: readonly Fault[],
-  { history, leaked, generator }: Ending,
+  ending: Ending,
 ): Outcome {
+  const { history, leaked, generator } = ending
   const findings = examine(run, history, { ceiling: calls * 2, overBound: 0 })
   const comebacks = losses.flatMap((fault) => comebacksOf(history, fault))
   const within3s = comebacks.filter((ms) => ms !== undefined && ms <= 3_000).length
@@ -93,8 +94,7 @@ function judge(
       renewalHoleMs: summarise(holes),
       deadAirMs: deadAir,
       movedCalls: moved,
-      leaked,
-      ...commonFigures(history, findings),
+      ...commonFigures(ending, findings),
     },
     checks: [
       atLeast('sessions lost', comebacks.length, run.asked.rounds === undefined ? CALLS_MIN : 1),
@@ -105,6 +105,7 @@ function judge(
       atMost('hole of a renewal', Math.max(0, ...holes), 1_500, ' ms'),
       atLeast('turns asked while the model was silent', deadAir.n, 1),
       atMost('dead air p95 while the model is silent', deadAir.p95, 6_000, ' ms'),
+      exactly('slots leaked after the last call', leaked, 0),
       exactly('breaches of the history', findings.breaches.length, 0),
     ],
     generator,

@@ -100,7 +100,8 @@ async function killAllButOne(run: ChaosRun, ground: Ground): Promise<Fault[]> {
   return kills
 }
 
-function judge(run: ChaosRun, ceiling: number, seen: Seen, { history, leaked, generator }: Ending): Outcome {
+function judge(run: ChaosRun, ceiling: number, seen: Seen, ending: Ending): Outcome {
+  const { history, leaked, generator } = ending
   const { forged, stalled, kills } = seen
   const findings = examine(run, history, { ceiling, overBound: 0 })
   const placed = placements(history, stalled.from.atUs + SEEN_MS * 1_000, stalled.to.atUs)
@@ -122,8 +123,7 @@ function judge(run: ChaosRun, ceiling: number, seen: Seen, { history, leaked, ge
       thundering: figures,
       opensPerSecondMax: opens,
       webhook5xx: fivehundreds,
-      leaked,
-      ...commonFigures(history, findings),
+      ...commonFigures(ending, findings),
     },
     checks: [
       atLeast('forged requests', forged.sent, FORGERIES),

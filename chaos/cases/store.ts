@@ -74,7 +74,8 @@ async function runStore(run: ChaosRun): Promise<Outcome> {
   return judge(run, ceiling, times, await readEnding(run, ground, reports.map(latenessOf)))
 }
 
-function judge(run: ChaosRun, ceiling: number, times: Times, { history, leaked, generator }: Ending): Outcome {
+function judge(run: ChaosRun, ceiling: number, times: Times, ending: Ending): Outcome {
+  const { history, leaked, generator } = ending
   const findings = examine(run, history, { ceiling, overBound: 0 })
   const { startUs, frozen, woken, emptied, endUs } = times
   const normal = servedShare(history, startUs, frozen.atUs)
@@ -93,8 +94,7 @@ function judge(run: ChaosRun, ceiling: number, times: Times, { history, leaked, 
       movedCalls: moved,
       slotsBack: times.slotsBack,
       sessionsThen: times.talking,
-      leaked,
-      ...commonFigures(history, findings),
+      ...commonFigures(ending, findings),
     },
     checks: [
       exactly('calls dropped', droppedCalls(history.calls).filter(({ to }) => to !== VISITOR).length, 0),

@@ -58,12 +58,8 @@ async function killRound(
   return { fault, calls }
 }
 
-function judge(
-  run: ChaosRun,
-  calls: number,
-  kills: { fault: Fault }[],
-  { history, leaked, generator }: Ending,
-): Outcome {
+function judge(run: ChaosRun, calls: number, kills: { fault: Fault }[], ending: Ending): Outcome {
+  const { history, leaked, generator } = ending
   const findings = examine(run, history, { ceiling: calls, overBound: 0 })
   const faults = kills.map(({ fault }) => fault)
   const withHangUp = faults.filter(({ detail }) => detail !== '')
@@ -73,7 +69,7 @@ function judge(
   )
   const figures = gapFigures(hits)
   const inFlight = faults.reduce((sum, fault) => sum + toolsInFlight(history, fault), 0)
-  const { effects, pods } = history
+  const { effects, records } = history
   return {
     samples: {
       calls,
@@ -83,14 +79,14 @@ function judge(
       callsHungUpWithKill: withHangUp.reduce((sum, fault) => sum + callsOn(history, fault), 0),
       effects: effects.effects,
     },
-    figures: { ...figures, leaked, ...commonFigures(history, findings) },
+    figures: { ...figures, ...commonFigures(ending, findings) },
     checks: [
       atLeast('calls on killed pods', figures.callsHit, run.asked.rounds === undefined ? CALLS_HIT_MIN : 1),
       atLeast('tools in flight when their pod died', inFlight, 1),
       atLeast('effects', effects.effects, 1),
       exactly('effects that happened twice', effects.duplicates, 0),
       exactly('effects that were asked for and never happened', effects.missing, 0),
-      exactly('calls without exactly one end in the records', history.calls.size - pods.endedCalls, 0),
+      exactly('calls without exactly one end in the records', history.calls.size - records.ended, 0),
       exactly('slots leaked after the last call', leaked, 0),
       exactly('breaches of the history', findings.breaches.length, 0),
     ],

@@ -1,6 +1,6 @@
 // The witness logs of one run, by their names in its folder. Rules:
 // WL1: `callers-*/carrier-*.jsonl` the callers, `model*.jsonl` the model simulator, `sink.jsonl` the effects, `pod-*.jsonl` the pods' own
-//      history, `faults.jsonl` what was done to the fleet. Times are monotonic µs of one machine.
+//      history, `records.jsonl` the records as they stand at the end, `faults.jsonl` what was done to the fleet. Times are monotonic µs of one machine.
 // WL2: a broken last line (its writer was killed) is counted and skipped.
 // WL3: at most LINES_MAX lines are kept of one run; more is an error, never a silent cut.
 import { readdir } from 'node:fs/promises'
@@ -16,6 +16,7 @@ export type LogLines = {
   model: WitnessLine[]
   sink: WitnessLine[]
   pods: WitnessLine[]
+  records: WitnessLine[]
   faults: WitnessLine[]
   brokenLines: number
 }
@@ -27,12 +28,13 @@ function kindOf(file: string): Kind | undefined {
   if (!/^[\w-]+\.jsonl$/.test(file)) return undefined
   if (file.startsWith('model')) return 'model'
   if (file.startsWith('pod-')) return 'pods'
-  return file === 'sink.jsonl' ? 'sink' : file === 'faults.jsonl' ? 'faults' : undefined
+  const named: Record<string, Kind> = { 'sink.jsonl': 'sink', 'faults.jsonl': 'faults', 'records.jsonl': 'records' }
+  return named[file]
 }
 
 /** Reads all logs of a folder, each kind ascending in time. `probe` lines are kept only to tell a session's call. */
 export async function readLogs(folder: string): Promise<LogLines> {
-  const logs: LogLines = { carrier: [], model: [], sink: [], pods: [], faults: [], brokenLines: 0 }
+  const logs: LogLines = { carrier: [], model: [], sink: [], pods: [], records: [], faults: [], brokenLines: 0 }
   const probed = new Set<unknown>()
   let count = 0
   for (const file of (await readdir(folder, { recursive: true })).sort()) {
