@@ -126,7 +126,7 @@ describe('npm run fleet', { concurrency: 2 }, () => {
     return { child, out: () => out, err: () => err }
   }
 
-  test('[FM2][FM3] prints what listens where, refuses a taken port, and ends everything at Ctrl-C with exit code 0', async () => {
+  test('[FM2][FM3] prints what listens where, refuses a taken port, drains at Ctrl-C, ends everything at the second, exit code 0', async () => {
     const logs = await mkdtemp(join(tmpdir(), 'voiceplane-fleet-test-'))
     const port = await pickPort()
     const { child, out, err } = start(['--pods', '1', '--port', String(port), '--logs', logs])
@@ -145,7 +145,11 @@ describe('npm run fleet', { concurrency: 2 }, () => {
       assert.deepEqual(await once(second.child, 'exit'), [1, null])
       assert.match(second.err(), /is taken: choose another with --port/)
       child.kill('SIGINT')
+      await eventually('it says that it drains', () => err().includes('draining: live calls go on'))
+      assert.ok(isAlive(Number(pods[2])), 'the pod was not given time to drain')
+      child.kill('SIGINT')
       assert.deepEqual(await exit, [0, null], err())
+      assert.match(err(), /everything has ended/)
       assert.deepEqual(pids.filter(isAlive), [])
     } finally {
       child.kill('SIGKILL')
