@@ -2,6 +2,7 @@
 // BM1: the exit code is 0 only when every check of the bench passed; 2 for wrong arguments.
 // BM2: an interrupted or broken bench ends what it started and says what broke.
 import { parseArgs } from 'node:util'
+import { admission } from './cases/admission.ts'
 import { density } from './cases/density.ts'
 import { latency } from './cases/latency.ts'
 import { leak } from './cases/leak.ts'
@@ -11,7 +12,7 @@ import { Bench, type BenchCase, type BenchOptions } from './runner/bench.ts'
 import { CONTENDER_NAMES } from './runner/contenders.ts'
 import { describeMachine } from './runner/machine.ts'
 
-const CASES: Record<string, BenchCase> = { density, latency, thousand, leak, long }
+const CASES: Record<string, BenchCase> = { density, latency, thousand, leak, long, admission }
 
 const HELP = `Usage: npm run bench -- <name> [--calls N] [--seconds N] [--rounds N] [--pods N] [--only a,b]
 
