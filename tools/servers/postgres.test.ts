@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { startPgbouncer } from './pgbouncer.ts'
 import { startPostgres } from './postgres.ts'
@@ -42,13 +45,19 @@ test('[VP2] a parent that is killed takes its server along', async () => {
   const script = `import { startPostgres } from ${JSON.stringify(url)}
     const postgres = await startPostgres()
     process.stdout.write(postgres.pid + '\\n', () => process.kill(process.pid, 'SIGKILL'))`
-  const pid = await new Promise<number>((resolve) => {
-    execFile(process.execPath, ['--input-type=module-typescript', '-e', script], (_error, stdout) =>
-      resolve(Number(stdout)),
-    )
-  })
-  assert.ok(pid > 1)
-  const deadlineMs = performance.now() + 8_000
-  while (existsSync(`/proc/${pid}`) && performance.now() < deadlineMs) await new Promise((r) => setTimeout(r, 20))
-  assert.equal(existsSync(`/proc/${pid}`), false)
+  const folder = mkdtempSync(join(tmpdir(), 'voiceplane-parent-'))
+  chmodSync(folder, 0o755) // the server's user must get in
+  try {
+    const args = ['--input-type=module-typescript', '-e', script]
+    const env = { ...process.env, TMPDIR: folder }
+    const pid = await new Promise<number>((resolve) => {
+      execFile(process.execPath, args, { env }, (_error, stdout) => resolve(Number(stdout)))
+    })
+    assert.ok(pid > 1)
+    const deadlineMs = performance.now() + 8_000
+    while (existsSync(`/proc/${pid}`) && performance.now() < deadlineMs) await sleep(20)
+    assert.equal(existsSync(`/proc/${pid}`), false)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 })
