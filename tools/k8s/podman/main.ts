@@ -46,7 +46,7 @@ async function main(): Promise<void> {
   try {
     await runAll({ tools, folder, ground, played })
   } finally {
-    for (const file of played.reverse()) await podman(['play', 'kube', '--down', file], STOP_MAX_MS).catch(() => {})
+    for (const name of played) await podman(['pod', 'rm', '-f', '-t', '2', name], STOP_MAX_MS).catch(() => {})
     await ground.close()
     rmSync(folder, { recursive: true, force: true })
   }
@@ -97,7 +97,7 @@ async function play(
 ): Promise<void> {
   const file = join(folder, `${pod.name}.json`)
   writeFileSync(file, JSON.stringify(pod.manifest))
-  played.push(file)
+  played.push(pod.name)
   await podman(['play', 'kube', '--network', 'podman', '--ip', pod.address, file], 120_000)
 }
 
