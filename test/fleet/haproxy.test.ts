@@ -191,7 +191,9 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       const old = await front.stream('pod-a', 'CA1')
       const leaving = await front.stream('pod-b', 'CA2')
       const added = await front.add('pod-c')
-      await front.haproxy.reload([front.pod('pod-a'), front.pod('pod-b'), added])
+      // Twice at once: the second must find what the first has done.
+      const three = [front.pod('pod-a'), front.pod('pod-b'), added]
+      await Promise.all([front.haproxy.reload(three), front.haproxy.reload(three)])
       await front.seen('pod-c', 'UP')
       const fresh = await front.stream('pod-c', 'CA3')
       assert.deepEqual([fresh.pod, (await front.post('/twilio/next?pod=pod-c')).pod], ['pod-c', 'pod-c'])

@@ -55,6 +55,8 @@ export async function startHaproxy(options: HaproxyOptions): Promise<Haproxy> {
   const socket = join(folder, 'admin.sock')
   const port = options.port ?? (await pickPort())
   let pods = [...options.pods]
+  /** One change after the other. */
+  let turn: Promise<unknown> = Promise.resolve()
   const start = () => run({ folder, socket, port, pods, options })
   let program = await start().catch(async (error: Error) => {
     await rm(folder, { recursive: true, force: true })
@@ -70,9 +72,14 @@ export async function startHaproxy(options: HaproxyOptions): Promise<Haproxy> {
     get exited() {
       return program.exited
     },
-    reload: async (next) => {
-      await change(socket, pods, next)
-      pods = [...next]
+    reload: (next) => {
+      const wanted = [...next]
+      const changed = turn.then(async () => {
+        await change(socket, pods, wanted)
+        pods = wanted
+      })
+      turn = changed.catch(() => {})
+      return changed
     },
     states: async () => readStates(await ask(socket, 'show stat')),
     command: (line) => ask(socket, line),
