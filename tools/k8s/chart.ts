@@ -61,6 +61,17 @@ export async function lintChart(tools: K8sTools, options: RenderOptions = {}): P
   return end.kind === 'exited' && end.code === 0 ? [] : [...lines, describeEnd(end)]
 }
 
+/** `helm package` into `folder`; the text says what went wrong. */
+export async function packageChart(tools: K8sTools, folder: string): Promise<string | undefined> {
+  const args = ['package', CHART, '--destination', folder]
+  const { end, lines } = await runChild(tools.helm, args, {
+    maxMs: HELM_MAX_MS,
+    output: 'keep',
+    env: helmEnvironment(),
+  })
+  return end.kind === 'exited' && end.code === 0 ? undefined : [...lines, describeEnd(end)].join('\n')
+}
+
 /** Helm reads and writes nothing of the user's own. */
 function helmEnvironment(): NodeJS.ProcessEnv {
   const none = join(ROOT, '.tools/helm-home')

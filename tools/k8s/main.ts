@@ -1,8 +1,9 @@
-// The check of the chart as a command: `node tools/k8s/main.ts`. Rules:
+// The check of the chart as a command: `node tools/k8s/main.ts`; with `--package FOLDER` it makes the archive instead. Rules:
 // KM1: every variant is linted, rendered, typed and held to our rules; each finding is one line; any finding is exit code 1.
 // KM2: every ingress configuration that is rendered is read by the real HAProxy.
 import '../node-version.mjs'
-import { lintChart, renderChart } from './chart.ts'
+import { parseArgs } from 'node:util'
+import { lintChart, packageChart, renderChart } from './chart.ts'
 import { checkIngress } from './ingress.ts'
 import { findLooseEnds } from './links.ts'
 import { fetchK8sTools, type K8sTools } from './programs.ts'
@@ -25,17 +26,28 @@ export async function checkVariant(tools: K8sTools, { options }: Variant): Promi
   ]
 }
 
+async function checkAll(tools: K8sTools): Promise<number> {
+  let failed = 0
+  for (const variant of VARIANTS) {
+    const findings = await checkVariant(tools, variant)
+    console.log(`${findings.length === 0 ? 'ok    ' : 'FAILED'}  ${variant.title}`)
+    for (const finding of findings) console.log(`        ${finding}`)
+    failed += findings.length
+  }
+  return failed
+}
+
 if (import.meta.main) {
+  const { values } = parseArgs({ options: { package: { type: 'string' } } })
   const tools = await fetchK8sTools()
   if (tools.kind === 'failed') {
     console.error(tools.message)
     process.exitCode = 1
-  } else {
-    for (const variant of VARIANTS) {
-      const findings = await checkVariant(tools, variant)
-      console.log(`${findings.length === 0 ? 'ok    ' : 'FAILED'}  ${variant.title}`)
-      for (const finding of findings) console.log(`        ${finding}`)
-      if (findings.length > 0) process.exitCode = 1
-    }
+  } else if (values.package !== undefined) {
+    const problem = await packageChart(tools, values.package)
+    console.log(problem ?? `the chart is packed in ${values.package}`)
+    if (problem !== undefined) process.exitCode = 1
+  } else if ((await checkAll(tools)) > 0) {
+    process.exitCode = 1
   }
 }
