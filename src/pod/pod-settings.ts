@@ -1,9 +1,10 @@
 // Configuration → what control needs: the limits of the cell, the life of the pod, the lag of its loop.
 import type { Config } from '../config.ts'
 import { defaultLimits, type Limits, readLimitsFile } from '../control/limits.ts'
-import { utilizationReader } from '../control/pod-driver.ts'
-import { MARGIN_MS, type PodLifeSettings } from '../control/pod-life.ts'
+import { graceProblem, utilizationReader } from '../control/pod-driver.ts'
+import { HANDOVER_EVERY_MS, MARGIN_MS, type PodLifeSettings } from '../control/pod-life.ts'
 import { VoiceError } from '../kit/errors.ts'
+import type { Log } from '../kit/log.ts'
 import type { LagMeter } from '../ops/lag.ts'
 
 /** Without a limits file nobody has said how fast the provider lets us connect. */
@@ -26,10 +27,12 @@ export function limitsOf(config: Config): Limits {
   throw new VoiceError('CONFIG_INVALID', { message: `LIMITS_FILE has problems:\n${lines.join('\n')}` })
 }
 
-/** How long what may take when the pod drains. */
-export function lifeOf(config: Config, isAlone: boolean): Partial<PodLifeSettings> {
-  const { drainDeadlineMs } = config.call
+/** How long what may take when the pod drains. Says so when a full pod cannot be handed over in that time. */
+export function lifeOf(config: Config, isAlone: boolean, log: Log): Partial<PodLifeSettings> {
+  const { drainDeadlineMs, callsMax } = config.call
   if (isAlone) return { graceMs: drainDeadlineMs + MARGIN_MS, naturalMs: drainDeadlineMs, arrivalsMs: 0 }
+  const problem = graceProblem({ callsMax, handoverPerSecond: 1_000 / HANDOVER_EVERY_MS, graceMs: drainDeadlineMs })
+  if (problem !== undefined) log.warn({ problem }, 'DRAIN_DEADLINE_MS is too short for CALLS_MAX: calls will be let go')
   return { graceMs: drainDeadlineMs, naturalMs: config.fleet.drainNaturalMs }
 }
 

@@ -131,7 +131,7 @@ export class Pod {
       clock: world.clock,
       wheel,
       log: world.log,
-      settings: lifeOf(config, isAlone),
+      settings: lifeOf(config, isAlone, world.log),
       calls: () => this.calls.all().map(({ callSid }) => callSid),
       readLag: lagReader(parts.lag),
       storeAgoMs: () => this.keeper.lastSuccessAgoMs,
