@@ -7,12 +7,13 @@ import { density } from './cases/density.ts'
 import { latency } from './cases/latency.ts'
 import { leak } from './cases/leak.ts'
 import { long } from './cases/long.ts'
+import { records } from './cases/records.ts'
 import { thousand } from './cases/thousand.ts'
 import { Bench, type BenchCase, type BenchOptions } from './runner/bench.ts'
 import { CONTENDER_NAMES } from './runner/contenders.ts'
 import { describeMachine } from './runner/machine.ts'
 
-const CASES: Record<string, BenchCase> = { density, latency, thousand, leak, long, admission }
+const CASES: Record<string, BenchCase> = { density, latency, thousand, leak, long, admission, records }
 
 const HELP = `Usage: npm run bench -- <name> [--calls N] [--seconds N] [--rounds N] [--pods N] [--only a,b]
 
