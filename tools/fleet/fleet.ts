@@ -171,8 +171,10 @@ async function startParts(options: FleetOptions, folder: string, closings: Closi
   closings.push(() => haproxy.stop())
   const [redis, postgres] = await startStores(options, closings)
   signal?.throwIfAborted()
-  await Promise.all([migrate(postgres.url), openNewCell(redis.url, env.CELL ?? CELL, ceiling)])
+  await migrate(postgres.url)
   const model = wantsSimulator(options, env) ? await startModel(options, folder, closings) : undefined
+  // Just before the pods: a store that hears nothing for ten seconds distrusts its clock, and nothing expires for a while.
+  await openNewCell(redis.url, env.CELL ?? CELL, ceiling)
   closings.push(() => haproxy.stop()) // once more: right after the pods, when all is well [FL3]
   const places = {
     baseUrl: haproxy.url,
