@@ -13,6 +13,7 @@ const INVARIANT = /^IV\d+$/
 /** These tests cite the rules of the tools that they try. */
 const TESTS_OF_TOOLS: Readonly<Record<string, string>> = {
   'test/architecture.test.ts': 'tools/architecture/',
+  'test/deploy/chart.test.ts': 'tools/k8s/',
   'test/fleet/arguments.test.ts': 'tools/fleet/',
   'test/fleet/fleet.test.ts': 'tools/fleet/',
   'test/fleet/haproxy.test.ts': 'tools/fleet/',
