@@ -110,6 +110,15 @@ export type Polled =
   | { kind: 'waiting'; ahead: number; etaMs: number; waitedMs: number }
   | { kind: 'gone' }
 
+/** A lease as the store sees it. `silentMs`: since it was last renewed; 0 while its stream is awaited. */
+export type LeaseSeen = {
+  callSid: CallSid
+  epoch: number
+  pod: string
+  state: 'awaited' | 'active' | 'suspect'
+  silentMs: number
+}
+
 export type CellUsage = {
   inUse: number
   reserved: number
@@ -157,6 +166,8 @@ export interface LeaseStore {
   poll(callSid: CallSid): Promise<Polled>
   /** A waiting caller has gone. */
   leave(callSid: CallSid): Promise<void>
+  /** The leases of these calls, changing nothing; those that the store does not know are left out. */
+  look(callSids: readonly CallSid[]): Promise<LeaseSeen[]>
   usage(): Promise<CellUsage>
   audit(): Promise<Audited>
   close(): Promise<void>

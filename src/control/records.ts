@@ -65,6 +65,9 @@ export type Intended =
   | { kind: 'fenced' }
 export type EndRequest = Fenceable & { cause: string; next: RecordedNext; checkpoint: string | undefined }
 
+/** A live call, as far as a sweep needs it. */
+export type LiveCall = Pick<CallRow, 'callSid' | 'epoch' | 'pod'>
+
 export interface CallRecords {
   /** Writes the row of a new call; a repeated one changes nothing. */
   open(request: OpenRequest): Promise<{ kind: 'opened' | 'exists' }>
@@ -79,5 +82,9 @@ export interface CallRecords {
   /** In one transaction: the final state, and (later) the jobs that follow. */
   end(request: EndRequest): Promise<{ kind: 'ended' | 'repeated' | 'fenced' | 'unknown' }>
   find(callSid: CallSid): Promise<CallRow | undefined>
+  /** Live calls in the order of their Call SIDs, those after `after`; at most `max`. */
+  live(page: { after: CallSid | undefined; max: number }): Promise<LiveCall[]>
+  /** Whoever takes a live call is the only one to rescue it for `forMs`; only under the row's own epoch. */
+  take(request: Fenceable & { forMs: number }): Promise<{ kind: 'taken' | 'busy' }>
   close(): Promise<void>
 }

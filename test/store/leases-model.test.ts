@@ -6,7 +6,7 @@ import type { Redis } from 'ioredis'
 import { type Command, commandArbitrary, PRELUDE, runCommand } from './lease-commands.ts'
 import { type LeaseWorld, limitsOf, memoryWorlds, openRedisWorlds, podOf, sid } from './lease-worlds.ts'
 
-const RUNS = 120
+const RUNS = 60
 const GUARANTEE_RUNS = 40
 const PINNED_SEED = 20_261_125
 

@@ -41,6 +41,23 @@ async function beat(store: LeaseStore, pods: number): Promise<void> {
 
 const SCENARIOS: Scenario[] = [
   {
+    name: 'leases are looked at without a change: awaited, active, suspect with its silence, unknown left out',
+    run: async ({ store, advance }) => {
+      const of = (name: number) => ({ callSid: sid(name), epoch: 1, pod: 'pod-1' })
+      await ask(store, 1)
+      assert.deepEqual(await store.look([sid(1), sid(9)]), [{ ...of(1), state: 'awaited', silentMs: 0 }])
+      await store.activate({ callSid: sid(1), epoch: 1, pod: 'pod-1' })
+      await advance(4_000)
+      assert.deepEqual(await store.look([sid(1)]), [{ ...of(1), state: 'active', silentMs: 4_000 }])
+      await advance(16_000)
+      assert.deepEqual((await store.reap(100)).suspected, [sid(1)])
+      assert.deepEqual(await store.look([sid(1)]), [{ ...of(1), state: 'suspect', silentMs: 20_000 }])
+      await store.renew({ pod: 'pod-1', leases: [held(1)] })
+      assert.deepEqual(await store.look([sid(9), sid(1)]), [{ ...of(1), state: 'active', silentMs: 0 }])
+      assert.deepEqual(await store.look([]), [])
+    },
+  },
+  {
     name: '[CP1] a call is granted once: asked again it gets the same answer and takes no second slot',
     run: async ({ store }) => {
       const first = await ask(store, 1)

@@ -236,6 +236,46 @@ export const CASES: Case[] = [
     },
   },
   {
+    title: 'live calls are listed by pages in the order of their Call SIDs, without those that ended',
+    run: async (records) => {
+      const made: CallSid[] = []
+      for (let i = 0; i < 5; i++) made.push((await opened(records)).callSid)
+      await records.end(endRequest(made[1]!, 1))
+      await records.claim({ callSid: made[2]!, epoch: 2, pod: 'pod-b', pool: 'main' })
+      const wanted = [made[0]!, made[2]!, made[3]!, made[4]!]
+      const first = await records.live({ after: undefined, max: 10_000 })
+      assert.deepEqual(
+        first.map(({ callSid }) => callSid).filter((one) => made.includes(one)),
+        wanted,
+      )
+      assert.deepEqual(
+        first.find(({ callSid }) => callSid === made[2]),
+        { callSid: made[2], epoch: 2, pod: 'pod-b' },
+      )
+      const page = await records.live({ after: made[0], max: 2 })
+      assert.deepEqual(
+        page.map(({ callSid }) => callSid),
+        wanted.slice(1, 3),
+      )
+    },
+  },
+  {
+    title: 'a live call is taken for a rescue by one at a time, under its own epoch, until the time is over',
+    run: async (records) => {
+      const { callSid } = await opened(records)
+      const take = (epoch: number, forMs = 300) => records.take({ callSid, epoch, forMs })
+      assert.deepEqual(await take(2), { kind: 'busy' }, 'another epoch')
+      const kinds = (await Promise.all([take(1), take(1), take(1)])).map(({ kind }) => kind)
+      assert.deepEqual(kinds.sort(), ['busy', 'busy', 'taken'])
+      await new Promise((resolve) => setTimeout(resolve, 320))
+      assert.deepEqual(await take(1), { kind: 'taken' })
+      await records.end(endRequest(callSid, 1))
+      await new Promise((resolve) => setTimeout(resolve, 320))
+      assert.deepEqual(await take(1), { kind: 'busy' }, 'it has ended')
+      assert.deepEqual(await records.take({ callSid: nextSid(), epoch: 1, forMs: 1 }), { kind: 'busy' })
+    },
+  },
+  {
     title: 'of two pods that claim and two that end at once, one of each wins',
     run: async (records) => {
       const { callSid } = await opened(records)

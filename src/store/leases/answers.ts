@@ -4,6 +4,7 @@ import type {
   Activated,
   CellUsage,
   Grant,
+  LeaseSeen,
   PodEntry,
   Polled,
   Reaped,
@@ -91,6 +92,23 @@ export function readPolled(value: unknown): Polled {
 export function readReaped(value: unknown): Reaped {
   const [guard, noShows, suspected, dropped] = value as [Reaped['guard'], CallSid[], CallSid[], CallSid[]]
   return { noShows, suspected, dropped, guard }
+}
+
+const SEEN_STATES: Readonly<Record<string, LeaseSeen['state']>> = {
+  R: 'awaited',
+  O: 'awaited',
+  A: 'active',
+  S: 'suspect',
+}
+
+export function readSeen(value: unknown): LeaseSeen[] {
+  return (value as [CallSid, number, string, string, number][]).map(([callSid, epoch, pod, state, silentMs]) => ({
+    callSid,
+    epoch,
+    pod,
+    state: SEEN_STATES[state] ?? strange(['look', state]),
+    silentMs,
+  }))
 }
 
 type PodAnswer = [string, string, string, PodEntry['state'], string, string, number, number]

@@ -4,7 +4,7 @@
 // LC3: a caller who is granted a place while waiting has half a ticket's time, at least reservedMs, to ask and hear of it; from
 //      then on reservedMs for the stream.
 // LC4: a store that was empty when it was configured recovers for recoveringMs; without limits it recovers too.
-import type { CallClass, Grant, LeaseTimes } from '../../control/ports.ts'
+import type { CallClass, Grant, LeaseSeen, LeaseTimes } from '../../control/ports.ts'
 import type { CallSid } from '../../kit/ids.ts'
 import { LEASE_BOUNDS } from './bounds.ts'
 import { type Lease, Ledger } from './ledger.ts'
@@ -67,6 +67,13 @@ export class Cell {
       lease.untilMs = this.nowMs + this.times.reservedMs
     }
     return this.grantOf(lease)
+  }
+
+  /** As `look` tells of it. */
+  seen({ callSid, epoch, pod, state, untilMs }: Lease): LeaseSeen {
+    if (state !== 'active' && state !== 'suspect') return { callSid, epoch, pod, state: 'awaited', silentMs: 0 }
+    const renewedMs = untilMs - (state === 'active' ? this.times.ttlMs : this.times.hardMs)
+    return { callSid, epoch, pod, state, silentMs: Math.max(0, this.nowMs - renewedMs) }
   }
 
   findRoom(tenant: string, callClass: CallClass): Room {

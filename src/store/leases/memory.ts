@@ -16,6 +16,7 @@ import {
   type CellUsage,
   type HeldLease,
   LEASE_TIMES,
+  type LeaseSeen,
   type LeaseStore,
   type LeaseTimes,
   type PodAnnouncement,
@@ -176,6 +177,16 @@ class MemoryLeases implements LeaseStore {
       cell.ledger.drop(lease)
       cell.serveWaiting()
     }
+  }
+
+  async look(callSids: readonly CallSid[]): Promise<LeaseSeen[]> {
+    const cell = this.#begin()
+    const seen: LeaseSeen[] = []
+    for (const callSid of callSids) {
+      const lease = cell.ledger.leases.get(callSid)
+      if (lease !== undefined) seen.push(cell.seen(lease))
+    }
+    return seen
   }
 
   async usage(): Promise<CellUsage> {

@@ -13,6 +13,7 @@ import {
   type CellUsage,
   type HeldLease,
   LEASE_TIMES,
+  type LeaseSeen,
   type LeaseStore,
   type LeaseTimes,
   type PodAnnouncement,
@@ -26,7 +27,16 @@ import {
 import type { CallSid } from '../../kit/ids.ts'
 import { type Log, silentLog } from '../../kit/log.ts'
 import { RedisConnection, type Send } from '../redis/connection.ts'
-import { readAcquired, readActivated, readPods, readPolled, readReaped, readTransferred, readUsage } from './answers.ts'
+import {
+  readAcquired,
+  readActivated,
+  readPods,
+  readPolled,
+  readReaped,
+  readSeen,
+  readTransferred,
+  readUsage,
+} from './answers.ts'
 import { makeSound } from './bounds.ts'
 import { LIBRARY, readLibrary } from './library.ts'
 
@@ -135,6 +145,13 @@ class RedisLeases implements LeaseStore {
     await this.#call('leave', callSid)
   }
 
+  async look(callSids: readonly CallSid[]): Promise<LeaseSeen[]> {
+    const parts: Promise<unknown>[] = []
+    for (let from = 0; from < callSids.length; from += BATCH_MAX)
+      parts.push(this.#call('look', ...callSids.slice(from, from + BATCH_MAX)))
+    return (await Promise.all(parts)).flatMap(readSeen)
+  }
+
   async usage(): Promise<CellUsage> {
     return readUsage(await this.#call('usage'))
   }
@@ -149,7 +166,7 @@ class RedisLeases implements LeaseStore {
 
   /** [LE1] */
   async #prepare(send: Send): Promise<void> {
-    await send('FUNCTION', ['LOAD', 'REPLACE', readLibrary()])
+    await loadLibrary(send)
     const { ttlMs, hardMs, reservedMs, recoveringMs, ticketMs } = this.#times
     const times = [ttlMs, hardMs, reservedMs, recoveringMs, ticketMs]
     await send('FCALL', [`${LIBRARY}_init`, 1, this.#key, ...times, this.#isVirtual ? '1' : '0'])
@@ -173,6 +190,14 @@ class RedisLeases implements LeaseStore {
       parts.push(this.#call(name, pod, ...leases.slice(from, from + BATCH_MAX).flatMap(fields)))
     return Promise.all(parts)
   }
+}
+
+/** A fleet that comes back at once would make Redis read the same text again and again. */
+async function loadLibrary(send: Send): Promise<void> {
+  const text = readLibrary()
+  const known = (await send('FUNCTION', ['LIST', 'LIBRARYNAME', LIBRARY, 'WITHCODE'])) as unknown[][]
+  if (known.some((library) => library.includes(text))) return
+  await send('FUNCTION', ['LOAD', 'REPLACE', text])
 }
 
 function limitArguments({ pools, tenants, otherTenants, reserve, queueMax }: CellLimits): Argument[] {

@@ -15,6 +15,7 @@ import type {
   EndRequest,
   Fenceable,
   Intended,
+  LiveCall,
   OpenRequest,
   ToolIntent,
 } from '../../control/records.ts'
@@ -130,6 +131,22 @@ export class SqlRecords implements CallRecords {
     await this.#check()
     const [row] = await this.#sql.query(statements.FIND, [callSid])
     return row === undefined ? undefined : callRowOf(row)
+  }
+
+  async live({ after = '' as CallSid, max }: Parameters<CallRecords['live']>[0]): Promise<LiveCall[]> {
+    await this.#check()
+    const rows = await this.#sql.query(statements.LIVE, [after, max])
+    return rows.map((row) => ({
+      callSid: row.call_sid as CallSid,
+      epoch: Number(row.epoch),
+      pod: String(row.pod),
+    }))
+  }
+
+  async take({ callSid, epoch, forMs }: Fenceable & { forMs: number }): Promise<{ kind: 'taken' | 'busy' }> {
+    await this.#check()
+    const rows = await this.#sql.query(statements.TAKE, [callSid, epoch, forMs])
+    return { kind: rows.length > 0 ? 'taken' : 'busy' }
   }
 
   close(): Promise<void> {

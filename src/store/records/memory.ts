@@ -9,6 +9,7 @@ import type {
   EndRequest,
   Fenceable,
   Intended,
+  LiveCall,
   OpenRequest,
   ToolIntent,
 } from '../../control/records.ts'
@@ -19,7 +20,7 @@ import type { CallSid } from '../../kit/ids.ts'
 export const ENDED_MAX = 2_000
 
 /** The epoch that wrote the checkpoint: its number counts within it. */
-type KeptRow = CallRow & { checkpointEpoch: number }
+type KeptRow = CallRow & { checkpointEpoch: number; rescuedUntilMs: number }
 
 export class MemoryRecords implements CallRecords {
   readonly #rows = new Map<CallSid, KeptRow>()
@@ -42,6 +43,7 @@ export class MemoryRecords implements CallRecords {
       state: 'live',
       checkpoint: undefined,
       checkpointEpoch: -1,
+      rescuedUntilMs: 0,
       sequence: 0,
       resumes: 0,
       startedAtMs: this.#clock.wallMs(),
@@ -125,6 +127,25 @@ export class MemoryRecords implements CallRecords {
     return row === undefined ? undefined : copyOf(row)
   }
 
+  async live({ after, max }: { after: CallSid | undefined; max: number }): Promise<LiveCall[]> {
+    this.#check()
+    return [...this.#rows.values()]
+      .filter(({ state, callSid }) => state === 'live' && (after === undefined || callSid > after))
+      .sort((one, other) => (one.callSid < other.callSid ? -1 : 1))
+      .slice(0, max)
+      .map(({ callSid, epoch, pod }) => ({ callSid, epoch, pod }))
+  }
+
+  async take({ callSid, epoch, forMs }: Fenceable & { forMs: number }): Promise<{ kind: 'taken' | 'busy' }> {
+    this.#check()
+    const row = this.#rows.get(callSid)
+    const nowMs = this.#clock.wallMs()
+    if (row === undefined || row.state === 'ended' || row.epoch !== epoch || row.rescuedUntilMs > nowMs)
+      return { kind: 'busy' }
+    row.rescuedUntilMs = nowMs + forMs
+    return { kind: 'taken' }
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
   }
@@ -144,7 +165,7 @@ export class MemoryRecords implements CallRecords {
   }
 }
 
-const copyOf = ({ checkpointEpoch: _, ...row }: KeptRow): CallRow => ({
+const copyOf = ({ checkpointEpoch: _, rescuedUntilMs: __, ...row }: KeptRow): CallRow => ({
   ...row,
   intents: row.intents.map((intent) => ({ ...intent })),
 })

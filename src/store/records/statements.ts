@@ -89,6 +89,17 @@ select call_id, call_sid, tenant, pack, pack_version, cause from ended`
 /** $1 Call SID */
 export const STATE_OF = 'select state, epoch::float8 as epoch from call where call_sid = $1'
 
+/** $1 Call SID to go on after ('' for the first), $2 most rows */
+export const LIVE = `
+select call_sid, epoch::float8 as epoch, pod from call where state = 'live' and call_sid > $1 order by call_sid limit $2::int`
+
+/** $1 Call SID, $2 epoch, $3 for how many ms */
+export const TAKE = `
+update call set rescued_until = clock_timestamp() + make_interval(secs => $3::float8 / 1000)
+where call_sid = $1 and epoch = $2::bigint and state = 'live'
+  and (rescued_until is null or rescued_until <= clock_timestamp())
+returning call_sid`
+
 /** The whole row with its intents in their order. $1 Call SID */
 export const FIND = `
 select call_id, call_sid, tenant, from_number, to_number, direction, pack, pack_version, state, epoch::float8 as epoch, pod, pool,

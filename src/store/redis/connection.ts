@@ -127,7 +127,8 @@ export class RedisConnection {
   }
 
   #lose(): void {
-    if (this.#isPrepared) this.#options.log.warn({ code: 'STORE_UNAVAILABLE' }, 'the connection to redis was lost')
+    const isNews = !this.#isClosed && (this.#isPrepared || this.#attempts === 0)
+    if (isNews) this.#options.log.warn({ code: 'STORE_UNAVAILABLE' }, 'redis cannot be reached')
     this.#isPrepared = false
     this.#attempts += 1
     this.#onSettled()

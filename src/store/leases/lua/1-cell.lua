@@ -35,7 +35,7 @@ end
 
 -- Every function begins with it. Without times the client must say them first: a store that lost everything.
 local function begin(keys)
-  local cell = { prefix = string.sub(keys[1], 1, -4), limits = {} }
+  local cell = { prefix = string.sub(keys[1], 1, -4), limits = {}, entries = {} }
   local values = redis.call('HMGET', keys[1], unpack(FIELDS))
   for i = 1, #FIELDS do
     local value = values[i]
@@ -69,7 +69,12 @@ end
 
 local function callsOf(cell, hash, name) return tonumber(redis.call('HGET', key(cell, hash), name) or 0) end
 local function used(cell) return redis.call('HLEN', key(cell, 'H')) end
-local function waiting(cell) return redis.call('HLEN', key(cell, 'TK')) end
+
+-- Callers who wait; read once in an operation, since most find nobody.
+local function waiting(cell)
+  if not cell.waits then cell.waits = redis.call('HLEN', key(cell, 'TK')) end
+  return cell.waits
+end
 
 -- A count of 0 has no entry.
 local function addTo(cell, hash, name, by)
@@ -89,12 +94,35 @@ local function poolsOf(cell)
   return poolsList
 end
 
+-- Calls and bucket of each configured pool, read at once.
+local function poolFigures(cell)
+  if cell.poolCalls then return cell.poolCalls, cell.buckets end
+  cell.poolCalls, cell.buckets = {}, {}
+  local names = {}
+  for i, pool in ipairs(poolsOf(cell)) do names[i] = pool.pool end
+  if #names > 0 then
+    local calls = redis.call('HMGET', key(cell, 'PL'), unpack(names))
+    local buckets = redis.call('HMGET', key(cell, 'B'), unpack(names))
+    for i, name in ipairs(names) do
+      cell.poolCalls[name] = tonumber(calls[i] or 0)
+      cell.buckets[name] = buckets[i]
+    end
+  end
+  return cell.poolCalls, cell.buckets
+end
+
+local function countPool(cell, name, by)
+  local calls = addTo(cell, 'PL', name, by)
+  if cell.poolCalls then cell.poolCalls[name] = calls end
+end
+
 -- [LL5] What a pool may still spend on connects.
 local function tokensOf(cell, pool)
   local rate = pool.connectsPerSecond
   local size = 0
   if rate > 0 then size = math.max(1, rate) end
-  local bucket = redis.call('HGET', key(cell, 'B'), pool.pool)
+  local _, buckets = poolFigures(cell)
+  local bucket = buckets[pool.pool]
   if not bucket then return size end
   local tokens, at = string.match(bucket, '^(%S+) (%S+)$')
   return math.min(size, tonumber(tokens) + ((cell.now - tonumber(at)) / 1000) * rate)
@@ -104,7 +132,8 @@ local function spendConnect(cell, name)
   for _, pool in ipairs(poolsOf(cell)) do
     if pool.pool == name then
       local tokens = math.max(tokensOf(cell, pool) - 1, -pool.connectsPerSecond)
-      redis.call('HSET', key(cell, 'B'), name, string.format('%.17g %.0f', tokens, cell.now))
+      cell.buckets[name] = string.format('%.17g %.0f', tokens, cell.now)
+      redis.call('HSET', key(cell, 'B'), name, cell.buckets[name])
       return
     end
   end
@@ -112,8 +141,9 @@ end
 
 local function leastUsed(cell, isFit)
   local best, bestShare
+  local poolCalls = poolFigures(cell)
   for _, pool in ipairs(poolsOf(cell)) do
-    local calls = callsOf(cell, 'PL', pool.pool)
+    local calls = poolCalls[pool.pool]
     if pool.weight > 0 and isFit(pool, calls) then
       local share = (calls + 1) / pool.weight
       if not best or share < bestShare then best, bestShare = pool.pool, share end

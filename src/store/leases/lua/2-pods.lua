@@ -2,14 +2,17 @@
 -- PR: those with room by calls + penalty. PR may hold pods that fell silent: who meets one takes it out.
 
 local function podEntry(cell, pod)
+  if cell.entries[pod] then return cell.entries[pod] end
   local text = redis.call('HGET', key(cell, 'PD'), pod)
   if not text then return nil end
   local state, callsMax, penalty, at, incarnation, address =
     string.match(text, '^(%S+) (%S+) (%S+) (%S+)\31([^\31]*)\31(.*)$')
-  return {
+  local entry = {
     pod = pod, state = state, callsMax = tonumber(callsMax), penalty = tonumber(penalty), at = tonumber(at),
     incarnation = incarnation, address = address,
   }
+  cell.entries[pod] = entry
+  return entry
 end
 
 -- [LPD1] Puts a pod where it belongs after its calls or its entry changed.

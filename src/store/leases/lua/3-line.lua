@@ -2,6 +2,7 @@
 -- QH: tenant → tag; QG and QT: the tenants that can be served, by tag, below their guarantee and above it.
 
 local function ticketOf(cell, sid)
+  if waiting(cell) == 0 then return nil end
   local text = redis.call('HGET', key(cell, 'TK'), sid)
   if not text then return nil end
   local class, since, tenant = string.match(text, '^(%S+) (%S+)\31(.*)$')
@@ -22,6 +23,7 @@ local function fileTenant(cell, tenant, tag, calls)
 end
 
 local function refile(cell, tenant, calls)
+  if waiting(cell) == 0 then return end
   local tag = redis.call('HGET', key(cell, 'QH'), tenant)
   if tag then fileTenant(cell, tenant, tag, calls) end
 end
@@ -47,6 +49,7 @@ end
 
 local function enterLine(cell, sid, tenant, class)
   if waiting(cell) == 0 then put(cell, 'rateAt', cell.now) end
+  cell.waits = cell.waits + 1
   put(cell, 'seq', (cell.seq or 0) + 1)
   redis.call('HSET', key(cell, 'TK'), sid, string.format('%s %.0f', class, cell.now) .. SEP .. tenant)
   redis.call('ZADD', key(cell, 'QX'), cell.now + cell.ticket, sid)
@@ -57,6 +60,7 @@ end
 -- [LQ3] Gives back whether others of its tenant still wait.
 local function leaveLine(cell, ticket)
   local line = key(cell, 'Q:' .. ticket.tenant)
+  cell.waits = waiting(cell) - 1
   redis.call('HDEL', key(cell, 'TK'), ticket.sid)
   redis.call('ZREM', key(cell, 'QX'), ticket.sid)
   redis.call('ZREM', line, ticket.sid)
@@ -64,7 +68,7 @@ local function leaveLine(cell, ticket)
   redis.call('HDEL', key(cell, 'QH'), ticket.tenant)
   redis.call('ZREM', key(cell, 'QG'), ticket.tenant)
   redis.call('ZREM', key(cell, 'QT'), ticket.tenant)
-  if cell.clock ~= 0 and waiting(cell) == 0 then put(cell, 'clock', 0) end -- [LQ6]
+  if cell.clock ~= 0 and cell.waits == 0 then put(cell, 'clock', 0) end -- [LQ6]
   return false
 end
 

@@ -40,7 +40,7 @@ local function countPod(cell, pod, by) placePod(cell, pod, addTo(cell, 'P', pod,
 local function count(cell, lease, by)
   countTenant(cell, lease.tenant, by)
   countPod(cell, lease.pod, by)
-  addTo(cell, 'PL', lease.pool, by)
+  countPool(cell, lease.pool, by)
 end
 
 -- Writes the record and its end; `before` is the state it had, nil for a new one.

@@ -20,8 +20,8 @@ register('acquire', function(cell, args)
   end
   local isResume = class == 'resume'
   local kind, pod, pool = 'full', nil, nil
-  -- [LQ1]
-  if isResume or redis.call('HEXISTS', key(cell, 'QH'), tenant) == 0 then kind, pod, pool = findRoom(cell, tenant, class) end
+  local isBehind = not isResume and waiting(cell) > 0 and redis.call('HEXISTS', key(cell, 'QH'), tenant) == 1 -- [LQ1]
+  if not isBehind then kind, pod, pool = findRoom(cell, tenant, class) end
   if kind == 'room' then return grantOf(cell, 'granted', reserve(cell, sid, tenant, pod, pool, 'R')) end
   if isResume or args[4] ~= '1' or kind == 'no-pod' then return refuse(cell, kind) end
   if waiting(cell) >= cell.queueMax then return refuse(cell, 'queue-full') end
@@ -135,6 +135,23 @@ register('transfer', function(cell, args)
   end
   spendConnect(cell, lease.pool)
   return grantOf(cell, kind, lease)
+end)
+
+-- args: Call SIDs. Changes nothing; those without a lease are left out.
+register('look', function(cell, args)
+  local held, seen = { A = cell.ttl, S = cell.hard }, {}
+  if #args == 0 then return seen end
+  for i, record in ipairs(redis.call('HMGET', key(cell, 'H'), unpack(args))) do
+    if record then
+      local lease, silent = parseLease(args[i], record), 0
+      if held[lease.state] then
+        local untilMs = tonumber(redis.call('ZSCORE', key(cell, lease.state), lease.sid) or cell.now)
+        silent = math.max(0, cell.now - (untilMs - held[lease.state]))
+      end
+      seen[#seen + 1] = { lease.sid, lease.epoch, lease.pod, lease.state, silent }
+    end
+  end
+  return seen
 end)
 
 -- args: Call SID

@@ -86,7 +86,7 @@ register('configure', function(cell, args)
   put(cell, 'other', args[6])
   redis.call('DEL', key(cell, 'LT'))
   for i = 7, #args, 2 do redis.call('HSET', key(cell, 'LT'), args[i], args[i + 1]) end
-  cell.limits = {}
+  cell.limits, cell.poolCalls = {}, nil
   local names = {}
   for _, pool in ipairs(poolsOf(cell)) do names[pool.pool] = true end
   for _, pool in ipairs(redis.call('HKEYS', key(cell, 'B'))) do
