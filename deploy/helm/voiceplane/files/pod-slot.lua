@@ -4,10 +4,8 @@
 -- PS3: no match, or a server that is down: nothing is set, and the balance by Call SID chooses.
 
 local function address_of(pod)
-  local dashed = pod:match("^edge%-%w+%-(.+)$")
-  if dashed == nil then return nil end
-  if dashed:match("^%d+%-%d+%-%d+%-%d+$") then return (dashed:gsub("%-", ".")) end
-  return (dashed:gsub("%-", ":"))
+  local a, b, c, d = pod:match("^edge%-%w+%-(%d+)%-(%d+)%-(%d+)%-(%d+)$")
+  return a and table.concat({ a, b, c, d }, ".")
 end
 
 core.register_action("pod_slot", { "http-req" }, function(txn)
@@ -16,10 +14,9 @@ core.register_action("pod_slot", { "http-req" }, function(txn)
   local backend = core.backends["pods"]
   if address == nil or backend == nil then return end
   for name, server in pairs(backend.servers) do
+    -- "10.244.3.17:8080"; a server without an address yet has none
     local own = server:get_addr()
-    -- "10.244.3.17:8080"; an IPv6 address comes with or without brackets
-    own = own and own:gsub(":%d+$", ""):gsub("[%[%]]", "")
-    if own == address then
+    if own and own:gsub(":%d+$", "") == address then
       txn:set_var("txn.slot", name)
       return
     end
