@@ -186,7 +186,9 @@ export class Turns implements EarReports {
     session.audioBytesOut += run.audioBytes
     if (this.#outOfBand.delete(run)) return
     if (this.#active === run) this.#active = undefined
-    if (end.status !== 'completed' && !run.hasCalled) session.dialogue.callLost()
+    // One that only asked for patience, while a call's output is still awaited, had no call to lose.
+    const wasToCall = run.request.outputs.some(({ kind }) => kind === 'call')
+    if (end.status !== 'completed' && wasToCall && !run.hasCalled) session.dialogue.callLost()
     const detection = session.config.audio.input.turn_detection
     const idleMs = detection?.type === 'server_vad' ? detection.idle_timeout_ms : null
     if (idleMs === null || session.ears.isSpeaking) return

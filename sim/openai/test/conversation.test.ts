@@ -167,3 +167,27 @@ test('the clinic script offers a slot from the tool, books it, says the referenc
   assert.equal(goodbye.call.name, 'end_call')
   await client.close()
 })
+
+test('a plea for patience that is cancelled does not make the model forget the call whose output it awaits', async () => {
+  const client = await connect(sim.url)
+  const names = ['find_available_slots', 'book_appointment', 'end_call']
+  const tools = names.map((name) => ({ type: 'function', name, parameters: { type: 'object', properties: {} } }))
+  await client.configure({ tools })
+  client.send({ type: 'response.create' })
+  await client.next('response.done')
+  client.pour(buzz(400))
+  client.pour(silence(600))
+  const call = await client.next('response.function_call_arguments.done')
+  await client.next('response.done')
+  client.send({ type: 'response.create' })
+  await client.next('response.created')
+  client.send({ type: 'response.cancel' })
+  assert.equal((await client.next('response.done')).response.status, 'cancelled')
+  const output = JSON.stringify({ slots: [{ slot_id: 's-1', spoken: 'Friday at noon', provider: 'Doctor Okafor' }] })
+  const item = { type: 'function_call_output', call_id: call.call_id, output }
+  client.send({ type: 'conversation.item.create', item })
+  client.send({ type: 'response.create' })
+  const said = await client.next('response.done')
+  assert.match(said.response.output[0].content[0].transcript, /Friday at noon/)
+  await client.close()
+})
