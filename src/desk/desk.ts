@@ -69,7 +69,8 @@ export function callIdOf(callSid: CallSid): CallId {
 
 export class Desk implements CallDesk {
   readonly #parts: DeskParts
-  readonly #waiting = new Map<CallSid, CallOffer>()
+  /** Callers who wait, as this pod last heard of them. */
+  readonly #waiting = new Map<CallSid, { offer: CallOffer; sinceMs: number }>()
 
   constructor(parts: DeskParts) {
     this.#parts = parts
@@ -85,7 +86,7 @@ export class Desk implements CallDesk {
     const admitted = await admission.admit({ callSid, tenant, class: 'inbound', queue: queue.isOpen })
     if (admitted.kind === 'granted') return this.#place(offer, tenant, admitted)
     if (admitted.kind === 'queued') {
-      this.#remember(offer)
+      this.#remember(offer, 0)
       return { kind: 'queued', ahead: admitted.ahead, etaMs: admitted.etaMs, language: queue.language }
     }
     return { kind: 'busy', reason: admitted.reason === 'store-away' ? 'store-away' : 'full' }
@@ -93,15 +94,18 @@ export class Desk implements CallDesk {
 
   async wait(callSid: CallSid, asked: CallOffer): Promise<WaitStep> {
     const { admission, queue } = this.#parts
-    const offer = this.#waiting.get(callSid) ?? asked
+    const known = this.#waiting.get(callSid)
+    const offer = known?.offer ?? asked
     const tenant = this.#parts.tenantOf(offer.to)
     const waited = await admission.poll({ callSid, tenant })
     switch (waited.kind) {
       case 'granted':
         this.#waiting.delete(callSid)
+        if (known !== undefined) this.#parts.world.metrics.queueWaited(this.#nowMs - known.sinceMs)
         return this.#place(offer, tenant, waited)
       case 'waiting': {
         const { ahead, etaMs, waitedMs } = waited
+        this.#remember(offer, waitedMs)
         if (waitedMs < queue.waitMaxMs) return { kind: 'waiting', ahead, etaMs, language: queue.language }
         this.#leave(callSid)
         const { fallbackNumber } = this.#parts
@@ -191,7 +195,10 @@ export class Desk implements CallDesk {
     const origin = { callId: callIdOf(callSid), callSid, tenant, from, to, direction, pool, epoch }
     const { packOf, world } = this.#parts
     const { name: pack, version: packVersion } = packOf
-    const opened = this.#ask('the row of a call', (records) => records.open({ ...origin, pack, packVersion, pod }))
+    const open = (records: CallRecords) => records.open({ ...origin, pack, packVersion, pod })
+    const opened = this.#ask('the row of a call', open).then((answer) => {
+      if (answer === undefined) this.#parts.endings.open(() => open(this.#parts.records))
+    })
     world.log.info({ callSid, pod, 'pii.from': from }, 'call admitted')
     await Promise.all([opened, this.#tell({ ...origin, how: { kind: 'new' } }, placement)])
     return this.#parts.grants.to({ ...origin, pod })
@@ -250,9 +257,13 @@ export class Desk implements CallDesk {
       : { kind: 'transfer', to: fallbackNumber }
   }
 
-  #remember(offer: CallOffer): void {
+  get #nowMs(): number {
+    return this.#parts.world.clock.monotonicMs()
+  }
+
+  #remember(offer: CallOffer, waitedMs: number): void {
     this.#waiting.delete(offer.callSid)
-    this.#waiting.set(offer.callSid, offer)
+    this.#waiting.set(offer.callSid, { offer, sinceMs: this.#nowMs - waitedMs })
     if (this.#waiting.size > WAITING_MAX) this.#waiting.delete(this.#waiting.keys().next().value!)
   }
 
@@ -277,7 +288,7 @@ export class Desk implements CallDesk {
     const { records, world } = this.#parts
     const answer = await askWithin(world.wheel, RECORDS_MS, () => question(records))
     if (answer.kind === 'answer') return answer.value
-    world.log.warn({ code: 'STORE_UNAVAILABLE', reason: answer.reason }, `the records did not answer about ${what}`)
+    world.log.warn({ code: 'STORE_UNAVAILABLE', reason: answer.reason, what }, 'the records did not answer in time')
     return undefined
   }
 }

@@ -1,5 +1,5 @@
 // The end of a call, written where it must be: the records and the lease. Rules:
-// EG1: an end is tried again while the stores are away, each ENDING_RETRY_MS, at most ENDINGS_MAX at once and ENDING_TRIES times;
+// EG1: an end, and the beginning of a row, is tried again while the stores are away, each ENDING_RETRY_MS, at most ENDINGS_MAX at once and ENDING_TRIES times;
 //      what is given up is found by the sweep, since its lease expires.
 // EG3: whoever lets a call go to another pod writes nothing; a call whose socket broke has not ended yet; what was prepared for
 //      a handover and never came into use leaves no trace.
@@ -68,12 +68,17 @@ export class Endings {
   /** Writes the end and gives the slot back. Never waits. */
   end(request: EndRequest): void {
     this.release(request)
-    void this.#retry('the end of a call was not written', () => this.#parts.records.end(request))
+    void this.#retry('the end of a call', () => this.#parts.records.end(request))
+  }
+
+  /** The row of a new call could not be written in time: it is tried again. Never waits. */
+  open(attempt: () => Promise<unknown>): void {
+    void this.#retry('the row of a call', attempt)
   }
 
   /** Gives the slot back. Never waits. */
   release({ callSid, epoch }: { callSid: CallSid; epoch: number }): void {
-    void this.#retry('a lease was not released', () => this.#parts.leases.release({ callSid, epoch }))
+    void this.#retry('the release of a lease', () => this.#parts.leases.release({ callSid, epoch }))
   }
 
   /** Waits until all ends are written, `withinMs` at most. */
@@ -83,10 +88,10 @@ export class Endings {
     }
   }
 
-  async #retry(failure: string, attempt: () => Promise<unknown>): Promise<void> {
+  async #retry(what: string, attempt: () => Promise<unknown>): Promise<void> {
     const { log, wheel } = this.#parts
     if (this.#running >= ENDINGS_MAX) {
-      log.warn({ code: 'STORE_UNAVAILABLE' }, failure)
+      log.warn({ code: 'STORE_UNAVAILABLE', what }, 'too much waits for the stores, something was left out')
       return
     }
     this.#running += 1
@@ -96,7 +101,10 @@ export class Endings {
         break
       } catch (error) {
         if (tries >= ENDING_TRIES) {
-          log.warn({ code: 'STORE_UNAVAILABLE', reason: messageOf(error) }, failure)
+          log.warn(
+            { code: 'STORE_UNAVAILABLE', reason: messageOf(error), what },
+            'the stores were away too long, something was left out',
+          )
           break
         }
       }
