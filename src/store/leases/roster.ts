@@ -1,5 +1,5 @@
 // The pods of a cell in memory. Rules:
-// LPD1: a pod is placeable when it is ready, was announced within the ttl, and calls + penalty < callsMax.
+// LPD1: a pod is placeable when it is ready, was announced within the ttl, and holds less than callsMax; the penalty only ranks.
 // LPD2: a call goes to the placeable pod with the least calls + penalty, the first by name among equals.
 // LPD3: a resume takes the preferred pod if that is ready and has room; else the least loaded placeable one but the avoided;
 //      else any ready one with room whatever its penalty; the avoided one last. Its own old place counts as room.
@@ -39,7 +39,7 @@ export class Roster {
 
   /** [LPD2] */
   pick(view: RosterView, avoidPod?: string): string | undefined {
-    return this.#least(view, (pod) => pod.pod !== avoidPod && view.callsOf(pod.pod) + pod.penalty < pod.callsMax)
+    return this.#least(view, (pod) => pod.pod !== avoidPod && view.callsOf(pod.pod) < pod.callsMax)
   }
 
   /** [LPD3] `ownPod`: where the call is counted now. */

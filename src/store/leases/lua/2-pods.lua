@@ -1,5 +1,5 @@
 -- The pods of a cell. PD: pod → entry; PA: all pods by their last announcement; PY: the ready ones of them;
--- PR: those with room by calls + penalty. PR may hold pods that fell silent: who meets one takes it out.
+-- PR: those with room, by calls + penalty. PR may hold pods that fell silent: who meets one takes it out.
 
 local function podEntry(cell, pod)
   if cell.entries[pod] then return cell.entries[pod] end
@@ -18,7 +18,7 @@ end
 -- [LPD1] Puts a pod where it belongs after its calls or its entry changed.
 local function placePod(cell, pod, calls)
   local entry = podEntry(cell, pod)
-  if entry and entry.state == 'ready' and calls + entry.penalty < entry.callsMax then
+  if entry and entry.state == 'ready' and calls < entry.callsMax then
     redis.call('ZADD', key(cell, 'PR'), calls + entry.penalty, pod)
   else
     redis.call('ZREM', key(cell, 'PR'), pod)
