@@ -3,11 +3,12 @@
 // PA2: projected Secrets and empty volumes become folders of this machine.
 // PA3: probes, the lifecycle, spreading and the seccomp field are taken out; probes and lifecycle are carried out by the run itself.
 //      So are the ports, which podman would open on this machine.
+// PA4: a second container hands MODEL_PORT of the pod's own loopback on to the simulated model: without TLS the plane dials loopback only.
 // What stays: image, command, arguments, environment, limits, user, read-only root, dropped capabilities, mounts.
 import { chownSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Manifest } from '../chart.ts'
-import { findWorkloads, type PodSpec } from '../pods.ts'
+import { type Container, findWorkloads, type PodSpec } from '../pods.ts'
 
 const USER = 1_000
 
@@ -19,7 +20,12 @@ export type AdaptOptions = {
   folder: string
   /** The Secret's content, by variable. */
   secrets: Readonly<Record<string, string>>
+  /** Where the simulated model is; none when it is not needed. */
+  model?: { host: string; port: number }
 }
+
+/** The port of the pod's loopback behind which the simulated model is. */
+export const MODEL_PORT = 9_100
 
 type Volume = { name: string; projected?: unknown; emptyDir?: unknown; hostPath?: { path: string; type: string } }
 type Env = { name: string; value?: string; valueFrom?: { fieldRef?: { fieldPath: string } } }
@@ -46,7 +52,19 @@ export function adaptForPodman(manifest: Manifest, options: AdaptOptions): Adapt
   Reflect.deleteProperty(pod, 'topologySpreadConstraints')
   Reflect.deleteProperty(pod.securityContext ?? {}, 'seccompProfile')
   for (const volume of (pod.volumes ?? []) as Volume[]) makeFolder(volume, options)
+  if (options.model !== undefined) pod.containers.push(modelRelay(pod.containers[0]!, options.model))
   return { manifest: podOf(pod, options.name), preStop }
+}
+
+function modelRelay(edge: Container, model: { host: string; port: number }): Container {
+  const script = `require('node:net').createServer((outer) => {
+    const inner = require('node:net').connect(${model.port}, '${model.host}')
+    outer.on('error', () => inner.destroy()).on('close', () => inner.destroy())
+    inner.on('error', () => outer.destroy()).on('close', () => outer.destroy())
+    outer.pipe(inner).pipe(outer)
+  }).listen(${MODEL_PORT}, '127.0.0.1')`
+  const { image, resources, securityContext } = edge
+  return { name: 'model', image, resources, securityContext, command: ['node', '-e', script] }
 }
 
 function makeFolder(volume: Volume, { folder, name, secrets }: AdaptOptions): void {

@@ -5,6 +5,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { startOpenAiSim } from '../../../sim/openai/sim.ts'
 import { startPostgres } from '../../servers/postgres.ts'
 import { findFreePort, startProgram } from '../../servers/program.ts'
 import { startRedis } from '../../servers/redis.ts'
@@ -25,6 +26,7 @@ export type Ground = {
   databaseUrl: string
   /** The first addresses of the pods' network that are free for them. */
   addresses: readonly string[]
+  model: { host: string; port: number }
   close(): Promise<void>
 }
 
@@ -44,14 +46,18 @@ export async function layGround(): Promise<Ground> {
     await podman(['run', '-d', '--name', HOLDER, ...hold])
     closers.push(() => podman(['rm', '-f', '-t', '1', HOLDER]))
     const [gateway = ''] = await podman(['inspect', HOLDER, '--format', '{{.NetworkSettings.Networks.podman.Gateway}}'])
-    for (const port of [redis.port, postgres.port]) {
+    const model = await startOpenAiSim({ thinkMs: 200 })
+    closers.push(() => model.close())
+    const modelPort = Number(new URL(model.url).port)
+    for (const port of [redis.port, postgres.port, modelPort]) {
       const relay = await startRelay(gateway, port)
       closers.push(() => new Promise((resolve) => relay.close(resolve)))
     }
     const at = (url: string) => url.replace('127.0.0.1', gateway)
     const prefix = gateway.split('.').slice(0, 3).join('.')
     const addresses = [201, 202, 203, 204].map((last) => `${prefix}.${last}`)
-    return { redisUrl: at(redis.url), databaseUrl: at(postgres.url), addresses, close }
+    const urls = { redisUrl: at(redis.url), databaseUrl: at(postgres.url) }
+    return { ...urls, addresses, model: { host: gateway, port: modelPort }, close }
   } catch (error) {
     await close()
     throw error

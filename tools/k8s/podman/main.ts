@@ -9,9 +9,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { CallReport } from '../../../sim/twilio/sim.ts'
 import { type Manifest, renderChart } from '../chart.ts'
 import { fetchK8sTools, type K8sTools } from '../programs.ts'
-import { type Adapted, adaptForPodman } from './adapt.ts'
+import { type Adapted, adaptForPodman, MODEL_PORT } from './adapt.ts'
+import { placeCallers } from './callers.ts'
 import { Carrier } from './carrier.ts'
 import { type Ground, layGround, startIngress } from './ground.ts'
 import { buildImage, IMAGE } from './image.ts'
@@ -23,6 +25,8 @@ const STOP_MAX_MS = 60_000
 const GRACE_SECONDS = 600
 const PORT = 8080
 const BASE_URL = 'https://voice.example.com'
+/** Long enough for natural ends (2 s here), handovers, and to be alive after them. */
+const CALLS = { count: 12, stayMs: 40_000 }
 const CALL_SID = `CA${'5'.repeat(32)}`
 
 let failures = 0
@@ -52,12 +56,31 @@ async function main(): Promise<void> {
   }
 }
 
+function lookAtCallers(reports: readonly CallReport[]): void {
+  const moved = reports.filter(({ resumes }) => resumes > 0)
+  const seen = reports.map(
+    ({ streams, endCause, wasDropped }) => `${streams} ${endCause}${wasDropped ? ' DROPPED' : ''}`,
+  )
+  look(
+    'no call was dropped',
+    reports.every(({ wasDropped }) => !wasDropped),
+    seen.join(', '),
+  )
+  look(
+    'every call was ended by its caller',
+    reports.every(({ endCause }) => endCause === 'caller-hung-up'),
+  )
+  look('the calls of the pod that left went on in the other', moved.length > 0, `${moved.length} of ${reports.length}`)
+}
+
 type Run = { tools: K8sTools; folder: string; ground: Ground; played: string[] }
 
 async function runAll(all: Run): Promise<void> {
   const [repository = '', tag = ''] = IMAGE.split(/:(?=[^:]*$)/)
   const sets = [`image.repository=${repository}`, `image.tag=${tag}`, 'image.pullPolicy=Never']
-  const rendered = await renderChart(all.tools, { sets })
+  // The chart's own settings, with a short wait for natural ends: these callers stay.
+  const strings = [`settings.OPENAI_REALTIME_URL=ws://127.0.0.1:${MODEL_PORT}/v1/realtime`]
+  const rendered = await renderChart(all.tools, { sets: [...sets, 'edge.drainNaturalSeconds=2'], strings })
   if (rendered.kind === 'refused') throw new Error(rendered.reason)
   const secrets = {
     TWILIO_AUTH_TOKEN: randomBytes(16).toString('hex'),
@@ -74,7 +97,7 @@ async function runAll(all: Run): Promise<void> {
   const pods = [['vp-edge-aaaaa', second] as const, ['vp-edge-bbbbb', third] as const].map(([name, address]) => ({
     name,
     address,
-    ...adaptForPodman(edge, { name, address, folder: all.folder, secrets }),
+    ...adaptForPodman(edge, { name, address, folder: all.folder, secrets, model: all.ground.model }),
   }))
   for (const pod of pods) await play(all, pod)
   for (const pod of pods) await lookAtPod(pod)
@@ -85,7 +108,14 @@ async function runAll(all: Run): Promise<void> {
   try {
     const carrier = new Carrier({ port: ingress.port, baseUrl: BASE_URL, authToken: secrets.TWILIO_AUTH_TOKEN })
     await lookAtCalls(carrier, pods)
-    await lookAtLeaving(pods[0]!, carrier, pods[1]!)
+    const { port } = ingress
+    const callers = await placeCallers({ port, baseUrl: BASE_URL, authToken: secrets.TWILIO_AUTH_TOKEN, ...CALLS })
+    try {
+      await lookAtLeaving(pods[0]!, carrier, pods[1]!)
+      lookAtCallers(await callers.done)
+    } finally {
+      await callers.close()
+    }
   } finally {
     await ingress.close()
   }
