@@ -213,10 +213,12 @@ test('[GP4] a call whose caller left at once is left out; one that the plane end
   assert.deepEqual(ended('webhook-failed'), [1, 0, 1])
 })
 
-test('the silence of a planned move ends when either side speaks', () => {
+test('the silence of a planned move ends at the next stream, or with the agent when it owed an answer', () => {
   const story = historyOf(sound()).calls.get(1)!
+  assert.equal(moveSilenceMs(story, 1), 490)
+  story.turnsUs.unshift(9 * S)
   assert.equal(moveSilenceMs(story, 1), 1490)
-  story.turnsUs.unshift(10.9 * S)
-  assert.equal(moveSilenceMs(story, 1), 890)
+  story.streams[0]!.heard.push({ fromUs: 9.5 * S, toUs: 10 * S })
+  assert.equal(moveSilenceMs(story, 1), 490)
   assert.equal(moveSilenceMs(story, 2), undefined)
 })

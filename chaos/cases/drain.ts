@@ -2,7 +2,9 @@
 // DR1: a pod that was told to end hands its calls over at turn boundaries and exits by itself within GRACE_MS.
 // DR2: in every KILL_EVERY-th drain the pod is killed in the middle: what it still held goes on as after any crash.
 // DR3: no call may end but by its caller, of CALLS_MIN calls; a call is judged from its first webhook to its last callback.
-// DR4: the silence of a planned move runs from the end of the old stream until either side is heard on the new one.
+// DR4: the silence of a planned move runs from the end of the old stream to the opening of the new one, and on to the agent's first
+//      word when it owed an answer.
+// DR5: a move was prepared when the model session that goes on was open before the old stream ended.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { summarise } from '../../load/report/statistics.ts'
 import { startCallers } from '../callers.ts'
@@ -10,6 +12,7 @@ import { type Ground, layGround } from '../ground.ts'
 import { droppedCalls, gapFigures, type History } from '../history.ts'
 import { atLeast, atMost, type ChaosCase, type ChaosRun, exactly, type Outcome } from '../run.ts'
 import { commonFigures, type Ending, examine, hitsOfAll, latenessOf, percent, readEnding } from '../scene.ts'
+import type { CallStory } from '../witness/call-story.ts'
 import type { Fault } from '../witness/fault-log.ts'
 import { moveSilenceMs } from '../witness/gap.ts'
 
@@ -88,6 +91,7 @@ function judge(run: ChaosRun, calls: number, drains: readonly Drain[], ending: E
     samples: { calls: history.calls.size, drains: drains.length, killedInDrain: kills.length, moves: moves.length },
     figures: {
       silenceMs: silences,
+      movesPrepared: planned.reduce((sum, drain) => sum + preparedOf(history, drain), 0),
       movesWithoutSequel: moves.filter((ms) => ms === undefined).length,
       exitMs: summarise(planned.map(({ exitMs }) => exitMs)),
       exitCodes: planned.map(({ code }) => code),
@@ -114,16 +118,30 @@ function judge(run: ChaosRun, calls: number, drains: readonly Drain[], ending: E
   }
 }
 
+/** [DR5] */
+function preparedOf(history: History, drain: Drain): number {
+  const sessions = [...history.model.sessions.values()]
+  return movedStreams(history, drain).filter(({ story, closedUs }) => {
+    const own = sessions.filter(({ call, openedUs }) => call === story.call && openedUs < closedUs)
+    return own.some((session) => session.closedUs === undefined || session.closedUs > closedUs + 1_000_000)
+  }).length
+}
+
 /** [DR4] Silences of the streams that a drain moved; undefined for one with no stream after it. */
-function movesOf(history: History, { fault, untilUs }: Drain): (number | undefined)[] {
-  const silences: (number | undefined)[] = []
-  for (const story of history.calls.values()) {
-    for (const { number, pod, by, closedUs } of story.streams) {
+function movesOf(history: History, drain: Drain): (number | undefined)[] {
+  return movedStreams(history, drain).map(({ story, number }) => moveSilenceMs(story, number))
+}
+
+function movedStreams(
+  history: History,
+  { fault, untilUs }: Drain,
+): { story: CallStory; number: number; closedUs: number }[] {
+  return [...history.calls.values()].flatMap((story) =>
+    story.streams.flatMap(({ number, pod, by, closedUs }) => {
       const isMoved = by === 'plane' && closedUs !== undefined && closedUs >= fault.atUs && closedUs < untilUs
-      if (isMoved && pod === fault.pod) silences.push(moveSilenceMs(story, number))
-    }
-  }
-  return silences
+      return isMoved && pod === fault.pod ? [{ story, number, closedUs }] : []
+    }),
+  )
 }
 
 export const drain: ChaosCase = {

@@ -88,16 +88,22 @@ function isHeardAfter(streams: readonly StreamStory[], fromUs: number, toUs: num
 }
 
 /**
- * The longest stretch without audible agent between two moments in which a stream was moved; for planned moves: from the
- * end of the old stream to the first audible frame on the next, or to the caller's next turn if that came first
- * (then the caller was talking and waited for nothing).
+ * The silence that a planned move made, ms: from the end of the old stream to the opening of the next, in which neither side can be
+ * heard; and on to the first audible frame of the agent when it owed the caller an answer. What the caller thinks over is natural.
  */
 export function moveSilenceMs(story: CallStory, number: number): number | undefined {
   const from = story.streams.find((stream) => stream.number === number)
   const to = story.streams.find((stream) => stream.number > number)
   if (from?.closedUs === undefined || to === undefined) return undefined
-  const heardUs = to.heardUs ?? Number.POSITIVE_INFINITY
-  const turnUs = story.turnsUs.find((atUs) => atUs >= to.openedUs) ?? Number.POSITIVE_INFINITY
-  const untilUs = Math.max(to.openedUs, Math.min(heardUs, turnUs))
-  return Number.isFinite(untilUs) ? (untilUs - from.closedUs) / 1_000 : undefined
+  const untilUs = owesAnswer(story, from.closedUs) ? to.heardUs : to.openedUs
+  return untilUs === undefined ? undefined : (untilUs - from.closedUs) / 1_000
+}
+
+/** The caller spoke last: the agent was not heard since the end of the caller's last turn, or the caller was speaking still. */
+function owesAnswer(story: CallStory, atUs: number): boolean {
+  const turnUs = story.turnsUs.findLast((one) => one < atUs)
+  if (turnUs === undefined) return false
+  return !story.streams.some(({ heard }) =>
+    heard.some(({ fromUs, toUs }) => toUs > turnUs && fromUs < atUs && fromUs > turnUs),
+  )
 }
