@@ -48,6 +48,35 @@ export function readConfig(env: Record<string, string | undefined> = process.env
   return { kind: 'ok', config: deepFreeze(assemble(values)) as Config }
 }
 
+/** Keys that are not among the plane's variables: those of model pools, by the names that the limits file gives (CF3). */
+export function readKeys(
+  names: readonly string[],
+  env: Record<string, string | undefined> = process.env,
+): { keys: Map<string, string>; problems: Problem[] } {
+  const problems: Problem[] = []
+  const keys = new Map<string, string>()
+  for (const name of new Set(names)) {
+    // A slip of the pen must not send another secret of the plane to a provider.
+    if (name in VARIABLES && name !== 'OPENAI_API_KEY' && name !== 'AZURE_OPENAI_API_KEY') {
+      problems.push({
+        variable: name,
+        problem: 'is no key of a model',
+        fix: 'name a variable of its own in keyVariable',
+      })
+      continue
+    }
+    const before = problems.length
+    const text = secretText(name, env, problems)
+    const parsed = VARIABLES.OPENAI_API_KEY.parse(text ?? '')
+    if (parsed.kind === 'ok') keys.set(name, text!)
+    else if (problems.length === before) {
+      const problem = text === undefined || text === '' ? 'is not set' : 'does not have the right form'
+      problems.push({ variable: name, problem, fix: `set the key of the pool (or ${name}_FILE): ${parsed.fix}` })
+    }
+  }
+  return { keys, problems }
+}
+
 /** The problems as text for the console, one variable a line. */
 export function formatProblems(problems: readonly Problem[]): string {
   const head = `The configuration has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:`
@@ -122,6 +151,8 @@ function assemble(values: Values) {
     },
     twilio: {
       accountSid: values.TWILIO_ACCOUNT_SID,
+      /** undefined: Twilio's own. */
+      apiBaseUrl: values.TWILIO_API_BASE_URL?.origin,
       /** Primary first; the secondary is accepted while tokens are rotated. */
       authTokens: tokens.filter((token) => token !== undefined),
       signatureCheck,
@@ -133,6 +164,8 @@ function assemble(values: Values) {
     },
     model: {
       endpoint: endpointOf(values),
+      /** The model of a pool that names none. */
+      name: values.OPENAI_REALTIME_MODEL,
       audio: values.MODEL_AUDIO,
       connectMs: values.MODEL_CONNECT_MS,
       stallMs: values.MODEL_STALL_MS,
@@ -182,13 +215,26 @@ function assemble(values: Values) {
 function endpointOf(values: Values): ModelEndpoint {
   const { AZURE_OPENAI_ENDPOINT: azure, OPENAI_API_KEY: key, OPENAI_REALTIME_MODEL: model } = values
   if (azure !== undefined) {
-    const deployment = values.AZURE_OPENAI_DEPLOYMENT!
-    const url = new URL(`${azure.origin.replace(/^http/, 'ws')}/openai/v1/realtime`)
-    url.searchParams.set('model', deployment)
-    return { kind: 'azure', url: url.href, headers: { 'api-key': values.AZURE_OPENAI_API_KEY! }, model: deployment }
+    return azurePlace(azure, values.AZURE_OPENAI_DEPLOYMENT!, values.AZURE_OPENAI_API_KEY!)
   }
   if (key === undefined && values.OPENAI_REALTIME_URL === undefined) return { kind: 'none', model }
-  const url = new URL(values.OPENAI_REALTIME_URL ?? 'wss://api.openai.com/v1/realtime')
+  return openAiPlace(values.OPENAI_REALTIME_URL, model, key)
+}
+
+/** The place of an Azure deployment. */
+export function azurePlace(endpoint: URL, deployment: string, key: string): ModelEndpoint & { kind: 'azure' } {
+  const url = new URL(`${endpoint.origin.replace(/^http/, 'ws')}/openai/v1/realtime`)
+  url.searchParams.set('model', deployment)
+  return { kind: 'azure', url: url.href, headers: { 'api-key': key }, model: deployment }
+}
+
+/** The place of a model of OpenAI, or of what speaks its protocol at `base`; the base's own `model` wins. */
+export function openAiPlace(
+  base: URL | undefined,
+  model: string,
+  key: string | undefined,
+): ModelEndpoint & { kind: 'openai' } {
+  const url = new URL(base ?? 'wss://api.openai.com/v1/realtime')
   if (!url.searchParams.has('model')) url.searchParams.set('model', model)
   const headers: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` }
   return { kind: 'openai', url: url.href, headers, model: url.searchParams.get('model')! }

@@ -24,6 +24,10 @@ import { callSettings, SORRY } from './pod/call-settings.ts'
 import { MediaDoor } from './pod/media-door.ts'
 import { modelMaker } from './pod/model-maker.ts'
 import { Pod } from './pod/pod.ts'
+import { openModelPools } from './pod/pools/places.ts'
+import type { ModelPools } from './pod/pools/pools.ts'
+import type { RescueTimes } from './pod/rescue/rescuer.ts'
+import type { Stores } from './pod/stores.ts'
 
 const HEADERS_MAX_MS = 10_000
 /** How long a drained pod waits for the carrier's last questions. */
@@ -48,6 +52,9 @@ export async function startEdge(options: {
   pack: Pack
   log: Log
   makeModel?: MakeModel
+  /** Default: those of the configuration. */
+  stores?: Stores
+  rescueTimes?: Partial<RescueTimes>
 }): Promise<Edge> {
   const { pack, log } = options
   let config = options.config
@@ -60,7 +67,8 @@ export async function startEdge(options: {
   const tokens = makeStreamTokens(config.streamToken)
   let pod: Pod | undefined
   const liveCalls = () => pod?.calls.size ?? 0
-  const makeModel = options.makeModel ?? modelMaker(config, pack, { clock, wheel, liveCalls })
+  const pools = options.makeModel === undefined ? openModelPools(config, { clock, log, metrics }) : undefined
+  const makeModel = options.makeModel ?? modelMaker(config, pack, pools!, { clock, wheel, liveCalls })
   const { playoutLeadMs: leadMs, playoutChunkMs: chunkMs, markEveryMs, mediaWatchdogMs } = config.call
   const shape = {
     settingsOf: (packCall: Parameters<typeof callSettings>[1]) => callSettings(config, packCall),
@@ -69,9 +77,11 @@ export async function startEdge(options: {
   }
   const url = () => `http://${config.http.host}:${config.http.port}`
   const address = () => config.fleet.podAddress ?? url()
-  pod = await Pod.open({ config, pack, makeModel, shape, tokens, sorry: SORRY, lag, world, address })
   const baseUrl = () => config.http.publicBaseUrl
-  const app = await makeApp({ config, pod, log, metrics, lag, baseUrl })
+  const { stores, rescueTimes } = options
+  const parts = { config, pack, makeModel, pools, shape, tokens, lag, world, address, baseUrl, stores, rescueTimes }
+  pod = await Pod.open({ ...parts, sorry: SORRY })
+  const app = await makeApp({ config, pod, pools, log, metrics, lag, baseUrl })
   const door = new MediaDoor({ pod, log, wheel, tokens, config, baseUrl })
   app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) =>
     door.enter(request, socket, head),
@@ -92,12 +102,13 @@ export async function startEdge(options: {
 async function makeApp(parts: {
   config: Config
   pod: Pod
+  pools: ModelPools | undefined
   log: Log
   metrics: Metrics
   lag: LagMeter
   baseUrl: () => string
 }): Promise<FastifyInstance> {
-  const { config, pod, log, metrics, lag, baseUrl } = parts
+  const { config, pod, pools, log, metrics, lag, baseUrl } = parts
   const app = fastify({
     requestTimeout: HEADERS_MAX_MS,
     keepAliveTimeout: 72_000,
@@ -112,6 +123,8 @@ async function makeApp(parts: {
     quotaLimit: () => pod.fleet.usage?.limit,
     quotaUsed: () => pod.fleet.usage?.inUse,
     queueDepth: () => pod.fleet.usage?.queued,
+    leases: () => pod.fleet.leases,
+    poolCeilings: () => pools?.ceilings(),
   })
   await app.register(healthRoutes, { lag, registry, notReady: () => pod.notReady() })
   await app.register(twilioWebhooks, { config, desk: pod.desk, log, baseUrl })

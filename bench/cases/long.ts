@@ -7,16 +7,17 @@ import { slope } from '../../load/report/statistics.ts'
 import { Call } from '../../src/call/call.ts'
 import type { Leg } from '../../src/call/ports.ts'
 import { type Config, readConfig } from '../../src/config.ts'
-import { callSettings } from '../../src/pod/call-settings.ts'
 import { FakeClock } from '../../src/kit/clock.ts'
 import type { CallId, CallSid } from '../../src/kit/ids.ts'
 import { silentLog } from '../../src/kit/log.ts'
 import { Wheel } from '../../src/kit/wheel.ts'
-import { modelMaker } from '../../src/pod/model-maker.ts'
 import { Metrics } from '../../src/ops/metrics.ts'
 import { noTraces } from '../../src/ops/traces.ts'
-import { makeClinicPack } from '../../src/packs/clinic/clinic.ts'
 import { Watch } from '../../src/ops/watch.ts'
+import { makeClinicPack } from '../../src/packs/clinic/clinic.ts'
+import { callSettings } from '../../src/pod/call-settings.ts'
+import { modelMaker } from '../../src/pod/model-maker.ts'
+import { openModelPools } from '../../src/pod/pools/places.ts'
 import { atLeast, atMost, type Bench, type BenchCase, type Check } from '../runner/bench.ts'
 import { QuickModel } from '../runner/quick-model.ts'
 
@@ -163,7 +164,12 @@ async function openCall(
     transferCall() {},
   })
   const { playoutLeadMs: leadMs, playoutChunkMs: chunkMs, markEveryMs, mediaWatchdogMs } = config.call
-  const makeModel = modelMaker(config, pack, { ...time, liveCalls: () => 1 })
+  const makeModel = modelMaker(
+    config,
+    pack,
+    openModelPools(config, { ...time, log: silentLog, metrics: new Metrics() }),
+    { ...time, liveCalls: () => 1 },
+  )
   const meter = new Watch({
     metrics: new Metrics(),
     traces: noTraces,

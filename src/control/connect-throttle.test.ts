@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { FakeClock } from '../kit/clock.ts'
 import {
+  ASKS_FREE,
   CEILING_MIN,
   ConnectThrottle,
   CUT_EVERY_MS,
@@ -76,6 +77,20 @@ test('[TH2] a resume is never shed, and counts', () => {
   const throttle = new ConnectThrottle({ clock: new FakeClock(1), random: () => 0, pools: [POOL] })
   for (let i = 0; i < 100; i += 1) assert.equal(throttle.ask('a', { isResume: true }).kind, 'go')
   assert.equal(throttle.ask('a', { isResume: false }).kind, 'shed')
+})
+
+test('[TH2] the first few asks are all sent: a lone call that is refused is not shed', () => {
+  const throttle = new ConnectThrottle({ clock: new FakeClock(1), random: () => 0, pools: [POOL] })
+  const kinds = Array.from({ length: ASKS_FREE + 1 }, () => throttle.ask('a', { isResume: false }).kind)
+  assert.deepEqual(kinds, [...new Array(ASKS_FREE).fill('go'), 'shed'])
+})
+
+test('[TH1] asks that were given up before an answer leave nothing behind', () => {
+  const throttle = new ConnectThrottle({ clock: new FakeClock(1), random: () => 0, pools: [POOL] })
+  for (let i = 0; i < 5 * ASKS_FREE; i += 1) {
+    assert.equal(throttle.ask('a', { isResume: false }).kind, 'go')
+    throttle.withdrawn('a')
+  }
 })
 
 test('[TH3] a burst of refusals for the limit lowers the ceiling once, to less than what was in use', () => {

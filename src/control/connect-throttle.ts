@@ -1,7 +1,7 @@
 // How hard a model pool may be asked for new sessions, learnt from what it answers. Rules:
 // TH1: of the asks of the last WINDOW_MS a share max(0, (asks − K · accepts) / (asks + 1)) is shed here, unsent; shed asks count
 //      as asks, so that about K are sent for each that is accepted, and one now and then while nothing is.
-// TH2: a resume is counted and never shed.
+// TH2: a resume is counted and never shed; nor is anything while fewer than ASKS_FREE are in the window: they say nothing yet.
 // TH3: a refusal for the limit lowers the pool's ceiling at once to CEILING_CUT of what was in use, at most once in CUT_EVERY_MS,
 //      never below CEILING_MIN.
 // TH4: a lowered ceiling rises by RISE_SHARE of the configured one each RISE_EVERY_MS without such a refusal, to the configured one.
@@ -11,6 +11,7 @@ import type { Clock } from '../kit/clock.ts'
 import type { PoolLimit } from './ports.ts'
 
 export const K = 1.5
+export const ASKS_FREE = 10
 export const WINDOW_MS = 30_000
 export const CEILING_MIN = 1
 export const CEILING_CUT = 0.9
@@ -48,7 +49,7 @@ export class ConnectThrottle {
     }
   }
 
-  /** May a session be opened in `pool` now? Each `go` is followed by accepted() or refused(). */
+  /** May a session be opened in `pool` now? Each `go` is followed by accepted(), refused() or withdrawn(). */
   ask(pool: string, options: { isResume: boolean }): Permit {
     const found = this.#pool(pool)
     const probability = shedProbability(this.#counts(found))
@@ -60,6 +61,12 @@ export class ConnectThrottle {
   /** The pool opened the session. */
   accepted(pool: string): void {
     this.#bucket(this.#pool(pool)).accepts += 1
+  }
+
+  /** The dial was given up before the pool has answered: as if it had not been asked. */
+  withdrawn(pool: string): void {
+    const bucket = this.#bucket(this.#pool(pool))
+    if (bucket.asks > bucket.accepts) bucket.asks -= 1
   }
 
   /** The pool refused. `limit`: for its limit (429 and its like), with `inUse` sessions of the cell in this pool at that time. */
@@ -138,5 +145,6 @@ export class ConnectThrottle {
 
 /** The share of asks to shed (TH1). */
 export function shedProbability(counts: { asks: number; accepts: number }): number {
+  if (counts.asks < ASKS_FREE) return 0
   return Math.max(0, (counts.asks - K * counts.accepts) / (counts.asks + 1))
 }

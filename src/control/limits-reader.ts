@@ -66,6 +66,21 @@ export function nameAt(found: Found, name: string, taken: Set<string>, add: Prob
   return value
 }
 
+/** The text `name` if it has the form `isRight`; absent means undefined, and a problem when it `isNeeded`. */
+export function textAt(
+  found: Found,
+  name: string,
+  form: { isRight: (text: string) => boolean; words: string; isNeeded: boolean },
+  add: Problems,
+): string | undefined {
+  const value = found.fields[name]
+  if (value === undefined && !form.isNeeded) return undefined
+  if (typeof value === 'string' && form.isRight(value)) return value
+  const problem = value === undefined ? 'is missing' : `cannot be ${shown(value)}`
+  add(join(found.path, name), problem, `write ${form.words}`)
+  return undefined
+}
+
 function join(path: string, name: string): string {
   return path === '' ? name : `${path}.${name}`
 }

@@ -4,9 +4,10 @@
 // LI3: what the tenants are guaranteed together fits into the limit less the reserve, or the promise could not be kept.
 // LI4: a number (E.164) belongs to one tenant; every number that is not listed belongs to `default`.
 // LI5: the file, its pools, tenants and numbers are bounded.
+// LI6: a pool may name where it is; its key is never in the file, only the name of the environment variable that holds it.
 import { readFileSync, statSync } from 'node:fs'
 import { messageOf } from '../kit/errors.ts'
-import { amountAt, type Found, listAt, nameAt, objectAt, type Problems, shown } from './limits-reader.ts'
+import { amountAt, type Found, listAt, nameAt, objectAt, type Problems, shown, textAt } from './limits-reader.ts'
 import type { CellLimits, PoolLimit, TenantLimit } from './ports.ts'
 
 export const FILE_MAX_BYTES = 4_194_304
@@ -23,8 +24,15 @@ const E164 = /^\+[1-9]\d{6,14}$/
 /** One thing to mend in the file; `path` is like `tenants[2].burst`, or empty for the whole file. */
 export type LimitProblem = { path: string; problem: string; fix: string }
 
+/** Where a pool is. `keyVariable`: the environment variable with its key, or with `_FILE` the file that holds it. */
+export type PoolEndpoint =
+  | { kind: 'openai'; url: string | undefined; model: string | undefined; keyVariable: string }
+  | { kind: 'azure'; endpoint: string; deployment: string; keyVariable: string }
+
 export type Limits = {
   cell: CellLimits
+  /** By pool; a pool that is not listed is at the plane's own provider. */
+  endpoints: ReadonlyMap<string, PoolEndpoint>
   /** A caller whose estimated wait is longer is not asked to wait, ms. */
   waitMaxMs: number
   /** The tenant whose number was dialled (E.164). */
@@ -41,7 +49,7 @@ export function defaultLimits(callsMax: number): Limits {
     reserve: { inbound: 0, outbound: 0 },
     queueMax: Math.ceil(QUEUE_PER_CALL * callsMax),
   }
-  return { cell, waitMaxMs: WAIT_MAX_MS, tenantOf: () => DEFAULT_NAME }
+  return { cell, endpoints: new Map(), waitMaxMs: WAIT_MAX_MS, tenantOf: () => DEFAULT_NAME }
 }
 
 /** Reads the limits file at `path`. */
@@ -87,7 +95,8 @@ function assemble(root: unknown, add: Problems): Limits | undefined {
   const found = objectAt(root, '', ROOT_NAMES, add)
   if (found === undefined) return undefined
   let arePoolsRight = true
-  const pools = poolsOf(found, (path, problem, fix) => {
+  const endpoints = new Map<string, PoolEndpoint>()
+  const pools = poolsOf(found, endpoints, (path, problem, fix) => {
     arePoolsRight = false
     add(path, problem, fix)
   })
@@ -106,20 +115,23 @@ function assemble(root: unknown, add: Problems): Limits | undefined {
   const waitMaxMs = amountAt(found, 'waitMaxMs', { min: 1_000, max: 3_600_000, fallback: WAIT_MAX_MS }, add)
   checkGuarantees(tenants, limit, reserve.inbound, add)
   const cell: CellLimits = { pools, tenants, otherTenants, reserve, queueMax }
-  return { cell, waitMaxMs, tenantOf: (to) => numbers.get(to) ?? DEFAULT_NAME }
+  return { cell, endpoints, waitMaxMs, tenantOf: (to) => numbers.get(to) ?? DEFAULT_NAME }
 }
 
-function poolsOf(root: Found, add: Problems): PoolLimit[] {
+function poolsOf(root: Found, endpoints: Map<string, PoolEndpoint>, add: Problems): PoolLimit[] {
   const names = new Set<string>()
   const entries = listAt(root, 'pools', POOLS_MAX, add)
   if (entries.length === 0) add('pools', 'is missing or empty', 'give at least one pool with its callsMax')
   return entries.flatMap(([value, path]) => {
-    const found = objectAt(value, path, ['pool', 'callsMax', 'weight', 'connectsPerSecond'], add)
+    const found = objectAt(value, path, ['pool', 'callsMax', 'weight', 'connectsPerSecond', 'endpoint'], add)
     if (found === undefined) return []
     const callsMax = amountAt(found, 'callsMax', { min: 1, max: CALLS_MAX, fallback: undefined }, add)
+    const pool = nameAt(found, 'pool', names, add)
+    const endpoint = endpointAt(found, add)
+    if (endpoint !== undefined) endpoints.set(pool, endpoint)
     return [
       {
-        pool: nameAt(found, 'pool', names, add),
+        pool,
         callsMax,
         weight: amountAt(found, 'weight', { min: 0.001, max: 1_000, fallback: 1, isFraction: true }, add),
         connectsPerSecond: amountAt(
@@ -131,6 +143,54 @@ function poolsOf(root: Found, add: Problems): PoolLimit[] {
       },
     ]
   })
+}
+
+const MODEL = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/
+const VARIABLE = /^[A-Z][A-Z0-9_]{0,99}$/
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/
+
+const NAMED = { isRight: (text: string) => MODEL.test(text), words: 'a name of letters, digits and . _ : / -' }
+const KEY = {
+  isRight: (text: string) => VARIABLE.test(text),
+  words: 'the NAME of an environment variable, not the key',
+}
+
+/** The endpoint of a pool; undefined when it names none, or a wrong one. */
+function endpointAt(pool: Found, add: Problems): PoolEndpoint | undefined {
+  const value = pool.fields.endpoint
+  if (value === undefined) return undefined
+  const path = `${pool.path}.endpoint`
+  const kind = typeof value === 'object' && value !== null && 'kind' in value ? value.kind : undefined
+  if (kind !== 'openai' && kind !== 'azure') {
+    add(`${path}.kind`, kind === undefined ? 'is missing' : `cannot be ${shown(kind)}`, 'write "openai" or "azure"')
+    return undefined
+  }
+  if (kind === 'openai') {
+    const found = objectAt(value, path, ['kind', 'url', 'model', 'keyVariable'], add)!
+    const url = textAt(found, 'url', { ...addressOf('ws'), isNeeded: false }, add)
+    const model = textAt(found, 'model', { ...NAMED, isNeeded: false }, add)
+    return { kind, url, model, keyVariable: textAt(found, 'keyVariable', { ...KEY, isNeeded: true }, add) ?? '' }
+  }
+  const found = objectAt(value, path, ['kind', 'endpoint', 'deployment', 'keyVariable'], add)!
+  const endpoint = textAt(found, 'endpoint', { ...addressOf('http'), isNeeded: true }, add) ?? ''
+  const deployment = textAt(found, 'deployment', { ...NAMED, isNeeded: true }, add) ?? ''
+  return {
+    kind,
+    endpoint,
+    deployment,
+    keyVariable: textAt(found, 'keyVariable', { ...KEY, isNeeded: true }, add) ?? '',
+  }
+}
+
+/** A URL with TLS, or without to this machine; no user name, no password, no # part. */
+function addressOf(scheme: 'ws' | 'http'): { isRight: (text: string) => boolean; words: string } {
+  const isRight = (text: string): boolean => {
+    if (!URL.canParse(text)) return false
+    const { protocol, hostname, username, password, hash } = new URL(text)
+    const isSafe = protocol === `${scheme}s:` || (protocol === `${scheme}:` && LOOPBACK.test(hostname))
+    return isSafe && hostname !== '' && username === '' && password === '' && hash === ''
+  }
+  return { isRight, words: `a URL that begins with ${scheme}s:// (${scheme}:// only to loopback), without a password` }
 }
 
 function tenantsOf(root: Found, limit: number, numbers: Map<string, string>, add: Problems): TenantLimit[] {

@@ -12,6 +12,7 @@ export const ERROR_CODES = {
   MODEL_REFUSED: 'The model provider refused the session for good (key, model, quota).',
   MODEL_LOST: 'The link to the model ended while the call was live.',
   MODEL_STALLED: 'The model did not answer within its bound.',
+  MODEL_SHED: 'The model was not dialled: its pool refuses too much of what is asked, and no other has room.',
   AGENT_FAILED: 'The agent module threw or could not be loaded.',
   TOKEN_INVALID: 'A stream token is forged, expired, used, or for another call.',
   WEBHOOK_REFUSED: 'A webhook bore no valid signature, or its body or Call SID could not be read.',

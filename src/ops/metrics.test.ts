@@ -30,7 +30,9 @@ test('the names of the design are on the page, with the process’s own', async 
     'voice_event_loop_lag_seconds gauge',
     'voice_frames_dropped_total counter',
     'voice_frames_total counter',
+    'voice_model_connects_total counter',
     'voice_model_errors_total counter',
+    'voice_model_pool_ceiling gauge',
     'voice_postcall_jobs gauge',
     'voice_postcall_oldest_seconds gauge',
     'voice_queue_depth gauge',
@@ -55,6 +57,8 @@ test('[MX1] counts are read at the scrape, and a second scrape does not add them
   metrics.framesDropped.add('early-overflow', 3)
   metrics.modelErrors.add('rate_limit_exceeded')
   metrics.resumed('pod-lost', 'resumed')
+  metrics.modelConnected('eu', 'accepted')
+  metrics.modelConnected('eu', 'accepted')
   await registry.metrics()
   const page = (await registry.metrics()).split('\n')
   for (const line of [
@@ -65,6 +69,7 @@ test('[MX1] counts are read at the scrape, and a second scrape does not add them
     'voice_frames_dropped_total{reason="early-overflow"} 3',
     'voice_model_errors_total{code="rate_limit_exceeded"} 1',
     'voice_resumes_total{cause="pod-lost",outcome="resumed"} 1',
+    'voice_model_connects_total{pool="eu",outcome="accepted"} 2',
     'voice_active_calls 7',
     'voice_event_loop_lag_seconds 0.0025',
   ]) {

@@ -24,7 +24,9 @@ export interface MetricSources {
   quotaUsed?(): number | undefined
   quotaLimit?(): number | undefined
   queueDepth?(): number | undefined
+  leases?(): Record<string, number> | undefined
   postcallJobs?(): Record<string, number> | undefined
+  poolCeilings?(): Record<string, number> | undefined
   postcallOldestMs?(): number | undefined
 }
 
@@ -35,6 +37,7 @@ export class Metrics {
   readonly calls = new Tally() // by outcome
   readonly framesDropped = new Tally() // by reason
   readonly modelErrors = new Tally() // by code
+  readonly rescues = new Tally() // by outcome
   readonly turnLatency = new Durations(TURN_BOUNDS_MS)
   readonly addedLatency: Record<Direction, Durations> = {
     inbound: new Durations(ADDED_BOUNDS_MS),
@@ -43,6 +46,7 @@ export class Metrics {
   readonly #queueWait = new Durations(WAIT_BOUNDS_MS)
   readonly #tools = new Map<string, Durations>()
   readonly #resumes = new Map<string, Tally>() // by cause; causes are our own words
+  readonly #connects = new Map<string, Tally>() // by pool; the limits file bounds them
 
   /** Counts a tool call that took `ms`. */
   toolTook(tool: string, ms: number): void {
@@ -56,6 +60,13 @@ export class Metrics {
   resumed(cause: string, outcome: string): void {
     const outcomes = this.#resumes.get(cause) ?? new Tally()
     this.#resumes.set(cause, outcomes)
+    outcomes.add(outcome)
+  }
+
+  /** Counts a dial of a model pool by what became of it. */
+  modelConnected(pool: string, outcome: string): void {
+    const outcomes = this.#connects.get(pool) ?? new Tally()
+    this.#connects.set(pool, outcomes)
     outcomes.add(outcome)
   }
 
@@ -87,6 +98,7 @@ export class Metrics {
     count('voice_calls_total', 'Calls that ended', 'outcome', () => this.calls.entries())
     count('voice_frames_total', 'Frames of 20 ms carried', 'direction', () => Object.entries(this.frames))
     count('voice_frames_dropped_total', 'Frames not carried', 'reason', () => this.framesDropped.entries())
+    count('voice_rescues_total', 'Calls of lost pods looked after', 'outcome', () => this.rescues.entries())
     count('voice_model_errors_total', 'Errors of the model', 'code', () => this.modelErrors.entries())
     const metrics = this
     new Counter({
@@ -98,18 +110,21 @@ export class Metrics {
         this.inc(metrics.bargeIns)
       },
     })
-    new Counter({
-      name: 'voice_resumes_total',
-      help: 'Calls continued from their checkpoint',
-      labelNames: ['cause', 'outcome'],
-      registers: [registry],
-      collect() {
-        this.reset()
-        for (const [cause, outcomes] of metrics.#resumes) {
-          for (const [outcome, total] of outcomes.entries()) this.inc({ cause, outcome }, total)
-        }
-      },
-    })
+    const countBoth = (name: string, help: string, label: string, read: () => Iterable<[string, Tally]>) =>
+      new Counter({
+        name,
+        help,
+        labelNames: [label, 'outcome'],
+        registers: [registry],
+        collect() {
+          this.reset()
+          for (const [value, outcomes] of read()) {
+            for (const [outcome, total] of outcomes.entries()) this.inc({ [label]: value, outcome }, total)
+          }
+        },
+      })
+    countBoth('voice_resumes_total', 'Calls continued from their checkpoint', 'cause', () => this.#resumes)
+    countBoth('voice_model_connects_total', 'Dials of model pools', 'pool', () => this.#connects)
   }
 
   #registerDistributions(registry: Registry): void {
@@ -155,18 +170,20 @@ function registerGauges(registry: Registry, sources: MetricSources): void {
   gauge('voice_quota_limit', 'Calls the quota allows', () => sources.quotaLimit?.())
   gauge('voice_queue_depth', 'Callers in the queue', () => sources.queueDepth?.())
   gauge('voice_postcall_oldest_seconds', 'Age of the oldest job after a call', () => sources.postcallOldestMs?.(), 1e-3)
-  new Gauge({
-    name: 'voice_postcall_jobs',
-    help: 'Jobs after calls',
-    labelNames: ['state'],
-    registers: [registry],
-    collect() {
-      this.reset()
-      for (const [state, jobs] of Object.entries(readSafely(() => sources.postcallJobs?.()) ?? {})) {
-        this.set({ state }, jobs)
-      }
-    },
-  })
+  const gauges = (name: string, help: string, label: string, read: () => Record<string, number> | undefined) =>
+    new Gauge({
+      name,
+      help,
+      labelNames: [label],
+      registers: [registry],
+      collect() {
+        this.reset()
+        for (const [value, count] of Object.entries(readSafely(read) ?? {})) this.set({ [label]: value }, count)
+      },
+    })
+  gauges('voice_leases', 'Leases of the cell', 'state', () => sources.leases?.())
+  gauges('voice_postcall_jobs', 'Jobs after calls', 'state', () => sources.postcallJobs?.())
+  gauges('voice_model_pool_ceiling', 'Sessions that a pool bears, as learnt', 'pool', () => sources.poolCeilings?.())
 }
 
 function readSafely<T>(read: (() => T | undefined) | undefined): T | undefined {

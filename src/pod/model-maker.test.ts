@@ -1,12 +1,8 @@
-// From the configuration to model sessions: defaults, joining of frames by load, and no model at all.
+// From the configuration to model sessions: defaults, and joining of frames by load.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { type Config, readConfig } from '../config.ts'
-import { FakeClock } from '../kit/clock.ts'
-import { VoiceError } from '../kit/errors.ts'
-import { Wheel } from '../kit/wheel.ts'
-import type { Pack } from '../packs/pack.ts'
-import { framesPerAppend, modelMaker, sessionDefaults } from './model-maker.ts'
+import { framesPerAppend, sessionDefaults } from './model-maker.ts'
 
 function configOf(env: Record<string, string> = {}): Config {
   const read = readConfig({ SIGNATURE_CHECK: 'off-loopback', ...env })
@@ -45,14 +41,4 @@ test('what the agent may leave out follows from the configuration, in the SDK’
   const semantic = sessionDefaults(configOf({ VAD: 'semantic', VAD_EAGERNESS: 'low' }), 'pcm16')
   assert.deepEqual([semantic.turnDetection, semantic.audio], [{ type: 'semantic_vad', eagerness: 'low' }, 'pcm16'])
   assert.deepEqual([semantic.bargeIn, semantic.autoRespond], [true, true])
-})
-
-test('without a provider there is no maker but a sentence that says what to set', () => {
-  const clock = new FakeClock()
-  const wheel = new Wheel({ clock, manual: true, onError: () => {} })
-  const make = () => modelMaker(configOf(), {} as Pack, { clock, wheel, liveCalls: () => 0 })
-  assert.throws(
-    make,
-    (error) => error instanceof VoiceError && error.code === 'CONFIG_INVALID' && /OPENAI_API_KEY/.test(error.message),
-  )
 })

@@ -1,44 +1,38 @@
-// Config → model sessions: where the provider is, what the plane puts where the agent is silent.
+// Config → model sessions: the pools to dial, what the plane puts where the agent is silent.
 
 import { NEW_SESSION } from '../call/ports.ts'
 import type { Config } from '../config.ts'
 import type { MakeModel } from '../desk/held.ts'
 import type { Clock } from '../kit/clock.ts'
-import { VoiceError } from '../kit/errors.ts'
 import type { Wheel } from '../kit/wheel.ts'
 import { OpenAiSession, type SessionSettings } from '../model/openai/session.ts'
 import type { SessionDefaults } from '../model/openai/session-shape.ts'
 import type { Pack } from '../packs/pack.ts'
+import type { ModelPools } from './pools/pools.ts'
 
 const FRAMES_PER_APPEND_MAX = 5
 
-/** Makes model sessions as the configuration says. Throws CONFIG_INVALID when no provider is configured. */
+/** Makes model sessions as the configuration says; the pool that a call was granted chooses where. */
 export function modelMaker(
   config: Config,
   pack: Pack,
+  pools: ModelPools,
   world: { clock: Clock; wheel: Wheel; liveCalls(): number },
 ): MakeModel {
   const { endpoint } = config.model
-  if (endpoint.kind === 'none') {
-    throw new VoiceError('CONFIG_INVALID', {
-      message: 'No model is configured: set OPENAI_API_KEY, or start role all for the offline model.',
-    })
-  }
   const audio = pack.modelAudio ?? config.model.audio
   const link: SessionSettings['link'] = {
-    url: new URL(endpoint.url),
-    headers: { ...endpoint.headers },
     connectMs: config.model.connectMs,
     bufferedMaxBytes: config.call.outboundBufferMaxBytes,
     audio,
     framesPerAppend: framesPerAppend(config, world.liveCalls),
   }
   const defaults = sessionDefaults(config, audio)
-  return (listener, packCall, log, start = NEW_SESSION) =>
+  return (listener, packCall, log, start = NEW_SESSION, pool) =>
     new OpenAiSession(
       listener,
       packCall,
-      { link, defaults, model: endpoint.model },
+      { routes: pools.routesOf(pool, log), link, defaults, model: endpoint.model },
       { clock: world.clock, wheel: world.wheel, log },
       start,
     )

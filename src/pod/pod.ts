@@ -5,8 +5,8 @@
 
 import type { Call } from '../call/call.ts'
 import type { EndCause } from '../call/state.ts'
-import type { StreamTokens } from '../carrier/twilio/token.ts'
-import type { Config } from '../config.ts'
+import { Links } from '../carrier/twilio/answers/links.ts'
+import type { CarrierRest } from '../carrier/twilio/rest/rest.ts'
 import { Admission } from '../control/admission.ts'
 import { LeaseKeeper } from '../control/lease-keeper.ts'
 import type { Limits } from '../control/limits.ts'
@@ -20,35 +20,20 @@ import { Door } from '../desk/door.ts'
 import { Endings } from '../desk/endings.ts'
 import { Grants } from '../desk/grants.ts'
 import { Handover } from '../desk/handover.ts'
-import type { CallShape, DeskWorld, MakeModel } from '../desk/held.ts'
 import { openHistory } from '../desk/history.ts'
 import { makePeers, type PeerAnswers, type Peers } from '../desk/peers.ts'
 import { type CallSid, newIncarnation } from '../kit/ids.ts'
 import { Wheel } from '../kit/wheel.ts'
-import type { LagMeter } from '../ops/lag.ts'
-import type { Pack } from '../packs/pack.ts'
 import { FleetView } from './fleet-view.ts'
+import type { PodParts } from './pod-parts.ts'
 import { lagReader, lifeOf, limitsOf } from './pod-settings.ts'
+import { carrierRestOf } from './rescue/rescue.ts'
+import { Rescuer } from './rescue/rescuer.ts'
 import { openStores, type Stores } from './stores.ts'
 
 const CONTROL_TICK_MS = 50
 const CONFIGURE_MS = 1_000
 const FLUSH_MS = 2_000
-
-export type PodParts = {
-  config: Config
-  pack: Pack
-  makeModel: MakeModel
-  shape: CallShape
-  tokens: StreamTokens
-  sorry: string
-  lag: LagMeter
-  world: DeskWorld
-  /** Where other pods reach this one. */
-  address: () => string
-  /** Default: those of the configuration. */
-  stores?: Stores
-}
 
 export class Pod {
   readonly desk: Desk
@@ -67,6 +52,7 @@ export class Pod {
   readonly #peers: Peers
   readonly #admission: Admission
   readonly #handover: Handover
+  readonly #rescuer: Rescuer
   readonly #incarnation = newIncarnation()
   #onDrained: (() => void) | undefined
   #closing: Promise<void> | undefined
@@ -79,15 +65,15 @@ export class Pod {
       tickMs: CONTROL_TICK_MS,
       onError: (error) => log.error({ reason: String(error) }, 'a timer of the pod failed'),
     })
-    const limits = limitsOf(parts.config)
-    let pod: Pod | undefined
-    const onFenced = (callSid: CallSid) => pod?.fenced(callSid)
+    const limits = parts.pools?.limits ?? limitsOf(parts.config)
+    const onFenced = (callSid: CallSid) => pod.fenced(callSid)
     const stores = parts.stores ?? (await openStores(parts.config, { clock, wheel, log }, onFenced))
-    pod = new Pod(parts, stores, limits, wheel)
+    const rest = stores.isAlone ? undefined : await carrierRestOf(parts.config, log)
+    const pod: Pod = new Pod(parts, stores, limits, wheel, rest)
     return pod
   }
 
-  private constructor(parts: PodParts, stores: Stores, limits: Limits, wheel: Wheel) {
+  private constructor(parts: PodParts, stores: Stores, limits: Limits, wheel: Wheel, rest: CarrierRest | undefined) {
     this.#parts = parts
     this.#stores = stores
     this.#limits = limits
@@ -125,6 +111,7 @@ export class Pod {
       onFenced: (callSid) => this.fenced(callSid),
       onSelfFence: () => this.driver.fence(),
       askPeers: () => this.fleet.askPeers(),
+      onReaped: (reaped) => this.#rescuer.reaped(reaped),
     })
     this.fleet = new FleetView({ pod, leases, peers: this.#peers, pods, wheel })
     this.driver = new PodDriver({
@@ -150,7 +137,7 @@ export class Pod {
       log: world.log,
       self: { pod, address: '', callsMax: config.call.callsMax },
       limits: () => limits.cell,
-      ceilingOf: () => Number.POSITIVE_INFINITY,
+      ceilingOf: (pool) => parts.pools?.ceilingOf(pool) ?? Number.POSITIVE_INFINITY,
       held: () => this.calls.leases(),
       seen: this.keeper,
       takesCalls: () => this.driver.takesWebhooks,
@@ -194,6 +181,14 @@ export class Pod {
       grants,
       world,
     })
+    this.#rescuer = new Rescuer({
+      ...{ pod, leases, records, endings: this.endings, peers: this.#peers, rest, pods, ...control },
+      nextUrl: () => new Links(parts.baseUrl).next(),
+      usage: () => this.fleet.usage,
+      isHeld: (callSid) => this.calls.get(callSid) !== undefined,
+      onRescue: (outcome) => world.metrics.rescues.add(outcome),
+      times: parts.rescueTimes,
+    })
   }
 
   get peerAnswers(): PeerAnswers {
@@ -218,6 +213,9 @@ export class Pod {
     await this.keeper.start()
     await this.keeper.announceNow()
     this.fleet.start()
+    if (!this.#stores.isAlone) this.#rescuer.start()
+    const seen = { fleet: this.fleet, keeper: this.keeper }
+    this.#parts.pools?.watch({ leases: this.#stores.leases, wheel: this.#wheel, ...seen })
   }
 
   fenced(callSid: CallSid): void {
@@ -256,6 +254,7 @@ export class Pod {
     else await this.#force('closing')
     this.driver.close()
     this.fleet.close()
+    this.#rescuer.close()
     await this.endings.settled(FLUSH_MS)
     await this.keeper.stop()
     this.#wheel.close()

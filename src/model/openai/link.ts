@@ -4,10 +4,10 @@
 // LK3: caller audio is joined to an append as bytes; several frames go as one append when the load asks for it.
 import { ULAW_SILENCE } from '../../audio/g711.ts'
 import { PCM24K_BYTES_PER_ULAW, Pcm24kToUlaw, UlawToPcm24k } from '../../audio/ulaw-pcm24k.ts'
-import type { ModelLoss } from '../../call/ports.ts'
 import { type SocketEnd, WebSocketConnection } from '../../kit/websocket/connection.ts'
 import { type DialOutcome, dial } from '../../kit/websocket/dial.ts'
 import type { Wheel } from '../../kit/wheel.ts'
+import type { LinkLoss, Route } from '../route.ts'
 import { lossOfDial, lossOfEnd } from './refusal.ts'
 import {
   APPEND_HEAD,
@@ -26,10 +26,8 @@ const MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 const COALESCE_MAX_BYTES = 5 * 160
 const SILENCE_MAX_MS = 10_000
 
-/** Where and how to dial. */
+/** How to dial. */
 export type LinkSettings = {
-  url: URL
-  headers: Record<string, string>
   connectMs: number
   bufferedMaxBytes: number
   audio: 'pcmu' | 'pcm16'
@@ -42,7 +40,7 @@ export type LinkSettings = {
 export interface LinkListener {
   onLinkEvent(link: Link, event: ServerEvent): void
   onLinkAudio(link: Link, responseId: string, itemId: string, ulaw: Buffer): void
-  onLinkEnd(link: Link, loss: ModelLoss): void
+  onLinkEnd(link: Link, loss: LinkLoss): void
 }
 
 const scratchUlaw = Buffer.allocUnsafe(4_096)
@@ -50,6 +48,7 @@ const scratchDelta = Buffer.allocUnsafe(65_536)
 const scratchPcm = Buffer.allocUnsafe(4_096 * PCM24K_BYTES_PER_ULAW)
 
 export class Link {
+  readonly route: Route
   readonly #listener: LinkListener
   readonly #settings: LinkSettings
   readonly #wheel: Wheel
@@ -65,7 +64,8 @@ export class Link {
   isReady = false
   unreadable = 0
 
-  constructor(listener: LinkListener, settings: LinkSettings, wheel: Wheel) {
+  constructor(listener: LinkListener, route: Route, settings: LinkSettings, wheel: Wheel) {
+    this.route = route
     this.#listener = listener
     this.#settings = settings
     this.#wheel = wheel
@@ -74,8 +74,9 @@ export class Link {
   }
 
   open(): void {
-    const { url, headers, connectMs: timeoutMs } = this.#settings
-    this.#giveUp = dial(url, { headers, timeoutMs }, (outcome) => this.#dialled(outcome))
+    const { url, headers } = this.route
+    const { connectMs: timeoutMs } = this.#settings
+    this.#giveUp = dial(url, { headers: { ...headers }, timeoutMs }, (outcome) => this.#dialled(outcome))
   }
 
   /** Sends a client event. */
@@ -115,6 +116,7 @@ export class Link {
     this.#isEnded = true
     this.#giveUp()
     this.#socket?.close(1000, '')
+    this.route.released()
   }
 
   /** The next delta of the item that speaks: the hot kind of message. All of it must be base64, else it is read in full. */
@@ -173,10 +175,11 @@ export class Link {
     this.#socket.feed(outcome.head)
   }
 
-  #end(loss: ModelLoss): void {
+  #end(loss: LinkLoss): void {
     if (this.#isEnded) return
     this.#isEnded = true
     this.#listener.onLinkEnd(this, loss)
+    this.route.released()
   }
 
   #hear(responseId: string, itemId: string, bytes: Buffer): void {

@@ -10,6 +10,7 @@ import type { TranscriptItem } from '../../call/transcript.ts'
 import { FakeClock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { Wheel } from '../../kit/wheel.ts'
+import { oneRoute } from '../route.ts'
 import { type LinkSettings, PING_MS } from './link.ts'
 import { OpenAiSession } from './session.ts'
 
@@ -71,9 +72,8 @@ class Bench implements ModelListener {
     return bench
   }
   #make(port: number, audio: LinkSettings['audio']): void {
+    const routes = oneRoute(new URL(`ws://127.0.0.1:${port}/`))
     const link = {
-      url: new URL(`ws://127.0.0.1:${port}/`),
-      headers: {},
       connectMs: 2_000,
       bufferedMaxBytes: 4_000_000,
       audio,
@@ -87,7 +87,7 @@ class Bench implements ModelListener {
       session.on('error', () => this.told.push('error'))
     }
     const world = { clock: this.clock, wheel: this.wheel, log: silentLog }
-    this.session = new OpenAiSession(this, { agent, onSession }, { link, defaults, model: 'm' }, world)
+    this.session = new OpenAiSession(this, { agent, onSession }, { routes, link, defaults, model: 'm' }, world)
   }
   onModelEvent(event: ModelEvent): void {
     this.events.push(event)

@@ -11,6 +11,7 @@ import type { TranscriptItem } from '../../call/transcript.ts'
 import { FakeClock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { Wheel } from '../../kit/wheel.ts'
+import { oneRoute } from '../route.ts'
 import { OpenAiSession } from './session.ts'
 
 const CONNECT_MS = 2_000
@@ -93,9 +94,8 @@ class Bench implements ModelListener {
     return bench
   }
   #make(port: number): void {
+    const routes = oneRoute(new URL(`ws://127.0.0.1:${port}/v1/realtime?model=m`))
     const link = {
-      url: new URL(`ws://127.0.0.1:${port}/v1/realtime?model=m`),
-      headers: {},
       connectMs: CONNECT_MS,
       bufferedMaxBytes: 1_000_000,
       audio: 'pcmu' as const,
@@ -115,7 +115,7 @@ class Bench implements ModelListener {
       session.on('error', () => this.heard.push('agent error'))
     }
     const world = { clock: this.clock, wheel: this.wheel, log: silentLog }
-    this.session = new OpenAiSession(this, { agent, onSession }, { link, defaults, model: 'm' }, world)
+    this.session = new OpenAiSession(this, { agent, onSession }, { routes, link, defaults, model: 'm' }, world)
   }
   onModelEvent(event: ModelEvent): void {
     this.events.push(event)

@@ -11,12 +11,13 @@ import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Wheel } from '../../kit/wheel.ts'
 import type { PackCall } from '../../packs/pack.ts'
+import type { LinkLoss, Route, Routes } from '../route.ts'
 import { AgentRuntime } from './agent-runtime.ts'
 import { isForAgent } from './agent-transport.ts'
 import { clientEventOf, systemNote, toolOutput } from './client-events.ts'
 import { Link, type LinkSettings } from './link.ts'
 import { CONFIGURE_ID, LinkSetup, RENEWAL_LOOK_MS } from './link-setup.ts'
-import { isFatalCode, isWeather } from './refusal.ts'
+import { isFatalCode, isLimitCode, isWeather } from './refusal.ts'
 import { replayEvents } from './replay.ts'
 import { type SessionDefaults, shapeSession, withoutVoice } from './session-shape.ts'
 import { ToolCalls } from './tool-calls.ts'
@@ -27,12 +28,14 @@ import { record, type ServerEvent, text } from './wire.ts'
 const WAITING_MAX = 64
 
 export type SessionSettings = {
+  routes: Routes
   link: Omit<LinkSettings, 'wantsTranscriptDeltas'>
   defaults: SessionDefaults
   model: string
 }
 export type SessionWorld = { clock: Clock; wheel: Wheel; log: Log }
 
+const lossOf = (code: string): LinkLoss => ({ code, fatal: isFatalCode(code), isLimit: isLimitCode(code) })
 const codeOf = (error: Record<string, unknown>): string => text(error.code) || text(error.type) || 'unknown'
 
 export class OpenAiSession implements ModelSession {
@@ -49,6 +52,7 @@ export class OpenAiSession implements ModelSession {
   #audioResponse = ''
   readonly #tools: ToolCalls
   #note: string | undefined
+  #hasServed = false
   #isClosed = false
 
   constructor(
@@ -77,17 +81,21 @@ export class OpenAiSession implements ModelSession {
     if (this.#isClosed) return
     if (!renewal) this.#drop(this.#link)
     this.#abandonSetup()
-    const link = new Link(
-      this,
-      { ...this.#settings.link, wantsTranscriptDeltas: this.#agent.needsTranscriptDeltas },
-      this.#world.wheel,
-    )
-    const timer = this.#world.wheel.after(this.#settings.link.connectMs, () => {
-      this.#fail(link, { code: 'MODEL_STALLED', fatal: false })
-    })
-    this.#setup = new LinkSetup(link, { isRenewal: renewal, history, timer })
-    link.open()
+    const way = this.#settings.routes.next({ isResume: renewal || this.#hasServed || history.length > 0 })
+    if (way.kind === 'go') this.#open(way.route, history, renewal)
+    else if (renewal) this.#listener.onModelEvent({ kind: 'renewal-failed', loss: way.loss })
+    else this.#listener.onModelEvent({ kind: 'lost', loss: way.loss })
     this.#agent.start()
+  }
+
+  #open(route: Route, history: readonly TranscriptItem[], isRenewal: boolean): void {
+    const { needsTranscriptDeltas: wantsTranscriptDeltas } = this.#agent
+    const link = new Link(this, route, { ...this.#settings.link, wantsTranscriptDeltas }, this.#world.wheel)
+    const timer = this.#world.wheel.after(this.#settings.link.connectMs, () => {
+      this.#fail(link, route.lost({ code: 'MODEL_STALLED', fatal: false }))
+    })
+    this.#setup = new LinkSetup(link, { isRenewal, history, timer })
+    link.open()
   }
 
   appendAudio(buffer: Buffer, start: number, end: number): void {
@@ -165,8 +173,8 @@ export class OpenAiSession implements ModelSession {
     this.#listener.onModelAudio(responseId, itemId, ulaw)
   }
 
-  onLinkEnd(link: Link, loss: ModelLoss): void {
-    this.#fail(link, loss)
+  onLinkEnd(link: Link, loss: LinkLoss): void {
+    this.#fail(link, link.route.lost(loss))
   }
 
   onLinkEvent(link: Link, event: ServerEvent): void {
@@ -179,12 +187,16 @@ export class OpenAiSession implements ModelSession {
       setup.created(record(event.session).expires_at, this.#world.clock.wallMs())
       setup.configure(this.#session)
     } else if (event.type === 'session.updated') {
+      setup.link.route.accepted()
       this.#becomeReady(setup)
     } else if (event.type === 'error') {
       const error = record(event.error)
       const code = codeOf(error)
-      // A configuration that is refused once is refused again: fatal. Anything else decides itself by the socket.
-      if (error.event_id === CONFIGURE_ID || isFatalCode(code)) this.#fail(setup.link, { code, fatal: true })
+      // A configuration that is refused once is refused again, wherever: fatal. What is not known decides itself by the socket.
+      if (error.event_id === CONFIGURE_ID) {
+        setup.link.route.accepted()
+        this.#fail(setup.link, { code, fatal: true })
+      } else if (isFatalCode(code) || isLimitCode(code)) this.#fail(setup.link, setup.link.route.lost(lossOf(code)))
     }
   }
 
@@ -203,6 +215,7 @@ export class OpenAiSession implements ModelSession {
     const before = this.#link
     this.#link = setup.link
     setup.link.isReady = true
+    this.#hasServed = true
     this.#drop(before)
     // The agent has changed it meanwhile (a handoff): what is in force must be the latest.
     if (this.#session !== setup.configured) this.#sendSession(setup.link)
@@ -245,7 +258,7 @@ export class OpenAiSession implements ModelSession {
     const code = codeOf(error)
     const requestId = text(error.event_id) || undefined
     if (code === 'session_expired' || isFatalCode(code)) {
-      this.#fail(this.#link, { code, fatal: isFatalCode(code) })
+      if (this.#link !== undefined) this.#fail(this.#link, this.#link.route.lost(lossOf(code)))
       return
     }
     const isOurs = requestId?.startsWith('vp-') ?? false
@@ -260,8 +273,8 @@ export class OpenAiSession implements ModelSession {
     link.send({ type: 'session.update', session: this.#voiceFixed ? withoutVoice(session) : session })
   }
 
-  #fail(link: Link | undefined, loss: ModelLoss): void {
-    if (link === undefined || this.#isClosed) return
+  #fail(link: Link, loss: ModelLoss): void {
+    if (this.#isClosed) return
     if (this.#setup?.link === link) {
       const { isRenewal } = this.#setup
       this.#abandonSetup()

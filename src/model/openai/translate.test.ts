@@ -135,11 +135,12 @@ suite('refusals and ends', () => {
     [302, 'null', 'http_302', false],
   ] as const)
     test(`[RF1] a dial refused with ${status} ${code} is ${fatal ? 'fatal' : 'tried again'}`, () => {
-      assert.deepEqual(refused(status, body), { code, fatal })
+      const isLimit = status === 429 ? { isLimit: true } : {}
+      assert.deepEqual(refused(status, body), { code, fatal, ...isLimit })
     })
 
   test('[RF2] Retry-After goes along; a dial that failed is tried again', () => {
-    assert.deepEqual(refused(429, '', 3_000), { code: 'http_429', fatal: false, retryAfterMs: 3_000 })
+    assert.deepEqual(refused(429, '', 3_000), { code: 'http_429', fatal: false, isLimit: true, retryAfterMs: 3_000 })
     assert.deepEqual(lossOfDial({ kind: 'failed', reason: 'timed out' }), { code: 'SOCKET_LOST', fatal: false })
   })
 

@@ -1,0 +1,94 @@
+// The way of one call among the model pools. Rules:
+// CR1: a call stays in its pool until two dials in a row have failed there, the pool has refused it for its limit or for good,
+//      or its breaker is open; then the next dial goes to another pool that is well and has room, if there is one.
+// CR2: of the others those come first that the call has not tried, then the one with the most room for its weight.
+// CR3: a call never goes back by itself: a pool that it left is asked again only when its present one fails.
+// CR4: a refusal for good ends the call only when no pool is left that has not so refused it.
+// CR5: a call that finds no other pool is dialled in its own, breaker or not: a caller waits, and the call bounds its tries.
+import type { ModelLoss } from '../../call/ports.ts'
+import type { Log } from '../../kit/log.ts'
+import { type LinkLoss, lossToTell, type Route, type Routes, type Way } from '../../model/route.ts'
+import type { ModelPools, PoolLink } from './pools.ts'
+
+const FAILURES_MAX = 2
+/** When a dial that was shed is worth another try; spread, so that those shed together do not come back together. */
+export const SHED_RETRY_MS = 1_000
+
+export class CallRoutes implements Routes {
+  readonly #pools: ModelPools
+  readonly #home: string
+  readonly #log: Log
+  readonly #tried = new Set<string>()
+  readonly #refused = new Set<string>()
+  #at: string
+  #failures = 0
+  #mustMove = false
+
+  /** `home`: the pool that the call was granted. */
+  constructor(pools: ModelPools, home: string, log: Log) {
+    this.#pools = pools
+    this.#home = home
+    this.#at = home
+    this.#log = log
+  }
+
+  next({ isResume }: { isResume: boolean }): Way {
+    for (const pool of this.#candidates()) {
+      const link = this.#pools.open(pool, { isResume, isForeign: pool !== this.#home })
+      if (link === undefined) continue
+      if (pool !== this.#at) this.#moveTo(pool)
+      this.#tried.add(pool)
+      return { kind: 'go', route: this.#routeOf(pool, link) }
+    }
+    const retryAfterMs = Math.round(SHED_RETRY_MS * (0.5 + this.#pools.random()))
+    return { kind: 'shed', loss: { code: 'MODEL_SHED', fatal: false, retryAfterMs } }
+  }
+
+  /** CR1, CR2, CR5. */
+  #candidates(): string[] {
+    const own = this.#refused.has(this.#at) ? [] : [this.#at]
+    const others = this.#pools.others(this.#at).filter((pool) => !this.#refused.has(pool))
+    const sorted = [
+      ...others.filter((pool) => !this.#tried.has(pool)),
+      ...others.filter((pool) => this.#tried.has(pool)),
+    ]
+    const isLeaving = this.#mustMove || this.#failures >= FAILURES_MAX || !this.#pools.isWell(this.#at)
+    return isLeaving ? [...sorted, ...own] : [...own, ...sorted]
+  }
+
+  #moveTo(pool: string): void {
+    this.#log.warn({ pool: this.#at, nextPool: pool }, 'the call is dialled in another model pool')
+    this.#at = pool
+    this.#failures = 0
+    this.#mustMove = false
+  }
+
+  #routeOf(pool: string, link: PoolLink): Route {
+    const { url, headers } = link
+    return {
+      url,
+      headers,
+      accepted: () => {
+        link.accepted()
+        this.#failures = 0
+      },
+      lost: (loss) => this.#lost(pool, link, loss),
+      released: () => link.released(),
+    }
+  }
+
+  #lost(pool: string, link: PoolLink, loss: LinkLoss): ModelLoss {
+    const wasDial = link.lost(loss) === 'dial'
+    if (pool === this.#at) {
+      if (wasDial) this.#failures += 1
+      if (loss.isLimit === true || loss.fatal) this.#mustMove = true
+    }
+    if (loss.fatal) this.#refused.add(pool)
+    const mayMove = this.#pools.names.some((name) => name !== pool && !this.#refused.has(name))
+    const told = lossToTell({ ...loss, fatal: loss.fatal && !mayMove })
+    // The refused pool has named the time; another one need not wait for it.
+    const isNextElsewhere = this.#candidates()[0] !== pool
+    if (isNextElsewhere) delete told.retryAfterMs
+    return told
+  }
+}
