@@ -111,6 +111,7 @@ export const VARIABLES = {
   TWILIO_AUTH_TOKEN: secret(16),
   TWILIO_AUTH_TOKEN_SECONDARY: secret(16),
   TWILIO_SIGNATURE_CHECK: onOff('on'),
+  TWILIO_API_BASE_URL: url(['https', 'http'], false),
   STREAM_TOKEN_SECRET: secret(32),
   STREAM_TOKEN_TTL_MS: integer(60_000, 1_000, 10 * MINUTE_MS),
   FALLBACK_NUMBER: pattern(/^\+[1-9]\d{6,14}$/, 'a number in E.164, like +15005550006', undefined),

@@ -37,6 +37,13 @@ export class FleetView {
     return this.#usage
   }
 
+  /** The leases of the cell by their state. */
+  get leases(): Record<string, number> | undefined {
+    if (this.#usage === undefined) return undefined
+    const { inUse, reserved, suspect } = this.#usage
+    return { awaited: reserved, active: inUse - reserved - suspect, suspect }
+  }
+
   /** This pod's `ownCalls`, and its share of those that wait or were refused of late: what the fleet is scaled on. */
   demand(ownCalls: number): number | undefined {
     const usage = this.#usage

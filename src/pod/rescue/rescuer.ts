@@ -1,11 +1,11 @@
 // Calls whose pod is gone while their carrier believes in it, or has hung up unheard: found by their leases. Rules:
-// RS1: a call is watched from when its lease is reaped; a sweep of all live calls, about one for the fleet each SWEEP_MS, finds
+// RU1: a call is watched from when its lease is reaped; a sweep of all live calls, about one for the fleet each SWEEP_MS, finds
 //      those that nobody saw reaped.
-// RS2: it is lost when its lease has been silent for LOST_MS and its pod does not answer, or for FENCED_MS whatever that pod
+// RU2: it is lost when its lease has been silent for LOST_MS and its pod does not answer, or for FENCED_MS whatever that pod
 //      says, or when it has had no lease for ABSENT_MS (ENDED_MS without the carrier's REST, where a silent lease is awaited).
 //      Nothing is judged by a store that is away or recovers.
-// RS3: a rescue that came to nothing is tried again, each time twice as late, TAKE_MS · 2^DOUBLINGS_MAX at most.
-// RS4: at most WATCHED_MAX calls are watched and RESCUES_MAX rescued at once; what is beyond is found by a later sweep.
+// RU3: a rescue that came to nothing is tried again, each time twice as late, TAKE_MS · 2^DOUBLINGS_MAX at most.
+// RU4: at most WATCHED_MAX calls are watched and RESCUES_MAX rescued at once; what is beyond is found by a later sweep.
 import type { CellUsage, LeaseSeen, PodEntry, Reaped } from '../../control/ports.ts'
 import { askWithin } from '../../control/store-answer.ts'
 import type { Peers } from '../../desk/peers.ts'
@@ -136,7 +136,7 @@ export class Rescuer {
     return due
   }
 
-  /** [RS2] */
+  /** [RU2] */
   #judge(watched: Watched, lease: LeaseSeen | undefined, living: ReadonlySet<string>): 'kept' | 'later' | 'lost' {
     const { lostMs, fencedMs, absentMs, endedMs } = this.#times
     const hasRest = this.#parts.rest !== undefined
@@ -190,7 +190,7 @@ export class Rescuer {
     this.#pump()
   }
 
-  /** [RS1] */
+  /** [RU1] */
   async #sweep(): Promise<void> {
     const { records, leases } = this.#parts
     let after: CallSid | undefined

@@ -149,6 +149,7 @@ export async function start(name: string, on: Ground | undefined, env: Record<st
     lag: rig.lag,
     world,
     address: () => address,
+    baseUrl: () => address,
     ...stores,
   })
   rig.pod.onCallEnded = (call, cause) => rig.ended.push(`${Number(call.callSid.slice(2))} ${cause}`)
