@@ -36,8 +36,8 @@ local function pickPod(cell, avoid)
   while true do
     local pod = redis.call('ZRANGE', key(cell, 'PR'), from, from)[1]
     if not pod then return nil end
-    local at = redis.call('ZSCORE', key(cell, 'PA'), pod)
-    if not at or cell.now - tonumber(at) > cell.ttl then
+    local entry = podEntry(cell, pod)
+    if not entry or cell.now - entry.at > cell.ttl then
       redis.call('ZREM', key(cell, 'PR'), pod)
     elseif pod == avoid then
       from = from + 1
