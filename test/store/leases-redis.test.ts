@@ -104,6 +104,10 @@ suite('a Redis that fails', () => {
     await assert.rejects(ask(store, 1), isAway)
     const tookMs = performance.now() - startMs
     assert.ok(tookMs > 250 && tookMs < 1_500, `${tookMs} ms`)
+    const reasons = await Promise.all(
+      Array.from({ length: 10_050 }, () => ask(store, 1).then(String, (error: Error) => error.message)),
+    )
+    assert.equal(reasons.filter((reason) => reason === 'too many commands wait for redis').length, 50)
     await sleep(2_200)
     await assert.rejects(ask(store, 1), isAway)
     redis.kill('SIGCONT')
