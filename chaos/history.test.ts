@@ -183,13 +183,20 @@ test('[GP2] the gap runs from the fault to the first audible frame on the next s
   assert.deepEqual([talkAgain, answered, gapMs.p50], [1, 1, 1500])
 })
 
-test('[GP1] a call on another pod is not hit; one that the proxy had put on the killed pod is', () => {
+test('[GP1] a call on another pod is not hit; one that the proxy had put on the killed pod, or that fell silent on it, is', () => {
   const elsewhere = sound()
   elsewhere.carrier = elsewhere.carrier.filter(({ t }) => t < 10 * S)
   const onOther = { ...historyOf(elsewhere).faults[0]!, pod: 'z' }
   assert.equal(hitsOf(onOther, historyOf(elsewhere).calls.values(), 60 * S).hits.length, 0)
   const redispatched = historyOf(sound())
   assert.equal(hitsOf({ ...onOther }, redispatched.calls.values(), 60 * S).hits.length, 1)
+  const named = sound()
+  named.carrier = named.carrier.filter(({ t, event }) => t < 10 * S || event === 'call-ended')
+  const silent = historyOf(named)
+  assert.equal(hitsOf(silent.faults[0]!, silent.calls.values(), 60 * S).hits.length, 1)
+  named.carrier.push(carrier(17, 'agent-heard', { stream: 1, fromUs: 15.5 * S, toUs: 17 * S }))
+  const goesOn = historyOf(named)
+  assert.equal(hitsOf(goesOn.faults[0]!, goesOn.calls.values(), 60 * S).hits.length, 0)
 })
 
 test('[GP3] a call that is never heard again counts against the share, not among the gaps', () => {

@@ -1,6 +1,7 @@
 // What a caller hears of a fault. Rules:
-// GP1: a call was on a pod when its stream named it and was open at the fault, or when its stream was ended by the plane's side
-//      within BROKEN_US after it while the pod was the one that was named or the proxy had chosen it.
+// GP1: a fault hit a call whose stream was open at it and was ended by the plane's side within BROKEN_US after it, wherever the URL
+//      had said the stream should go; and one whose stream named the pod and was not heard again on that stream. (A stream that named a
+//      pod and goes on being heard was taken by another: a proxy sends it on when the named one is down.)
 // GP2: the gap runs from the fault (the last moment at which the pod lived) to the first audible frame of the agent on a later
 //      stream. It counts silence that would have been there anyway, so it is never too short.
 // GP3: a call that was never heard again is no gap: it counts against the share of calls that talk again.
@@ -8,6 +9,8 @@
 import type { CallStory, StreamStory } from './call-story.ts'
 import type { Fault } from './fault-log.ts'
 
+/** What the carrier still holds of a pod's audio has been heard by then. */
+const STILL_HEARD_US = 2_000_000
 /** A proxy that cuts a frozen pod's sockets does so within 3.5 s. */
 const BROKEN_US = 5_000_000
 const TIME_TO_TALK_US = 10_000_000
@@ -49,8 +52,9 @@ export function hitsOf(fault: Fault, calls: Iterable<CallStory>, untilUs: number
 }
 
 function isHit(stream: StreamStory, fault: Fault): boolean {
-  const isBroken = stream.by === 'plane' && stream.closedUs !== undefined && stream.closedUs - fault.atUs <= BROKEN_US
-  return stream.pod === fault.pod || (isBroken && fault.kind !== 'term')
+  const { by, closedUs, heard } = stream
+  if (by === 'plane' && closedUs !== undefined && closedUs - fault.atUs <= BROKEN_US) return true
+  return stream.pod === fault.pod && !heard.some(({ toUs }) => toUs > fault.atUs + STILL_HEARD_US)
 }
 
 function hitOf(story: CallStory, stream: StreamStory, faultUs: number, endedUs: number): Hit {
