@@ -169,7 +169,7 @@ test('what follows a call is written in the transaction that ends it: both or ne
   await records.close()
 })
 
-test('[RR5][VG1] Postgres killed with an immediate restart loses no write that was acknowledged', async () => {
+test('[RR5] Postgres killed with an immediate restart loses no write that was acknowledged', async () => {
   const records = await openRecords({ kind: 'postgres', url: pgbouncer.url, timeoutMs: 1_000 })
   const sids = Array.from({ length: 20 }, nextSid)
   for (const callSid of sids) await records.open(openRequest(callSid))
