@@ -1,6 +1,7 @@
 // Plain checks of a JSON value, for limits.ts: every wrong part is reported, and reading goes on with its fallback. Rules:
 // LR1: a wrong value is reported once and stands in no problem longer than SHOWN_MAX characters.
 // LR2: a name is lower-case letters, digits, `.`, `_`, `-`, at most 63, since it becomes part of a key of the store.
+// LR3: a text that may hold a secret by mistake stands in no problem.
 
 const SHOWN_MAX = 60
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/
@@ -66,18 +67,18 @@ export function nameAt(found: Found, name: string, taken: Set<string>, add: Prob
   return value
 }
 
-/** The text `name` if it has the form `isRight`; absent means undefined, and a problem when it `isNeeded`. */
+/** The text `name` if it has the form; absent means undefined, and a problem when it `isNeeded`. `isHidden`: a wrong one is not shown (LR3). */
 export function textAt(
   found: Found,
   name: string,
-  form: { isRight: (text: string) => boolean; words: string; isNeeded: boolean },
+  form: { isRight: (text: string) => boolean; words: string; isNeeded: boolean; isHidden?: boolean },
   add: Problems,
 ): string | undefined {
   const value = found.fields[name]
   if (value === undefined && !form.isNeeded) return undefined
   if (typeof value === 'string' && form.isRight(value)) return value
-  const problem = value === undefined ? 'is missing' : `cannot be ${shown(value)}`
-  add(join(found.path, name), problem, `write ${form.words}`)
+  const wrong = form.isHidden === true ? 'does not have the right form' : `cannot be ${shown(value)}`
+  add(join(found.path, name), value === undefined ? 'is missing' : wrong, `write ${form.words}`)
   return undefined
 }
 

@@ -195,4 +195,47 @@ suite('limits', () => {
     assert.equal(loweredLimits(cell, () => Number.POSITIVE_INFINITY).pools[0]!.callsMax, 40)
     assert.deepEqual({ ...loweredLimits(cell, () => 12), pools: [] }, { ...cell, pools: [] })
   })
+
+  test('[LI6] a pool may name where it is; without a name it is where the plane is', () => {
+    const openai = { kind: 'openai', url: 'wss://gateway.example.com/v1/realtime', model: 'm-1', keyVariable: 'KEY_A' }
+    const azure = { kind: 'azure', endpoint: 'https://x.openai.azure.com', deployment: 'd', keyVariable: 'KEY_B' }
+    const endpoints = [undefined, openai, { kind: 'openai', keyVariable: 'KEY_A' }, azure]
+    const pools = endpoints.map((endpoint, i) => ({ pool: `p${i}`, callsMax: 10, endpoint }))
+    const result = parseLimits(JSON.stringify({ pools }))
+    assert.ok(result.kind === 'ok', JSON.stringify(result))
+    assert.deepEqual(
+      [...result.limits.endpoints],
+      [
+        ['p1', openai],
+        ['p2', { ...openai, url: undefined, model: undefined }],
+        ['p3', azure],
+      ],
+    )
+    assert.ok(
+      result.limits.cell.pools.every((pool) => !('endpoint' in pool)),
+      'the store is told of an endpoint',
+    )
+  })
+
+  for (const [what, endpoint, paths] of [
+    ['no kind', { keyVariable: 'K' }, ['kind']],
+    ['an unknown kind', { kind: 'gemini', keyVariable: 'K' }, ['kind']],
+    ['a text', 'wss://x', ['kind']],
+    ['no key variable', { kind: 'openai' }, ['keyVariable']],
+    ['the key itself', { kind: 'openai', keyVariable: 'sk-abc' }, ['keyVariable']],
+    ['a plain address', { kind: 'openai', url: 'ws://example.com/v1/realtime', keyVariable: 'K' }, ['url']],
+    ['a password', { kind: 'openai', url: 'wss://u:p@example.com/', keyVariable: 'K' }, ['url']],
+    ['an address of the web', { kind: 'openai', url: 'https://example.com/', keyVariable: 'K' }, ['url']],
+    ['a model with a space', { kind: 'openai', model: 'a b', keyVariable: 'K' }, ['model']],
+    ['an unknown name', { kind: 'openai', keyVariable: 'K', deployment: 'd' }, ['deployment']],
+    ['half of Azure', { kind: 'azure', endpoint: 'http://x.example.com' }, ['endpoint', 'deployment', 'keyVariable']],
+  ] as const)
+    test(`[LI6] [LI1] an endpoint with ${what} is reported by its path`, () => {
+      const pools = [{ pool: 'a', callsMax: 10, endpoint }]
+      assert.deepEqual(
+        pathsOf({ pools }),
+        paths.map((name) => `pools[0].endpoint.${name}`),
+      )
+      assert.doesNotMatch(JSON.stringify(problemsOf({ pools })), /sk-abc|u:p/, '[LR3] a secret is shown')
+    })
 })

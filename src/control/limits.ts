@@ -153,6 +153,7 @@ const NAMED = { isRight: (text: string) => MODEL.test(text), words: 'a name of l
 const KEY = {
   isRight: (text: string) => VARIABLE.test(text),
   words: 'the NAME of an environment variable, not the key',
+  isHidden: true,
 }
 
 /** The endpoint of a pool; undefined when it names none, or a wrong one. */
@@ -183,14 +184,15 @@ function endpointAt(pool: Found, add: Problems): PoolEndpoint | undefined {
 }
 
 /** A URL with TLS, or without to this machine; no user name, no password, no # part. */
-function addressOf(scheme: 'ws' | 'http'): { isRight: (text: string) => boolean; words: string } {
+function addressOf(scheme: 'ws' | 'http'): { isRight: (text: string) => boolean; words: string; isHidden: boolean } {
   const isRight = (text: string): boolean => {
     if (!URL.canParse(text)) return false
     const { protocol, hostname, username, password, hash } = new URL(text)
     const isSafe = protocol === `${scheme}s:` || (protocol === `${scheme}:` && LOOPBACK.test(hostname))
     return isSafe && hostname !== '' && username === '' && password === '' && hash === ''
   }
-  return { isRight, words: `a URL that begins with ${scheme}s:// (${scheme}:// only to loopback), without a password` }
+  const words = `a URL that begins with ${scheme}s:// (${scheme}:// only to loopback), without a password`
+  return { isRight, words, isHidden: true }
 }
 
 function tenantsOf(root: Found, limit: number, numbers: Map<string, string>, add: Problems): TenantLimit[] {

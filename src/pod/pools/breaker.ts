@@ -33,7 +33,7 @@ export class Breaker {
   failed(nowMs: number, isFinal: boolean): void {
     const state = this.#state
     if (isFinal) this.#state = { kind: 'open', untilMs: nowMs + FINAL_OPEN_MS }
-    else if (state.kind === 'open') state.untilMs = Math.max(state.untilMs - PROBE_MS, nowMs + OPEN_MS)
+    else if (state.kind === 'open') state.untilMs = nowMs + OPEN_MS
     else {
       state.failedAtMs = [...state.failedAtMs.filter((atMs) => nowMs - atMs < WINDOW_MS), nowMs]
       if (state.failedAtMs.length >= FAILURES) this.#state = { kind: 'open', untilMs: nowMs + OPEN_MS }
