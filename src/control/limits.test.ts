@@ -1,6 +1,6 @@
 // The limits file: what is read, what is reported, and that any text at all is answered with a value.
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
@@ -238,4 +238,11 @@ suite('limits', () => {
       )
       assert.doesNotMatch(JSON.stringify(problemsOf({ pools })), /sk-abc|u:p/, '[LR3] a secret is shown')
     })
+
+  test('each example of docs/limits.md is a right file', () => {
+    const page = readFileSync(new URL('../../docs/limits.md', import.meta.url), 'utf8')
+    const examples = [...page.matchAll(/```json\n([\s\S]*?)```/g)].map(([, text]) => text!)
+    assert.equal(examples.length, 2)
+    for (const text of examples) assert.deepEqual(problemsOf(text), [])
+  })
 })
