@@ -21,7 +21,7 @@ import type {
 } from '../carrier/twilio/call-desk.ts'
 import type { Admission, Placement } from '../control/admission.ts'
 import type { LeaseStore } from '../control/ports.ts'
-import type { CallRecords, CallRow } from '../control/records.ts'
+import type { CallRecords, CallRow, RecordedNext } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'
 import { messageOf, VoiceError } from '../kit/errors.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
@@ -135,16 +135,19 @@ export class Desk implements CallDesk {
     if (found.kind === 'away') throw new VoiceError('STORE_UNAVAILABLE', { retryable: true })
     const row = found.value
     if (row === undefined) return { kind: 'unknown-call' }
-    const step = stepOfRow(row)
+    const step = stepOfRow(row, parameters.DialCallStatus !== undefined)
     switch (step.kind) {
       case 'answer':
         return this.#stepOf(step.next)
       case 'finish':
         this.#parts.endings.end({ ...row, cause: step.cause, next: step.next, checkpoint: undefined })
         return this.#stepOf(step.next)
-      case 'too-often':
+      case 'too-often': {
         this.#parts.onResume('too-often')
-        return this.#giveUp()
+        const next = this.#giveUp()
+        this.#parts.endings.end({ ...row, cause: 'carrier-lost', next, checkpoint: undefined })
+        return next
+      }
       default:
         return this.#resume(row, undefined)
     }
@@ -250,7 +253,7 @@ export class Desk implements CallDesk {
     return next.kind === 'none' ? { kind: 'hang-up' } : next
   }
 
-  #giveUp(): NextStep {
+  #giveUp(): RecordedNext & NextStep {
     const { fallbackNumber, sorry } = this.#parts
     return fallbackNumber === undefined
       ? { kind: 'hang-up', sentence: sorry }

@@ -1,6 +1,8 @@
 // What the records say of a call whose carrier asks what follows, and whose pod does not answer. Pure. Rules:
 // RZ1: a call that has ended gets what its end decided; one that was closing gets what it was about to.
 // RZ2: a live call goes on elsewhere, at most RESUMES_MAX times: what breaks again and again is for a person, or an apology.
+// RZ3: what follows the end of a transfer is the end, however its row reads: it may have been given to a person while nobody
+//      could write.
 import { readCheckpoint } from '../call/checkpoint.ts'
 import type { EndCause, Next } from '../call/state.ts'
 import type { CallRow } from '../control/records.ts'
@@ -14,8 +16,12 @@ export type RowStep =
   | { kind: 'resume' }
   | { kind: 'too-often' }
 
-/** Decides for `row`. */
-export function stepOfRow(row: CallRow): RowStep {
+/** Decides for `row`; `isTransferOver`: the carrier tells how a transfer of this call ended. */
+export function stepOfRow(row: CallRow, isTransferOver = false): RowStep {
+  if (isTransferOver) {
+    const next = { kind: 'none' as const }
+    return row.state === 'ended' ? { kind: 'answer', next } : { kind: 'finish', cause: 'transferred', next }
+  }
   if (row.state === 'ended') return { kind: 'answer', next: row.next ?? { kind: 'none' } }
   const reading = row.checkpoint === undefined ? undefined : readCheckpoint(row.checkpoint)
   const phase = reading?.kind === 'read' ? reading.state.phase : undefined

@@ -112,6 +112,32 @@ suite('pods of a fleet', () => {
     await until('its end is written', () => first.pod.endings.pendingCount === 0)
     const second = await start('pod-b', shared)
     assert.deepEqual(await second.next(sid(1)), { kind: 'transfer', to: '+49' })
+    assert.deepEqual(await second.next(sid(1), { DialCallStatus: 'completed' }), { kind: 'hang-up' })
+  })
+
+  test('[RZ3] a call that was given to a person while nobody could write ends with that talk', async () => {
+    const shared = await ground()
+    const first = await start('pod-a', shared)
+    await first.offer(sid(1))
+    await first.open(sid(1))
+    const second = await start('pod-b', shared)
+    assert.deepEqual(await second.next(sid(1), { DialCallStatus: 'completed' }), { kind: 'hang-up' })
+    await until('the end', () => second.pod.endings.pendingCount === 0)
+    assert.equal((await shared.records.find(sid(1)))?.cause, 'transferred')
+  })
+
+  test('[RZ2] what breaks again and again ends with an apology, and its end is written', async () => {
+    const shared = await ground()
+    const first = await start('pod-a', shared)
+    await first.offer(sid(1))
+    for (let epoch = 2; epoch <= 6; epoch += 1)
+      await shared.records.claim({ callSid: sid(1), epoch, pod: 'pod-z', pool: 'default' })
+    const second = await start('pod-b', shared)
+    assert.deepEqual(await second.next(sid(1)), { kind: 'hang-up', sentence: SORRY })
+    await until('the end', () => second.pod.endings.pendingCount === 0)
+    const row = await shared.records.find(sid(1))
+    assert.deepEqual([row?.state, row?.cause], ['ended', 'carrier-lost'])
+    assert.deepEqual(await second.next(sid(1)), { kind: 'hang-up', sentence: SORRY })
   })
 
   test('[DK6] a caller who hung up while his pod died is written down by the pod that is told', async () => {
