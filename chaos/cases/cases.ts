@@ -4,12 +4,14 @@ import { drain } from './drain.ts'
 import { freezePod } from './freeze-pod.ts'
 import { killPod } from './kill-pod.ts'
 import { modelLink } from './model-link.ts'
+import { store } from './store.ts'
 import { tools } from './tools.ts'
 
 export const CASES: Readonly<Record<string, ChaosCase>> = {
   'kill-pod': killPod,
   'freeze-pod': freezePod,
   drain,
+  store,
   tools,
   'model-link': modelLink,
 }

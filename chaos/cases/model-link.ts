@@ -1,7 +1,7 @@
 // model-link (F26, F28, F29): the model is lost, falls silent, or its sessions grow old; the call stays in its pod. Rules:
 // ML1: F26: all sessions are cut at once. A call goes on when the model heard its caller again (a probe frame on a newer session).
 // ML2: F28: every session falls silent for STALL_MS. Dead air runs from the end of a caller's turn, asked in the silence, to the next
-//      audible word of the agent, whatever it is.
+//      audible word of the agent, whatever it is. The pods' watchdog is set to MODEL_STALL_MS for it.
 // ML3: F29: sessions live CAP_MS at the provider and are renewed before; the hole runs from the old session's end to the first frame that
 //      the newer one heard. It is none when the newer one was there first.
 // ML4: no stream of a call ends but by its caller.
@@ -16,8 +16,12 @@ import type { Fault } from '../witness/fault-log.ts'
 import type { SessionStory } from '../witness/session-story.ts'
 
 const CALLS_MIN = 300
-const CAP_MS = 60_000
-const RENEW_MS = 40_000
+const CAP_MS = 40_000
+const RENEW_MS = 25_000
+/** Nothing is done for so long, so that every session grows old. */
+const QUIET_MS = 32_000
+/** The pods' watchdog: its default of 10 s is longer than the 6 s that F28 allows. */
+const MODEL_STALL_MS = 4_000
 const STALL_MS = 10_000
 const BACK_MS_MAX = 10_000
 const LOSSES_PER_WAVE = 3
@@ -28,7 +32,7 @@ async function runModelLink(run: ChaosRun): Promise<Outcome> {
     pods: run.asked.pods ?? 2,
     // A renewal has the old session and the new one for a moment.
     ceiling: calls * 2,
-    env: { MODEL_SESSION_MAX_MS: String(RENEW_MS) },
+    env: { MODEL_SESSION_MAX_MS: String(RENEW_MS), MODEL_STALL_MS: String(MODEL_STALL_MS) },
     modelArguments: ['--session-cap-ms', String(CAP_MS)],
   })
   const losses: Fault[] = []
@@ -44,6 +48,7 @@ async function runModelLink(run: ChaosRun): Promise<Outcome> {
         losses.push(await loseAll(run, ground, callers.tally().live))
         run.note(`loss ${losses.length} of ${roundsMax}`)
       }
+      await sleep(QUIET_MS)
       stalls.push(await stallAll(run, ground))
     },
   )
