@@ -19,6 +19,7 @@ export function recordingCall(from = '+12025550100'): CallControl & { ended: num
     to: '+12025550199',
     ended: 0,
     transfers: [],
+    effectKey: () => 'call_test:1:1',
     endCall() {
       this.ended += 1
     },
