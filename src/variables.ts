@@ -124,7 +124,7 @@ export const VARIABLES = {
   AZURE_OPENAI_DEPLOYMENT: named(undefined),
   MODEL_AUDIO: oneOf(['pcmu', 'pcm16'], 'pcmu'),
   MODEL_CONNECT_MS: integer(8_000, 500, MINUTE_MS),
-  MODEL_STALL_MS: integer(10_000, 1_000, 5 * MINUTE_MS),
+  MODEL_STALL_MS: integer(5_000, 1_000, 5 * MINUTE_MS),
   MODEL_SESSION_MAX_MS: integer(3_300_000, 10_000, 3_540_000),
   VAD: oneOf(['server', 'semantic'], 'server'),
   VAD_THRESHOLD: decimal(0.5, 0, 1),
