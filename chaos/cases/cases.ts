@@ -1,9 +1,12 @@
 // The runs there are, by name.
 import type { ChaosCase } from '../run.ts'
+import { ceiling } from './ceiling.ts'
 import { drain } from './drain.ts'
 import { freezePod } from './freeze-pod.ts'
 import { killPod } from './kill-pod.ts'
 import { modelLink } from './model-link.ts'
+import { mutants } from './mutants.ts'
+import { overload } from './overload.ts'
 import { store } from './store.ts'
 import { tools } from './tools.ts'
 
@@ -12,6 +15,9 @@ export const CASES: Readonly<Record<string, ChaosCase>> = {
   'freeze-pod': freezePod,
   drain,
   store,
+  ceiling,
   tools,
+  overload,
   'model-link': modelLink,
+  mutants,
 }

@@ -24,6 +24,8 @@ export type CallStory = {
   /** The called number. */
   to: string
   placedUs: number
+  /** When the first webhook had been answered. */
+  answeredUs: number | undefined
   streams: StreamStory[]
   refusedUs: number[]
   actionsUs: number[]
@@ -64,6 +66,7 @@ function newStory(line: WitnessLine, call: number): CallStory {
     callSid: String(line.callSid),
     to: String(line.to ?? ''),
     placedUs: line.t,
+    answeredUs: undefined,
     streams: [],
     refusedUs: [],
     actionsUs: [],
@@ -102,6 +105,7 @@ function take(story: CallStory, line: WitnessLine): void {
       story.turnsUs.push(line.t)
       return
     case 'webhook-attempt':
+      story.answeredUs ??= line.t
       if (Number(line.status) >= 500) story.webhook5xx.push(line.t)
       return
     case 'caller-silent':

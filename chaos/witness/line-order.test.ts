@@ -5,13 +5,20 @@ import { inversionsOf, lastWaitUs, servedBetween } from './line-order.ts'
 
 const S = 1_000_000
 
-function caller(callSid: string, placedS: number, servedS: number | undefined, endedS = 100): CallStory {
+function caller(
+  callSid: string,
+  placedS: number,
+  servedS: number | undefined,
+  endedS = 100,
+  answerUs = 50_000,
+): CallStory {
   const stream = { number: 1, pod: 'a', by: undefined, closeCode: undefined, heardUs: undefined, heard: [] }
   return {
     call: 1,
     callSid,
     to: '+1',
     placedUs: placedS * S,
+    answeredUs: placedS * S + answerUs,
     streams: servedS === undefined ? [] : [{ ...stream, openedUs: servedS * S, closedUs: undefined }],
     refusedUs: [],
     actionsUs: [],
@@ -32,6 +39,10 @@ test('[LO1] one who is served more than a poll before an earlier caller has barg
   const [found, ...more] = inversionsOf([caller('a', 0, 40), caller('b', 1, 45), caller('c', 2, 12)])
   assert.deepEqual([found?.by, more.length], ['c', 1])
   assert.equal(inversionsOf([caller('never', 0, undefined), caller('c', 2, 12)]).length, 1)
+})
+
+test('[LO4] of two whose webhooks overlapped neither came first', () => {
+  assert.deepEqual(inversionsOf([caller('a', 0, 40, 100, 1_500_000), caller('b', 1, 12)]), [])
 })
 
 test('[LO2] one who hung up before is not overtaken', () => {

@@ -2,6 +2,7 @@
 // LO1: a caller is served when the first stream opens. Being served is learnt at a poll of the waiting document, so that two callers
 //      may be served in the wrong order by one poll period; a greater inversion is barging in.
 // LO2: order is judged within a tenant; a caller who hung up is no longer overtaken.
+// LO4: a caller came later when his call was placed after the other's first webhook was answered: webhooks that overlap have no order.
 // LO3: the share of tenants is that of the streams opened while callers of all of them waited.
 import type { CallStory } from './call-story.ts'
 
@@ -15,19 +16,17 @@ export function servedUs(story: CallStory): number | undefined {
   return story.streams[0]?.openedUs
 }
 
-/** [LO1][LO2] Callers who were overtaken by one who was placed later, by more than a poll; `calls` of one tenant. */
+/** [LO1][LO2][LO4] Callers who were overtaken by one who came later, by more than a poll; `calls` of one tenant. */
 export function inversionsOf(calls: readonly CallStory[]): Inversion[] {
-  const byPlace = [...calls].sort((a, b) => a.placedUs - b.placedUs)
   const inversions: Inversion[] = []
-  let bestLater: CallStory | undefined
-  for (const story of byPlace.reverse()) {
+  for (const story of calls) {
     const atUs = servedUs(story) ?? story.ends[0]?.atUs ?? Number.MAX_SAFE_INTEGER
-    const earliestUs = bestLater === undefined ? Number.MAX_SAFE_INTEGER : servedUs(bestLater)!
-    if (bestLater !== undefined && earliestUs + POLL_US < atUs) {
-      inversions.push({ overtaken: story.callSid, by: bestLater.callSid, us: atUs - earliestUs })
-    }
-    const ownUs = servedUs(story)
-    if (ownUs !== undefined && ownUs < earliestUs) bestLater = story
+    const by = calls.find((other) => {
+      const otherUs = servedUs(other)
+      const isLater = story.answeredUs !== undefined && other.placedUs > story.answeredUs
+      return isLater && otherUs !== undefined && otherUs + POLL_US < atUs
+    })
+    if (by !== undefined) inversions.push({ overtaken: story.callSid, by: by.callSid, us: atUs - servedUs(by)! })
   }
   return inversions
 }
