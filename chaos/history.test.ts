@@ -143,6 +143,24 @@ test('[HC3] a second effect, a key used for two steps and a step without effect 
   )
 })
 
+test('[EF4] a step asked of a pod that died before it wrote the intent down may be missing; one with an intent may not', () => {
+  const lost = (logs: LogLines, atS: number): void => {
+    logs.sink = []
+    for (const one of logs.model) if (one.event === 'function_call') one.t = atS * S
+  }
+  assert.deepEqual(
+    broken((logs) => lost(logs, 9.5)),
+    [],
+  )
+  assert.deepEqual(
+    broken((logs) => {
+      lost(logs, 9.5)
+      logs.pods.push(pod(9.6, 'a', 'tool', 1))
+    }),
+    ['effects'],
+  )
+})
+
 test('[HC4] one session too many, at one instant, is refused', () => {
   const third = (fromS: number) => [line(fromS, 'session_opened', { session: `x${fromS}` })]
   assert.deepEqual(

@@ -54,7 +54,7 @@ export function historyOf(logs: LogLines): History {
     faults,
     pods: readPods(logs.pods, faults),
     records: readRecords(logs.records),
-    effects: readEffects(logs.sink, model.sessions.values(), calls),
+    effects: readEffects(logs.sink, model.sessions.values(), calls, logs.pods),
     brokenLines: logs.brokenLines,
   }
 }
