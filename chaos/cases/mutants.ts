@@ -7,7 +7,9 @@ import type { ChaosCase, ChaosRun, Outcome } from '../run.ts'
 import { exactly } from '../run.ts'
 
 const LUA = 'src/store/leases/lua'
-const LEASES = ['--test', 'test/store/leases.test.ts']
+/** A suite that a mutant makes wait for ever fails after a minute. */
+const suite = (path: string): readonly string[] => ['--test', '--test-timeout=60000', path]
+const LEASES = suite('test/store/leases.test.ts')
 
 export const MUTANTS: readonly Mutant[] = [
   {
@@ -22,7 +24,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: `${LUA}/1-cell.lua`,
     find: 'local function isRecovering(cell) return cell.recov == nil or cell.now < cell.recov end',
     replace: 'local function isRecovering(cell) return false end',
-    run: ['--test', 'test/store/leases-redis.test.ts'],
+    run: suite('test/store/leases-redis.test.ts'),
   },
   {
     name: 'a tag for each ticket: who hung up has used up his tenant’s turn',
@@ -49,7 +51,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/store/records/statements.ts',
     find: "where call_sid = $1 and epoch <= $2::bigint and state = 'live'\n  returning call_sid, epoch, event_count\n",
     replace: "where call_sid = $1 and state = 'live'\n  returning call_sid, epoch, event_count\n",
-    run: ['--test', 'test/store/records.test.ts'],
+    run: suite('test/store/records.test.ts'),
   },
   {
     name: 'a proxy that keeps the sockets of a dead pod',
