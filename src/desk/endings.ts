@@ -4,10 +4,13 @@
 // EG3: whoever lets a call go to another pod writes nothing; a call whose socket broke has not ended yet; what was prepared for
 //      a handover and never came into use leaves no trace.
 // EG2: the lease is released also when the records are away, and the other way round.
+// EG4: a call whose stream never came here has ended only if it came nowhere: another pod may have opened the stream of its epoch,
+//      and it is that pod's then. When the store does not say, nothing is written.
 import { writeCheckpoint } from '../call/checkpoint.ts'
 import type { EndCause, Next } from '../call/state.ts'
 import type { LeaseStore } from '../control/ports.ts'
 import type { CallRecords, EndRequest } from '../control/records.ts'
+import { askWithin } from '../control/store-answer.ts'
 import { messageOf } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
@@ -19,6 +22,7 @@ export const ENDING_RETRY_MS = 1_000
 export const ENDING_TRIES = 30
 export const ENDINGS_MAX = 10_000
 const SETTLE_LOOK_MS = 50
+const LOOK_MS = 1_000
 
 export type EndingsParts = {
   records: CallRecords
@@ -54,8 +58,26 @@ export class Endings {
       return
     }
     if (!held.isActive && origin.comeback?.kind === 'handover') return
-    this.#parts.afterwards.remember(callSid, next)
-    this.end({ callSid, epoch, cause, next, checkpoint })
+    const request = { callSid, epoch, cause, next, checkpoint }
+    if (held.isActive || cause === 'caller-hung-up') this.#over(request, next)
+    else void this.#endUnlessOpened(request, next)
+  }
+
+  /** [EG4] */
+  async #endUnlessOpened(request: EndRequest, next: Next): Promise<void> {
+    const { wheel, leases } = this.#parts
+    this.#running += 1
+    const answer = await askWithin(wheel, LOOK_MS, () => leases.look([request.callSid]))
+    this.#running -= 1
+    if (answer.kind === 'away') return
+    const [lease] = answer.value
+    const isOpened = lease !== undefined && (lease.epoch > request.epoch || lease.state !== 'awaited')
+    if (!isOpened) this.#over(request, next)
+  }
+
+  #over(request: EndRequest, next: Next): void {
+    this.#parts.afterwards.remember(request.callSid, next)
+    this.end(request)
   }
 
   /** A call without its socket was not asked for again. */

@@ -115,6 +115,20 @@ suite('pods of a fleet', () => {
     assert.deepEqual(await second.next(sid(1), { DialCallStatus: 'completed' }), { kind: 'hang-up' })
   })
 
+  test('[EG4] a stream that opened on another pod than the picked one stays, whatever the picked one does', async () => {
+    const shared = await ground()
+    const first = await start('pod-a', shared)
+    const answer = await first.offer(sid(1))
+    assert.ok(answer.kind === 'stream' && answer.pod === 'pod-a')
+    const second = await start('pod-b', shared)
+    assert.ok(await second.open(sid(1)))
+    first.models[0]!.listener.onModelEvent({ kind: 'lost', loss: { code: 'refused', fatal: true } })
+    await until('the end of what was prepared', () => first.pod.calls.size === 0)
+    await until('all is written', () => first.pod.endings.pendingCount === 0)
+    assert.equal((await shared.records.find(sid(1)))?.state, 'live')
+    assert.equal((await shared.leases.usage()).inUse, 1)
+  })
+
   test('[RZ3] a call that was given to a person while nobody could write ends with that talk', async () => {
     const shared = await ground()
     const first = await start('pod-a', shared)
