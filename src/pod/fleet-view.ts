@@ -1,6 +1,7 @@
 // What this pod sees of the others: what the cell uses, and how the store does for them. Rules:
 // FV1: the usage is read each USAGE_MS and is undefined while the store is away: what could not be read is not zero.
 // FV2: at most ASK_PEERS_MAX pods are asked about the store, those heard of last, all at once, ASK_PEERS_MS at most.
+// FV3: pods that lag leave placement, but a KEPT_SHARE of them stays when no other is ready: a slow hour must not close the house.
 import type { CellUsage, LeaseStore, PodEntry } from '../control/ports.ts'
 import { askWithin } from '../control/store-answer.ts'
 import type { Peers, StoreWord } from '../desk/peers.ts'
@@ -9,6 +10,8 @@ import type { Wheel, WheelTimer } from '../kit/wheel.ts'
 const USAGE_MS = 2_000
 const ASK_PEERS_MS = 1_000
 const ASK_PEERS_MAX = 5
+const LIVE_MS = 15_000
+export const KEPT_SHARE = 0.3
 
 export class FleetView {
   readonly #parts: {
@@ -59,6 +62,18 @@ export class FleetView {
       this.#usage = answer.kind === 'answer' ? answer.value : undefined
       if (!this.#isClosed) this.#timer = wheel.after(USAGE_MS, () => this.start())
     })
+  }
+
+  /**
+   * Whether this pod must take calls although it lags (FV3): it is one of the KEPT_SHARE that stay, by their names, and no pod
+   * beyond those is ready.
+   */
+  isNeeded(): boolean {
+    const { pod: own, pods } = this.#parts
+    const live = pods().filter(({ state, ageMs }) => (state === 'ready' || state === 'cordoned') && ageMs < LIVE_MS)
+    const names = live.map(({ pod }) => pod).sort()
+    const kept = new Set(names.slice(0, Math.max(1, Math.ceil(KEPT_SHARE * names.length))))
+    return (kept.has(own) || names.length === 0) && !live.some(({ pod, state }) => state === 'ready' && !kept.has(pod))
   }
 
   /** How the store does for the others. */

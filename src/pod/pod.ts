@@ -185,7 +185,7 @@ export class Pod {
       ...{ pod, leases, records, endings: this.endings, peers: this.#peers, rest, pods, ...control },
       nextUrl: () => new Links(parts.baseUrl).next(),
       usage: () => this.fleet.usage,
-      isHeld: (callSid) => this.calls.get(callSid) !== undefined,
+      isHeld: (callSid) => this.calls.get(callSid)?.isActive === true,
       onRescue: (outcome) => world.metrics.rescues.add(outcome),
       times: parts.rescueTimes,
     })
@@ -264,12 +264,12 @@ export class Pod {
   #announcement(): PodAnnouncement {
     const { config, address } = this.#parts
     const { isAlone } = this.#stores
+    const lags = this.driver.phase === 'cordoned'
     return {
       pod: config.podName,
       incarnation: this.#incarnation,
       address: address(),
-      // A pod alone that lags is still the only one.
-      state: isAlone && this.driver.takesWebhooks ? 'ready' : this.driver.podState,
+      state: this.driver.takesWebhooks && (isAlone || (lags && this.fleet.isNeeded())) ? 'ready' : this.driver.podState,
       callsMax: config.call.callsMax,
       penalty: isAlone ? 0 : this.driver.penalty,
     }

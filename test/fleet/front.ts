@@ -66,10 +66,11 @@ export class Front {
     await fetch(`${this.pod(name).url}/test/drain`)
   }
 
-  /** A webhook through HAProxy. */
+  /** A webhook through HAProxy, as the carrier sends it: one that got no answer, because its pod died under it, is sent again (rp=all). */
   async post(path: string, callSid = 'CA1', headers: Record<string, string> = {}): Promise<Answer> {
     const body = new URLSearchParams({ CallSid: callSid })
-    const response = await fetch(`${this.haproxy.url}${path}`, { method: 'POST', body, headers })
+    const ask = () => fetch(`${this.haproxy.url}${path}`, { method: 'POST', body, headers })
+    const response = await ask().catch(ask)
     const text = await response.text()
     const rest = text.startsWith('{') ? (JSON.parse(text) as Omit<Answer, 'status'>) : { pod: '', url: '', headers: {} }
     return { status: response.status, ...rest }

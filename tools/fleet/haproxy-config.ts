@@ -33,7 +33,9 @@ const HOST = /^[A-Za-z0-9._:[\]-]{1,255}$/
 const ONE_LINE = /^[\x20-\x7e]{1,1000}$/
 
 /** What stands behind a server's address, in the file and when it comes at run time. */
-export const SERVER_OPTIONS = 'check inter 500ms fastinter 200ms fall 2 rise 1 on-marked-down shutdown-sessions'
+export const SERVER_OPTIONS =
+  'check inter 500ms fastinter 200ms fall 2 rise 1 on-marked-down shutdown-sessions' +
+  ' observe layer4 error-limit 1 on-error sudden-death'
 
 /** The options of deploy/haproxy/haproxy.cfg, which a test keeps equal. */
 export const EXAMPLE: HaproxyConfigOptions = {
@@ -95,8 +97,9 @@ const DEFAULTS = `defaults
   timeout server-fin 5s
   # A pod may stall this long before it counts as dead: twice in a row, so a hung pod's callers are cut within 3.5 s.
   timeout check 1200ms
+  # Two pods may be dead at once: a request that meets the first must not end at the second.
   option redispatch 1
-  retries 2
+  retries 4
 `
 
 const FRONTEND = (bind: string) => `frontend edge

@@ -34,6 +34,7 @@ export type RescueParts = {
   rest: CarrierRest | undefined
   /** Where the carrier asks what follows, whichever pod answers. */
   nextUrl: () => string
+  /** This pod acts for it; what is only prepared here may be lost elsewhere. */
   isHeld: (callSid: CallSid) => boolean
   clock: Clock
   wheel: Wheel
