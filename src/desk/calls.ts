@@ -119,7 +119,8 @@ export class Calls {
         onEnded: (ended, cause, next) => {
           if (this.#held.get(ended.callSid) === ended) this.#held.delete(ended.callSid)
           this.#dirty.delete(ended)
-          if (!ended.isOver && cause !== 'carrier-lost') this.#parts.history('ended', ended.callSid, ended.epoch)
+          if (ended.isActive && !ended.isOver && cause !== 'carrier-lost')
+            this.#parts.history('ended', ended.callSid, ended.epoch)
           onEnded(ended, cause, next)
         },
       },
