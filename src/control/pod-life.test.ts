@@ -6,67 +6,16 @@ import {
   FLUSH_MAX_MS,
   FORCE_WAIT_MS,
   HANDOVER_EVERY_MS,
-  INITIAL_POD_LIFE,
-  isReady,
   MARGIN_MS,
-  type PodEffect,
   type PodEvent,
   type PodLifeSettings,
-  type PodLifeState,
   penaltyNow,
-  podStateOf,
   RETRY_MS,
   SLOW_START_CALLS,
   SLOW_START_MS,
-  stepPodLife,
-  takesWebhooks,
 } from './pod-life.ts'
+import { Life, many, SETTINGS, sid } from './testing/life.ts'
 
-const SETTINGS: PodLifeSettings = { graceMs: 120_000, naturalMs: 20_000, arrivalsMs: 10_000, inFlightMax: 3 }
-const sid = (n: number): CallSid => `CA${n}` as CallSid
-const many = (n: number): CallSid[] => Array.from({ length: n }, (_, i) => sid(i))
-type Noted = PodEffect & { atMs: number }
-
-/** A pod that takes events; ticks each 100 ms while `run` goes. */
-class Life {
-  state: PodLifeState = INITIAL_POD_LIFE
-  nowMs = 0
-  calls: CallSid[] = []
-  all: Noted[] = []
-  readonly settings: PodLifeSettings
-  constructor(settings: Partial<PodLifeSettings> = {}, ...events: PodEvent[]) {
-    this.settings = { ...SETTINGS, ...settings }
-    for (const event of events) this.take(event)
-  }
-  take(event: PodEvent): PodEffect[] {
-    const { state, effects } = stepPodLife(this.state, event, this.nowMs, this.settings)
-    this.state = state
-    this.all.push(...effects.map((effect) => ({ ...effect, atMs: this.nowMs })))
-    return effects
-  }
-  run(ms: number): void {
-    for (let left = ms; left > 0; left -= 100) {
-      this.nowMs += 100
-      this.take({ kind: 'tick', calls: this.calls })
-    }
-  }
-  lag(p99Ms: number, seconds: number): void {
-    for (let i = 0; i < seconds; i += 1) {
-      this.nowMs += 1_000
-      this.take({ kind: 'lag', p99Ms, utilization: 0.3, calls: this.calls })
-    }
-  }
-  of<K extends PodEffect['kind']>(kind: K): (Noted & { kind: K })[] {
-    return this.all.filter((effect): effect is Noted & { kind: K } => effect.kind === kind)
-  }
-  get phase(): string {
-    return this.state.phase.kind
-  }
-  /** Announced state, readiness, new calls. */
-  get face(): [string, boolean, boolean] {
-    return [podStateOf(this.state), isReady(this.state), takesWebhooks(this.state)]
-  }
-}
 const ready = (settings: Partial<PodLifeSettings> = {}): Life => new Life(settings, { kind: 'started' })
 const moved = (callSid: CallSid, hasMoved = true): PodEvent => ({ kind: 'handover-ended', callSid, hasMoved })
 

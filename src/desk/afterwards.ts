@@ -9,7 +9,7 @@ import type { HeldLease } from '../control/ports.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Wheel, WheelTimer } from '../kit/wheel.ts'
-import type { Origin } from './held.ts'
+import { leaseOf, type Origin } from './held.ts'
 
 export const NEXT_KEPT_MS = 120_000
 export const NEXT_MAX = 10_000
@@ -39,11 +39,6 @@ export class Afterwards {
     return count
   }
 
-  /** Calls without a socket. */
-  get brokenCount(): number {
-    return this.#broken.size
-  }
-
   remember(callSid: CallSid, next: Next | StreamGrant): void {
     const nowMs = this.#clock.monotonicMs()
     for (const [sid, { untilMs }] of this.#next) {
@@ -63,10 +58,6 @@ export class Afterwards {
     if (next.kind === 'none') return { kind: 'hang-up' }
     if (next.kind === 'transfer' && parameters.DialCallStatus !== undefined) return { kind: 'hang-up' }
     return next
-  }
-
-  forget(callSid: CallSid): void {
-    this.#next.delete(callSid)
   }
 
   /** The call's socket broke: its carrier may ask for it. */
@@ -93,11 +84,6 @@ export class Afterwards {
 
   /** The leases of calls without a socket: their slots are kept while they may come back. */
   leases(): HeldLease[] {
-    return [...this.#broken.values()].map(({ origin: { callSid, tenant, epoch, pool } }) => ({
-      callSid,
-      tenant,
-      epoch,
-      pool,
-    }))
+    return [...this.#broken.values()].map(({ origin }) => leaseOf(origin))
   }
 }

@@ -8,7 +8,7 @@ import type { HeldLease } from '../control/ports.ts'
 import { messageOf } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { TimelineEntry } from '../ops/watch.ts'
-import { type CallMakerParts, type Held, makeHeld, type Origin } from './held.ts'
+import { type CallMakerParts, type Held, leaseOf, makeHeld, type Origin } from './held.ts'
 
 export const CHECKPOINT_AFTER_MS = 200
 
@@ -54,12 +54,8 @@ export class Calls {
 
   /** The leases that this pod keeps alive. */
   leases(): HeldLease[] {
-    const leases: HeldLease[] = []
-    for (const { origin, isActive, isMoving, isOver } of this.#held.values()) {
-      const { callSid, tenant, epoch, pool } = origin
-      if (isActive && !isMoving && !isOver) leases.push({ callSid, tenant, epoch, pool })
-    }
-    return leases
+    const acting = this.all().filter(({ isActive, isMoving, isOver }) => isActive && !isMoving && !isOver)
+    return acting.map(({ origin }) => leaseOf(origin))
   }
 
   /** The call of `origin`, made if need be; undefined when a higher epoch is held. Rejects when the pack does. */

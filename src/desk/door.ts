@@ -154,7 +154,7 @@ export class Door {
       const { phase, model } = held.call.state
       if (phase.kind === 'ended') return false
       if (model.kind === 'ready') return true
-      await new Promise<void>((resolve) => wheel.after(LOOK_MS, resolve))
+      await wheel.pause(LOOK_MS)
     }
     return false
   }

@@ -106,7 +106,7 @@ export class Endings {
   /** Waits until all ends are written, `withinMs` at most. */
   async settled(withinMs: number): Promise<void> {
     for (let waitedMs = 0; this.#running > 0 && waitedMs < withinMs; waitedMs += SETTLE_LOOK_MS) {
-      await new Promise<void>((resolve) => this.#parts.wheel.after(SETTLE_LOOK_MS, resolve))
+      await this.#parts.wheel.pause(SETTLE_LOOK_MS)
     }
   }
 
@@ -130,7 +130,7 @@ export class Endings {
           break
         }
       }
-      await new Promise<void>((resolve) => wheel.after(ENDING_RETRY_MS, resolve))
+      await wheel.pause(ENDING_RETRY_MS)
     }
     this.#running -= 1
   }

@@ -12,6 +12,7 @@ import type { CallRecords } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'
 import type { Afterwards } from './afterwards.ts'
 import type { Calls, Checkpoints } from './calls.ts'
+import { RECORDS_MS } from './desk.ts'
 import { PREPARE_MAX_MS } from './door.ts'
 import type { Grants } from './grants.ts'
 import type { DeskWorld, Held } from './held.ts'
@@ -20,7 +21,6 @@ import type { Expected, Peers } from './peers.ts'
 export const HANDOVER_MAX_MS = 60_000
 const LOOK_MS = 20
 const FLUSH_MS = 500
-const RECORDS_MS = 400
 /** A pod that has not announced itself so long is not asked. */
 const POD_AGE_MAX_MS = 12_000
 
@@ -104,7 +104,7 @@ export class Handover {
   }
 
   #pause(): Promise<void> {
-    return new Promise((resolve) => this.#parts.world.wheel.after(LOOK_MS, resolve))
+    return this.#parts.world.wheel.pause(LOOK_MS)
   }
 }
 

@@ -6,6 +6,7 @@ import { comeBack, pendingTools, readCheckpoint } from '../call/checkpoint.ts'
 import type { PlayoutSettings } from '../call/playout.ts'
 import type { ModelListener, ModelSession, SessionStart } from '../call/ports.ts'
 import type { CallSettings, CallState, EndCause, Next } from '../call/state.ts'
+import type { HeldLease } from '../control/ports.ts'
 import type { CallRecords, ToolIntent } from '../control/records.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { Log } from '../kit/log.ts'
@@ -56,6 +57,11 @@ export type Origin = Omit<Expected, 'how'> & {
   comeback:
     | { kind: 'failover' | 'handover'; checkpoint: string | undefined; intents: readonly ToolIntent[] }
     | undefined
+}
+
+/** The lease of a call, as the store is told of it. */
+export function leaseOf({ callSid, tenant, epoch, pool }: Origin): HeldLease {
+  return { callSid, tenant, epoch, pool }
 }
 
 /** One call of this pod. */

@@ -85,7 +85,7 @@ export class ToolLedger implements ToolGate {
           )
           return { kind: 'decline', words: DECLINED }
         }
-        await this.#pause()
+        await this.#parts.wheel.pause(RETRY_MS)
       }
     }
   }
@@ -119,17 +119,13 @@ export class ToolLedger implements ToolGate {
         return
       } catch (error) {
         if (attempt === SETTLE_TRIES) log.warn({ reason: messageOf(error) }, 'the answer of a tool was not kept')
-        else await this.#pause()
+        else await this.#parts.wheel.pause(RETRY_MS)
       }
     }
   }
 
   #fence(): { callSid: CallSid; epoch: number } {
     return { callSid: this.#parts.callSid, epoch: this.#parts.epoch }
-  }
-
-  #pause(): Promise<void> {
-    return new Promise((resolve) => this.#parts.wheel.after(RETRY_MS, resolve))
   }
 
   /** After a comeback within a turn the first pod's keys of that turn are taken. */

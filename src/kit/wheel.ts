@@ -45,6 +45,11 @@ export class Wheel {
     return timer
   }
 
+  /** Resolves after at least `delayMs`; never, when the wheel is closed before. */
+  pause(delayMs: number): Promise<void> {
+    return new Promise((resolve) => this.after(delayMs, resolve))
+  }
+
   /** Takes a timer back; harmless when it has fired or was cancelled. */
   cancel(timer: WheelTimer | undefined): void {
     if (timer?.run === undefined) return
