@@ -1,0 +1,51 @@
+-- What follows a call: one record of it, and items of work. Only added to.
+create table work_item (
+  id bigint generated always as identity primary key,
+  call_sid text not null references call on delete cascade,
+  type text not null,
+  -- The type that must be finished before this one; null: none.
+  after_type text,
+  state text not null default 'ready' check (state in ('waiting', 'ready', 'running', 'done', 'dead', 'uncertain')),
+  attempt integer not null default 0,
+  version integer not null default 1,
+  body jsonb not null default '{}',
+  -- When it is due; while it runs, when its holder's lease ends.
+  run_at timestamptz not null default clock_timestamp(),
+  worker text,
+  error text,
+  -- The key of an effect that was about to be sent to a sink without keys.
+  intended_key text,
+  effect jsonb,
+  created_at timestamptz not null default clock_timestamp(),
+  done_at timestamptz,
+  unique (call_sid, type)
+) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02);
+
+-- Due items are found without a walk through the done ones.
+create index work_item_due on work_item (run_at) where state in ('ready', 'running');
+create index work_item_left on work_item (state, id) where state in ('dead', 'uncertain');
+
+-- What the items found. No audio, ever.
+create table call_record (
+  call_sid text primary key references call on delete cascade,
+  duration_ms bigint not null,
+  turns integer not null,
+  transcript text not null,
+  cost jsonb,
+  analyser text,
+  summary text,
+  intent text,
+  sentiment real check (sentiment between -1 and 1),
+  lead_score smallint check (lead_score between 0 and 100),
+  satisfaction smallint check (satisfaction between 1 and 5),
+  is_escalated boolean,
+  disposition text,
+  analysed_at timestamptz,
+  written_at timestamptz not null default clock_timestamp()
+);
+
+-- The calls whose items may be missing, and those that grow old.
+create index call_ended on call (ended_at) where state = 'ended';
+-- Finds a caller's calls also when the number itself is encrypted.
+alter table call add column from_mark text;
+create index call_of_caller on call (tenant, from_mark);

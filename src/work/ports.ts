@@ -1,0 +1,136 @@
+// What follows a call: its items of work, and the store that keeps them. Rules:
+// WK1: an item is there once for each call and type, however often and by whomever its making is asked for.
+// WK2: an item is held by one worker for its lease, under its attempt number; who holds a lower one may neither finish nor fail it.
+// WK3: what an item found and that it is done are written in one transaction. The next item of the chain becomes ready in it too.
+// WK4: an item that fails waits for its next try, and is dead after ATTEMPTS_MAX; a dead one stays until a person runs it again.
+// WK5: an effect outside bears the key `callId:type:version`. Where a sink takes no key, the intent is written before it is sent;
+//      an intent whose outcome nobody knows makes the item `uncertain`, for a person.
+import type { CallId, CallSid } from '../kit/ids.ts'
+
+/** In the order of the chain: each waits for the one that AFTER names. */
+export const WORK_TYPES = ['record', 'analysis', 'crm', 'recording'] as const
+export type WorkType = (typeof WORK_TYPES)[number]
+
+/** `crm` tells what `record` and `analysis` found, also when analysis is dead. A recording comes when the carrier says so. */
+export const AFTER: Readonly<Record<WorkType, WorkType | undefined>> = {
+  record: undefined,
+  analysis: 'record',
+  crm: 'analysis',
+  recording: undefined,
+}
+
+/** Made for every call that ends; `recording` only when the carrier has one. */
+export const MADE_AT_END: readonly WorkType[] = ['record', 'analysis', 'crm']
+
+export const ATTEMPTS_MAX = 12
+
+export type WorkState = 'waiting' | 'ready' | 'running' | 'done' | 'dead' | 'uncertain'
+
+/** An item as its holder sees it. */
+export type WorkItem = {
+  id: string
+  callSid: CallSid
+  callId: CallId
+  tenant: string
+  type: WorkType
+  /** From 1; the fence of the holder (WK2). */
+  attempt: number
+  /** Raised when a person runs it again: part of the key of its effect (WK5). */
+  version: number
+  /** What made it, for a recording: the carrier's identifiers. */
+  body: Record<string, unknown>
+  createdAtMs: number
+}
+
+export type Held = Pick<WorkItem, 'id' | 'attempt'>
+
+/** One line of what was said. */
+export type TranscriptLine = { who: 'caller' | 'agent' | 'tool'; text: string }
+
+/** Tokens and what they cost; prices are the operator's. */
+export type CallCost = {
+  currency: string
+  modelAmount: number
+  carrierAmount: number
+  inputTokens: number
+  outputTokens: number
+}
+
+/** What the analyser found; the ranges are those of the column's checks. */
+export type Analysis = {
+  /** `model:<name>` or `rules`: never disguised. */
+  analyser: string
+  summary: string
+  intent: string
+  /** −1 to 1 */
+  sentiment: number
+  /** 0 to 100 */
+  leadScore: number
+  /** 1 to 5 */
+  satisfaction: number
+  isEscalated: boolean
+  disposition: string
+}
+
+/** What an item that is done leaves behind. `skipped`: there was nothing to do, and why. */
+export type WorkResult =
+  | { kind: 'record'; durationMs: number; turns: number; transcript: readonly TranscriptLine[]; cost: CallCost | undefined }
+  | { kind: 'analysis'; analysis: Analysis }
+  | { kind: 'delivered'; key: string; status: number }
+  | { kind: 'skipped'; reason: string }
+
+/** Why an item is not done. */
+export type WorkFailure =
+  | { kind: 'retry'; error: string; inMs: number }
+  | { kind: 'dead'; error: string }
+  | { kind: 'uncertain'; error: string }
+
+/** The one record of a call, as far as it is there yet. */
+export type CallRecord = {
+  callSid: CallSid
+  callId: CallId
+  tenant: string
+  from: string
+  to: string
+  direction: 'inbound' | 'outbound'
+  pack: string
+  startedAtMs: number
+  endedAtMs: number | undefined
+  cause: string | undefined
+  durationMs: number | undefined
+  turns: number | undefined
+  transcript: readonly TranscriptLine[] | undefined
+  cost: CallCost | undefined
+  analysis: Analysis | undefined
+}
+
+/** An item as an operator sees it. */
+export type WorkEntry = Omit<WorkItem, 'body'> & { state: WorkState; error: string | undefined; runAtMs: number }
+
+/** How much of a type is in a state, and how long the oldest has been due. */
+export type WorkDepth = { type: WorkType; state: WorkState; count: number; oldestMs: number }
+
+/** Rejects with STORE_UNAVAILABLE when the database does not answer within its own bound. */
+export interface WorkStore {
+  /** At most `max` due items of `types`, oldest first, held for `leaseMs`; items whose holder let its lease pass are due again. */
+  claim(request: { worker: string; types: readonly WorkType[]; max: number; leaseMs: number }): Promise<WorkItem[]>
+  /** Prolongs; gives back the ids of those that are no longer held. */
+  renew(held: readonly Held[], leaseMs: number): Promise<string[]>
+  /** [WK3] `lost`: another holds it, nothing was written. */
+  finish(held: Held, result: WorkResult): Promise<{ kind: 'done' | 'lost' }>
+  /** [WK4] */
+  fail(held: Held, failure: WorkFailure): Promise<{ kind: 'kept' | 'lost' }>
+  /** [WK5] Before an effect at a sink without keys. `known`: it was intended by an earlier attempt. */
+  intend(held: Held, key: string): Promise<{ kind: 'intended' | 'known' | 'lost' }>
+  /** Makes what is missing for ended calls, at most for `max` of them; gives back for how many it did. */
+  derive(max: number): Promise<number>
+  /** Adds the item of a recording; repeated it changes nothing. `unknown`: there is no such call. */
+  addRecording(callSid: CallSid, body: Record<string, unknown>): Promise<{ kind: 'added' | 'exists' | 'unknown' }>
+  record(callSid: CallSid): Promise<CallRecord | undefined>
+  /** Newest first; `before`: the id after which the last page ended. */
+  list(page: { state: WorkState; before: string | undefined; max: number }): Promise<WorkEntry[]>
+  /** A dead or uncertain item is due again, under its next version. */
+  rerun(id: string): Promise<{ kind: 'ready' | 'unknown' }>
+  depth(): Promise<WorkDepth[]>
+  close(): Promise<void>
+}
