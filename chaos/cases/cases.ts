@@ -5,6 +5,7 @@ import { drain } from './drain.ts'
 import { freezePod } from './freeze-pod.ts'
 import { killPod } from './kill-pod.ts'
 import { modelLink } from './model-link.ts'
+import { mutants } from './mutants.ts'
 import { overload } from './overload.ts'
 import { store } from './store.ts'
 import { tools } from './tools.ts'
@@ -18,4 +19,5 @@ export const CASES: Readonly<Record<string, ChaosCase>> = {
   tools,
   overload,
   'model-link': modelLink,
+  mutants,
 }

@@ -1,14 +1,16 @@
 // mutants: the seven breakages that would make a fleet lie, each of which a named run must notice. Rules:
 // MT1: a breakage is the smallest text that brings the fault about; chaos/mutant.ts says how it is applied and judged.
-// MT2: its run is the shortest one that sees it: a suite on the real store, or a short chaos run.
+// MT2: its run is the shortest one that sees it: a test file (on the real store where it is about the store), or a short chaos run.
 
 import { judgeMutants, type Mutant } from '../mutant.ts'
 import type { ChaosCase, ChaosRun, Outcome } from '../run.ts'
 import { exactly } from '../run.ts'
 
 const LUA = 'src/store/leases/lua'
-/** A suite that a mutant makes wait for ever fails after a minute. */
-const suite = (path: string): readonly string[] => ['--test', '--test-timeout=60000', path]
+/** A suite whose failed test left a connection open would stay for ever: it ends when its last test has. */
+const suite = (path: string): readonly string[] => ['--test', '--test-force-exit', '--test-timeout=60000', path]
+/** The bound of a short chaos run. */
+const CHAOS_MS_MAX = 240_000
 const LEASES = suite('test/store/leases.test.ts')
 
 export const MUTANTS: readonly Mutant[] = [
@@ -44,7 +46,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'const key = `${this.#parts.callId}:${turn}:${this.#ordinal}`',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the text of the program
     replace: 'const key = `${this.#parts.callId}:${toolCallId}:${turn}`',
-    run: ['chaos/main.ts', 'tools', '--calls=24', '--rounds=4'],
+    run: suite('chaos/tool-keys.test.ts'),
   },
   {
     name: 'no epoch in the WHERE of an intent: a pod that lost its call may still act',
@@ -59,6 +61,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: ' on-marked-down shutdown-sessions',
     replace: '',
     run: ['chaos/main.ts', 'freeze-pod', '--calls=16', '--rounds=2'],
+    maxMs: CHAOS_MS_MAX,
   },
   {
     name: 'a stale snapshot of the load: the pod that looked emptiest takes everybody',
