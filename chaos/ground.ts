@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { startChild } from '../bench/runner/child.ts'
-import { type Fleet, startFleet } from '../tools/fleet/fleet.ts'
+import { type Fleet, type FleetOptions, startFleet } from '../tools/fleet/fleet.ts'
 import type { ChaosRun } from './run.ts'
 import { type Sink, startSink } from './sink.ts'
 
@@ -34,6 +34,8 @@ export type GroundOptions = {
   sinkDelayMs?: () => number
   /** Further variables of the pods. */
   env?: Record<string, string>
+  /** What one pod has of its own. */
+  envOf?: FleetOptions['envOf']
   /** Further arguments of the model simulator. */
   modelArguments?: readonly string[]
 }
@@ -94,6 +96,7 @@ export async function layGround(run: ChaosRun, options: GroundOptions): Promise<
     callsMax: options.ceiling,
     model: { url: `ws://127.0.0.1:${model.port}/v1/realtime`, apiKey: 'sk-chaos-0123456789' },
     folder: join(run.folder, 'fleet'),
+    envOf: options.envOf,
     env: {
       TWILIO_AUTH_TOKEN: run.authToken,
       AGENT_MODULE,

@@ -84,18 +84,19 @@ export async function inWaves(
   return readEnding(run, ground, generators)
 }
 
-/** [SN2] Lets the fleet settle and reads what is left of it, and all logs. */
+/** [SN2] Lets the fleet settle and reads what is left of it, and all logs. `redisUrl`: the store of the end, when it is another one. */
 export async function readEnding(
   run: ChaosRun,
   ground: Ground,
   generators: readonly Outcome['generator'][],
+  redisUrl = ground.fleet.redis.url,
 ): Promise<Ending> {
   await sleep(SETTLE_MS)
   const startedMs = performance.now()
-  let leaked = await slotsInUse(ground.fleet.redis.url)
+  let leaked = await slotsInUse(redisUrl)
   while (leaked > 0 && performance.now() - startedMs < SLOTS_FREE_MS_MAX) {
     await sleep(SLOTS_POLL_MS)
-    leaked = await slotsInUse(ground.fleet.redis.url)
+    leaked = await slotsInUse(redisUrl)
   }
   const slotsFreeMs = leaked > 0 ? undefined : Math.round(performance.now() - startedMs + SETTLE_MS)
   await dumpRecords(ground.fleet.postgres.url, join(run.folder, 'records.jsonl'))

@@ -31,6 +31,8 @@ export type FleetOptions = {
   port?: number
   /** Further variables of all pods; they win over the fleet's own, but for the addresses of its parts. */
   env?: Readonly<Record<string, string>>
+  /** Variables of one pod that win over all pods' `env`, asked when the pod is started: a way of its own to a part, say. */
+  envOf?: (podName: string, env: Readonly<Record<string, string>>) => Promise<Readonly<Record<string, string>>>
   /** `sim` starts the simulator, which is the default unless `env` says where the model is. */
   model?: 'sim' | ModelPlace
   /** Further flags of the simulator. */
@@ -157,7 +159,8 @@ class RunningFleet implements Fleet {
     const { restart = false, say = () => {}, signal } = this.#options
     const place = { name: `pod-${++this.#numbered}`, host: HOST, port: await pickPort() }
     const logFile = join(this.folder, `${place.name}.log`)
-    const pod = await Pod.start({ place, env: this.env, logFile, restart, say }, signal)
+    const own = await this.#options.envOf?.(place.name, this.env)
+    const pod = await Pod.start({ place, env: { ...this.env, ...own }, logFile, restart, say }, signal)
     this.pods.push(pod)
     say(`${pod.name} is ready on port ${pod.port}`)
     return pod
