@@ -2,6 +2,7 @@
 // CC1: every check adds to the list and none stops the others; a secret's text never stands in a problem.
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { checkWork } from './config-work.ts'
 import { isLoopbackHost, type Values, type VariableName } from './variables.ts'
 
 /** One thing to mend in the environment. */
@@ -15,6 +16,7 @@ export function checkTogether(values: Values, problems: Problem[]): void {
   checkCarrier(values, add)
   checkModel(values, add)
   checkFleet(values, add)
+  checkWork(values, add)
   for (const name of ['PLAYOUT_LEAD_MS', 'PLAYOUT_CHUNK_MS', 'MARK_EVERY_MS'] as const) {
     if (values[name] % 20 !== 0) add(name, `cannot be ${values[name]}`, 'write a multiple of 20 (a frame is 20 ms)')
   }

@@ -7,6 +7,7 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { checkTogether, isProduction, type Problem } from './config-checks.ts'
+import { workOf } from './config-work.ts'
 import { VARIABLES, type Values, type Variable, type VariableName } from './variables.ts'
 
 const SECRET_FILE_MAX_BYTES = 65_536 // a secret is a line; a larger file is refused
@@ -202,6 +203,7 @@ function assemble(values: Values) {
       drainNaturalMs: values.DRAIN_NATURAL_MS,
       historyFile: values.HISTORY_FILE === undefined ? undefined : resolve(values.HISTORY_FILE),
     },
+    work: workOf(values),
     agentModule: values.AGENT_MODULE === undefined ? undefined : resolve(values.AGENT_MODULE),
     pack: values.PACK,
     /** undefined: role all places the demonstration call, every other role does not. */

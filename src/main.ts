@@ -11,6 +11,7 @@ import { makeClinicPack } from './packs/clinic/clinic.ts'
 import type { Pack } from './packs/pack.ts'
 import { loadUserAgent } from './packs/user-agent.ts'
 import { runMigrations } from './store/records/migrate.ts'
+import { startWorker } from './worker.ts'
 
 const EXIT_CONFIG = 78 // EX_CONFIG of sysexits.h
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)))
@@ -18,10 +19,15 @@ const HELP = `Voiceplane answers phone calls with AI agents.
 
   npm start                     role all: everything in one process, with a demonstration call
   node src/main.ts edge         role edge: one pod; the model comes from OPENAI_API_KEY or the AZURE_OPENAI_ variables
+  node src/main.ts worker       role worker: what follows calls, from the database of DATABASE_URL
   node src/main.ts migrate      role migrate: brings the database of DATABASE_URL to this version, then ends
 
 Settings are environment variables: docs/configuration.md. An agent of your own: AGENT_MODULE=./my-agent.ts npm start
 `
+
+const ROLES = ['all', 'edge', 'worker', 'migrate'] as const
+type Role = (typeof ROLES)[number]
+const isRole = (name: string): name is Role => (ROLES as readonly string[]).includes(name)
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
@@ -31,8 +37,8 @@ async function main(): Promise<number> {
     say(HELP)
     return 0
   }
-  if (role !== 'all' && role !== 'edge' && role !== 'migrate') {
-    process.stderr.write(`There is no role ${JSON.stringify(role)}. Roles: all, edge, migrate. See --help.\n`)
+  if (!isRole(role)) {
+    process.stderr.write(`There is no role ${JSON.stringify(role)}. Roles: ${ROLES.join(', ')}. See --help.\n`)
     return EXIT_CONFIG
   }
   const reading = readConfig()
@@ -40,7 +46,25 @@ async function main(): Promise<number> {
     process.stderr.write(`${formatProblems(reading.problems)}\n`)
     return EXIT_CONFIG
   }
-  return role === 'migrate' ? migrate(reading.config) : run(role, reading.config)
+  switch (role) {
+    case 'migrate':
+      return migrate(reading.config)
+    case 'worker':
+      return work(reading.config)
+    default:
+      return run(role, reading.config)
+  }
+}
+
+async function work(config: Config): Promise<number> {
+  const log = makeLog(config.log)
+  try {
+    await untilStopped(await startWorker({ config, log }), log)
+    return 0
+  } catch (error) {
+    process.stderr.write(`The worker could not start: ${messageOf(error)}\n`)
+    return EXIT_CONFIG
+  }
 }
 
 async function migrate(config: Config): Promise<number> {
@@ -101,7 +125,7 @@ async function loadPack(config: Config, log: Log): Promise<Pack> {
 }
 
 /** The first signal drains, the second lets all calls go at once, a third closes without more ado. */
-function untilStopped(running: Edge, log: Log): Promise<void> {
+function untilStopped(running: Pick<Edge, 'drain' | 'close'>, log: Log): Promise<void> {
   return new Promise((resolve) => {
     let signals = 0
     const onSignal = (signal: string): void => {

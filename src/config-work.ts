@@ -1,0 +1,74 @@
+// The settings of the work after calls, from the variables' values; what they must have between them is checked here too. Rules:
+// CW1: prices are the operator's: an amount for a million tokens of each kind, for a minute of the carrier, and their currency.
+import { z } from 'zod'
+import type { Problem } from './config-checks.ts'
+import type { Values } from './variables.ts'
+
+const amount = z.number().finite().min(0).max(1_000_000)
+const PRICES = z.strictObject({
+  currency: z.string().regex(/^[A-Z]{3}$/),
+  /** For a million tokens of the kind. */
+  inputText: amount.default(0),
+  inputAudio: amount.default(0),
+  cachedInput: amount.default(0),
+  outputText: amount.default(0),
+  outputAudio: amount.default(0),
+  /** For a minute of the call. */
+  carrierMinute: amount.default(0),
+})
+
+/** What a call's parts cost. */
+export type Prices = z.infer<typeof PRICES>
+
+/** The part `work` of the configuration. */
+export function workOf(values: Values) {
+  const key = values.OPENAI_API_KEY
+  const kind = values.ANALYSIS ?? (key === undefined && values.ANALYSIS_URL === undefined ? 'rules' : 'model')
+  return {
+    pollMs: values.WORK_POLL_MS,
+    drainMs: values.WORK_DRAIN_MS,
+    analysisMax: values.WORK_ANALYSIS_MAX,
+    analysis: {
+      kind,
+      /** Base of the API, without a slash at its end. */
+      url: (values.ANALYSIS_URL?.href ?? 'https://api.openai.com/v1').replace(/\/+$/, ''),
+      model: values.ANALYSIS_MODEL,
+      key,
+    },
+    prices: pricesOf(values),
+    crm: {
+      url: values.CRM_WEBHOOK_URL?.href,
+      /** The first signs too when the second does: receivers change over in their own time. */
+      secrets: [values.CRM_WEBHOOK_SECRET, values.CRM_WEBHOOK_SECRET_SECONDARY].filter((one) => one !== undefined),
+      hasKeys: values.CRM_WEBHOOK_KEYS === 'on',
+      mayBePrivate: values.CRM_ALLOW_PRIVATE === 'on',
+      timeoutMs: values.CRM_TIMEOUT_MS,
+    },
+    adminToken: values.ADMIN_TOKEN,
+  }
+}
+
+/** Adds what is wrong between the variables of the work. */
+export function checkWork(
+  values: Values,
+  add: (variable: Problem['variable'] & keyof Values, problem: string, fix: string) => void,
+): void {
+  if (values.PRICES !== undefined && pricesOf(values) === undefined)
+    add('PRICES', 'is not of the right form', 'write the JSON object that docs/configuration.md shows')
+  if (values.ANALYSIS === 'model' && values.OPENAI_API_KEY === undefined && values.ANALYSIS_URL === undefined)
+    add('ANALYSIS', 'is "model" without a key', 'set OPENAI_API_KEY, or write rules')
+  if (values.CRM_WEBHOOK_URL !== undefined && values.CRM_WEBHOOK_SECRET === undefined)
+    add('CRM_WEBHOOK_SECRET', 'is not set while CRM_WEBHOOK_URL is', 'set a secret of 16 characters or more that the receiver knows')
+  if (values.CRM_WEBHOOK_URL?.protocol === 'http:' && values.CRM_ALLOW_PRIVATE !== 'on')
+    add('CRM_WEBHOOK_URL', 'is not https', 'use https://, or CRM_ALLOW_PRIVATE=on for a receiver in your own network')
+}
+
+/** [CW1] undefined: not set, or not of the right form. */
+function pricesOf({ PRICES: text }: Values): Prices | undefined {
+  if (text === undefined) return undefined
+  try {
+    return PRICES.safeParse(JSON.parse(text)).data
+  } catch {
+    return undefined
+  }
+}

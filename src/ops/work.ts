@@ -1,0 +1,102 @@
+// What an operator sees and does of the work after calls: figures and the admin routes. Rules:
+// OW1: the admin routes ask for the bearer token; without a token configured there are none (404), with a wrong one they say 401.
+// OW2: a list holds no number and no transcript; the record of one call does, for whoever has the token.
+import { timingSafeEqual } from 'node:crypto'
+import type { FastifyInstance } from 'fastify'
+import { Counter, Gauge, type Registry } from 'prom-client'
+import type { CallSid } from '../kit/ids.ts'
+import type { WorkDepth, WorkState, WorkStore, WorkType } from '../work/ports.ts'
+import { Durations, registerDurations, Tally } from './tally.ts'
+
+const JOB_BOUNDS_MS = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 120_000]
+const STATES: readonly WorkState[] = ['waiting', 'ready', 'running', 'done', 'dead', 'uncertain']
+const PAGE_MAX = 100
+const ID = /^\d{1,18}$/
+const CALL_SID = /^CA[0-9a-f]{32}$/
+
+/** What a worker counts. */
+export class WorkMetrics {
+  readonly #outcomes = new Map<WorkType, Tally>()
+  readonly #took = new Map<WorkType, Durations>()
+
+  /** Counts an item that left its lane after `tookMs`. */
+  over(type: WorkType, outcome: string, tookMs: number): void {
+    const outcomes = this.#outcomes.get(type) ?? new Tally()
+    this.#outcomes.set(type, outcomes)
+    outcomes.add(outcome)
+    const took = this.#took.get(type) ?? new Durations(JOB_BOUNDS_MS)
+    this.#took.set(type, took)
+    took.observeMs(tookMs)
+  }
+
+  /** Puts the counts and `depth`, the store's last word, on the registry's page. */
+  register(registry: Registry, depth: () => readonly WorkDepth[]): void {
+    const outcomes = this.#outcomes
+    const took = this.#took
+    new Counter({
+      name: 'voice_postcall_items_total',
+      help: 'Attempts at items of work that came to an outcome',
+      labelNames: ['type', 'outcome'],
+      registers: [registry],
+      collect() {
+        this.reset()
+        for (const [type, tally] of outcomes)
+          for (const [outcome, count] of tally.entries()) this.inc({ type, outcome }, count)
+      },
+    })
+    registerDurations(registry, {
+      name: 'voice_postcall_item_seconds',
+      help: 'How long an attempt took',
+      read: () => [...took].map(([type, durations]) => [{ type }, durations]),
+    })
+    new Gauge({
+      name: 'voice_postcall_jobs',
+      help: 'Items of work by state',
+      labelNames: ['state', 'type'],
+      registers: [registry],
+      collect() {
+        this.reset()
+        for (const { type, state, count } of depth()) this.set({ type, state }, count)
+      },
+    })
+    new Gauge({
+      name: 'voice_postcall_oldest_seconds',
+      help: 'How long the oldest item has been due',
+      registers: [registry],
+      collect() {
+        this.set(Math.max(0, ...depth().filter(({ state }) => state === 'ready').map(({ oldestMs }) => oldestMs)) / 1_000)
+      },
+    })
+  }
+}
+
+/** GET /admin/work, POST /admin/work/:id/rerun, GET /admin/calls/:callSid. */
+export async function workRoutes(
+  app: FastifyInstance,
+  { store, token }: { store: WorkStore; token: string | undefined },
+): Promise<void> {
+  if (token === undefined) return
+  const expected = Buffer.from(`Bearer ${token}`)
+  app.addHook('onRequest', async (request, reply) => {
+    const given = Buffer.from(request.headers.authorization ?? '')
+    const isRight = given.length === expected.length && timingSafeEqual(given, expected)
+    if (!isRight) return reply.code(401).header('www-authenticate', 'Bearer').send({ refused: 'the token is wrong' })
+  })
+  app.get<{ Querystring: { state?: string; before?: string; max?: string } }>('/admin/work', async (request, reply) => {
+    const { state = 'dead', before, max = String(PAGE_MAX) } = request.query
+    const known = STATES.find((one) => one === state)
+    if (known === undefined || (before !== undefined && !ID.test(before)) || !/^\d{1,3}$/.test(max))
+      return reply.code(400).send({ refused: `state is one of ${STATES.join(', ')}; before is an id; max a number` })
+    const items = await store.list({ state: known, before, max: Math.max(1, Math.min(PAGE_MAX, Number(max))) })
+    return { items, next: items.at(-1)?.id ?? null }
+  })
+  app.post<{ Params: { id: string } }>('/admin/work/:id/rerun', async (request, reply) => {
+    const answer = ID.test(request.params.id) ? await store.rerun(request.params.id) : { kind: 'unknown' as const }
+    return reply.code(answer.kind === 'ready' ? 200 : 404).send(answer)
+  })
+  app.get<{ Params: { callSid: string } }>('/admin/calls/:callSid', async (request, reply) => {
+    const { callSid } = request.params
+    const record = CALL_SID.test(callSid) ? await store.record(callSid as CallSid) : undefined
+    return record ?? reply.code(404).send({ kind: 'unknown' })
+  })
+}
