@@ -8,6 +8,7 @@ import { modelLink } from './model-link.ts'
 import { mutants } from './mutants.ts'
 import { overload } from './overload.ts'
 import { store } from './store.ts'
+import { storeLink } from './store-link.ts'
 import { tools } from './tools.ts'
 
 export const CASES: Readonly<Record<string, ChaosCase>> = {
@@ -15,6 +16,7 @@ export const CASES: Readonly<Record<string, ChaosCase>> = {
   'freeze-pod': freezePod,
   drain,
   store,
+  'store-link': storeLink,
   ceiling,
   tools,
   overload,

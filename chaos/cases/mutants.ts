@@ -9,7 +9,7 @@ import { exactly } from '../run.ts'
 const LUA = 'src/store/leases/lua'
 /** A suite whose failed test left a connection open would stay for ever: it ends when its last test has. */
 const suite = (path: string): readonly string[] => ['--test', '--test-force-exit', '--test-timeout=60000', path]
-/** The bound of a short chaos run. */
+/** The bound of a short chaos run: of two pods each has calls, whichever is frozen. */
 const CHAOS_MS_MAX = 240_000
 const LEASES = suite('test/store/leases.test.ts')
 
@@ -60,7 +60,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'tools/fleet/haproxy-config.ts',
     find: ' on-marked-down shutdown-sessions',
     replace: '',
-    run: ['chaos/main.ts', 'freeze-pod', '--calls=16', '--rounds=2'],
+    run: ['chaos/main.ts', 'freeze-pod', '--calls=32', '--pods=2', '--rounds=2'],
     maxMs: CHAOS_MS_MAX,
   },
   {
