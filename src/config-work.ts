@@ -58,7 +58,11 @@ export function checkWork(
   if (values.ANALYSIS === 'model' && values.OPENAI_API_KEY === undefined && values.ANALYSIS_URL === undefined)
     add('ANALYSIS', 'is "model" without a key', 'set OPENAI_API_KEY, or write rules')
   if (values.CRM_WEBHOOK_URL !== undefined && values.CRM_WEBHOOK_SECRET === undefined)
-    add('CRM_WEBHOOK_SECRET', 'is not set while CRM_WEBHOOK_URL is', 'set a secret of 16 characters or more that the receiver knows')
+    add(
+      'CRM_WEBHOOK_SECRET',
+      'is not set while CRM_WEBHOOK_URL is',
+      'set a secret of 16 characters or more that the receiver knows',
+    )
   if (values.CRM_WEBHOOK_URL?.protocol === 'http:' && values.CRM_ALLOW_PRIVATE !== 'on')
     add('CRM_WEBHOOK_URL', 'is not https', 'use https://, or CRM_ALLOW_PRIVATE=on for a receiver in your own network')
 }

@@ -64,7 +64,14 @@ export class WorkMetrics {
       help: 'How long the oldest item has been due',
       registers: [registry],
       collect() {
-        this.set(Math.max(0, ...depth().filter(({ state }) => state === 'ready').map(({ oldestMs }) => oldestMs)) / 1_000)
+        this.set(
+          Math.max(
+            0,
+            ...depth()
+              .filter(({ state }) => state === 'ready')
+              .map(({ oldestMs }) => oldestMs),
+          ) / 1_000,
+        )
       },
     })
   }

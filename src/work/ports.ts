@@ -74,7 +74,13 @@ export type Analysis = {
 
 /** What an item that is done leaves behind. `skipped`: there was nothing to do, and why. */
 export type WorkResult =
-  | { kind: 'record'; durationMs: number; turns: number; transcript: readonly TranscriptLine[]; cost: CallCost | undefined }
+  | {
+      kind: 'record'
+      durationMs: number
+      turns: number
+      transcript: readonly TranscriptLine[]
+      cost: CallCost | undefined
+    }
   | { kind: 'analysis'; analysis: Analysis }
   | { kind: 'delivered'; key: string; status: number }
   | { kind: 'skipped'; reason: string }

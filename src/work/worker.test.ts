@@ -68,16 +68,19 @@ test('[WE1] the chain of a call is worked in its order, each item once', async (
 
 test('[LN1] a type whose every item hangs takes no room of another, and each is tried again after its bound', async () => {
   const hang = () => new Promise<never>(() => undefined)
-  const { worker, store, outcomes, close } = rig(
-    ({ type }) => (type === 'analysis' ? hang() : Promise.resolve(DONE)),
-    { rooms: { analysis: 2 }, times: { jobMaxMs: 40 } },
-  )
+  const { worker, store, outcomes, close } = rig(({ type }) => (type === 'analysis' ? hang() : Promise.resolve(DONE)), {
+    rooms: { analysis: 2 },
+    times: { jobMaxMs: 40 },
+  })
   for (let n = 0; n < 5; n++) store.addCall(n, ['analysis'])
   for (let n = 10; n < 60; n++) store.addCall(n, ['record'])
   worker.start()
   await until('the records are done', () => store.inState('done').length === 50)
   assert.ok(worker.size <= 2)
-  await until('the hanging ones were given back', () => outcomes.filter(([, outcome]) => outcome === 'retry').length >= 5)
+  await until(
+    'the hanging ones were given back',
+    () => outcomes.filter(([, outcome]) => outcome === 'retry').length >= 5,
+  )
   assert.ok(store.items.some(({ error }) => error === 'took too long'))
   await close()
 })
@@ -152,7 +155,10 @@ test('[WE4] analysis waits while other work has been due for long', async () => 
   store.addCall(2, ['record'])
   await until('the record is done', () => store.inState('done').length === 1)
   await new Promise((resolve) => setTimeout(resolve, 60))
-  assert.deepEqual(store.inState('ready').map(({ type }) => type), ['analysis'])
+  assert.deepEqual(
+    store.inState('ready').map(({ type }) => type),
+    ['analysis'],
+  )
   store.depths = []
   await until('analysis goes on', () => store.inState('done').length === 2)
   await close()
@@ -178,9 +184,18 @@ test('[WE6] a drain lets a job end and claims no more; at its bound the rest is 
   const draining = worker.drain(250)
   store.addCall(3, ['record'])
   await draining
-  assert.deepEqual(store.inState('done').map(({ id }) => id), ['1'])
-  assert.deepEqual(store.inState('running').map(({ id }) => id), ['2'])
-  assert.deepEqual(store.inState('ready').map(({ id }) => id), ['3'])
+  assert.deepEqual(
+    store.inState('done').map(({ id }) => id),
+    ['1'],
+  )
+  assert.deepEqual(
+    store.inState('running').map(({ id }) => id),
+    ['2'],
+  )
+  assert.deepEqual(
+    store.inState('ready').map(({ id }) => id),
+    ['3'],
+  )
   assert.deepEqual(worker.notReady(), ['over'])
   await close()
 })

@@ -76,9 +76,7 @@ export class Worker {
     }
     const nowMs = () => clock.monotonicMs()
     const laneParts = { store, wheel, log, jobMaxMs, leaseMs, nowMs, onOver }
-    this.#lanes = parts.jobs.map(
-      (job) => new Lane(job, parts.rooms?.[job.type] ?? ROOMS[job.type], laneParts),
-    )
+    this.#lanes = parts.jobs.map((job) => new Lane(job, parts.rooms?.[job.type] ?? ROOMS[job.type], laneParts))
   }
 
   /** Items that are being done now. */
@@ -189,9 +187,12 @@ export class Worker {
   #each(name: string, everyMs: number, act: () => Promise<void>): void {
     const run = (): void => {
       act()
-        .catch((error: unknown) => this.#parts.log.debug({ reason: messageOf(error) }, 'the store of the work did not answer'))
+        .catch((error: unknown) =>
+          this.#parts.log.debug({ reason: messageOf(error) }, 'the store of the work did not answer'),
+        )
         .finally(() => {
-          if (this.#state === 'working' || (name === 'renew' && this.#state === 'draining')) this.#each(name, everyMs, act)
+          if (this.#state === 'working' || (name === 'renew' && this.#state === 'draining'))
+            this.#each(name, everyMs, act)
         })
     }
     this.#timers.set(name, this.#parts.wheel.after(everyMs, run))

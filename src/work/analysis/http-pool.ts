@@ -2,7 +2,7 @@
 // HP1: at most `connectionsMax` connections to a host, kept alive between requests; a request beyond waits inside its own time.
 // HP2: a request has `timeoutMs` in all, to the last byte of its answer; its socket is cut then.
 // HP3: at most ANSWER_MAX_BYTES of an answer are read; more is a failure. Redirects are not followed.
-import { Agent as HttpAgent, type IncomingMessage, request as httpRequest, type RequestOptions } from 'node:http'
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type RequestOptions } from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { LookupFunction } from 'node:net'
 
@@ -20,7 +20,12 @@ export class HttpPool {
   readonly #lookup: LookupFunction | undefined
 
   constructor({ connectionsMax, lookup }: HttpPoolOptions) {
-    const options = { keepAlive: true, maxSockets: connectionsMax, maxFreeSockets: connectionsMax, scheduling: 'lifo' as const }
+    const options = {
+      keepAlive: true,
+      maxSockets: connectionsMax,
+      maxFreeSockets: connectionsMax,
+      scheduling: 'lifo' as const,
+    }
     this.#http = new HttpAgent(options)
     this.#https = new HttpsAgent(options)
     this.#lookup = lookup
@@ -68,12 +73,18 @@ async function read(answer: IncomingMessage): Promise<HttpAnswer> {
     }
     chunks.push(chunk)
   }
-  return { kind: 'answer', status: answer.statusCode ?? 0, headers: answer.headers, text: Buffer.concat(chunks).toString() }
+  return {
+    kind: 'answer',
+    status: answer.statusCode ?? 0,
+    headers: answer.headers,
+    text: Buffer.concat(chunks).toString(),
+  }
 }
 
 /** A code or a word of our own: the message of an error may hold an address or more. */
 function reasonOf(error: NodeJS.ErrnoException): string {
-  if (error.name === 'TimeoutError' || error.code === 'ABORT_ERR' || error.name === 'AbortError') return 'no answer in time'
+  if (error.name === 'TimeoutError' || error.code === 'ABORT_ERR' || error.name === 'AbortError')
+    return 'no answer in time'
   return error.code ?? error.name
 }
 

@@ -1,11 +1,12 @@
 // The analyser without a model. Rules:
-// AR10: it calls itself `rules` in the record, and makes no claim it cannot count: in another language than English mood and
+// ARU1: it calls itself `rules` in the record, and makes no claim it cannot count: in another language than English mood and
 //      satisfaction stay in the middle.
 import type { CallMaterial, Said } from '../jobs/material.ts'
 import type { Analysis } from '../ports.ts'
 
 const GOOD = /\b(thanks?|thank you|great|perfect|wonderful|excellent|lovely|appreciate|helpful|good|nice)\b/gi
-const BAD = /\b(angry|terrible|awful|bad|wrong|problem|complain\w*|useless|ridiculous|frustrat\w*|disappoint\w*|unacceptable|horrible|cancel)\b/gi
+const BAD =
+  /\b(angry|terrible|awful|bad|wrong|problem|complain\w*|useless|ridiculous|frustrat\w*|disappoint\w*|unacceptable|horrible|cancel)\b/gi
 const INTEREST = /\b(book|buy|order|price|cost|quote|interested|sign up|appointment|schedule|reserve|available)\b/gi
 const PERSON = /\b(human|real person|operator|manager|supervisor|representative|speak to someone)\b/i
 const ENGLISH = /\b(the|is|are|and|you|to|my|have|what|please|yes|no)\b/gi
@@ -26,7 +27,9 @@ export function analyseByRules(material: Pick<CallMaterial, 'said' | 'cause' | '
     summary: summaryOf(caller, said, tools, material.turns),
     intent: tools[0] ?? (isEnglish && count(text, INTEREST) > 0 ? 'enquiry' : 'unknown'),
     sentiment: Math.round(sentiment * 100) / 100,
-    leadScore: isEnglish ? Math.min(100, 20 * count(text, INTEREST) + 10 * tools.length) : Math.min(100, 10 * tools.length),
+    leadScore: isEnglish
+      ? Math.min(100, 20 * count(text, INTEREST) + 10 * tools.length)
+      : Math.min(100, 10 * tools.length),
     satisfaction: Math.max(1, Math.min(5, Math.round(3 + 2 * sentiment - (asksForPerson ? 1 : 0)))),
     isEscalated: isTransferred || asksForPerson,
     disposition: dispositionOf(material, caller.length, tools.length),
@@ -44,7 +47,9 @@ function summaryOf(caller: readonly string[], said: readonly Said[], tools: read
   const first = caller[0]
   const parts = [
     `${turns} turns of the caller, ${agent} of the agent.`,
-    first === undefined ? 'The caller said nothing that was written down.' : `It began with: “${first.slice(0, QUOTE_MAX_CHARS)}”.`,
+    first === undefined
+      ? 'The caller said nothing that was written down.'
+      : `It began with: “${first.slice(0, QUOTE_MAX_CHARS)}”.`,
     tools.length === 0 ? 'No tool was used.' : `Tools used: ${tools.join(', ')}.`,
   ]
   return parts.join(' ')

@@ -18,12 +18,10 @@ export type JobSettings = {
 }
 
 /** The jobs, and what closes their connections. */
-export function makeJobs(of: {
-  find: FindMaterial
-  store: WorkStore
-  settings: JobSettings
-  clock: Clock
-}): { jobs: Job[]; close: () => void } {
+export function makeJobs(of: { find: FindMaterial; store: WorkStore; settings: JobSettings; clock: Clock }): {
+  jobs: Job[]
+  close: () => void
+} {
   const { find, store, settings, clock } = of
   const { analysis, analysisMax, prices, crm } = settings
   const pool = new HttpPool({ connectionsMax: analysisMax })

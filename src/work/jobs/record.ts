@@ -72,7 +72,13 @@ function lineOf(said: Said): TranscriptLine {
 
 /** What a call cost; cached tokens count once, under their own price. */
 export function costOf(usage: TokenUsage | undefined, durationMs: number, prices: Tariff): CallCost {
-  const { inputTokens = 0, outputTokens = 0, inputAudioTokens = 0, outputAudioTokens = 0, cachedTokens = 0 } = usage ?? {}
+  const {
+    inputTokens = 0,
+    outputTokens = 0,
+    inputAudioTokens = 0,
+    outputAudioTokens = 0,
+    cachedTokens = 0,
+  } = usage ?? {}
   const inputText = Math.max(0, inputTokens - inputAudioTokens - cachedTokens)
   const outputText = Math.max(0, outputTokens - outputAudioTokens)
   const millionths =

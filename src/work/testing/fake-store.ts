@@ -17,7 +17,13 @@ import {
   type WorkType,
 } from '../ports.ts'
 
-export type FakeItem = WorkItem & { state: WorkState; dueMs: number; result?: WorkResult; error?: string; intended?: string }
+export type FakeItem = WorkItem & {
+  state: WorkState
+  dueMs: number
+  result?: WorkResult
+  error?: string
+  intended?: string
+}
 
 export class FakeStore implements WorkStore {
   readonly items: FakeItem[] = []

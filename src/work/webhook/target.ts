@@ -35,14 +35,17 @@ const V6 = [
   ['3fff::', 20],
 ] as const
 
-const refused = new BlockList()
-for (const [net, bits] of V4) refused.addSubnet(net, bits, 'ipv4')
-for (const [net, bits] of V6) refused.addSubnet(net, bits, 'ipv6')
+// Two lists: in one, a net of IPv6 would hold the IPv4 addresses that are mapped into it.
+const refused = { ipv4: new BlockList(), ipv6: new BlockList() }
+for (const [net, bits] of V4) refused.ipv4.addSubnet(net, bits, 'ipv4')
+for (const [net, bits] of V6) refused.ipv6.addSubnet(net, bits, 'ipv6')
 
 /** [WT2] `address` is an address, not a name. */
 export function isPublicAddress(address: string): boolean {
   const family = isIP(address)
-  return family !== 0 && !refused.check(address, family === 4 ? 'ipv4' : 'ipv6')
+  if (family === 0) return false
+  const name = family === 4 ? 'ipv4' : 'ipv6'
+  return !refused[name].check(address, name)
 }
 
 /** The lookup of a client that may reach public addresses only; fails with REFUSED otherwise. `resolve` is for tests. */
