@@ -85,24 +85,27 @@ function run(of: {
 }): RunningWorker {
   let draining: Promise<void> | undefined
   let closing: Promise<void> | undefined
-  const close = async (): Promise<void> => {
+  const end = async (): Promise<void> => {
     await of.worker.drain(0)
     await Promise.allSettled([of.app.close(), of.parts.close()])
     of.lag.close()
     of.wheel.close()
   }
+  const close = (): Promise<void> => {
+    closing ??= end()
+    return closing
+  }
   const drain = async (): Promise<void> => {
     of.log.info({ items: of.worker.size }, 'draining')
     await of.worker.drain(of.drainMs)
-    closing ??= close()
-    await closing
+    await close()
   }
   return {
     url: of.url,
     worker: of.worker,
-    close: () => (closing ??= close()),
+    close,
     drain: () => {
-      if (draining !== undefined) return (closing ??= close())
+      if (draining !== undefined) return close()
       draining = drain()
       return draining
     },

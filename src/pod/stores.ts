@@ -11,6 +11,7 @@ import type { Wheel } from '../kit/wheel.ts'
 import { makeMemoryLeases } from '../store/leases/memory.ts'
 import { CheckpointWriter } from '../store/records/checkpoint-writer.ts'
 import { openRecords } from '../store/records/open.ts'
+import { addWork } from '../store/work/work.ts'
 
 export type Stores = {
   /** No other pod shares the leases. */
@@ -36,7 +37,7 @@ export async function openStores(
       : await (await import('../store/leases/redis.ts')).openRedisLeases({ url: redisUrl, cell, log })
   const records = await openRecords(
     databaseUrl === undefined ? { kind: 'memory' } : { kind: 'postgres', url: databaseUrl, poolMax: databasePoolMax },
-    { log },
+    { log, atEnd: addWork },
   )
   const checkpoints = databaseUrl === undefined ? undefined : new CheckpointWriter({ records, wheel, log, onFenced })
   return {

@@ -6,8 +6,7 @@ import type { Config } from '../config.ts'
 import type { CallRecords, CallRow } from '../control/records.ts'
 import { systemClock } from '../kit/clock.ts'
 import type { Log } from '../kit/log.ts'
-import { openRecords } from '../store/records/open.ts'
-import { openWork } from '../store/work/open.ts'
+import { openDatabase } from '../store/work/open.ts'
 import type { Job } from '../work/job.ts'
 import { makeJobs } from '../work/jobs/jobs.ts'
 import type { CallMaterial, Said } from '../work/jobs/material.ts'
@@ -21,8 +20,7 @@ export async function openWorkParts(config: Config, log: Log): Promise<WorkParts
   if (databaseUrl === undefined)
     throw new Error('DATABASE_URL is not set: a worker works from the database of the pods (postgres://…)')
   const place = { kind: 'postgres' as const, url: databaseUrl, poolMax: databasePoolMax }
-  const records = await openRecords(place, { log })
-  const work = await openWork(place, { log })
+  const { records, work, close: closeDatabase } = await openDatabase(place, { log })
   const find = async (callSid: CallRow['callSid']): Promise<CallMaterial | undefined> => {
     const row = await records.find(callSid)
     return row === undefined ? undefined : materialOf(row)
@@ -34,7 +32,7 @@ export async function openWorkParts(config: Config, log: Log): Promise<WorkParts
     jobs,
     close: async () => {
       close()
-      await Promise.allSettled([records.close(), work.close()])
+      await closeDatabase()
     },
   }
 }

@@ -202,7 +202,7 @@ test('[WE6] a drain lets a job end and claims no more; at its bound the rest is 
 
 test('[WK4] an item that always fails is dead after its last attempt, and its successor goes on without it', async () => {
   const clock = new FakeClock()
-  const wheel = new Wheel({ clock, onError: assert.fail, manual: true })
+  const wheel = new Wheel({ clock, onError: (error) => assert.fail(String(error)), manual: true })
   const store = new FakeStore(() => clock.monotonicMs())
   const jobs: Job[] = [
     { type: 'analysis', run: async () => ({ kind: 'retry', error: 'no', inMs: 0 }) },

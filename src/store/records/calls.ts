@@ -166,11 +166,11 @@ export class SqlRecords implements CallRecords {
 }
 
 /** [RQ6] */
-function storable(text: string): string {
+export function storable(text: string): string {
   return (text.includes('\0') ? text.replaceAll('\0', '\uFFFD') : text).toWellFormed()
 }
 
-function jsonOf(value: object): string {
+export function jsonOf(value: object): string {
   return JSON.stringify(value, (_key, part: unknown) => (typeof part === 'string' ? storable(part) : part))
 }
 

@@ -21,9 +21,9 @@ create table work_item (
   unique (call_sid, type)
 ) with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02);
 
--- Due items are found without a walk through the done ones.
-create index work_item_due on work_item (run_at) where state in ('ready', 'running');
-create index work_item_left on work_item (state, id) where state in ('dead', 'uncertain');
+-- Due items, and all that are not done, are found without a walk through the done ones.
+create index work_item_due on work_item (type, run_at) where state in ('ready', 'running');
+create index work_item_open on work_item (state, id) where state <> 'done';
 
 -- What the items found. No audio, ever.
 create table call_record (
@@ -44,7 +44,10 @@ create table call_record (
   written_at timestamptz not null default clock_timestamp()
 );
 
--- The calls whose items may be missing, and those that grow old.
+-- Whether the items of an ended call were made. Calls that ended before there were any are left as they are.
+alter table call add column has_work boolean not null default false;
+update call set has_work = true where state = 'ended';
+create index call_without_work on call (ended_at) where state = 'ended' and not has_work;
 create index call_ended on call (ended_at) where state = 'ended';
 -- Finds a caller's calls also when the number itself is encrypted.
 alter table call add column from_mark text;

@@ -1,0 +1,32 @@
+// The way to the work after calls, and to the records beside it: one database, one pool of connections.
+import type { CallRecords } from '../../control/records.ts'
+import { type Log, silentLog } from '../../kit/log.ts'
+import type { WorkStore } from '../../work/ports.ts'
+import { SqlRecords } from '../records/calls.ts'
+import { checkMigrated, migrate } from '../records/migrate.ts'
+import type { RecordsPlace } from '../records/open.ts'
+import { addWork, SqlWork } from './work.ts'
+
+/** Both stores of one database; the end of a call makes its work. */
+export type Database = { records: CallRecords; work: WorkStore; close(): Promise<void> }
+
+/**
+ * Opens the database. 'pglite' makes its tables itself; 'postgres' neither connects nor migrates yet: each operation rejects until it
+ * is there, with MIGRATION_MISSING until its tables are.
+ */
+export async function openDatabase(
+  place: Exclude<RecordsPlace, { kind: 'memory' }>,
+  { log = silentLog }: { log?: Log } = {},
+): Promise<Database> {
+  const atEnd = addWork
+  if (place.kind === 'pglite') {
+    const { openPglite } = await import('../records/pglite.ts')
+    const sql = await openPglite(place.folder)
+    await migrate(sql)
+    return { records: new SqlRecords(sql, { atEnd }), work: new SqlWork(sql), close: () => sql.close() }
+  }
+  const { openPostgres } = await import('../records/postgres.ts')
+  const sql = openPostgres({ ...place, log })
+  const check = () => checkMigrated(sql)
+  return { records: new SqlRecords(sql, { check, atEnd }), work: new SqlWork(sql, check), close: () => sql.close() }
+}

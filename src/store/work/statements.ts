@@ -1,0 +1,150 @@
+// The statements of the work after calls, for PostgreSQL 15. Each is whole by itself: what belongs together is one statement.
+
+const NOW = 'clock_timestamp()'
+const after = (ms: string): string => `${NOW} + make_interval(secs => ${ms}::float8 / 1000)`
+
+/** The successor of what `which` (call_sid, type) finished becomes ready. */
+const NEXT = (which: string): string => `
+next as (
+  update work_item w set state = 'ready', run_at = ${NOW}
+  from ${which} f where w.call_sid = f.call_sid and w.after_type = f.type and w.state = 'waiting'
+)`
+
+/** Rows of items for the calls of `which` (call_sid); $2 types, $3 the type before each, null for none. */
+const MADE = (which: string): string => `
+made as (
+  insert into work_item (call_sid, type, after_type, state)
+  select m.call_sid, t.type, t.after_type, case when t.after_type is null then 'ready' else 'waiting' end
+  from ${which} m cross join unnest($2::text[], $3::text[]) as t (type, after_type)
+  on conflict (call_sid, type) do nothing
+), marked as (
+  update call c set has_work = true from ${which} m where c.call_sid = m.call_sid returning c.call_sid
+)`
+
+/** $1 Call SID, $2 types, $3 types before */
+export const ADD = `
+with asked as (select $1::text as call_sid), ${MADE('asked')}
+select count(*)::int as count from marked`
+
+/** $1 most calls, $2 types, $3 types before */
+export const DERIVE = `
+with missing as materialized (
+  select call_sid from call where state = 'ended' and not has_work order by ended_at limit $1::int for no key update skip locked
+), ${MADE('missing')}
+select count(*)::int as count from marked`
+
+/** Items whose workers died again and again. $1 most attempts, $2 what to say */
+export const BURY = `
+with buried as (
+  update work_item set state = 'dead', error = $2
+  where state = 'running' and run_at <= ${NOW} and attempt >= $1::int
+  returning call_sid, type
+), ${NEXT('buried')}
+select count(*)::int as count from buried`
+
+/** $1 types, $2 most items, $3 worker, $4 lease in ms, $5 most attempts */
+export const CLAIM = `
+with due as materialized (
+  select id from work_item
+  where state in ('ready', 'running') and type = any($1::text[]) and run_at <= ${NOW} and attempt < $5::int
+  order by run_at limit $2::int for no key update skip locked
+)
+update work_item w set state = 'running', attempt = w.attempt + 1, worker = $3, run_at = ${after('$4')}
+from due, call c
+where w.id = due.id and c.call_sid = w.call_sid
+returning w.id::text as id, w.call_sid, c.call_id, c.tenant, w.type, w.attempt, w.version, w.body,
+  (extract(epoch from w.created_at) * 1000)::float8 as created_at_ms`
+
+/** Arrays of one length: $1 ids, $2 attempts; $3 lease in ms. Gives back the held. */
+export const RENEW = `
+update work_item w set run_at = ${after('$3')}
+from unnest($1::bigint[], $2::int[]) as a (id, attempt)
+where w.id = a.id and w.attempt = a.attempt and w.state = 'running'
+returning w.id::text as id`
+
+/** $1 id, $2 attempt, $3 effect */
+const DONE = `
+done as (
+  update work_item set state = 'done', error = null, effect = $3::jsonb, done_at = ${NOW}
+  where id = $1::bigint and attempt = $2::int and state = 'running'
+  returning call_sid, type
+), ${NEXT('done')}`
+
+/** $1 id, $2 attempt, $3 effect */
+export const FINISH = `with ${DONE} select call_sid from done`
+
+/** $1 to $3 as above, $4 duration in ms, $5 turns, $6 transcript, $7 cost */
+export const FINISH_RECORD = `
+with ${DONE}, kept as (
+  insert into call_record (call_sid, duration_ms, turns, transcript, cost)
+  select call_sid, $4::bigint, $5::int, $6, $7::jsonb from done
+  on conflict (call_sid) do update set duration_ms = excluded.duration_ms, turns = excluded.turns,
+    transcript = excluded.transcript, cost = excluded.cost, written_at = ${NOW}
+)
+select call_sid from done`
+
+/** $1 to $3 as above, $4 analyser, $5 summary, $6 intent, $7 sentiment, $8 lead score, $9 satisfaction, $10 escalated, $11 disposition */
+export const FINISH_ANALYSIS = `
+with ${DONE}, kept as (
+  insert into call_record (call_sid, duration_ms, turns, transcript, analyser, summary, intent, sentiment, lead_score,
+    satisfaction, is_escalated, disposition, analysed_at)
+  select call_sid, 0, 0, '[]', $4, $5, $6, $7::real, $8::smallint, $9::smallint, $10::boolean, $11, ${NOW} from done
+  on conflict (call_sid) do update set analyser = excluded.analyser, summary = excluded.summary, intent = excluded.intent,
+    sentiment = excluded.sentiment, lead_score = excluded.lead_score, satisfaction = excluded.satisfaction,
+    is_escalated = excluded.is_escalated, disposition = excluded.disposition, analysed_at = excluded.analysed_at
+)
+select call_sid from done`
+
+/** $1 id, $2 attempt, $3 next state, $4 error, $5 wait in ms, $6 most attempts */
+export const FAIL = `
+with failed as (
+  update work_item set error = $4, run_at = ${after('$5')},
+    state = case when $3 = 'ready' and attempt >= $6::int then 'dead' else $3 end
+  where id = $1::bigint and attempt = $2::int and state = 'running'
+  returning call_sid, type, state
+), finished as (select call_sid, type from failed where state in ('dead', 'uncertain')), ${NEXT('finished')}
+select state from failed`
+
+/** $1 id, $2 attempt, $3 key */
+export const INTEND = `
+update work_item set intended_key = $3
+where id = $1::bigint and attempt = $2::int and state = 'running' and intended_key is distinct from $3
+returning id`
+
+/** $1 id, $2 attempt */
+export const HELD = `select 1 from work_item where id = $1::bigint and attempt = $2::int and state = 'running'`
+
+/** $1 Call SID, $2 body */
+export const ADD_RECORDING = `
+insert into work_item (call_sid, type, body) select call_sid, 'recording', $2::jsonb from call where call_sid = $1
+on conflict (call_sid, type) do nothing returning id`
+
+/** $1 Call SID */
+export const KNOWS = 'select 1 from call where call_sid = $1'
+
+/** $1 id */
+export const RERUN = `
+update work_item set state = 'ready', attempt = 0, version = version + 1, error = null, run_at = ${NOW}
+where id = $1::bigint and state in ('dead', 'uncertain') returning id`
+
+const ENTRY = `w.id::text as id, w.call_sid, c.call_id, c.tenant, w.type, w.attempt, w.version, w.state, w.error,
+  (extract(epoch from w.created_at) * 1000)::float8 as created_at_ms, (extract(epoch from w.run_at) * 1000)::float8 as run_at_ms`
+
+/** $1 state, $2 id to go on before (null for the newest), $3 most rows */
+export const LIST = `
+select ${ENTRY} from work_item w join call c on c.call_sid = w.call_sid
+where w.state = $1 and ($2::bigint is null or w.id < $2::bigint) order by w.id desc limit $3::int`
+
+export const DEPTH = `
+select type, state, count(*)::int as count,
+  greatest(0, extract(epoch from ${NOW} - min(run_at)) * 1000)::float8 as oldest_ms
+from work_item where state <> 'done' group by type, state`
+
+/** $1 Call SID */
+export const RECORD = `
+select c.call_sid, c.call_id, c.tenant, c.from_number, c.to_number, c.direction, c.pack, c.cause,
+  (extract(epoch from c.started_at) * 1000)::float8 as started_at_ms,
+  (extract(epoch from c.ended_at) * 1000)::float8 as ended_at_ms,
+  r.duration_ms::float8 as duration_ms, r.turns, r.transcript, r.cost, r.analyser, r.summary, r.intent,
+  r.sentiment::float8 as sentiment, r.lead_score, r.satisfaction, r.is_escalated, r.disposition
+from call c left join call_record r on r.call_sid = c.call_sid where c.call_sid = $1`

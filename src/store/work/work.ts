@@ -1,0 +1,218 @@
+// The work after calls in SQL. Rules:
+// SW1: an outcome, what it found and its successor are one statement, with the holder's fence in its WHERE.
+// SW2: who claims takes no row that another is about to take, and waits for none (SKIP LOCKED).
+// SW3: an item whose workers died ATTEMPTS_MAX times is buried like one that failed as often: it may be what kills them.
+// SW4: the items of a call are made in the transaction that ends it; what was ended without them is found by a mark of the call, never
+//      by a walk through all calls.
+import type { CallId, CallSid } from '../../kit/ids.ts'
+import {
+  AFTER,
+  ATTEMPTS_MAX,
+  type Analysis,
+  type CallCost,
+  type CallRecord,
+  type Held,
+  MADE_AT_END,
+  type TranscriptLine,
+  type WorkDepth,
+  type WorkEntry,
+  type WorkFailure,
+  type WorkItem,
+  type WorkResult,
+  type WorkState,
+  type WorkStore,
+  type WorkType,
+} from '../../work/ports.ts'
+import { jsonOf, storable } from '../records/calls.ts'
+import type { Row, Sql, SqlQuery } from '../records/sql.ts'
+import * as statements from './statements.ts'
+
+const ERROR_MAX_CHARS = 300
+const BURIED = `its worker ended without an outcome, ${ATTEMPTS_MAX} times`
+const MADE = [MADE_AT_END, MADE_AT_END.map((type) => AFTER[type] ?? null)] as const
+
+/** Adds the items of a call that has just ended, in the transaction that ends it. Repeated, it adds nothing. */
+export async function addWork(tx: SqlQuery, { callSid }: { callSid: CallSid }): Promise<void> {
+  await tx.query(statements.ADD, [callSid, ...MADE])
+}
+
+export class SqlWork implements WorkStore {
+  readonly #sql: Sql
+  readonly #check: () => Promise<void>
+  #isChecked = false
+
+  /** `check` is looked at before the first use, again until it resolves. */
+  constructor(sql: Sql, check: () => Promise<void> = async () => undefined) {
+    this.#sql = sql
+    this.#check = check
+  }
+
+  async claim({ worker, types, max, leaseMs }: Parameters<WorkStore['claim']>[0]): Promise<WorkItem[]> {
+    const rows = await this.#ask(statements.CLAIM, [[...types], max, storable(worker), leaseMs, ATTEMPTS_MAX])
+    return rows.map((row) => ({ ...identityOf(row), body: (row.body ?? {}) as Record<string, unknown> }))
+  }
+
+  async renew(held: readonly Held[], leaseMs: number): Promise<string[]> {
+    if (held.length === 0) return []
+    const ids = held.map(({ id }) => id)
+    const rows = await this.#ask(statements.RENEW, [ids, held.map(({ attempt }) => attempt), leaseMs])
+    const kept = new Set(rows.map(({ id }) => id))
+    return ids.filter((id) => !kept.has(id))
+  }
+
+  /** [SW1] */
+  async finish(held: Held, result: WorkResult): Promise<{ kind: 'done' | 'lost' }> {
+    const fence = [held.id, held.attempt]
+    const rows = await this.#finish(fence, result)
+    return { kind: rows.length > 0 ? 'done' : 'lost' }
+  }
+
+  async fail(held: Held, failure: WorkFailure): Promise<{ kind: 'kept' | 'lost' }> {
+    const state = failure.kind === 'retry' ? 'ready' : failure.kind
+    const waitMs = failure.kind === 'retry' ? failure.inMs : 0
+    const error = storable(failure.error.slice(0, ERROR_MAX_CHARS))
+    const rows = await this.#ask(statements.FAIL, [held.id, held.attempt, state, error, waitMs, ATTEMPTS_MAX])
+    return { kind: rows.length > 0 ? 'kept' : 'lost' }
+  }
+
+  async intend({ id, attempt }: Held, key: string): Promise<{ kind: 'intended' | 'known' | 'lost' }> {
+    const made = await this.#ask(statements.INTEND, [id, attempt, storable(key)])
+    if (made.length > 0) return { kind: 'intended' }
+    const held = await this.#ask(statements.HELD, [id, attempt])
+    return { kind: held.length > 0 ? 'known' : 'lost' }
+  }
+
+  /** [SW3][SW4] */
+  async derive(max: number): Promise<number> {
+    await this.#ask(statements.BURY, [ATTEMPTS_MAX, BURIED])
+    const [row] = await this.#ask(statements.DERIVE, [max, ...MADE])
+    return Number(row?.count ?? 0)
+  }
+
+  async addRecording(
+    callSid: CallSid,
+    body: Record<string, unknown>,
+  ): Promise<{ kind: 'added' | 'exists' | 'unknown' }> {
+    const added = await this.#ask(statements.ADD_RECORDING, [callSid, jsonOf(body)])
+    if (added.length > 0) return { kind: 'added' }
+    const known = await this.#ask(statements.KNOWS, [callSid])
+    return { kind: known.length > 0 ? 'exists' : 'unknown' }
+  }
+
+  async record(callSid: CallSid): Promise<CallRecord | undefined> {
+    const [row] = await this.#ask(statements.RECORD, [callSid])
+    return row === undefined ? undefined : recordOf(row)
+  }
+
+  async list({ state, before, max }: Parameters<WorkStore['list']>[0]): Promise<WorkEntry[]> {
+    const rows = await this.#ask(statements.LIST, [state, before ?? null, max])
+    return rows.map((row) => ({
+      ...identityOf(row),
+      state: row.state as WorkState,
+      error: (row.error as string | null) ?? undefined,
+      runAtMs: Number(row.run_at_ms),
+    }))
+  }
+
+  async rerun(id: string): Promise<{ kind: 'ready' | 'unknown' }> {
+    const rows = await this.#ask(statements.RERUN, [id])
+    return { kind: rows.length > 0 ? 'ready' : 'unknown' }
+  }
+
+  async depth(): Promise<WorkDepth[]> {
+    const rows = await this.#ask(statements.DEPTH, [])
+    return rows.map((row) => ({
+      type: row.type as WorkType,
+      state: row.state as WorkState,
+      count: Number(row.count),
+      oldestMs: Number(row.oldest_ms),
+    }))
+  }
+
+  close(): Promise<void> {
+    return this.#sql.close()
+  }
+
+  #finish(fence: unknown[], result: WorkResult): Promise<Row[]> {
+    switch (result.kind) {
+      case 'record': {
+        const { durationMs, turns, transcript, cost } = result
+        const effect = jsonOf({ kind: 'record', lines: transcript.length })
+        const costText = cost === undefined ? null : jsonOf(cost)
+        return this.#ask(statements.FINISH_RECORD, [
+          ...fence,
+          effect,
+          Math.round(durationMs),
+          turns,
+          jsonOf(transcript),
+          costText,
+        ])
+      }
+      case 'analysis': {
+        const { analyser, summary, intent, sentiment, leadScore, satisfaction, isEscalated, disposition } =
+          result.analysis
+        const effect = jsonOf({ kind: 'analysis', analyser })
+        const texts = [analyser, summary, intent].map(storable)
+        const found = [...texts, sentiment, leadScore, satisfaction, isEscalated, storable(disposition)]
+        return this.#ask(statements.FINISH_ANALYSIS, [...fence, effect, ...found])
+      }
+      default:
+        return this.#ask(statements.FINISH, [...fence, jsonOf(result)])
+    }
+  }
+
+  async #ask(text: string, params: readonly unknown[]): Promise<Row[]> {
+    if (!this.#isChecked) {
+      await this.#check()
+      this.#isChecked = true
+    }
+    return this.#sql.query(text, params)
+  }
+}
+
+function identityOf(row: Row): Omit<WorkItem, 'body'> {
+  return {
+    id: String(row.id),
+    callSid: row.call_sid as CallSid,
+    callId: row.call_id as CallId,
+    tenant: String(row.tenant),
+    type: row.type as WorkType,
+    attempt: Number(row.attempt),
+    version: Number(row.version),
+    createdAtMs: Number(row.created_at_ms),
+  }
+}
+
+function recordOf(row: Row): CallRecord {
+  const optional = (value: unknown): number | undefined => (value === null ? undefined : Number(value))
+  return {
+    callSid: row.call_sid as CallSid,
+    callId: row.call_id as CallId,
+    tenant: String(row.tenant),
+    from: String(row.from_number),
+    to: String(row.to_number),
+    direction: row.direction as CallRecord['direction'],
+    pack: String(row.pack),
+    startedAtMs: Number(row.started_at_ms),
+    endedAtMs: optional(row.ended_at_ms),
+    cause: (row.cause as string | null) ?? undefined,
+    durationMs: optional(row.duration_ms),
+    turns: optional(row.turns),
+    transcript: row.transcript === null ? undefined : (JSON.parse(String(row.transcript)) as TranscriptLine[]),
+    cost: (row.cost as CallCost | null) ?? undefined,
+    analysis: row.analyser === null ? undefined : analysisOf(row),
+  }
+}
+
+function analysisOf(row: Row): Analysis {
+  return {
+    analyser: String(row.analyser),
+    summary: String(row.summary),
+    intent: String(row.intent),
+    sentiment: Number(row.sentiment),
+    leadScore: Number(row.lead_score),
+    satisfaction: Number(row.satisfaction),
+    isEscalated: row.is_escalated === true,
+    disposition: String(row.disposition),
+  }
+}
