@@ -60,6 +60,7 @@ export async function startAll(options: {
     get timers() {
       return edge.timers
     },
+    fencedOff: edge.fencedOff,
     demo,
     close,
     drain: async () => {

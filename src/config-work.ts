@@ -1,5 +1,5 @@
 // The settings of the work after calls, from the variables' values; what they must have between them is checked here too. Rules:
-// CW1: prices are the operator's: an amount for a million tokens of each kind, for a minute of the carrier, and their currency.
+// CWK1: prices are the operator's: an amount for a million tokens of each kind, for a minute of the carrier, and their currency.
 import { z } from 'zod'
 import type { Problem } from './config-checks.ts'
 import type { Values } from './variables.ts'
@@ -67,7 +67,7 @@ export function checkWork(
     add('CRM_WEBHOOK_URL', 'is not https', 'use https://, or CRM_ALLOW_PRIVATE=on for a receiver in your own network')
 }
 
-/** [CW1] undefined: not set, or not of the right form. */
+/** [CWK1] undefined: not set, or not of the right form. */
 function pricesOf({ PRICES: text }: Values): Prices | undefined {
   if (text === undefined) return undefined
   try {

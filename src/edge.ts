@@ -44,6 +44,8 @@ export interface Edge {
   /** Refuses new calls, hands over or awaits the live ones until the deadline, then closes. Asked again: closes all calls now. */
   drain(): Promise<void>
   close(): Promise<void>
+  /** Resolves when the pod has fenced itself and its calls are gone. */
+  readonly fencedOff: Promise<void>
 }
 
 /** Starts a pod for `pack`; resolves when it listens. */
@@ -162,6 +164,10 @@ class RunningEdge implements Edge {
 
   get timers(): number {
     return this.#parts.wheel.size
+  }
+
+  get fencedOff(): Promise<void> {
+    return this.pod.fencedOff
   }
 
   drain(): Promise<void> {

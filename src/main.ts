@@ -14,6 +14,7 @@ import { runMigrations } from './store/records/migrate.ts'
 import { startWorker } from './worker.ts'
 
 const EXIT_CONFIG = 78 // EX_CONFIG of sysexits.h
+const EXIT_FENCED = 75 // EX_TEMPFAIL of sysexits.h
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)))
 const HELP = `Voiceplane answers phone calls with AI agents.
 
@@ -59,8 +60,7 @@ async function main(): Promise<number> {
 async function work(config: Config): Promise<number> {
   const log = makeLog(config.log)
   try {
-    await untilStopped(await startWorker({ config, log }), log)
-    return 0
+    return await untilStopped(await startWorker({ config, log }), log)
   } catch (error) {
     process.stderr.write(`The worker could not start: ${messageOf(error)}\n`)
     return EXIT_CONFIG
@@ -114,8 +114,7 @@ async function run(role: 'all' | 'edge', config: Config): Promise<number> {
     await running.close()
     return served === false ? 1 : 0
   }
-  await untilStopped(running, log)
-  return 0
+  return untilStopped(running, log)
 }
 
 async function loadPack(config: Config, log: Log): Promise<Pack> {
@@ -124,19 +123,30 @@ async function loadPack(config: Config, log: Log): Promise<Pack> {
   throw new Error(`there is no pack ${JSON.stringify(config.pack)}; PACK may be: clinic. Or set AGENT_MODULE.`)
 }
 
-/** The first signal drains, the second lets all calls go at once, a third closes without more ado. */
-function untilStopped(running: Pick<Edge, 'drain' | 'close'>, log: Log): Promise<void> {
-  return new Promise((resolve) => {
-    let signals = 0
-    const onSignal = (signal: string): void => {
-      signals += 1
-      log.info({ signal, signals }, 'signal received')
-      const stopping = signals <= 2 ? running.drain() : running.close()
-      stopping.then(resolve, resolve)
-    }
-    process.on('SIGTERM', onSignal)
-    process.on('SIGINT', onSignal)
+/**
+ * The exit code. The first signal drains, the second lets all calls go at once, a third closes without more ado. A pod that was
+ * fenced off ends by itself, so that it is started anew.
+ */
+async function untilStopped(
+  running: Pick<Edge, 'drain' | 'close'> & { fencedOff?: Promise<void> },
+  log: Log,
+): Promise<number> {
+  const { promise: stopped, resolve } = Promise.withResolvers<number>()
+  let signals = 0
+  const onSignal = (signal: string): void => {
+    signals += 1
+    log.info({ signal, signals }, 'signal received')
+    const stopping = signals <= 2 ? running.drain() : running.close()
+    stopping.finally(() => resolve(0)).catch(() => undefined)
+  }
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
+  void running.fencedOff?.then(async () => {
+    log.error({ code: 'POD_FENCED' }, 'the pod was fenced off and ends')
+    await running.close()
+    resolve(EXIT_FENCED)
   })
+  return stopped
 }
 
 process.exit(await main())

@@ -1,6 +1,6 @@
 // What an operator sees and does of the work after calls: figures and the admin routes. Rules:
-// OW1: the admin routes ask for the bearer token; without a token configured there are none (404), with a wrong one they say 401.
-// OW2: a list holds no number and no transcript; the record of one call does, for whoever has the token.
+// WOP1: the admin routes ask for the bearer token; without a token configured there are none (404), with a wrong one they say 401.
+// WOP2: a list holds no number and no transcript; the record of one call does, for whoever has the token.
 import { timingSafeEqual } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { Counter, Gauge, type Registry } from 'prom-client'

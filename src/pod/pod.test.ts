@@ -102,6 +102,25 @@ suite('pods of a fleet', () => {
     assert.equal((await shared.leases.usage()).inUse, 1)
   })
 
+  test('[LV8] a pod that fences itself lets its calls go, says that it is off, and another one goes on', async () => {
+    const shared = await ground()
+    const first = await start('pod-a', shared)
+    await first.offer(sid(1))
+    await first.open(sid(1))
+    let isOff = false
+    void first.pod.fencedOff.then(() => {
+      isOff = true
+    })
+    await wait(50)
+    assert.equal(isOff, false)
+    first.pod.driver.fence()
+    await until('it is off', () => isOff)
+    assert.deepEqual(first.ended, ['1 moved'])
+    const second = await start('pod-b', shared)
+    const step = await second.next(sid(1))
+    assert.ok(step.kind === 'stream' && step.pod === 'pod-b', JSON.stringify(step))
+  })
+
   test('[DK3] what follows is answered by any pod, also when the one that knew it is gone', async () => {
     const shared = await ground()
     const first = await start('pod-a', shared)

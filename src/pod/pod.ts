@@ -55,6 +55,7 @@ export class Pod {
   readonly #rescuer: Rescuer
   readonly #incarnation = newIncarnation()
   #onDrained: (() => void) | undefined
+  readonly #fencedOff = Promise.withResolvers<void>()
   #closing: Promise<void> | undefined
   onCallEnded: ((call: Call, cause: EndCause) => void) | undefined
 
@@ -127,7 +128,10 @@ export class Pod {
         handOver: (callSid) => this.#handOver(callSid),
         force: (cause) => void this.#force(cause),
         flush: () => this.#flush(),
-        exit: () => this.#onDrained?.(),
+        exit: (cause) => {
+          if (cause === 'fenced') this.#fencedOff.resolve()
+          this.#onDrained?.()
+        },
       },
     })
     this.#admission = new Admission({
@@ -228,6 +232,11 @@ export class Pod {
   streamNeverCame(callSid: CallSid, epoch: number): void {
     const held = this.calls.get(callSid)
     if (held?.epoch === epoch) held.call.letGo('carrier-lost')
+  }
+
+  /** Resolves when the pod has fenced itself and let its calls go: its process is to end, another one begins anew. */
+  get fencedOff(): Promise<void> {
+    return this.#fencedOff.promise
   }
 
   /** Drains; resolves when no call is left, or at the deadline. A second one closes all calls now. */

@@ -1,5 +1,5 @@
 // What a worker works with: the store of the work, the records of calls, and the jobs. Rules:
-// WA1: a job sees a call as its material: the checkpoint read, the tools' outcomes put in, numbers left out.
+// WPA1: a job sees a call as its material: the checkpoint read, the tools' outcomes put in, numbers left out.
 import { type CheckpointReading, readCheckpoint } from '../call/checkpoint.ts'
 import type { TranscriptItem } from '../call/transcript.ts'
 import type { Config } from '../config.ts'
@@ -37,7 +37,7 @@ export async function openWorkParts(config: Config, log: Log): Promise<WorkParts
   }
 }
 
-/** [WA1] */
+/** [WPA1] */
 export function materialOf(row: CallRow): CallMaterial {
   const reading: CheckpointReading =
     row.checkpoint === undefined ? { kind: 'unreadable', reason: 'was not written' } : readCheckpoint(row.checkpoint)

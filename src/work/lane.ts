@@ -1,8 +1,8 @@
 // The items of one type that this worker holds. Rules:
-// LN1: at most `room` at once, and each at most `jobMaxMs`: a type, or an item that hangs, takes no room of another type.
-// LN2: an item whose lease was lost is aborted, and nothing is written of it.
-// LN3: a job that throws is tried again like one that failed; its words stay out of the records, since they may hold anything.
-// LN4: an outcome that the database did not take is offered again while the lease lasts, then given up: the item is due again
+// LNE1: at most `room` at once, and each at most `jobMaxMs`: a type, or an item that hangs, takes no room of another type.
+// LNE2: an item whose lease was lost is aborted, and nothing is written of it.
+// LNE3: a job that throws is tried again like one that failed; its words stay out of the records, since they may hold anything.
+// LNE4: an outcome that the database did not take is offered again while the lease lasts, then given up: the item is due again
 //      by its lease.
 import { messageOf } from '../kit/errors.ts'
 import type { Log } from '../kit/log.ts'
@@ -69,12 +69,15 @@ export class Lane {
 
   /** Begins `item`. Never waits. */
   begin(item: WorkItem): void {
-    const running = { held: { id: item.id, attempt: item.attempt }, abort: new AbortController() }
+    const running = {
+      held: { id: item.id, attempt: item.attempt, version: item.version },
+      abort: new AbortController(),
+    }
     this.#running.set(item.id, running)
     void this.#work(item, running)
   }
 
-  /** The lease of `id` is another's now. [LN2] */
+  /** The lease of `id` is another's now. [LNE2] */
   lose(id: string): void {
     this.#running.get(id)?.abort.abort()
   }
@@ -119,7 +122,7 @@ export class Lane {
     return Promise.race([run(), aborted])
   }
 
-  /** [LN4] */
+  /** [LNE4] */
   async #write(item: WorkItem, held: Held, outcome: WorkResult | WorkFailure): Promise<LaneOutcome> {
     const { wheel, leaseMs, nowMs, log } = this.#parts
     const untilMs = nowMs() + leaseMs

@@ -1,6 +1,7 @@
 // What follows a call: its items of work, and the store that keeps them. Rules:
 // WK1: an item is there once for each call and type, however often and by whomever its making is asked for.
-// WK2: an item is held by one worker for its lease, under its attempt number; who holds a lower one may neither finish nor fail it.
+// WK2: an item is held by one worker for its lease, under its version and attempt; who holds an earlier one may neither finish nor
+//      fail it.
 // WK3: what an item found and that it is done are written in one transaction. The next item of the chain becomes ready in it too.
 // WK4: an item that fails waits for its next try, and is dead after ATTEMPTS_MAX; a dead one stays until a person runs it again.
 // WK5: an effect outside bears the key `callId:type:version`. Where a sink takes no key, the intent is written before it is sent;
@@ -33,7 +34,7 @@ export type WorkItem = {
   callId: CallId
   tenant: string
   type: WorkType
-  /** From 1; the fence of the holder (WK2). */
+  /** From 1 in each version; with it the fence of the holder (WK2). */
   attempt: number
   /** Raised when a person runs it again: part of the key of its effect (WK5). */
   version: number
@@ -42,7 +43,7 @@ export type WorkItem = {
   createdAtMs: number
 }
 
-export type Held = Pick<WorkItem, 'id' | 'attempt'>
+export type Held = Pick<WorkItem, 'id' | 'attempt' | 'version'>
 
 /** One line of what was said. */
 export type TranscriptLine = { who: 'caller' | 'agent' | 'tool'; text: string }

@@ -66,7 +66,7 @@ test('[WE1] the chain of a call is worked in its order, each item once', async (
   await close()
 })
 
-test('[LN1] a type whose every item hangs takes no room of another, and each is tried again after its bound', async () => {
+test('[LNE1] a type whose every item hangs takes no room of another, and each is tried again after its bound', async () => {
   const hang = () => new Promise<never>(() => undefined)
   const { worker, store, outcomes, close } = rig(({ type }) => (type === 'analysis' ? hang() : Promise.resolve(DONE)), {
     rooms: { analysis: 2 },
@@ -85,7 +85,7 @@ test('[LN1] a type whose every item hangs takes no room of another, and each is 
   await close()
 })
 
-test('[LN2] an item whose lease was lost is aborted and nothing is written of it', async () => {
+test('[LNE2] an item whose lease was lost is aborted and nothing is written of it', async () => {
   let aborted = false
   const { worker, store, outcomes, close } = rig(
     (_item, signal) =>
@@ -108,7 +108,7 @@ test('[LN2] an item whose lease was lost is aborted and nothing is written of it
   await close()
 })
 
-test('[LN3] a job that throws is tried again, and its words are not kept', async () => {
+test('[LNE3] a job that throws is tried again, and its words are not kept', async () => {
   const { worker, store, outcomes, close } = rig(() => Promise.reject(new TypeError('secret words')))
   store.addCall(1, ['record'])
   worker.start()
@@ -118,7 +118,7 @@ test('[LN3] a job that throws is tried again, and its words are not kept', async
   await close()
 })
 
-test('[LN4][WE3] a database that is away in the middle loses nothing: the outcome is written when it is back', async () => {
+test('[LNE4][WE3] a database that is away in the middle loses nothing: the outcome is written when it is back', async () => {
   const { worker, store, close } = rig(
     async () => {
       store.isAway = true

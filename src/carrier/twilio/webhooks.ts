@@ -169,7 +169,8 @@ class Webhooks {
     const { DialCallStatus } = parameters
     const step = await this.#ask(callSid, () => this.#desk.next(callSid, parameters))
     if (step === undefined) {
-      const again = { pod, language, DialCallStatus, tries: tries + 1 }
+      // Without the pod's name: one that is cut off from its store, or fenced, would be asked until the call is lost.
+      const again = { language, DialCallStatus, tries: tries + 1 }
       return this.#replies.askAgain(this.#links.next(again), again)
     }
     this.#log.info({ callSid, step: step.kind }, 'next step of a call')

@@ -21,9 +21,11 @@ made as (
   update call c set has_work = true from ${which} m where c.call_sid = m.call_sid returning c.call_sid
 )`
 
-/** $1 Call SID, $2 types, $3 types before */
+/** Locks the call first, as DERIVE does: the two cannot deadlock. $1 Call SID, $2 types, $3 types before */
 export const ADD = `
-with asked as (select $1::text as call_sid), ${MADE('asked')}
+with asked as materialized (
+  select call_sid from call where call_sid = $1 and state = 'ended' for no key update
+), ${MADE('asked')}
 select count(*)::int as count from marked`
 
 /** $1 most calls, $2 types, $3 types before */
@@ -42,77 +44,82 @@ with buried as (
 ), ${NEXT('buried')}
 select count(*)::int as count from buried`
 
-/** $1 types, $2 most items, $3 worker, $4 lease in ms, $5 most attempts */
+/** Each type reads the front of its own index, however long its queue. $1 types, $2 most items, $3 worker, $4 lease in ms, $5 most attempts */
 export const CLAIM = `
 with due as materialized (
-  select id from work_item
-  where state in ('ready', 'running') and type = any($1::text[]) and run_at <= ${NOW} and attempt < $5::int
-  order by run_at limit $2::int for no key update skip locked
+  select i.id, i.run_at from unnest($1::text[]) as t (type) cross join lateral (
+    select id, run_at from work_item
+    where state in ('ready', 'running') and type = t.type and run_at <= ${NOW} and attempt < $5::int
+    order by run_at limit $2::int for no key update skip locked
+  ) i order by i.run_at limit $2::int
 )
 update work_item w set state = 'running', attempt = w.attempt + 1, worker = $3, run_at = ${after('$4')}
 from due, call c
 where w.id = due.id and c.call_sid = w.call_sid
 returning w.id::text as id, w.call_sid, c.call_id, c.tenant, w.type, w.attempt, w.version, w.body,
-  (extract(epoch from w.created_at) * 1000)::float8 as created_at_ms`
+  (extract(epoch from due.run_at) * 1000)::float8 as due_ms, (extract(epoch from w.created_at) * 1000)::float8 as created_at_ms`
 
-/** Arrays of one length: $1 ids, $2 attempts; $3 lease in ms. Gives back the held. */
+/** Arrays of one length: $1 ids, $2 attempts, $3 versions; $4 lease in ms. Gives back the held. */
 export const RENEW = `
-update work_item w set run_at = ${after('$3')}
-from unnest($1::bigint[], $2::int[]) as a (id, attempt)
-where w.id = a.id and w.attempt = a.attempt and w.state = 'running'
-returning w.id::text as id`
+update work_item w set run_at = ${after('$4')}
+from unnest($1::bigint[], $2::int[], $3::int[]) as a (id, attempt, version)
+where w.id = a.id and w.attempt = a.attempt and w.version = a.version and w.state = 'running'
+returning w.id::text as id, w.attempt, w.version`
 
-/** $1 id, $2 attempt, $3 effect */
+/** The fence of a holder: $1 id, $2 attempt, $3 version. */
+const IS_HELD = `id = $1::bigint and attempt = $2::int and version = $3::int and state = 'running'`
+
+/** $1 to $3 the fence, $4 effect */
 const DONE = `
 done as (
-  update work_item set state = 'done', error = null, effect = $3::jsonb, done_at = ${NOW}
-  where id = $1::bigint and attempt = $2::int and state = 'running'
+  update work_item set state = 'done', error = null, effect = $4::jsonb, done_at = ${NOW}
+  where ${IS_HELD}
   returning call_sid, type
 ), ${NEXT('done')}`
 
-/** $1 id, $2 attempt, $3 effect */
+/** $1 to $3 the fence, $4 effect */
 export const FINISH = `with ${DONE} select call_sid from done`
 
-/** $1 to $3 as above, $4 duration in ms, $5 turns, $6 transcript, $7 cost */
+/** $1 to $4 as above, $5 duration in ms, $6 turns, $7 transcript, $8 cost */
 export const FINISH_RECORD = `
 with ${DONE}, kept as (
   insert into call_record (call_sid, duration_ms, turns, transcript, cost)
-  select call_sid, $4::bigint, $5::int, $6, $7::jsonb from done
+  select call_sid, $5::bigint, $6::int, $7, $8::jsonb from done
   on conflict (call_sid) do update set duration_ms = excluded.duration_ms, turns = excluded.turns,
     transcript = excluded.transcript, cost = excluded.cost, written_at = ${NOW}
 )
 select call_sid from done`
 
-/** $1 to $3 as above, $4 analyser, $5 summary, $6 intent, $7 sentiment, $8 lead score, $9 satisfaction, $10 escalated, $11 disposition */
+/** $1 to $4 as above, $5 analyser, $6 summary, $7 intent, $8 sentiment, $9 lead score, $10 satisfaction, $11 escalated, $12 disposition */
 export const FINISH_ANALYSIS = `
 with ${DONE}, kept as (
-  insert into call_record (call_sid, duration_ms, turns, transcript, analyser, summary, intent, sentiment, lead_score,
-    satisfaction, is_escalated, disposition, analysed_at)
-  select call_sid, 0, 0, '[]', $4, $5, $6, $7::real, $8::smallint, $9::smallint, $10::boolean, $11, ${NOW} from done
+  insert into call_record (call_sid, analyser, summary, intent, sentiment, lead_score, satisfaction, is_escalated,
+    disposition, analysed_at)
+  select call_sid, $5, $6, $7, $8::float8, $9::smallint, $10::smallint, $11::boolean, $12, ${NOW} from done
   on conflict (call_sid) do update set analyser = excluded.analyser, summary = excluded.summary, intent = excluded.intent,
     sentiment = excluded.sentiment, lead_score = excluded.lead_score, satisfaction = excluded.satisfaction,
     is_escalated = excluded.is_escalated, disposition = excluded.disposition, analysed_at = excluded.analysed_at
 )
 select call_sid from done`
 
-/** $1 id, $2 attempt, $3 next state, $4 error, $5 wait in ms, $6 most attempts */
+/** $1 to $3 the fence, $4 next state, $5 error, $6 wait in ms, $7 most attempts */
 export const FAIL = `
 with failed as (
-  update work_item set error = $4, run_at = ${after('$5')},
-    state = case when $3 = 'ready' and attempt >= $6::int then 'dead' else $3 end
-  where id = $1::bigint and attempt = $2::int and state = 'running'
+  update work_item set error = $5, run_at = ${after('$6')},
+    state = case when $4 = 'ready' and attempt >= $7::int then 'dead' else $4 end
+  where ${IS_HELD}
   returning call_sid, type, state
 ), finished as (select call_sid, type from failed where state in ('dead', 'uncertain')), ${NEXT('finished')}
 select state from failed`
 
-/** $1 id, $2 attempt, $3 key */
+/** $1 to $3 the fence, $4 key */
 export const INTEND = `
-update work_item set intended_key = $3
-where id = $1::bigint and attempt = $2::int and state = 'running' and intended_key is distinct from $3
+update work_item set intended_key = $4
+where ${IS_HELD} and intended_key is distinct from $4
 returning id`
 
-/** $1 id, $2 attempt */
-export const HELD = `select 1 from work_item where id = $1::bigint and attempt = $2::int and state = 'running'`
+/** $1 to $3 the fence */
+export const HELD = `select 1 from work_item where ${IS_HELD}`
 
 /** $1 Call SID, $2 body */
 export const ADD_RECORDING = `
@@ -146,5 +153,5 @@ select c.call_sid, c.call_id, c.tenant, c.from_number, c.to_number, c.direction,
   (extract(epoch from c.started_at) * 1000)::float8 as started_at_ms,
   (extract(epoch from c.ended_at) * 1000)::float8 as ended_at_ms,
   r.duration_ms::float8 as duration_ms, r.turns, r.transcript, r.cost, r.analyser, r.summary, r.intent,
-  r.sentiment::float8 as sentiment, r.lead_score, r.satisfaction, r.is_escalated, r.disposition
+  r.sentiment, r.lead_score, r.satisfaction, r.is_escalated, r.disposition
 from call c left join call_record r on r.call_sid = c.call_sid where c.call_sid = $1`

@@ -7,8 +7,8 @@
 import type { CallId, CallSid } from '../../kit/ids.ts'
 import {
   AFTER,
-  ATTEMPTS_MAX,
   type Analysis,
+  ATTEMPTS_MAX,
   type CallCost,
   type CallRecord,
   type Held,
@@ -49,21 +49,21 @@ export class SqlWork implements WorkStore {
 
   async claim({ worker, types, max, leaseMs }: Parameters<WorkStore['claim']>[0]): Promise<WorkItem[]> {
     const rows = await this.#ask(statements.CLAIM, [[...types], max, storable(worker), leaseMs, ATTEMPTS_MAX])
+    rows.sort((one, other) => Number(one.due_ms) - Number(other.due_ms))
     return rows.map((row) => ({ ...identityOf(row), body: (row.body ?? {}) as Record<string, unknown> }))
   }
 
   async renew(held: readonly Held[], leaseMs: number): Promise<string[]> {
     if (held.length === 0) return []
-    const ids = held.map(({ id }) => id)
-    const rows = await this.#ask(statements.RENEW, [ids, held.map(({ attempt }) => attempt), leaseMs])
-    const kept = new Set(rows.map(({ id }) => id))
-    return ids.filter((id) => !kept.has(id))
+    const fences = [held.map(({ id }) => id), held.map(({ attempt }) => attempt), held.map(({ version }) => version)]
+    const rows = await this.#ask(statements.RENEW, [...fences, leaseMs])
+    const kept = new Set(rows.map(({ id, attempt, version }) => `${id} ${attempt} ${version}`))
+    return held.filter((one) => !kept.has(fenceOf(one).join(' '))).map(({ id }) => id)
   }
 
   /** [SW1] */
   async finish(held: Held, result: WorkResult): Promise<{ kind: 'done' | 'lost' }> {
-    const fence = [held.id, held.attempt]
-    const rows = await this.#finish(fence, result)
+    const rows = await this.#finish(fenceOf(held), result)
     return { kind: rows.length > 0 ? 'done' : 'lost' }
   }
 
@@ -71,15 +71,15 @@ export class SqlWork implements WorkStore {
     const state = failure.kind === 'retry' ? 'ready' : failure.kind
     const waitMs = failure.kind === 'retry' ? failure.inMs : 0
     const error = storable(failure.error.slice(0, ERROR_MAX_CHARS))
-    const rows = await this.#ask(statements.FAIL, [held.id, held.attempt, state, error, waitMs, ATTEMPTS_MAX])
+    const rows = await this.#ask(statements.FAIL, [...fenceOf(held), state, error, waitMs, ATTEMPTS_MAX])
     return { kind: rows.length > 0 ? 'kept' : 'lost' }
   }
 
-  async intend({ id, attempt }: Held, key: string): Promise<{ kind: 'intended' | 'known' | 'lost' }> {
-    const made = await this.#ask(statements.INTEND, [id, attempt, storable(key)])
+  async intend(held: Held, key: string): Promise<{ kind: 'intended' | 'known' | 'lost' }> {
+    const made = await this.#ask(statements.INTEND, [...fenceOf(held), storable(key)])
     if (made.length > 0) return { kind: 'intended' }
-    const held = await this.#ask(statements.HELD, [id, attempt])
-    return { kind: held.length > 0 ? 'known' : 'lost' }
+    const still = await this.#ask(statements.HELD, fenceOf(held))
+    return { kind: still.length > 0 ? 'known' : 'lost' }
   }
 
   /** [SW3][SW4] */
@@ -168,6 +168,11 @@ export class SqlWork implements WorkStore {
     }
     return this.#sql.query(text, params)
   }
+}
+
+/** The first parameters of what only a holder may write. */
+function fenceOf({ id, attempt, version }: Held): unknown[] {
+  return [id, attempt, version]
 }
 
 function identityOf(row: Row): Omit<WorkItem, 'body'> {

@@ -1,8 +1,8 @@
 // One delivery to the operator's receiver. Rules:
-// WD1: it bears the key `callId:type:version`: a receiver that knows the key does it once, however often it comes.
-// WD2: 2xx is done, and so is 409: it was done before. 408, 425, 429, 5xx and no answer are tried again; any other status is for good.
-// WD3: a private address is refused for good, in words that name the setting (target.ts).
-// WD4: to a receiver without keys the intent is written first. One that was intended before, or whose answer did not come, waits for a person.
+// WDL1: it bears the key `callId:type:version`: a receiver that knows the key does it once, however often it comes.
+// WDL2: 2xx is done, and so is 409: it was done before. 408, 425, 429, 5xx and no answer are tried again; any other status is for good.
+// WDL3: a private address is refused for good, in words that name the setting (target.ts).
+// WDL4: to a receiver without keys the intent is written first. One that was intended before, or whose answer did not come, waits for a person.
 import type { Clock } from '../../kit/clock.ts'
 import { HttpPool, retryAfterMs } from '../analysis/http-pool.ts'
 import type { WorkFailure, WorkItem, WorkResult, WorkStore } from '../ports.ts'
@@ -43,7 +43,7 @@ export class Webhook {
     if (!mayBePrivate && namesPrivateAddress(this.#url)) return { kind: 'dead', error: PRIVATE }
     const key = `${item.callId}:${item.type}:${item.version}`
     if (!hasKeys) {
-      const intent = await this.#store.intend({ id: item.id, attempt: item.attempt }, key)
+      const intent = await this.#store.intend(item, key)
       if (intent.kind !== 'intended')
         return { kind: 'uncertain', error: 'an earlier attempt may have been delivered; the receiver knows no keys' }
     }
@@ -68,7 +68,7 @@ export class Webhook {
     this.#pool.close()
   }
 
-  /** [WD3][WD4] */
+  /** [WDL3][WDL4] */
   #failed(reason: string): WorkFailure {
     if (reason === REFUSED) return { kind: 'dead', error: PRIVATE }
     const error = `the receiver: ${reason}`

@@ -25,17 +25,17 @@ create table work_item (
 create index work_item_due on work_item (type, run_at) where state in ('ready', 'running');
 create index work_item_open on work_item (state, id) where state <> 'done';
 
--- What the items found. No audio, ever.
+-- What the items found, as far as they were done. No audio, ever.
 create table call_record (
   call_sid text primary key references call on delete cascade,
-  duration_ms bigint not null,
-  turns integer not null,
-  transcript text not null,
+  duration_ms bigint,
+  turns integer,
+  transcript text,
   cost jsonb,
   analyser text,
   summary text,
   intent text,
-  sentiment real check (sentiment between -1 and 1),
+  sentiment double precision check (sentiment between -1 and 1),
   lead_score smallint check (lead_score between 0 and 100),
   satisfaction smallint check (satisfaction between 1 and 5),
   is_escalated boolean,
