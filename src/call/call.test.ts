@@ -59,6 +59,7 @@ class Bench {
       dial: (history, renewal) => void this.deeds.push(`dial ${history.length} ${renewal}`),
       appendAudio: (buffer, start, end) => void this.deeds.push(`audio ${buffer.toString('latin1', start, end)}`),
       appendSilence: (count) => void this.deeds.push(`silence ${count}`),
+      callerSeemsLoud: () => void this.deeds.push('loud'),
       command: (command) => {
         this.deeds.push(command.kind === 'truncate' ? `truncate ${command.itemId} ${command.audioEndMs}` : command.kind)
         this.onCommand(command)

@@ -24,6 +24,7 @@ function makeEar(): {
   const model = {
     appendAudio: (buffer: Buffer, start: number, end: number) => void heard.push(buffer.toString('latin1', start, end)),
     appendSilence: (ms: number) => void heard.push(ms),
+    callerSeemsLoud: () => void heard.push('loud'),
   }
   const ear = new Ear(model, meter as CallMeter, clock)
   const say = (atMs: number): void => {
@@ -109,4 +110,22 @@ test('[EA1] silence is measured from one question to the next', () => {
   assert.equal(ear.silentMs(), 0)
   clock.advance(700)
   assert.equal(ear.silentMs(), 700)
+})
+
+test('[EA4] the session is told of a loud caller while the model hears him, after his frame, and never of a quiet one', () => {
+  const { ear, heard } = makeEar()
+  ear.set(true)
+  const say = (fill: number, fromMs: number, ms: number): number => {
+    const before = heard.length
+    for (let atMs = fromMs; atMs < fromMs + ms; atMs += 20) {
+      const frame = Buffer.from(Buffer.alloc(160, fill).toString('base64'))
+      ear.hear(frame, 0, frame.length, atMs)
+    }
+    return heard.slice(before).filter((one) => one === 'loud').length
+  }
+  assert.equal(say(0xff, 0, 10_000), 0)
+  assert.equal(say(0x20, 10_000, 1_000), 7)
+  assert.equal(say(0xff, 11_000, 10_000), 0)
+  ear.set(false)
+  assert.equal(say(0x20, 21_000, 1_000), 0)
 })

@@ -2,6 +2,8 @@
 // EA1: at most EARLY_FRAMES_MAX frames (2 s) are kept, in order; beyond it the oldest is dropped and counted.
 // EA2: a frame whose time is not after the last one's is dropped and counted: a duplicate, or out of order.
 // EA3: a gap in the carrier's time stamps is filled with silence, at most GAP_FILL_MAX_MS: the model's clock is the audio.
+// EA4: when what the model was given sounds like speech (audio/loudness.ts), its session is told so, whatever the model has said of it.
+import { Loudness } from '../audio/loudness.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { Wheel, WheelTimer } from '../kit/wheel.ts'
 import type { CallMeter } from './meter.ts'
@@ -16,10 +18,14 @@ const SPEECH_GAP_MS = 750
 /** One frame in so many is timed. */
 const ADDED_SAMPLE = 64
 
+/** What the ear needs of the model. */
+type Hearer = Pick<ModelSession, 'appendAudio' | 'appendSilence' | 'callerSeemsLoud'>
+
 export class Ear {
-  readonly #model: Pick<ModelSession, 'appendAudio' | 'appendSilence'>
+  readonly #model: Hearer
   readonly #meter: CallMeter
   readonly #clock: Clock
+  readonly #loudness = new Loudness()
   #early: Buffer[] = []
   #isOpen = false
   #lastTimestampMs = -FRAME_MS
@@ -30,7 +36,7 @@ export class Ear {
   #watchTimer: WheelTimer | undefined
   #wheel: Wheel | undefined
 
-  constructor(model: Pick<ModelSession, 'appendAudio' | 'appendSilence'>, meter: CallMeter, clock: Clock) {
+  constructor(model: Hearer, meter: CallMeter, clock: Clock) {
     this.#model = model
     this.#meter = meter
     this.#clock = clock
@@ -107,6 +113,11 @@ export class Ear {
 
   #append(buffer: Buffer, start: number, end: number): void {
     this.#meter.frameReceived()
+    this.#give(buffer, start, end)
+    if (this.#loudness.hear(buffer, start, end)) this.#model.callerSeemsLoud()
+  }
+
+  #give(buffer: Buffer, start: number, end: number): void {
     this.#sample = (this.#sample + 1) % ADDED_SAMPLE
     if (this.#sample !== 0) {
       this.#model.appendAudio(buffer, start, end)

@@ -90,6 +90,15 @@ suite('a link that is lost', () => {
     assert.ok(kinds(life.ready()).includes('respond'))
   })
 
+  test('[ME5] a link that stalled while nothing was due is dialled once, with a sound, and the agent speaks on the new one', () => {
+    const life = live()
+    const effects = life.model({ kind: 'lost', loss: { code: 'MODEL_STALLED', fatal: false } })
+    assert.deepEqual([kinds(effects).includes('play-filler'), timerOf(effects, 'redial')], [true, 100])
+    assert.deepEqual(life.timer('redial'), [{ kind: 'dial', renewal: false }])
+    assert.equal(life.ready().filter(({ kind }) => kind === 'respond').length, 1)
+    assert.equal(life.state.resumes, 1)
+  })
+
   test('[CM4] what the old link still says before the redial does not hold the new one’s turn', () => {
     const life = live()
     life.model({ kind: 'response-wanted' })

@@ -3,6 +3,7 @@
 // ME2: `conversation_already_has_active_response` is weather: the request waits for that response's end, with all it asked for.
 // ME3: a failed response is asked for once more if the provider says that it may pass (rate, server); else the call goes on in silence and is counted.
 // ME4: a lost link is dialled again at most `redialMax` times in a row, each later than the last.
+// ME5: a link that stalled was due to say something, even if the call cannot know what: the next one is asked for a response.
 import { unreachable } from '../kit/errors.ts'
 import type { ModelEvent, ModelLoss, ResponseRequest, Usage } from './ports.ts'
 import { type CallSettings, type CallState, type Effect, type EndCause, redialAfterMs } from './state.ts'
@@ -136,7 +137,7 @@ function onLost(
   }
   if (state.model.kind === 'ready') {
     // Whoever was due to speak must be heard after the reconnection.
-    const wasOwed = state.response.kind !== 'idle' || state.isCallerSpeaking
+    const wasOwed = state.response.kind !== 'idle' || state.isCallerSpeaking || loss.code === 'MODEL_STALLED'
     if (wasOwed && state.wanted === undefined && state.isLegOpen) state.wanted = owedRequest(state)
     if (state.isLegOpen) effects.push({ kind: 'play-filler' })
   }

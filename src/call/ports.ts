@@ -91,6 +91,8 @@ export interface ModelSession {
   appendAudio(buffer: Buffer, start: number, end: number): void
   /** `ms` of silence in the caller's direction. */
   appendSilence(ms: number): void
+  /** The caller seems to speak (perhaps it is noise): a link that says nothing to it must prove that it lives, else it is `lost` as stalled. */
+  callerSeemsLoud(): void
   command(command: ModelCommand): void
   /** Tells the agent runtime that its speech was cut: what was heard of which item. */
   interrupted(itemId: string, heardText: string): void

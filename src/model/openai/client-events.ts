@@ -1,6 +1,17 @@
 // What a call asks of its model, as client events of the wire. Pure. Facts: the provider's package, realtime.d.ts.
 import type { ModelCommand } from '../../call/ports.ts'
 import { unreachable } from '../../kit/errors.ts'
+import { record, type ServerEvent } from './wire.ts'
+
+const PROBE_ID = 'vp-alive'
+
+/** A question about an item that never was: cheap, changes nothing, and every server answers it, with an error that names it. */
+export const PROBE = { type: 'conversation.item.retrieve', event_id: PROBE_ID, item_id: 'vp_no_such_item' }
+
+/** Is this the answer to a probe? */
+export function isProbeAnswer(event: ServerEvent): boolean {
+  return event.type === 'error' && record(event.error).event_id === PROBE_ID
+}
 
 /** The client event that `command` is. Its `event_id` comes back in an error about it. */
 export function clientEventOf(command: ModelCommand): Record<string, unknown> {

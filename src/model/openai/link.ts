@@ -2,12 +2,16 @@
 // LK1: a link ends once, in `onLinkEnd`, whatever ended it; `close()` is idempotent and silent.
 // LK2: the link is pinged each PING_MS; a peer that is silent for a whole interval is dead.
 // LK3: caller audio is joined to an append as bytes; several frames go as one append when the load asks for it.
+// LK4: a link that serves a caller who seems to speak proves that it lives (link-proof.ts), or ends as MODEL_STALLED. The answer to
+//      its question goes no further: no error of the call, nothing for the agent.
 import { ULAW_SILENCE } from '../../audio/g711.ts'
 import { PCM24K_BYTES_PER_ULAW, Pcm24kToUlaw, UlawToPcm24k } from '../../audio/ulaw-pcm24k.ts'
 import { type SocketEnd, WebSocketConnection } from '../../kit/websocket/connection.ts'
 import { type DialOutcome, dial } from '../../kit/websocket/dial.ts'
 import type { Wheel } from '../../kit/wheel.ts'
+import { LinkProof } from '../link-proof.ts'
 import type { LinkLoss, Route } from '../route.ts'
+import { isProbeAnswer, PROBE } from './client-events.ts'
 import { lossOfDial, lossOfEnd } from './refusal.ts'
 import {
   APPEND_HEAD,
@@ -58,6 +62,7 @@ export class Link {
   #held: Buffer | undefined
   #heldBytes = 0
   readonly #deltas = new DeltaMemory()
+  readonly #proof: LinkProof
   readonly #up: UlawToPcm24k | undefined
   readonly #down: Pcm24kToUlaw | undefined
   /** Set by the owner once the link serves; changes what its end means. */
@@ -69,6 +74,7 @@ export class Link {
     this.#listener = listener
     this.#settings = settings
     this.#wheel = wheel
+    this.#proof = new LinkProof(wheel, { ask: () => this.send(PROBE), onStalled: () => this.#stalled() })
     this.#up = settings.audio === 'pcm16' ? new UlawToPcm24k() : undefined
     this.#down = settings.audio === 'pcm16' ? new Pcm24kToUlaw() : undefined
   }
@@ -110,10 +116,16 @@ export class Link {
     this.#appendUlaw(this.#socket, Buffer.alloc(bytes, ULAW_SILENCE))
   }
 
+  /** The caller seems to speak: if the provider stays silent, the link is proved (link-proof.ts). */
+  callerSeemsLoud(): void {
+    if (this.#socket !== undefined && !this.#isEnded) this.#proof.callerSeemsLoud()
+  }
+
   /** Ends the link without a word to the owner. */
   close(): void {
     if (this.#isEnded) return
     this.#isEnded = true
+    this.#proof.close()
     this.#giveUp()
     this.#socket?.close(1000, '')
     this.route.released()
@@ -129,12 +141,14 @@ export class Link {
     if (count === undefined) return false
     const bytes = decode(buffer.toString('latin1', audioStart, audioEnd))
     if (bytes.length !== count) return false
+    this.#proof.received()
     this.#hear(delta.responseId, delta.itemId, bytes)
     return true
   }
 
   onText(buffer: Buffer, start: number, end: number): void {
     if (this.#isEnded) return
+    this.#proof.received()
     const delta = readAudioDelta(buffer, start, end)
     if (delta !== undefined) {
       this.#deltas.keep(buffer, start, end, delta)
@@ -146,7 +160,7 @@ export class Link {
     if (event === undefined) this.unreadable += 1
     else if (event.type === 'response.output_audio.delta') {
       this.#hear(String(event.response_id ?? ''), String(event.item_id ?? ''), decode(String(event.delta ?? '')))
-    } else this.#listener.onLinkEvent(this, event)
+    } else if (!isProbeAnswer(event)) this.#listener.onLinkEvent(this, event)
   }
 
   onBinary(): void {
@@ -178,8 +192,15 @@ export class Link {
   #end(loss: LinkLoss): void {
     if (this.#isEnded) return
     this.#isEnded = true
+    this.#proof.close()
     this.#listener.onLinkEnd(this, loss)
     this.route.released()
+  }
+
+  /** The peer may be gone without a word: the socket is closed by us. */
+  #stalled(): void {
+    this.#end({ code: 'MODEL_STALLED', fatal: false })
+    this.#socket?.close(1000, '')
   }
 
   #hear(responseId: string, itemId: string, bytes: Buffer): void {

@@ -83,8 +83,7 @@ export class OpenAiSession implements ModelSession {
     this.#abandonSetup()
     const way = this.#settings.routes.next({ isResume: renewal || this.#hasServed || history.length > 0 })
     if (way.kind === 'go') this.#open(way.route, history, renewal)
-    else if (renewal) this.#listener.onModelEvent({ kind: 'renewal-failed', loss: way.loss })
-    else this.#listener.onModelEvent({ kind: 'lost', loss: way.loss })
+    else this.#listener.onModelEvent({ kind: renewal ? 'renewal-failed' : 'lost', loss: way.loss })
     this.#agent.start()
   }
 
@@ -104,6 +103,10 @@ export class OpenAiSession implements ModelSession {
 
   appendSilence(ms: number): void {
     this.#link?.appendSilence(ms)
+  }
+
+  callerSeemsLoud(): void {
+    this.#link?.callerSeemsLoud()
   }
 
   command(command: ModelCommand): void {
@@ -179,6 +182,7 @@ export class OpenAiSession implements ModelSession {
 
   onLinkEvent(link: Link, event: ServerEvent): void {
     if (this.#setup?.link === link) this.#onSetupEvent(this.#setup, event)
+    else if (link === this.#link && event.type === 'error') this.#onError(event)
     else if (link === this.#link) this.#onServing(event)
   }
 
@@ -209,9 +213,8 @@ export class OpenAiSession implements ModelSession {
       return
     }
     this.#setup = undefined
-    const events = replayEvents(history)
     this.#replayed = new Set(history.map((item) => item.id))
-    for (const event of events) setup.link.send(event)
+    for (const event of replayEvents(history)) setup.link.send(event)
     const before = this.#link
     this.#link = setup.link
     setup.link.isReady = true
@@ -227,10 +230,6 @@ export class OpenAiSession implements ModelSession {
   }
 
   #onServing(event: ServerEvent): void {
-    if (event.type === 'error') {
-      this.#onError(event)
-      return
-    }
     if (event.type === 'response.output_audio_transcript.delta') {
       this.#agent.transport.transcriptDelta(text(event.item_id), text(event.response_id), text(event.delta))
       return
@@ -261,10 +260,9 @@ export class OpenAiSession implements ModelSession {
       if (this.#link !== undefined) this.#fail(this.#link, this.#link.route.lost(lossOf(code)))
       return
     }
-    const isOurs = requestId?.startsWith('vp-') ?? false
     if (!isWeather(code)) this.#world.log.warn({ code, requestId }, 'the model refused a request')
     this.#listener.onModelEvent({ kind: 'request-refused', code, requestId })
-    if (!isOurs && !isWeather(code)) this.#agent.transport.deliver(event)
+    if (!requestId?.startsWith('vp-') && !isWeather(code)) this.#agent.transport.deliver(event)
   }
 
   /** Sends the configuration to a link that serves; without the voice once it has spoken (OS3). */

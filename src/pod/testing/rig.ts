@@ -111,6 +111,7 @@ export async function start(name: string, on: Ground | undefined, env: Record<st
       dial: () => setImmediate(() => listener.onModelEvent({ kind: 'ready', expiresInMs: undefined, renewed: false })),
       appendAudio() {},
       appendSilence() {},
+      callerSeemsLoud() {},
       command: ({ kind }) => model.commands.push(kind),
       interrupted() {},
       close() {},
