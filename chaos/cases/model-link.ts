@@ -1,7 +1,7 @@
 // model-link (F26, F28, F29): the model is lost, falls silent, or its sessions grow old; the call stays in its pod. Rules:
 // ML1: F26: all sessions are cut at once. A call goes on when the model heard its caller again (a probe frame on a newer session).
 // ML2: F28: every session falls silent for STALL_MS. Dead air runs from the end of a caller's turn, asked in the silence, to the next
-//      audible word of the agent, whatever it is. The pods' watchdog is set to MODEL_STALL_MS for it.
+//      audible frame of the agent's side, the chime of a reconnection included. The pods' watchdog is set to MODEL_STALL_MS for it.
 // ML3: F29: sessions live CAP_MS at the provider and are renewed before; the hole runs from the old session's end to the first frame that
 //      the newer one heard. It is none when the newer one was there first.
 // ML4: no stream of a call ends but by its caller.
@@ -20,7 +20,7 @@ const CAP_MS = 40_000
 const RENEW_MS = 25_000
 /** Nothing is done for so long, so that every session grows old. */
 const QUIET_MS = 32_000
-/** The pods' watchdog: its default of 10 s is longer than the 6 s that F28 allows. */
+/** The pods' watchdog for an answer that is due: with its default of 5 s, the new link's first word may come later than the 6 s of F28. */
 const MODEL_STALL_MS = 4_000
 const STALL_MS = 10_000
 const BACK_MS_MAX = 10_000
