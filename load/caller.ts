@@ -4,15 +4,21 @@
 // CP3: the process ends by itself after its last report was sent.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { openSpeech } from '../sim/speech/speech.ts'
+import type { Faults } from '../sim/twilio/options.ts'
 import { type Call, startTwilioSim, type TwilioSim } from '../sim/twilio/sim.ts'
 import type { SpokenClip } from '../sim/twilio/wire/clip-frames.ts'
 import { type CallerSetup, type FromCaller, nowUs, type Tally, type ToCaller } from './messages.ts'
 import { seededRandom } from './plan/arrivals.ts'
-import { buildScript, type PlannedCall } from './plan/scenario.ts'
+import { buildScript, type PlainScenarioName, type PlannedCall } from './plan/scenario.ts'
 import { setUpOutcome } from './report/figures.ts'
 
 const TALLY_EVERY_MS = 500
 const LOOP_RESOLUTION_MS = 5
+/** What a scenario asks of the carrier beside its script. */
+const FAULTS: Partial<Record<PlainScenarioName, Faults>> = {
+  'duplicate-webhook': { duplicateWebhook: true },
+  'slow-reader': { stopReading: { fromMs: 5_000, forMs: 30_000 } },
+}
 
 type Run = {
   setup: CallerSetup
@@ -70,7 +76,7 @@ async function place(run: Run, planned: PlannedCall): Promise<void> {
   const { setup, sim, clips, tally, live } = run
   tally.offered++
   const caller = buildScript(planned.scenario, clips, setup.holdS, seededRandom(planned.seed))
-  const faults = planned.scenario === 'duplicate-webhook' ? { duplicateWebhook: true } : undefined
+  const faults = FAULTS[planned.scenario]
   try {
     const call = sim.placeCall({
       caller,

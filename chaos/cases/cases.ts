@@ -7,6 +7,7 @@ import { killPod } from './kill-pod.ts'
 import { modelLink } from './model-link.ts'
 import { mutants } from './mutants.ts'
 import { overload } from './overload.ts'
+import { slowReader } from './slow-reader.ts'
 import { store } from './store.ts'
 import { storeLink } from './store-link.ts'
 import { tools } from './tools.ts'
@@ -20,6 +21,7 @@ export const CASES: Readonly<Record<string, ChaosCase>> = {
   ceiling,
   tools,
   overload,
+  'slow-reader': slowReader,
   'model-link': modelLink,
   mutants,
 }

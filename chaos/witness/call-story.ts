@@ -35,6 +35,10 @@ export type CallStory = {
   pausesUs: number[]
   /** Answers of 5xx to webhooks, each attempt. */
   webhook5xx: number[]
+  /** Bytes of the plane that had been read when the carrier stopped to read, began again, and had caught up. */
+  reading: { atUs: number; what: 'stopped' | 'again' | 'caught-up'; bytes: number }[]
+  /** What the carrier complained of, by its codes. */
+  warnings: number[]
   /** Each end the log has; one is right. */
   ends: { atUs: number; cause: string; status: string }[]
   /** Deliveries of the last status callback: its outcome each. */
@@ -42,6 +46,8 @@ export type CallStory = {
   /** Verbs of all documents, with what matters of them. */
   verbs: { atUs: number; verb: string; detail: string }[]
 }
+
+const READING = { 'reading-stopped': 'stopped', 'reading-again': 'again', 'reading-caught-up': 'caught-up' } as const
 
 /** [CS1] The pod named by `wss://host/media/<pod>/…`; empty when it names none. */
 export function podOf(url: string): string {
@@ -73,6 +79,8 @@ function newStory(line: WitnessLine, call: number): CallStory {
     turnsUs: [],
     pausesUs: [],
     webhook5xx: [],
+    reading: [],
+    warnings: [],
     ends: [],
     finalCallbacks: [],
     verbs: [],
@@ -107,6 +115,14 @@ function take(story: CallStory, line: WitnessLine): void {
     case 'webhook-attempt':
       story.answeredUs ??= line.t
       if (Number(line.status) >= 500) story.webhook5xx.push(line.t)
+      return
+    case 'reading-stopped':
+    case 'reading-again':
+    case 'reading-caught-up':
+      story.reading.push({ atUs: line.t, what: READING[line.event], bytes: Number(line.bytes) })
+      return
+    case 'warning':
+      story.warnings.push(Number(line.code))
       return
     case 'caller-silent':
       story.pausesUs.push(line.t)

@@ -25,6 +25,8 @@ function caller(
     turnsUs: [],
     pausesUs: [],
     webhook5xx: [],
+    reading: [],
+    warnings: [],
     ends: [{ atUs: endedS * S, cause: 'caller-hung-up', status: 'completed' }],
     finalCallbacks: [],
     verbs: [],

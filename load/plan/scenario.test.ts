@@ -64,6 +64,6 @@ test('a mixture is made of plain scenarios near its weights', () => {
     counts.set(name, (counts.get(name) ?? 0) + 1)
   }
   assert.ok(Math.abs(counts.get('talk')! / 10_000 - 0.6) < 0.03)
-  const apart = ['visit', 'impatient']
+  const apart = ['visit', 'impatient', 'slow-reader']
   assert.deepEqual([...counts.keys()].sort(), PLAIN.filter((name) => !apart.includes(name)).sort())
 })

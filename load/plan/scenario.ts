@@ -17,6 +17,7 @@ export const SCENARIO_NAMES = [
   'duplicate-webhook',
   'visit',
   'impatient',
+  'slow-reader',
   'mixed',
 ] as const
 
@@ -35,7 +36,8 @@ export const SCENARIO_TEXT: Record<ScenarioName, string> = {
   'duplicate-webhook': 'as talk, and the voice webhook of the call is delivered twice at once',
   visit: 'as talk for one or two turns, then hangs up; the hold is how long the caller waits for that',
   impatient: 'hangs up after a random part of the hold, wherever the call is: in a queue, or talking',
-  mixed: 'all of these but visit and impatient: 60 % talk, 15 % barge-in, 5 % each of most others',
+  'slow-reader': 'as talk, and 5 s into the media stream its socket is not read for half a minute',
+  mixed: 'all of these but visit, impatient and slow-reader: 60 % talk, 15 % barge-in, 5 % each of most others',
 }
 
 const MIXTURE: { name: PlainScenarioName; weight: number }[] = [
@@ -79,6 +81,7 @@ export function buildScript(
   switch (scenario) {
     case 'talk':
     case 'duplicate-webhook':
+    case 'slow-reader':
       return { maxMs, steps: [...greeting(), untilEnd(rounds(clips, random, () => []))] }
     case 'barge-in':
       return { maxMs, steps: [...greeting(), untilEnd(bargeInRounds(clips, random))] }

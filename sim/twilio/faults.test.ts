@@ -131,6 +131,27 @@ describe('faults', { concurrency: true }, () => {
     assert.deepEqual(bad, ['binary', 'not-json', 'weather'])
   })
 
+  test('[RG1][RG2] a carrier that stops reading sends on, and takes what waited when it reads again', async () => {
+    const stopReading = { fromMs: 100, forMs: 400 }
+    const { plane, sim } = await pair()
+    const bytes: number[] = []
+    plane.onStream = (stream) => void setTimeout(() => stream.mark('late'), 200)
+    const call = sim.placeCall({ caller: { steps: [{ stayMs: 1_800 }], maxMs: 8_000 }, faults: { stopReading } })
+    call.record.watch((event, facts) => {
+      if (event.startsWith('reading-')) bytes.push(Number(facts?.bytes))
+    })
+    await call.done
+    const { messages } = plane.streams[0]!
+    const atMs = (event: string): number => messages.find(({ message }) => message.event === event)!.atMs
+    const echoedMs = atMs('mark') - atMs('start')
+    const inStop = messages.filter((one) => one.message.media && one.atMs < atMs('mark')).length
+    assert.ok(echoedMs > 450 && echoedMs < 900, `${echoedMs} ms`)
+    assert.ok(inStop >= 15, `${inStop} frames`)
+    assert.equal(bytes.length, 3)
+    assert.equal(bytes[1], bytes[0])
+    assert.ok(bytes[2]! > bytes[1]!)
+  })
+
   test('two webhooks for one call go out at once, and a used stream URL is tried again', async () => {
     const { plane, report } = await callWith({ duplicateWebhook: true, reuseStreamUrl: true })
     const voices = plane.requests.filter((seen) => seen.path === '/voice')

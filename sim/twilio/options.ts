@@ -1,6 +1,7 @@
 // What can be asked of the simulated carrier and of one call on it.
 
 import type { Rewrites } from './http/rewrite.ts'
+import type { ReadingStop } from './media/reading-stop.ts'
 import type { CallerScript } from './media/script.ts'
 
 export type BadFrame = 'binary' | 'non-json' | 'oversized' | 'unknown-event' | 'wrong-stream-sid' | 'bad-base64'
@@ -36,6 +37,8 @@ export type Faults = {
   reuseStreamUrl?: boolean
   /** Sent one after the other, 200 ms apart, beginning one second into the stream. */
   badFrames?: BadFrame[]
+  /** The plane's socket is not read for a while, on each stream of the call. */
+  stopReading?: ReadingStop
 }
 
 /** Between the end of a stream and the action request; and before each later stream of the same call is opened. */

@@ -7,6 +7,7 @@
 
 import { dialUrl, isLoopback } from '../http/rewrite.ts'
 import { sign } from '../http/signature.ts'
+import { stopReading } from '../media/reading-stop.ts'
 import { MediaStream } from '../media/stream.ts'
 import type { StreamEnd } from '../report.ts'
 import type { Element } from '../twiml/xml.ts'
@@ -76,6 +77,7 @@ export async function connectStream(call: Call, noun: Element): Promise<void> {
   const identity = { accountSid, callSid: call.callSid, streamSid, customParameters: customParameters(call, noun) }
   const stream = new MediaStream({ ...identity, number: record.streams }, upgrade.socket, record, call.faults)
   stream.begin(upgrade.head)
+  if (call.faults.stopReading !== undefined) stopReading(upgrade.socket, call.faults.stopReading, record)
   call.leg.stream = stream
   call.emit('stream-opened', streamSid)
   if (call.faults.reuseStreamUrl === true) void reuse(call, url.announced, url.dialled, signature)
