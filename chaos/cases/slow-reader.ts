@@ -14,7 +14,8 @@ import { commonFigures, type Ending, examine, latenessOf, readEnding, startTalki
 import type { CallStory } from '../witness/call-story.ts'
 
 const RSS_MB_MAX = 20
-const BACKLOG_BYTES_MIN = 20_000
+/** Two answers or more of the five or so that the plane has given meanwhile. */
+const BACKLOG_BYTES_MIN = 60_000
 /** The code of a plane that does not read. */
 const NOT_READ = 31_930
 /** The scenario's: 5 s into the stream, for 30 s. */
@@ -73,7 +74,7 @@ function judge(
   const stops = all.filter(({ to }) => to === SLOW).flatMap((call) => stopOf(call) ?? [])
   const caughtUp = stops.flatMap(({ backlogBytes }) => backlogBytes ?? [])
   const cut = stops.filter(({ outcome }) => outcome === 'cut').length
-  const grownMb = Math.max(...memory.map(({ beforeMb, maxMb }) => maxMb - beforeMb))
+  const grownMb = Math.max(...memory.map(({ beforeMb, maxMb }) => Math.round((maxMb - beforeMb) * 10) / 10))
   return {
     samples: { calls: all.length, slow: stops.length, caughtUp: caughtUp.length },
     figures: { memory, backlogBytes: range(caughtUp), cutByPlane: cut, ...commonFigures(ending, findings) },

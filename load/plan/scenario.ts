@@ -36,7 +36,8 @@ export const SCENARIO_TEXT: Record<ScenarioName, string> = {
   'duplicate-webhook': 'as talk, and the voice webhook of the call is delivered twice at once',
   visit: 'as talk for one or two turns, then hangs up; the hold is how long the caller waits for that',
   impatient: 'hangs up after a random part of the hold, wherever the call is: in a queue, or talking',
-  'slow-reader': 'as talk, and 5 s into the media stream its socket is not read for half a minute',
+  'slow-reader':
+    'speaks again and again without waiting; 5 s into the media stream its socket is not read for half a minute',
   mixed: 'all of these but visit, impatient and slow-reader: 60 % talk, 15 % barge-in, 5 % each of most others',
 }
 
@@ -55,6 +56,7 @@ const EARLY_HANGUP_MS_MAX = 3_000
 const GREETING_WAIT_MS = 15_000
 const ANSWER_WAIT_MS = 15_000
 const AGENT_SPEECH_MS_MAX = 60_000
+const UNHEARD_ANSWER_MS = 4_000
 const ROUNDS = 8
 const LONG_FACTOR = 5
 
@@ -81,8 +83,9 @@ export function buildScript(
   switch (scenario) {
     case 'talk':
     case 'duplicate-webhook':
-    case 'slow-reader':
       return { maxMs, steps: [...greeting(), untilEnd(rounds(clips, random, () => []))] }
+    case 'slow-reader':
+      return { maxMs, steps: [...greeting(), untilEnd(unheardRounds(clips, random))] }
     case 'barge-in':
       return { maxMs, steps: [...greeting(), untilEnd(bargeInRounds(clips, random))] }
     case 'dtmf':
@@ -140,6 +143,11 @@ function rounds(clips: readonly SpokenClip[], random: Random, extra: (random: Ra
     ...extra(random),
     { pauseMs: Math.round(1_000 + random() * 2_000) },
   ]).flat()
+}
+
+/** Turns of a caller who cannot hear when the agent has answered, with time for an answer after each. */
+function unheardRounds(clips: readonly SpokenClip[], random: Random): Step[] {
+  return Array.from({ length: ROUNDS }, () => [{ say: pick(clips, random) }, { pauseMs: UNHEARD_ANSWER_MS }]).flat()
 }
 
 function bargeInRounds(clips: readonly SpokenClip[], random: Random): Step[] {
