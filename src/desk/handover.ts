@@ -5,6 +5,8 @@
 //      something has, what was prepared is dropped and the next quiet moment is awaited.
 // HO3: the slot and the epoch go over before the socket closes; from then on this pod acts no more.
 // HO4: an attempt takes HANDOVER_MAX_MS at most; then the call stays, and its pod may try again or let it go.
+// HO5: it is given to the ready pod with the least calls + penalty among those with less than callsMax calls: the penalty ranks
+//      pods and takes no room, as where the store places calls.
 import { writeCheckpoint } from '../call/checkpoint.ts'
 import type { Admission } from '../control/admission.ts'
 import type { PodEntry } from '../control/ports.ts'
@@ -64,7 +66,7 @@ export class Handover {
   /** `stays`: no pod takes it now. `disturbed`: somebody spoke meanwhile. */
   async #attempt(held: Held, untilMs: number): Promise<'given' | 'stays' | 'disturbed'> {
     const { pod, pods, peers, world } = this.#parts
-    const target = pick(pods(), pod)
+    const target = pickTarget(pods(), pod)
     if (target === undefined) return 'stays'
     const { call, callSid, epoch } = held
     const changes = call.changes
@@ -108,10 +110,10 @@ export class Handover {
   }
 }
 
-/** The least loaded pod that takes calls. */
-function pick(pods: readonly PodEntry[], own: string): PodEntry | undefined {
+/** [HO5] The pod that takes a call of `own`; the first among equals. Undefined when none has room. */
+export function pickTarget(pods: readonly PodEntry[], own: string): PodEntry | undefined {
   const load = ({ calls, penalty }: PodEntry): number => calls + penalty
   return pods
-    .filter((one) => one.pod !== own && one.state === 'ready' && one.ageMs < POD_AGE_MAX_MS && load(one) < one.callsMax)
+    .filter((one) => one.pod !== own && one.state === 'ready' && one.ageMs < POD_AGE_MAX_MS && one.calls < one.callsMax)
     .reduce<PodEntry | undefined>((best, one) => (best === undefined || load(one) < load(best) ? one : best), undefined)
 }
