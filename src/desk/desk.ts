@@ -7,6 +7,7 @@
 // DK5: a call whose pod or socket was lost goes on when its carrier asks what follows: under the next epoch, at the pod that the
 //      store picks; a call that was ending anyway ends.
 // DK6: what the carrier says of a call that no pod holds is written down by the pod that is told.
+// DK7: what a caller is told when an end is decided here is part of that end's record, and is told again when asked again.
 import { createHash } from 'node:crypto'
 import type { Leg, LegListener } from '../call/ports.ts'
 import type { Next } from '../call/state.ts'
@@ -21,7 +22,7 @@ import type {
 } from '../carrier/twilio/call-desk.ts'
 import type { Admission, Placement } from '../control/admission.ts'
 import type { LeaseStore } from '../control/ports.ts'
-import type { CallRecords, CallRow, RecordedNext } from '../control/records.ts'
+import type { CallRecords, CallRow, EndRequest, Fenceable } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'
 import { messageOf, VoiceError } from '../kit/errors.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
@@ -129,7 +130,9 @@ export class Desk implements CallDesk {
     if (known !== undefined) return known
     const broken = afterwards.takeBroken(callSid)
     if (broken !== undefined)
-      return mayResume(broken.checkpoint) ? this.#resume(broken.origin, broken) : this.#endBroken(broken)
+      return mayResume(broken.checkpoint)
+        ? this.#resume(broken.origin, broken)
+        : this.#endTooOften(broken.origin, broken.checkpoint)
     const found = await askWithin(this.#parts.world.wheel, RECORDS_MS, () => this.#parts.records.find(callSid))
     // The webhook lets the carrier ask again.
     if (found.kind === 'away') throw new VoiceError('STORE_UNAVAILABLE', { retryable: true })
@@ -140,14 +143,9 @@ export class Desk implements CallDesk {
       case 'answer':
         return this.#stepOf(step.next)
       case 'finish':
-        this.#parts.endings.end({ ...row, cause: step.cause, next: step.next, checkpoint: undefined })
-        return this.#stepOf(step.next)
-      case 'too-often': {
-        this.#parts.onResume('too-often')
-        const next = this.#giveUp()
-        this.#parts.endings.end({ ...row, cause: 'carrier-lost', next, checkpoint: undefined })
-        return next
-      }
+        return this.#endWith({ ...row, cause: step.cause, next: step.next, checkpoint: undefined })
+      case 'too-often':
+        return this.#endTooOften(row, undefined)
       default:
         return this.#resume(row, undefined)
     }
@@ -242,22 +240,23 @@ export class Desk implements CallDesk {
   }
 
   /** What breaks again and again is for a person, or an apology. */
-  #endBroken({ origin, checkpoint }: Broken): NextStep {
-    const { onResume, endings } = this.#parts
+  #endTooOften(call: Fenceable, checkpoint: string | undefined): NextStep {
+    const { onResume, fallbackNumber, sorry } = this.#parts
     onResume('too-often')
-    endings.end({ ...origin, cause: 'carrier-lost', next: { kind: 'none' }, checkpoint })
-    return this.#giveUp()
+    const next: Next =
+      fallbackNumber === undefined ? { kind: 'hang-up', sentence: sorry } : { kind: 'transfer', to: fallbackNumber }
+    return this.#endWith({ ...call, cause: 'carrier-lost', next, checkpoint })
+  }
+
+  /** [DK7] */
+  #endWith(request: EndRequest): NextStep {
+    const { endings, afterwards } = this.#parts
+    endings.over(request)
+    return afterwards.answer(request.callSid, {}) ?? this.#stepOf(request.next)
   }
 
   #stepOf(next: Next): NextStep {
     return next.kind === 'none' ? { kind: 'hang-up' } : next
-  }
-
-  #giveUp(): RecordedNext & NextStep {
-    const { fallbackNumber, sorry } = this.#parts
-    return fallbackNumber === undefined
-      ? { kind: 'hang-up', sentence: sorry }
-      : { kind: 'transfer', to: fallbackNumber }
   }
 
   get #nowMs(): number {

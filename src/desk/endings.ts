@@ -59,12 +59,12 @@ export class Endings {
     }
     if (!held.isActive && origin.comeback?.kind === 'handover') return
     const request = { callSid, epoch, cause, next, checkpoint }
-    if (held.isActive || cause === 'caller-hung-up') this.#over(request, next)
-    else void this.#endUnlessOpened(request, next)
+    if (held.isActive || cause === 'caller-hung-up') this.over(request)
+    else void this.#endUnlessOpened(request)
   }
 
   /** [EG4] */
-  async #endUnlessOpened(request: EndRequest, next: Next): Promise<void> {
+  async #endUnlessOpened(request: EndRequest): Promise<void> {
     const { wheel, leases } = this.#parts
     this.#running += 1
     const answer = await askWithin(wheel, LOOK_MS, () => leases.look([request.callSid]))
@@ -72,19 +72,18 @@ export class Endings {
     if (answer.kind === 'away') return
     const [lease] = answer.value
     const isOpened = lease !== undefined && (lease.epoch > request.epoch || lease.state !== 'awaited')
-    if (!isOpened) this.#over(request, next)
+    if (!isOpened) this.over(request)
   }
 
-  #over(request: EndRequest, next: Next): void {
-    this.#parts.afterwards.remember(request.callSid, next)
+  /** A call is over: what follows is remembered here and its end is written. Never waits. */
+  over(request: EndRequest): void {
+    this.#parts.afterwards.remember(request.callSid, request.next)
     this.end(request)
   }
 
   /** A call without its socket was not asked for again. */
   givenUp({ origin, checkpoint }: Broken): void {
-    const next = { kind: 'none' as const }
-    this.#parts.afterwards.remember(origin.callSid, next)
-    this.end({ ...origin, cause: 'carrier-lost', next, checkpoint })
+    this.over({ ...origin, cause: 'carrier-lost', next: { kind: 'none' }, checkpoint })
   }
 
   /** Writes the end and gives the slot back. Never waits. */

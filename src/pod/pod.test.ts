@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { afterEach, suite, test } from 'node:test'
 import type { Leg } from '../call/ports.ts'
+import type { NextStep } from '../carrier/twilio/call-desk.ts'
 import { callIdOf } from '../desk/desk.ts'
 import { SORRY } from './call-settings.ts'
 import { closeRigs, converse, ground, said, sid, start, until, wait } from './testing/rig.ts'
@@ -171,6 +172,28 @@ suite('pods of a fleet', () => {
     const row = await shared.records.find(sid(1))
     assert.deepEqual([row?.state, row?.cause], ['ended', 'carrier-lost'])
     assert.deepEqual(await second.next(sid(1)), { kind: 'hang-up', sentence: SORRY })
+  })
+
+  test('[DK7] a call whose socket breaks again and again ends with what any pod tells its caller', async () => {
+    const shared = await ground()
+    const first = await start('pod-a', shared, { FALLBACK_NUMBER: '+49301234' })
+    await first.offer(sid(1))
+    let step: NextStep = { kind: 'unknown-call' }
+    for (let epoch = 1; epoch <= 7; epoch += 1) {
+      const leg = await first.open(sid(1), epoch)
+      await until('the model', () => first.pod.calls.get(sid(1))?.call.state.model.kind === 'ready')
+      leg!.onLegEnd({ cause: 'lost', code: 1006 })
+      step = await first.next(sid(1))
+      if (step.kind !== 'stream') break
+    }
+    assert.deepEqual(step, { kind: 'transfer', to: '+49301234' })
+    assert.deepEqual(await first.next(sid(1)), step, 'asked again')
+    assert.equal(first.pod.afterwards.unasked, 0)
+    await until('the end', () => first.pod.endings.pendingCount === 0)
+    const row = await shared.records.find(sid(1))
+    assert.deepEqual([row?.state, row?.cause, row?.next], ['ended', 'carrier-lost', step])
+    const second = await start('pod-b', shared)
+    assert.deepEqual(await second.next(sid(1)), step, 'asked at another pod')
   })
 
   test('[DK6] a caller who hung up while his pod died is written down by the pod that is told', async () => {
