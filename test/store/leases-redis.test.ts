@@ -74,13 +74,16 @@ suite('a Redis that fails', () => {
     await redis.restartEmpty()
     const refused = await untilBack(() => ask(store, 2))
     assert.deepEqual(refused, { kind: 'refused', reason: 'recovering' })
+    const patient = { callSid: sid(3), tenant: 'acme', class: 'inbound' as const, queue: true }
+    assert.equal((await store.acquire(patient)).kind, 'queued')
     const own = { callSid: sid(1), tenant: 'acme', epoch: 1, pool: 'main' }
     assert.deepEqual(await store.renew({ pod: 'pod-1', leases: [own] }), { unknown: [sid(1)], fenced: [] })
     assert.deepEqual(await store.reassert({ pod: 'pod-1', leases: [own] }), { fenced: [] })
     await store.announce(podOf('pod-1'))
     await sleep(650)
+    assert.equal((await store.poll(sid(3))).kind, 'granted')
     assert.equal((await ask(store, 2)).kind, 'granted')
-    assert.equal((await store.usage()).inUse, 2)
+    assert.equal((await store.usage()).inUse, 3)
     await store.close()
   })
 

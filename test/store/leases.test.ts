@@ -85,6 +85,31 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
+    name: '[LC4] whoever may wait is queued while an emptied store recovers, within the bound, and served when it is open',
+    pods: 0,
+    run: async ({ store, advance }) => {
+      await store.announce(podOf('pod-1'))
+      assert.deepEqual(await wait(store, 1), { kind: 'refused', reason: 'recovering' }, 'no limits are known')
+      await store.configure(limitsOf({ queueMax: 2 }))
+      await store.reassert({ pod: 'pod-1', leases: [held(7)] })
+      const first = await wait(store, 1)
+      assert.ok(first.kind === 'queued' && first.ahead === 0)
+      const second = await wait(store, 2)
+      assert.ok(second.kind === 'queued' && second.ahead === 1)
+      assert.deepEqual(await wait(store, 1), first, 'asked again, the same place')
+      assert.deepEqual(await wait(store, 3), { kind: 'refused', reason: 'queue-full' })
+      assert.deepEqual(await ask(store, 4, { class: 'resume', queue: true }), { kind: 'refused', reason: 'recovering' })
+      await advance(9_999)
+      assert.equal((await store.poll(sid(1))).kind, 'waiting')
+      assert.equal((await store.usage()).inUse, 1)
+      await advance(1)
+      assert.equal((await store.poll(sid(2))).kind, 'granted')
+      assert.equal((await store.poll(sid(1))).kind, 'granted')
+      const { inUse, queued } = await store.usage()
+      assert.deepEqual({ inUse, queued }, { inUse: 3, queued: 0 })
+    },
+  },
+  {
     name: '[LL2] an unused guarantee stays free for its tenant, and the burst is never exceeded',
     limits: limitsOf({
       tenants: [

@@ -3,7 +3,8 @@
 // LC2: whoever waits is served before a new call is judged, and whenever a slot may have come free, within the bounds of LB1.
 // LC3: a caller who is granted a place while waiting has half a ticket's time, at least reservedMs, to ask and hear of it; from
 //      then on reservedMs for the stream.
-// LC4: a store that was empty when it was configured recovers for recoveringMs; without limits it recovers too.
+// LC4: a store that was empty when it was configured recovers for recoveringMs; without limits it recovers too. Nothing new enters
+//      meanwhile: once the limits are known, whoever may wait is queued within queueMax and served afterwards; others are refused.
 import type { CallClass, Grant, LeaseSeen, LeaseTimes } from '../../control/ports.ts'
 import type { CallSid } from '../../kit/ids.ts'
 import { LEASE_BOUNDS } from './bounds.ts'

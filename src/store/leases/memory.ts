@@ -12,6 +12,7 @@ import {
   type AcquireRequest,
   type Activated,
   type Audited,
+  type CallClass,
   type CellLimits,
   type CellUsage,
   type HeldLease,
@@ -70,7 +71,6 @@ class MemoryLeases implements LeaseStore {
     const cell = this.#begin()
     const known = cell.ledger.leases.get(request.callSid)
     if (known !== undefined) return { kind: 'repeated', ...cell.tell(known) }
-    if (cell.isRecovering) return this.#refuse('recovering')
     const waiting = this.#touch(request.callSid)
     cell.serveWaiting()
     if (waiting !== undefined) {
@@ -208,11 +208,20 @@ class MemoryLeases implements LeaseStore {
   #admit({ callSid, tenant, class: callClass, queue }: AcquireRequest): Acquired {
     const cell = this.#cell
     const mayWait = queue && callClass !== 'resume'
+    if (cell.isRecovering) {
+      const isPrepared = cell.recoversUntilMs !== undefined
+      return mayWait && isPrepared ? this.#enterLine(callSid, tenant, callClass) : this.#refuse('recovering')
+    }
     const isBehind = callClass !== 'resume' && cell.line.isWaiting(tenant)
     const room = isBehind ? ({ kind: 'full' } as const) : cell.findRoom(tenant, callClass)
     if (room.kind === 'room')
       return { kind: 'granted', ...cell.grantOf(cell.reserve(callSid, tenant, room, 'reserved')) }
     if (!mayWait || room.kind === 'no-pod') return this.#refuse(room.kind)
+    return this.#enterLine(callSid, tenant, callClass)
+  }
+
+  #enterLine(callSid: CallSid, tenant: string, callClass: CallClass): Acquired {
+    const cell = this.#cell
     if (cell.line.size >= cell.ledger.limits.queueMax) return this.#refuse('queue-full')
     const untilMs = cell.nowMs + cell.times.ticketMs
     const ticket = { callSid, tenant, class: callClass, sinceMs: cell.nowMs, untilMs }

@@ -5,12 +5,17 @@ local function refuse(cell, reason)
   return { 'refused', reason }
 end
 
+local function queueUp(cell, sid, tenant, class)
+  if waiting(cell) >= cell.queueMax then return refuse(cell, 'queue-full') end
+  enterLine(cell, sid, tenant, class)
+  return { 'queued', outlook(cell, { sid = sid, tenant = tenant }) }
+end
+
 -- args: Call SID, tenant, class, '1' when the caller may wait
 register('acquire', function(cell, args)
   local sid, tenant, class = args[1], args[2], args[3]
   local known = leaseOf(cell, sid)
   if known then return tell(cell, 'repeated', known) end
-  if isRecovering(cell) then return refuse(cell, 'recovering') end
   local ticket = touchTicket(cell, sid)
   serveWaiting(cell)
   if ticket then
@@ -19,14 +24,17 @@ register('acquire', function(cell, args)
     return { 'queued', outlook(cell, ticket) }
   end
   local isResume = class == 'resume'
+  local mayWait = not isResume and args[4] == '1'
+  if isRecovering(cell) then -- [LC4]
+    if mayWait and cell.recov then return queueUp(cell, sid, tenant, class) end
+    return refuse(cell, 'recovering')
+  end
   local kind, pod, pool = 'full', nil, nil
   local isBehind = not isResume and waiting(cell) > 0 and redis.call('HEXISTS', key(cell, 'QH'), tenant) == 1 -- [LQ1]
   if not isBehind then kind, pod, pool = findRoom(cell, tenant, class) end
   if kind == 'room' then return grantOf(cell, 'granted', reserve(cell, sid, tenant, pod, pool, 'R')) end
-  if isResume or args[4] ~= '1' or kind == 'no-pod' then return refuse(cell, kind) end
-  if waiting(cell) >= cell.queueMax then return refuse(cell, 'queue-full') end
-  enterLine(cell, sid, tenant, class)
-  return { 'queued', outlook(cell, { sid = sid, tenant = tenant }) }
+  if not mayWait or kind == 'no-pod' then return refuse(cell, kind) end
+  return queueUp(cell, sid, tenant, class)
 end)
 
 -- [LM3] args: Call SID, epoch, pod
