@@ -5,6 +5,8 @@
 // CR3: a call never goes back by itself: a pool that it left is asked again only when its present one fails.
 // CR4: a refusal for good ends the call only when no pool is left that has not so refused it.
 // CR5: a call that finds no other pool is dialled in its own, breaker or not: a caller waits, and the call bounds its tries.
+// CR6: a call that was shed SHEDS_MAX times in a row is dialled at its next try as a resume is, counted and not shed: a call must
+//      not be ended by our own throttle alone, without the provider having been asked.
 import type { ModelLoss } from '../../call/ports.ts'
 import type { Log } from '../../kit/log.ts'
 import { type LinkLoss, lossToTell, type Route, type Routes, type Way } from '../../model/route.ts'
@@ -13,6 +15,7 @@ import type { ModelPools, PoolLink } from './pools.ts'
 const FAILURES_MAX = 2
 /** When a dial that was shed is worth another try; spread, so that those shed together do not come back together. */
 export const SHED_RETRY_MS = 1_000
+export const SHEDS_MAX = 2
 
 export class CallRoutes implements Routes {
   readonly #pools: ModelPools
@@ -22,6 +25,7 @@ export class CallRoutes implements Routes {
   readonly #refused = new Set<string>()
   #at: string
   #failures = 0
+  #sheds = 0
   #mustMove = false
 
   /** `home`: the pool that the call was granted. */
@@ -33,13 +37,16 @@ export class CallRoutes implements Routes {
   }
 
   next({ isResume }: { isResume: boolean }): Way {
+    const isUnshed = isResume || this.#sheds >= SHEDS_MAX
     for (const pool of this.#candidates()) {
-      const link = this.#pools.open(pool, { isResume, isForeign: pool !== this.#home })
+      const link = this.#pools.open(pool, { isResume: isUnshed, isForeign: pool !== this.#home })
       if (link === undefined) continue
+      this.#sheds = 0
       if (pool !== this.#at) this.#moveTo(pool)
       this.#tried.add(pool)
       return { kind: 'go', route: this.#routeOf(pool, link) }
     }
+    this.#sheds += 1
     const retryAfterMs = Math.round(SHED_RETRY_MS * (0.5 + this.#pools.random()))
     return { kind: 'shed', loss: { code: 'MODEL_SHED', fatal: false, retryAfterMs } }
   }

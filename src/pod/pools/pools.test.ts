@@ -127,6 +127,22 @@ suite('the way of a call', () => {
     assert.equal(routes.next(RESUME).kind, 'shed')
   })
 
+  test('[CR6] a call that was shed twice in a row is dialled at its third try, and no earlier', () => {
+    const bench = new Bench({ a: {} })
+    bench.fail('a', ASKS_FREE * 10)
+    const routes = bench.routes('a')
+    const kinds = Array.from({ length: 6 }, () => {
+      const way = routes.next({ isResume: false })
+      if (way.kind === 'go') {
+        way.route.lost(FAILED)
+        way.route.released()
+      }
+      return way.kind
+    })
+    assert.deepEqual(kinds, ['shed', 'shed', 'go', 'shed', 'shed', 'go'])
+    assert.equal(bench.routes('a').next({ isResume: false }).kind, 'shed', 'another call counts for itself')
+  })
+
   test('[CR5] without another pool with room it is dialled in its own, whatever that has done', () => {
     const bench = new Bench({ a: {}, b: { callsMax: 1 } })
     bench.pools.open('b', { isResume: true, isForeign: false })
