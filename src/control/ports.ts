@@ -91,6 +91,13 @@ export type Transferred =
   | { kind: 'fenced'; epoch: number }
   | { kind: 'refused'; reason: 'no-pod' }
 
+export type PoolMoved =
+  | { kind: 'moved' }
+  /** The other pool has no room, or is not known: nothing has changed. */
+  | { kind: 'full' }
+  | { kind: 'fenced'; epoch: number }
+  | { kind: 'unknown' }
+
 /** One live call as its holder knows it. */
 export type HeldLease = { callSid: CallSid; tenant: string; epoch: number; pool: string }
 /** What became of each lease that was to be renewed; those not named are renewed. */
@@ -160,6 +167,8 @@ export interface LeaseStore {
     avoidPod: string | undefined
     preferPod?: string | undefined
   }): Promise<Transferred>
+  /** The call is served by another pool's model from now on, if that pool has room. Grants the slot that it leaves to the queue. */
+  movePool(request: { callSid: CallSid; epoch: number; pool: string }): Promise<PoolMoved>
   /** Expires what is due, at most `max` leases, and grants what became free. */
   reap(max: number): Promise<Reaped>
   /** A waiting caller asks again; the asking keeps the place. */

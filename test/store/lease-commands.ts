@@ -37,6 +37,7 @@ export type Command =
   | { do: 'activate' | 'release'; call: number; off: number; pod: number }
   | { do: 'renew' | 'reassert'; pod: number; calls: { call: number; off: number; tenant: number; pool: number }[] }
   | { do: 'transfer'; call: number; off: number; tenant: number; pool: number; avoid: number; prefer: number }
+  | { do: 'movePool'; call: number; off: number; pool: number }
   | { do: 'poll' | 'leave'; call: number }
   | { do: 'reap'; max: number }
   | { do: 'audit' | 'beat' }
@@ -90,6 +91,7 @@ export const commandArbitrary: fc.Arbitrary<Command> = fc.oneof(
     weight: 4,
     arbitrary: fc.record({ do: kind('transfer'), call, off, tenant, pool, avoid: fc.nat(4), prefer: fc.nat(7) }),
   },
+  { weight: 6, arbitrary: fc.record({ do: kind('movePool'), call, off, pool: fc.nat(2) }) },
   { weight: 8, arbitrary: fc.record({ do: fc.constantFrom<'poll' | 'leave'>('poll', 'poll', 'poll', 'leave'), call }) },
   { weight: 5, arbitrary: fc.record({ do: kind('reap'), max: fc.constantFrom(0, 1, 3, 100, 5_000) }) },
   { weight: 1, arbitrary: fc.record({ do: kind('audit') }) },
@@ -140,6 +142,12 @@ export async function runCommand(
         pool: POOLS[command.pool],
         avoidPod: podName(command.avoid),
         preferPod: command.prefer > 4 ? undefined : podName(command.prefer),
+      })
+    case 'movePool':
+      return store.movePool({
+        callSid: sid(command.call),
+        epoch: Math.max(1, epochOf(command.call) + command.off),
+        pool: POOLS[command.pool]!,
       })
     case 'poll':
     case 'leave':

@@ -110,6 +110,38 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
+    name: '[LM6] a call that changes its pool takes its count along, never above the other ceiling, and what it leaves is granted',
+    limits: limitsOf({
+      pools: [
+        { pool: 'main', callsMax: 2, weight: 100, connectsPerSecond: 10 },
+        { pool: 'spare', callsMax: 1, weight: 0, connectsPerSecond: 10 },
+      ],
+    }),
+    run: async ({ store, advance }) => {
+      const go = (name: number, pool: string, epoch = 1) => store.movePool({ callSid: sid(name), epoch, pool })
+      const used = async () => (await store.usage()).pools.map(({ pool, inUse }) => `${pool} ${inUse}`).join(', ')
+      await open(store, 1, 2)
+      assert.equal((await wait(store, 3)).kind, 'queued')
+      assert.deepEqual(await go(1, 'nowhere'), { kind: 'full' })
+      assert.deepEqual(await go(9, 'spare'), { kind: 'unknown' })
+      assert.deepEqual(await go(1, 'spare', 2), { kind: 'fenced', epoch: 1 })
+      assert.equal(await used(), 'main 2, spare 0')
+      assert.deepEqual(await go(1, 'spare'), { kind: 'moved' })
+      assert.deepEqual(await go(1, 'spare'), { kind: 'moved' }, 'asked again')
+      assert.equal((await store.poll(sid(3))).kind, 'granted', 'the slot that it left')
+      assert.equal(await used(), 'main 2, spare 1')
+      assert.deepEqual(await go(2, 'spare'), { kind: 'full' })
+      assert.deepEqual(await go(1, 'main'), { kind: 'full' })
+      await advance(1_000)
+      assert.deepEqual(await store.renew({ pod: 'pod-1', leases: [held(1)] }), { unknown: [], fenced: [] })
+      const moved = await move(store, 1, 1)
+      assert.ok(moved.kind === 'transferred' && moved.pool === 'spare', 'it resumes where it is served')
+      await store.release({ callSid: sid(1), epoch: 2 })
+      assert.equal(await used(), 'main 2, spare 0')
+      assert.deepEqual((await store.audit()).differences, [])
+    },
+  },
+  {
     name: '[LL2] an unused guarantee stays free for its tenant, and the burst is never exceeded',
     limits: limitsOf({
       tenants: [

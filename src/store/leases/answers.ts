@@ -7,6 +7,7 @@ import type {
   LeaseSeen,
   PodEntry,
   Polled,
+  PoolMoved,
   Reaped,
   Transferred,
 } from '../../control/ports.ts'
@@ -65,6 +66,20 @@ export function readTransferred(value: unknown): Transferred {
       return { kind: 'fenced', epoch: Number(answer[1]) }
     case 'refused':
       return { kind: 'refused', reason: 'no-pod' }
+    default:
+      return strange(answer)
+  }
+}
+
+export function readPoolMoved(value: unknown): PoolMoved {
+  const answer = value as Answer
+  switch (answer[0]) {
+    case 'moved':
+    case 'full':
+    case 'unknown':
+      return { kind: answer[0] }
+    case 'fenced':
+      return { kind: 'fenced', epoch: Number(answer[1]) }
     default:
       return strange(answer)
   }

@@ -111,6 +111,12 @@ export class Ledger {
     return this.#leastUsed((pool) => this.#hasRoom(pool)) ?? this.#leastUsed(() => true) ?? wanted ?? 'default'
   }
 
+  /** Whether the pool is configured and below its ceiling. */
+  hasRoom(name: string): boolean {
+    const pool = this.limits.pools.find((one) => one.pool === name)
+    return pool !== undefined && this.#hasRoom(pool)
+  }
+
   /** [LL5] */
   spendConnect(name: string, nowMs: number): void {
     const pool = this.limits.pools.find((one) => one.pool === name)

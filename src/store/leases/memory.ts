@@ -7,6 +7,7 @@
 //      one whose stream the store still awaits elsewhere, it is unknown: the holder asserts it, and the higher epoch wins.
 // LM5: a transfer goes from the known epoch, or from a higher one, to the one after it; asked again before its stream has come it
 //      is the same answer; anything else is fenced.
+// LM6: a lease moves to another pool under its own epoch, in one step and only where that pool has room; it spends a connect there.
 import {
   type Acquired,
   type AcquireRequest,
@@ -23,6 +24,7 @@ import {
   type PodAnnouncement,
   type PodEntry,
   type Polled,
+  type PoolMoved,
   type Reaped,
   type Renewed,
   type Transferred,
@@ -150,6 +152,19 @@ class MemoryLeases implements LeaseStore {
     lease.untilMs = cell.nowMs + cell.times.reservedMs
     cell.ledger.spendConnect(lease.pool, cell.nowMs)
     return { kind: 'transferred', unbacked: known === undefined, ...cell.grantOf(lease) }
+  }
+
+  async movePool({ callSid, epoch, pool }: { callSid: CallSid; epoch: number; pool: string }): Promise<PoolMoved> {
+    const cell = this.#begin()
+    const lease = cell.ledger.leases.get(callSid)
+    if (lease === undefined) return { kind: 'unknown' }
+    if (lease.epoch !== epoch) return { kind: 'fenced', epoch: lease.epoch }
+    if (lease.pool === pool) return { kind: 'moved' }
+    if (!cell.ledger.hasRoom(pool)) return { kind: 'full' }
+    cell.ledger.move(lease, { pool })
+    cell.ledger.spendConnect(pool, cell.nowMs)
+    cell.serveWaiting()
+    return { kind: 'moved' }
   }
 
   async reap(max: number): Promise<Reaped> {

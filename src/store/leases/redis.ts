@@ -19,6 +19,7 @@ import {
   type PodAnnouncement,
   type PodEntry,
   type Polled,
+  type PoolMoved,
   type Reaped,
   type Renewed,
   type TenantLimit,
@@ -32,6 +33,7 @@ import {
   readActivated,
   readPods,
   readPolled,
+  readPoolMoved,
   readReaped,
   readSeen,
   readTransferred,
@@ -131,6 +133,10 @@ class RedisLeases implements LeaseStore {
   async transfer(request: TransferRequest): Promise<Transferred> {
     const { callSid, fromEpoch, tenant, pool = '', avoidPod = '', preferPod = '' } = request
     return readTransferred(await this.#call('transfer', callSid, fromEpoch, tenant, pool, avoidPod, preferPod))
+  }
+
+  async movePool({ callSid, epoch, pool }: { callSid: CallSid; epoch: number; pool: string }): Promise<PoolMoved> {
+    return readPoolMoved(await this.#call('move_pool', callSid, epoch, pool))
   }
 
   async reap(max: number): Promise<Reaped> {

@@ -145,6 +145,27 @@ register('transfer', function(cell, args)
   return grantOf(cell, kind, lease)
 end)
 
+-- [LM6] args: Call SID, epoch, pool
+register('move_pool', function(cell, args)
+  local lease, pool = leaseOf(cell, args[1]), args[3]
+  if not lease then return { 'unknown' } end
+  if lease.epoch ~= tonumber(args[2]) then return { 'fenced', lease.epoch } end
+  if lease.pool == pool then return { 'moved' } end
+  local calls = poolFigures(cell)
+  local isFree = false
+  for _, one in ipairs(poolsOf(cell)) do
+    if one.pool == pool then isFree = hasRoom(one, calls[pool]) end
+  end
+  if not isFree then return { 'full' } end
+  countPool(cell, lease.pool, -1)
+  countPool(cell, pool, 1)
+  lease.pool = pool
+  redis.call('HSET', key(cell, 'H'), lease.sid, recordOf(lease))
+  spendConnect(cell, pool)
+  serveWaiting(cell)
+  return { 'moved' }
+end)
+
 -- args: Call SIDs. Changes nothing; those without a lease are left out.
 register('look', function(cell, args)
   local held, seen = { A = cell.ttl, S = cell.hard }, {}
