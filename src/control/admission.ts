@@ -9,6 +9,7 @@
 // AD6: a call that was placed here counts from then on, once, until it is held or its stream is overdue; asked again, the answer
 //      is the same.
 // AD7: an answer that comes too late is not taken back: a retry may stand on it; the reservation ends by itself.
+// AD8: a call goes over to another pool when the store says so, which counts it there; `unsure` is neither yes nor no.
 import type { Clock } from '../kit/clock.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
@@ -21,6 +22,7 @@ import {
   type HeldLease,
   LEASE_TIMES,
   type LeaseStore,
+  type MovePool,
   type PodEntry,
   type Polled,
   type Transferred,
@@ -143,6 +145,14 @@ export class Admission {
     if (place === undefined)
       return { kind: 'refused', reason: 'store-away', retryAfterMs: RETRY_AFTER_MS['store-away'] }
     return { kind: 'transferred', isUnbacked: true, ...place }
+  }
+
+  /** A live call needs another pool's model; the answer comes within STORE_MS. */
+  async movePool(request: { callSid: CallSid; epoch: number; pool: string }): ReturnType<MovePool> {
+    const answer = await this.#ask((store) => store.movePool(request))
+    if (answer.kind === 'away') return 'unsure'
+    const { kind } = answer.value
+    return kind === 'moved' || kind === 'full' ? kind : 'unsure'
   }
 
   async #ask<T>(question: (store: LeaseStore) => Promise<T>): Promise<StoreAnswer<T>> {

@@ -98,6 +98,9 @@ export type PoolMoved =
   | { kind: 'fenced'; epoch: number }
   | { kind: 'unknown' }
 
+/** Asks for one call's place in another pool; `unsure`: the store is away, or the lease is not there under its epoch. Never rejects. */
+export type MovePool = (pool: string) => Promise<'moved' | 'full' | 'unsure'>
+
 /** One live call as its holder knows it. */
 export type HeldLease = { callSid: CallSid; tenant: string; epoch: number; pool: string }
 /** What became of each lease that was to be renewed; those not named are renewed. */

@@ -1,14 +1,16 @@
 // A call that this pod holds, and how it is made: agent, model session, tools and what a checkpoint needs. Rules:
 // HC1: a held call acts while its epoch does: once it was let go, or another epoch was seen, none of its tools starts.
 // HC2: a call that comes back after a loss is told to the model as such, once; after a handover nothing is said of it.
+// HC3: a call whose lease went to another model pool is of that pool from then on: so it is reasserted, handed over and resumed.
 import { Call } from '../call/call.ts'
 import { comeBack, pendingTools, readCheckpoint } from '../call/checkpoint.ts'
 import type { PlayoutSettings } from '../call/playout.ts'
 import type { ModelListener, ModelSession, SessionStart } from '../call/ports.ts'
 import type { CallSettings, CallState, EndCause, Next } from '../call/state.ts'
-import type { HeldLease } from '../control/ports.ts'
+import type { HeldLease, MovePool } from '../control/ports.ts'
 import type { CallRecords, ToolIntent } from '../control/records.ts'
 import type { Clock } from '../kit/clock.ts'
+import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
 import type { Wheel } from '../kit/wheel.ts'
 import type { Metrics } from '../ops/metrics.ts'
@@ -30,6 +32,7 @@ export type MakeModel = (
   callLog: Log,
   start?: SessionStart,
   pool?: string,
+  movePool?: MovePool,
 ) => ModelSession
 
 /** What of the configuration a call is made with. */
@@ -47,6 +50,8 @@ export type CallMakerParts = {
   records: CallRecords | undefined
   history: History
   world: DeskWorld
+  /** Asks for a call's place in another pool; left out: nobody is asked. */
+  movePool?: (request: { callSid: CallSid; epoch: number; pool: string }) => ReturnType<MovePool>
   onEnded: (held: Held, cause: EndCause, next: Next) => void
   onChanged: (held: Held) => void
   onFenced: (held: Held) => void
@@ -66,7 +71,8 @@ export function leaseOf({ callSid, tenant, epoch, pool }: Origin): HeldLease {
 
 /** One call of this pod. */
 export class Held {
-  readonly origin: Origin
+  /** Its pool may change (HC3). */
+  origin: Origin
   readonly call: Call
   readonly ledger: ToolLedger
   /** Its stream has opened here: its lease is this pod's to renew, its records this pod's to write. */
@@ -88,6 +94,11 @@ export class Held {
   /** HC1. */
   get isActing(): boolean {
     return this.isActive && !this.isOver && this.call.state.phase.kind !== 'ended'
+  }
+
+  /** [HC3] */
+  servedBy(pool: string): void {
+    this.origin = { ...this.origin, pool }
   }
 
   get callSid(): Origin['callSid'] {
@@ -168,7 +179,12 @@ function makeCall(
     pendingTools: initial === undefined ? [] : pendingTools(initial),
     note: origin.comeback?.kind === 'failover' && initial?.hasGreeted === true ? CUT_NOTE : undefined,
   }
-  const { shape } = parts
+  const { shape, movePool } = parts
+  const move: MovePool = async (pool) => {
+    const word = movePool === undefined ? 'unsure' : await movePool({ callSid, epoch: origin.epoch, pool })
+    if (word === 'moved') heldOf()?.servedBy(pool)
+    return word
+  }
   return new Call(
     {
       callId,
@@ -186,7 +202,7 @@ function makeCall(
         if (held !== undefined) parts.onEnded(held, cause, next)
       },
     },
-    (listener) => parts.makeModel(listener, packCall, log, start, origin.pool),
+    (listener) => parts.makeModel(listener, packCall, log, start, origin.pool, move),
     { clock, wheel, log, meter },
   )
 }

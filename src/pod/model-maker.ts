@@ -28,11 +28,11 @@ export function modelMaker(
     framesPerAppend: framesPerAppend(config, world.liveCalls),
   }
   const defaults = sessionDefaults(config, audio)
-  return (listener, packCall, log, start = NEW_SESSION, pool) =>
+  return (listener, packCall, log, start = NEW_SESSION, pool, movePool) =>
     new OpenAiSession(
       listener,
       packCall,
-      { routes: pools.routesOf(pool, log), link, defaults, model: endpoint.model },
+      { routes: pools.routesOf(pool, log, movePool), link, defaults, model: endpoint.model },
       { clock: world.clock, wheel: world.wheel, log },
       start,
     )

@@ -209,6 +209,39 @@ suite('pods of a fleet', () => {
     assert.equal((await shared.leases.usage()).inUse, 0)
   })
 
+  test('[HC3] a call that went to another model pool is reasserted and resumed there', async () => {
+    const shared = await ground()
+    const first = await start('pod-a', shared)
+    await first.offer(sid(1))
+    await first.open(sid(1))
+    const pools = ['default', 'other'].map((pool) => ({ pool, callsMax: 5, weight: 1, connectsPerSecond: 10 }))
+    const otherTenants = { guaranteed: 0, burst: 10, weight: 1 }
+    await shared.leases.configure({
+      pools,
+      tenants: [],
+      otherTenants,
+      reserve: { inbound: 0, outbound: 0 },
+      queueMax: 0,
+    })
+    assert.equal(await first.model().move!('nowhere'), 'full')
+    assert.deepEqual(
+      first.pod.calls.leases().map(({ pool }) => pool),
+      ['default'],
+    )
+    assert.equal(await first.model().move!('other'), 'moved')
+    assert.deepEqual(
+      first.pod.calls.leases().map(({ pool }) => pool),
+      ['other'],
+    )
+    const second = await start('pod-b', shared)
+    assert.equal((await second.next(sid(1))).kind, 'stream')
+    await second.open(sid(1), 2)
+    assert.deepEqual(
+      second.pod.calls.leases().map(({ pool }) => pool),
+      ['other'],
+    )
+  })
+
   test('[HO1-HO3] a draining pod hands its calls over: prepared, then given, and the caller is told the way', async () => {
     const shared = await ground()
     const first = await start('pod-a', shared)

@@ -97,6 +97,7 @@ export class Pod {
       checkpoints,
       history,
       world,
+      movePool: (request) => this.#admission.movePool(request),
       onEnded: (held, cause, next) => {
         this.endings.callEnded(held, cause, next)
         this.onCallEnded?.(held.call, cause)
@@ -173,18 +174,9 @@ export class Pod {
       onResume: (outcome) => world.metrics.resumed('failover', outcome),
       world: control,
     })
-    this.#handover = new Handover({
-      pod,
-      calls: this.calls,
-      afterwards: this.afterwards,
-      admission: this.#admission,
-      peers: this.#peers,
-      records,
-      checkpoints,
-      pods,
-      grants,
-      world,
-    })
+    const { calls, afterwards } = this
+    const shared = { pod, calls, afterwards, admission: this.#admission, peers: this.#peers, records, grants }
+    this.#handover = new Handover({ ...shared, checkpoints, pods, world })
     this.#rescuer = new Rescuer({
       ...{ pod, leases, records, endings: this.endings, peers: this.#peers, rest, pods, ...control },
       nextUrl: () => new Links(parts.baseUrl).next(),

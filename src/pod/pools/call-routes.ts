@@ -7,7 +7,11 @@
 // CR5: a call that finds no other pool is dialled in its own, breaker or not: a caller waits, and the call bounds its tries.
 // CR6: a call that was shed SHEDS_MAX times in a row is dialled at its next try as a resume is, counted and not shed: a call must
 //      not be ended by our own throttle alone, without the provider having been asked.
+// CR7: another pool is dialled when the call's lease has gone there; it is asked for when the dial or the link is lost, and while
+//      no word has come the dial is put off by MOVE_RETRY_MS. Where the store is unsure, the pod's own share decides (MP3); a pool
+//      that is full for the store is left out of this dial.
 import type { ModelLoss } from '../../call/ports.ts'
+import type { MovePool } from '../../control/ports.ts'
 import type { Log } from '../../kit/log.ts'
 import { type LinkLoss, lossToTell, type Route, type Routes, type Way } from '../../model/route.ts'
 import type { ModelPools, PoolLink } from './pools.ts'
@@ -16,29 +20,40 @@ const FAILURES_MAX = 2
 /** When a dial that was shed is worth another try; spread, so that those shed together do not come back together. */
 export const SHED_RETRY_MS = 1_000
 export const SHEDS_MAX = 2
+export const MOVE_RETRY_MS = 150
+
+type Word = 'asked' | Awaited<ReturnType<MovePool>>
 
 export class CallRoutes implements Routes {
   readonly #pools: ModelPools
-  readonly #home: string
   readonly #log: Log
+  readonly #move: MovePool | undefined
+  /** What the store says of the call in other pools; what was said is used once. At most one for each pool. */
+  readonly #words = new Map<string, Word>()
   readonly #tried = new Set<string>()
   readonly #refused = new Set<string>()
+  /** Where its lease is. */
+  #home: string
   #at: string
   #failures = 0
   #sheds = 0
   #mustMove = false
 
   /** `home`: the pool that the call was granted. */
-  constructor(pools: ModelPools, home: string, log: Log) {
+  constructor(pools: ModelPools, home: string, log: Log, move?: MovePool) {
     this.#pools = pools
     this.#home = home
     this.#at = home
     this.#log = log
+    this.#move = move
   }
 
   next({ isResume }: { isResume: boolean }): Way {
     const isUnshed = isResume || this.#sheds >= SHEDS_MAX
     for (const pool of this.#candidates()) {
+      const word = this.#wordOf(pool)
+      if (word === 'asked') return putOff(MOVE_RETRY_MS)
+      if (word === 'full') continue
       const link = this.#pools.open(pool, { isResume: isUnshed, isForeign: pool !== this.#home })
       if (link === undefined) continue
       this.#sheds = 0
@@ -48,7 +63,24 @@ export class CallRoutes implements Routes {
     }
     this.#sheds += 1
     const retryAfterMs = Math.round(SHED_RETRY_MS * (0.5 + this.#pools.random()))
-    return { kind: 'shed', loss: { code: 'MODEL_SHED', fatal: false, retryAfterMs } }
+    return putOff(retryAfterMs)
+  }
+
+  /** CR7. What was said is forgotten. */
+  #wordOf(pool: string): Word {
+    if (this.#move === undefined || pool === this.#home) return 'moved'
+    const word = this.#words.get(pool)
+    if (word === undefined) this.#ask(pool, this.#move)
+    else if (word !== 'asked') this.#words.delete(pool)
+    return word ?? 'asked'
+  }
+
+  #ask(pool: string, move: MovePool): void {
+    this.#words.set(pool, 'asked')
+    void move(pool).then((word) => {
+      this.#words.set(pool, word)
+      if (word === 'moved') this.#home = pool
+    })
   }
 
   /** CR1, CR2, CR5. */
@@ -94,8 +126,14 @@ export class CallRoutes implements Routes {
     const mayMove = this.#pools.names.some((name) => name !== pool && !this.#refused.has(name))
     const told = lossToTell({ ...loss, fatal: loss.fatal && !mayMove })
     // The refused pool has named the time; another one need not wait for it.
-    const isNextElsewhere = this.#candidates()[0] !== pool
-    if (isNextElsewhere) delete told.retryAfterMs
+    const [next] = this.#candidates()
+    if (next !== pool) delete told.retryAfterMs
+    if (next !== undefined && next !== this.#home && this.#move !== undefined && !this.#words.has(next))
+      this.#ask(next, this.#move)
     return told
   }
+}
+
+function putOff(retryAfterMs: number): Way {
+  return { kind: 'shed', loss: { code: 'MODEL_SHED', fatal: false, retryAfterMs } }
 }

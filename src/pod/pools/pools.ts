@@ -1,13 +1,14 @@
 // The model pools as this pod sees them: where they are, how many links it has there, what they answer. Rules:
 // MP1: every dial passes the throttle of its pool and is counted by its outcome; a link counts from its dial to its end.
-// MP2: what a pool refuses for its limit lowers its ceiling, for this pod's own placements at once, for the cell within NEWS_MS.
+// MP2: what a pool refuses for its limit lowers its ceiling, for this pod's own placements at once, for the cell within NEWS_MS;
+//      the refused link itself is not counted as one that the pool bears.
 // MP3: a pool's room for calls that were granted another one is this pod's share of what the cell has free there, less those
 //      that it has sent there already: the pods do not know of each other's.
 // MP4: the store is told of ceilings only when they differ from what it was told last; each pod tells what it has learnt, and the
 //      latest word counts. News that the store did not take are told again.
 import { ConnectThrottle } from '../../control/connect-throttle.ts'
 import { type Limits, loweredLimits } from '../../control/limits.ts'
-import type { CellLimits, CellUsage, LeaseStore, PodEntry, PoolLimit } from '../../control/ports.ts'
+import type { CellLimits, CellUsage, LeaseStore, MovePool, PodEntry, PoolLimit } from '../../control/ports.ts'
 import { askWithin } from '../../control/store-answer.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
@@ -86,10 +87,10 @@ export class ModelPools {
     return Object.fromEntries(this.names.map((pool) => [pool, this.ceilingOf(pool)]))
   }
 
-  /** The ways of a call that was granted `pool`; one that is not known is as the first. */
-  routesOf(pool: string | undefined, log: Log): Routes {
+  /** The ways of a call that was granted `pool`; one that is not known is as the first. `move`: asks for its place in another. */
+  routesOf(pool: string | undefined, log: Log, move?: MovePool): Routes {
     const home = pool !== undefined && this.#pools.has(pool) ? pool : this.names[0]!
-    return new CallRoutes(this, home, log)
+    return new CallRoutes(this, home, log, move)
   }
 
   isWell(pool: string): boolean {
@@ -177,9 +178,9 @@ export class ModelPools {
     if (wasDial) this.#count(name, loss.isLimit === true ? 'limit' : loss.fatal ? 'refused' : 'failed')
   }
 
-  /** Sessions of the cell in the pool, by what is known: the store's word is a moment old, so the own links stand for the other pods'. */
+  /** Sessions of the cell in the pool besides the one that was refused, by what is known: the store's word is a moment old, so the own links stand for the other pods'. */
   #inUse(name: string, pool: Pool): number {
-    return Math.max(this.#usedBy(name), pool.links * this.#readyPods())
+    return Math.max(this.#usedBy(name), pool.links * this.#readyPods()) - 1
   }
 
   #usedBy(name: string): number {

@@ -6,7 +6,8 @@ import type { Leg, LegListener, ModelListener, ModelSession, SessionStart } from
 import type { Answer, NextStep } from '../../carrier/twilio/call-desk.ts'
 import { makeStreamTokens } from '../../carrier/twilio/token.ts'
 import { type Config, readConfig } from '../../config.ts'
-import { LEASE_TIMES } from '../../control/ports.ts'
+import { LEASE_TIMES, type MovePool } from '../../control/ports.ts'
+import type { MakeModel } from '../../desk/held.ts'
 import { peerRoutes } from '../../desk/peers.ts'
 import { systemClock } from '../../kit/clock.ts'
 import type { CallSid } from '../../kit/ids.ts'
@@ -42,7 +43,12 @@ function configOf(env: Record<string, string>): Config {
   return read.config
 }
 
-type Model = { listener: ModelListener; start: SessionStart | undefined; commands: string[] }
+type Model = {
+  listener: ModelListener
+  start: SessionStart | undefined
+  commands: string[]
+  move: MovePool | undefined
+}
 
 /** One pod with what the test may look at. */
 export class Rig {
@@ -104,8 +110,8 @@ export async function start(name: string, on: Ground | undefined, env: Record<st
   rigs.push(rig)
   const config = configOf({ POD_NAME: name, STREAM_TOKEN_SECRET: SECRET, DRAIN_NATURAL_MS: '0', ...env })
   const world = { clock: systemClock, wheel: rig.wheel, log: silentLog, metrics: new Metrics(), traces }
-  const makeModel = (listener: ModelListener, _pack: PackCall, _log: unknown, begin?: SessionStart): ModelSession => {
-    const model: Model = { listener, start: begin, commands: [] }
+  const makeModel: MakeModel = (listener, _pack, _log, begin, _pool, move): ModelSession => {
+    const model: Model = { listener, start: begin, commands: [], move }
     rig.models.push(model)
     return {
       dial: () => setImmediate(() => listener.onModelEvent({ kind: 'ready', expiresInMs: undefined, renewed: false })),
