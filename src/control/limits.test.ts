@@ -191,8 +191,11 @@ suite('limits', () => {
 
   test('learnt ceilings lower the pools and never raise them', () => {
     const { cell } = defaultLimits(40)
-    assert.equal(loweredLimits(cell, () => 12).pools[0]!.callsMax, 12)
-    assert.equal(loweredLimits(cell, () => Number.POSITIVE_INFINITY).pools[0]!.callsMax, 40)
+    assert.deepEqual(loweredLimits(cell, () => 12).pools, [{ ...cell.pools[0]!, ceiling: 12 }])
+    assert.deepEqual(
+      loweredLimits(cell, () => Number.POSITIVE_INFINITY),
+      cell,
+    )
     assert.deepEqual({ ...loweredLimits(cell, () => 12), pools: [] }, { ...cell, pools: [] })
   })
 

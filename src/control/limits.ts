@@ -85,7 +85,10 @@ export function parseLimits(text: string): LimitsResult {
 
 /** The same limits with the pools' ceilings lowered to what was learnt (ConnectThrottle.ceilingOf). */
 export function loweredLimits(cell: CellLimits, ceilingOf: (pool: string) => number): CellLimits {
-  const lower = (pool: PoolLimit): PoolLimit => ({ ...pool, callsMax: Math.min(pool.callsMax, ceilingOf(pool.pool)) })
+  const lower = (pool: PoolLimit): PoolLimit => {
+    const ceiling = ceilingOf(pool.pool)
+    return ceiling < pool.callsMax ? { ...pool, ceiling } : pool
+  }
   return { ...cell, pools: cell.pools.map(lower) }
 }
 

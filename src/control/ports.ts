@@ -31,8 +31,11 @@ export const LEASE_TIMES: LeaseTimes = {
   ticketMs: 25_000,
 }
 
-/** A model pool: a key, an organisation, a deployment. `weight` shares calls between pools that have room. */
-export type PoolLimit = { pool: string; callsMax: number; weight: number; connectsPerSecond: number }
+/**
+ * A model pool: a key, an organisation, a deployment. `weight` shares calls between pools that have room. `ceiling`: what a pod has
+ * learnt that it bears, when that is less than `callsMax`.
+ */
+export type PoolLimit = { pool: string; callsMax: number; weight: number; connectsPerSecond: number; ceiling?: number }
 /** What a tenant is sure of (`guaranteed`), may never exceed (`burst`), and weighs in the queue. */
 export type TenantLimit = { tenant: string; guaranteed: number; burst: number; weight: number }
 
@@ -145,7 +148,7 @@ export type Audited = { differences: string[] }
 
 /** Leases, pods and the queue of one cell. */
 export interface LeaseStore {
-  /** Sets the limits. A store without its boot mark begins to recover. */
+  /** Sets the limits. Of ceilings told by several pods the lowest stands for a while. A store without its boot mark begins to recover. */
   configure(limits: CellLimits): Promise<void>
   /** Writes the pod's entry; a new incarnation of a known name takes over its entry (its leases stay until reaped or transferred). */
   announce(pod: PodAnnouncement): Promise<void>

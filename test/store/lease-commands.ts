@@ -26,6 +26,8 @@ const LIMITS: readonly CellLimits[] = [
     otherTenants: { guaranteed: 3, burst: 3, weight: 1 },
     queueMax: 5,
   }),
+  limitsOf({ pools: [{ pool: 'main', callsMax: 9, weight: 1, connectsPerSecond: 50, ceiling: 5 }] }),
+  limitsOf({ pools: [{ pool: 'main', callsMax: 9, weight: 1, connectsPerSecond: 50, ceiling: 7 }] }),
   limitsOf({ callsMax: 14, reserve: { inbound: 0, outbound: 2 } }),
 ]
 
@@ -54,7 +56,7 @@ const kind = <T extends string>(name: T) => fc.constant(name)
 export const commandArbitrary: fc.Arbitrary<Command> = fc.oneof(
   { weight: 8, arbitrary: fc.record({ do: kind('advance'), ms: fc.integer({ min: 1, max: 5_000 }) }) },
   { weight: 1, arbitrary: fc.record({ do: kind('jump'), ms: fc.constantFrom(-20_000, 9_999, 10_001, 40_000) }) },
-  { weight: 1, arbitrary: fc.record({ do: kind('configure'), limits: fc.nat(2) }) },
+  { weight: 1, arbitrary: fc.record({ do: kind('configure'), limits: fc.nat(4) }) },
   {
     weight: 2,
     arbitrary: fc.record({

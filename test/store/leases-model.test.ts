@@ -65,7 +65,7 @@ async function runAll(control: Redis, pair: Pair, commands: readonly Command[]):
   const { inUse, queued } = await pair.real.store.usage()
   assert.deepEqual({ inUse, queued }, { inUse: 0, queued: 0 })
   const left = await control.keys(`${pair.prefix}*`)
-  const allowed = ['cfg', 'LT', 'B', 'RF']
+  const allowed = ['cfg', 'LT', 'B', 'CE', 'RF']
   assert.deepEqual(
     left.filter((key) => !allowed.includes(key.slice(pair.prefix.length))),
     [],

@@ -142,6 +142,42 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
+    name: '[LCE1][LCE2] of ceilings that several pods tell the lowest stands while it is told, then the next, then what is configured',
+    run: async ({ store, advance }) => {
+      const tell = (ceiling?: number) => {
+        const pool = { pool: 'main', callsMax: 10, weight: 1, connectsPerSecond: 50 }
+        return store.configure(limitsOf({ pools: [{ ...pool, ...(ceiling === undefined ? {} : { ceiling }) }] }))
+      }
+      const limit = async () => {
+        const { limit: whole, pools } = await store.usage()
+        assert.equal(pools[0]!.limit, whole)
+        return whole
+      }
+      await tell(3)
+      await tell(5)
+      await tell()
+      assert.equal(await limit(), 3)
+      await open(store, 1, 3)
+      assert.deepEqual(await ask(store, 4), { kind: 'refused', reason: 'full' })
+      await advance(10_000)
+      await tell(3)
+      await advance(14_999)
+      await tell(5)
+      assert.equal(await limit(), 3, 'it was told again')
+      await advance(1)
+      await tell(5)
+      assert.equal(await limit(), 5)
+      await tell(2)
+      assert.equal(await limit(), 2, 'a lower one stands at once')
+      await advance(15_000)
+      await tell(40)
+      assert.equal(await limit(), 10, 'it never raises')
+      await advance(15_000)
+      await tell()
+      assert.equal(await limit(), 10)
+    },
+  },
+  {
     name: '[LL2] an unused guarantee stays free for its tenant, and the burst is never exceeded',
     limits: limitsOf({
       tenants: [

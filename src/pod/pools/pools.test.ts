@@ -23,7 +23,7 @@ suite('the pools of a pod', () => {
     const told: number[][] = []
     const store = { isThere: true }
     const configure = async (cell: CellLimits): Promise<void> => {
-      told.push(cell.pools.map(({ callsMax }) => callsMax))
+      told.push(cell.pools.map(({ callsMax, ceiling }) => ceiling ?? callsMax))
       if (!store.isThere) throw new Error('away')
     }
     bench.pools.watch({
@@ -86,6 +86,21 @@ suite('the pools of a pod', () => {
     ])
     await later(CUT_EVERY_MS)
     assert.deepEqual(told.at(-1), [36, 100])
+  })
+
+  test('[MP4] a ceiling is told again while it is lowered, here or by another pod’s word, and not otherwise', async () => {
+    const bench = new Bench({ a: {} })
+    const cell = usage([{ pool: 'a', inUse: 40, limit: 100 }])
+    const { told, later } = watch(bench, { usage: cell })
+    for (let i = 0; i < 5; i += 1) await later(NEWS_MS + 20)
+    assert.deepEqual(told, [])
+    cell.pools[0]!.limit = 30
+    for (let i = 0; i < 4; i += 1) await later(NEWS_MS + 20)
+    assert.deepEqual(told, [[100], [100]], 'so that the other word ends when nobody tells it any more')
+    cell.pools[0]!.limit = 100
+    bench.fail('a', 1, FULL)
+    for (let i = 0; i < 4; i += 1) await later(NEWS_MS + 20)
+    assert.deepEqual(told.slice(2), [[35], [35]])
   })
 
   test('[MP2] what is in use is not taken for less than the own links show, many pods alike', () => {

@@ -4,8 +4,8 @@
 //      the refused link itself is not counted as one that the pool bears.
 // MP3: a pool's room for calls that were granted another one is this pod's share of what the cell has free there, less those
 //      that it has sent there already: the pods do not know of each other's.
-// MP4: the store is told of ceilings only when they differ from what it was told last; each pod tells what it has learnt, and the
-//      latest word counts. News that the store did not take are told again.
+// MP4: the store is told of ceilings when they differ from what it was told last, and again each RETELL_MS while one is lowered, here
+//      or by what the cell says: the lowest word of all pods stands as long as it is told. News that it did not take are told again.
 import { ConnectThrottle } from '../../control/connect-throttle.ts'
 import { type Limits, loweredLimits } from '../../control/limits.ts'
 import type { CellLimits, CellUsage, LeaseStore, MovePool, PodEntry, PoolLimit } from '../../control/ports.ts'
@@ -19,6 +19,7 @@ import { Breaker } from './breaker.ts'
 import { CallRoutes } from './call-routes.ts'
 
 export const NEWS_MS = 2_000
+export const RETELL_MS = 5_000
 const TELL_MS = 1_000
 
 /** The address of a pool's links, and what is sent with their upgrade. */
@@ -56,6 +57,7 @@ export class ModelPools {
   readonly #pools = new Map<string, Pool>()
   #seen: Seen = { fleet: { usage: undefined }, keeper: { pods: () => [] } }
   #told: string | undefined
+  #toldAtMs = Number.NEGATIVE_INFINITY
 
   constructor(parts: ModelPoolsParts) {
     this.#parts = parts
@@ -152,15 +154,26 @@ export class ModelPools {
     const tell = async (): Promise<void> => {
       const { cell } = this
       const news = newsOf(cell)
-      if (news !== this.#told) {
+      const isDue = this.#nowMs() - this.#toldAtMs >= RETELL_MS && this.#isLowered(cell)
+      if (news !== this.#told || isDue) {
+        const toldAtMs = this.#nowMs()
         const answer = await askWithin(wheel, TELL_MS, () => leases.configure(cell))
-        if (answer.kind === 'answer') this.#told = news
+        if (answer.kind === 'answer') {
+          this.#told = news
+          this.#toldAtMs = toldAtMs
+        }
       }
       wheel.after(NEWS_MS, () => void tell())
     }
     // The pod itself has told the configured ones when it started.
     this.#told = newsOf(this.limits.cell)
     wheel.after(NEWS_MS, () => void tell())
+  }
+
+  /** Here, or by another pod's word. */
+  #isLowered({ pools }: CellLimits): boolean {
+    const seen = new Map(this.#seen.fleet.usage?.pools.map(({ pool, limit }) => [pool, limit]))
+    return pools.some(({ pool, callsMax, ceiling }) => (ceiling ?? seen.get(pool) ?? callsMax) < callsMax)
   }
 
   #lost(name: string, pool: Pool, loss: LinkLoss, wasDial: boolean): void {
@@ -208,5 +221,5 @@ export class ModelPools {
 }
 
 function newsOf({ pools }: CellLimits): string {
-  return pools.map(({ pool, callsMax }) => `${pool}=${callsMax}`).join(' ')
+  return pools.map(({ pool, callsMax, ceiling }) => `${pool}=${ceiling ?? callsMax}`).join(' ')
 }

@@ -19,6 +19,8 @@ export const LEASE_BOUNDS = {
   etaMaxMs: 600_000,
   /** Time over which the rate of grants is averaged. */
   rateSeconds: 60,
+  /** A learnt ceiling of a pool stands so long after it was last told. */
+  ceilingMs: 15_000,
   /** A call's length before anything was measured. */
   callPriorSeconds: 180,
   /** Seconds of silence after which a rate has faded as far as it will. */

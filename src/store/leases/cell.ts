@@ -8,6 +8,7 @@
 import type { CallClass, Grant, LeaseSeen, LeaseTimes } from '../../control/ports.ts'
 import type { CallSid } from '../../kit/ids.ts'
 import { LEASE_BOUNDS } from './bounds.ts'
+import { Ceilings } from './ceilings.ts'
 import { type Lease, Ledger } from './ledger.ts'
 import { type Ticket, WaitingLine } from './line.ts'
 import { Roster, type RosterView } from './roster.ts'
@@ -18,6 +19,7 @@ export type Room = { kind: 'room'; pod: string; pool: string } | { kind: 'full' 
 export class Cell {
   readonly ledger = new Ledger()
   readonly roster = new Roster()
+  readonly ceilings = new Ceilings()
   readonly line = new WaitingLine((tenant) => this.ledger.tenantLimit(tenant).weight)
   readonly times: LeaseTimes
   readonly #clockMs: () => number

@@ -53,7 +53,8 @@ class MemoryLeases implements LeaseStore {
 
   async configure(limits: CellLimits): Promise<void> {
     const cell = this.#begin()
-    cell.ledger.setLimits(makeSound(limits))
+    const sound = makeSound(limits)
+    cell.ledger.setLimits({ ...sound, pools: cell.ceilings.apply(sound.pools, cell.nowMs) })
     cell.recoversUntilMs ??= cell.nowMs + cell.times.recoveringMs
     cell.line.expect(cell.ledger.limit / LEASE_BOUNDS.callPriorSeconds)
     cell.serveWaiting()

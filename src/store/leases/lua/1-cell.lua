@@ -3,12 +3,13 @@
 -- The rules are those of the store in memory (../*.ts): LC, LL, LPD, LQ, LM, LUP; where a line keeps one it says so.
 local SEP = '\31'
 
--- Settings and running figures of a cell; the last two are texts, the others numbers.
+-- Settings and running figures of a cell; the last three are texts, the others numbers.
 local FIELDS = {
   'ttl', 'hard', 'reserved', 'recovering', 'ticket', 'virtual', 'vt', 'recov', 'last', 'distrust', 'mass',
   'limit', 'keepInbound', 'keepOutbound', 'queueMax', 'unused', 'clock', 'rate', 'rateAt', 'seq', 'pools', 'other',
+  'ceilings',
 }
-local NUMBERS = #FIELDS - 2
+local NUMBERS = #FIELDS - 3
 
 local function key(cell, name) return cell.prefix .. name end
 
@@ -84,12 +85,15 @@ local function addTo(cell, hash, name, by)
 end
 
 local poolsText, poolsList
--- The pools as they were configured; decoded again only when the text differs.
+-- The pools as they were configured, below the ceilings that stand; decoded again only when a text differs.
 local function poolsOf(cell)
   if not cell.pools then return {} end
-  if cell.pools ~= poolsText then
-    poolsText = cell.pools
-    poolsList = cjson.decode(poolsText)
+  local text = cell.pools .. SEP .. (cell.ceilings or '{}')
+  if text ~= poolsText then
+    poolsText = text
+    poolsList = cjson.decode(cell.pools)
+    local ceilings = cjson.decode(cell.ceilings or '{}')
+    for _, pool in ipairs(poolsList) do pool.callsMax = math.min(pool.callsMax, ceilings[pool.pool] or pool.callsMax) end
   end
   return poolsList
 end

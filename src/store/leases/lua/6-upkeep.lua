@@ -79,11 +79,36 @@ local function recountUnused(cell)
   return unused
 end
 
+-- [LCE1] The ceilings that stand. CE: pool → ceiling and when it ends.
+local function settleCeilings(cell)
+  local stand, kept = {}, {}
+  for _, pool in ipairs(cjson.decode(cell.pools)) do
+    local ceiling, ends = string.match(redis.call('HGET', key(cell, 'CE'), pool.pool) or '', '^(%S+) (%S+)$')
+    ceiling, ends = tonumber(ceiling), tonumber(ends)
+    if ends and ends <= cell.now then ceiling = nil end
+    if pool.ceiling and pool.ceiling <= (ceiling or pool.ceiling) then
+      ceiling, ends = pool.ceiling, cell.now + BOUNDS.ceilingMs
+    end
+    if ceiling then
+      stand[pool.pool] = ceiling
+      kept[#kept + 1] = pool.pool
+      kept[#kept + 1] = string.format('%.0f %.0f', ceiling, ends)
+    end
+  end
+  redis.call('DEL', key(cell, 'CE'))
+  if #kept > 0 then redis.call('HSET', key(cell, 'CE'), unpack(kept)) end
+  put(cell, 'ceilings', cjson.encode(stand))
+  local limit = 0
+  for _, pool in ipairs(poolsOf(cell)) do limit = limit + pool.callsMax end
+  put(cell, 'limit', limit)
+end
+
 -- args: pools as JSON, limit, kept of inbound, kept of outbound, queueMax, other tenants, then each tenant and its limits
 register('configure', function(cell, args)
   put(cell, 'pools', args[1])
   for i, field in ipairs({ 'limit', 'keepInbound', 'keepOutbound', 'queueMax' }) do put(cell, field, tonumber(args[i + 1])) end
   put(cell, 'other', args[6])
+  settleCeilings(cell)
   redis.call('DEL', key(cell, 'LT'))
   for i = 7, #args, 2 do redis.call('HSET', key(cell, 'LT'), args[i], args[i + 1]) end
   cell.limits, cell.poolCalls = {}, nil
