@@ -5,6 +5,7 @@
 // LI4: a number (E.164) belongs to one tenant; every number that is not listed belongs to `default`.
 // LI5: the file, its pools, tenants and numbers are bounded.
 // LI6: a pool may name where it is; its key is never in the file, only the name of the environment variable that holds it.
+// LI7: the file's longest wait stands before QUEUE_WAIT_MAX_MS when the file names one.
 import { readFileSync, statSync } from 'node:fs'
 import { messageOf } from '../kit/errors.ts'
 import { amountAt, type Found, listAt, nameAt, objectAt, type Problems, shown, textAt } from './limits-reader.ts'
@@ -33,8 +34,8 @@ export type Limits = {
   cell: CellLimits
   /** By pool; a pool that is not listed is at the plane's own provider. */
   endpoints: ReadonlyMap<string, PoolEndpoint>
-  /** A caller whose estimated wait is longer is not asked to wait, ms. */
-  waitMaxMs: number
+  /** The longest wait in the queue, ms; undefined: the file does not say. */
+  waitMaxMs: number | undefined
   /** The tenant whose number was dialled (E.164). */
   tenantOf: (to: string) => string
 }
@@ -49,7 +50,7 @@ export function defaultLimits(callsMax: number): Limits {
     reserve: { inbound: 0, outbound: 0 },
     queueMax: Math.ceil(QUEUE_PER_CALL * callsMax),
   }
-  return { cell, endpoints: new Map(), waitMaxMs: WAIT_MAX_MS, tenantOf: () => DEFAULT_NAME }
+  return { cell, endpoints: new Map(), waitMaxMs: undefined, tenantOf: () => DEFAULT_NAME }
 }
 
 /** Reads the limits file at `path`. */
@@ -115,7 +116,10 @@ function assemble(root: unknown, add: Problems): Limits | undefined {
     { min: 0, max: CALLS_MAX, fallback: Math.ceil(QUEUE_PER_CALL * limit) },
     add,
   )
-  const waitMaxMs = amountAt(found, 'waitMaxMs', { min: 1_000, max: 3_600_000, fallback: WAIT_MAX_MS }, add)
+  const isWaitNamed = found.fields.waitMaxMs !== undefined
+  const waitMaxMs = isWaitNamed
+    ? amountAt(found, 'waitMaxMs', { min: 1_000, max: 3_600_000, fallback: undefined }, add)
+    : undefined
   checkGuarantees(tenants, limit, reserve.inbound, add)
   const cell: CellLimits = { pools, tenants, otherTenants, reserve, queueMax }
   return { cell, endpoints, waitMaxMs, tenantOf: (to) => numbers.get(to) ?? DEFAULT_NAME }

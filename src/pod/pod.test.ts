@@ -1,5 +1,8 @@
 // Pods with scripted models and legs: admission, what follows, comebacks, handovers, drains.
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, suite, test } from 'node:test'
 import type { Leg } from '../call/ports.ts'
 import type { NextStep } from '../carrier/twilio/call-desk.ts'
@@ -28,6 +31,20 @@ suite('a pod alone', () => {
     rig.pod.desk.ended(sid(taken[0]!))
     await until('the slot is free', () => rig.pod.endings.pendingCount === 0)
     assert.equal((await rig.offer(sid(9))).kind, 'stream')
+  })
+
+  test('[LI7] the longest wait of the limits file stands before the variable', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'voiceplane-limits-'))
+    const file = join(folder, 'limits.json')
+    await writeFile(file, JSON.stringify({ pools: [{ pool: 'default', callsMax: 1 }], waitMaxMs: 1_000 }))
+    const rig = await start('pod-1', undefined, { LIMITS_FILE: file, QUEUE_WAIT_MAX_MS: '600000' })
+    await rm(folder, { recursive: true })
+    const offer = { callSid: sid(2), from: '+1', to: '+2', direction: 'inbound' as const, parameters: {} }
+    await rig.offer(sid(1))
+    assert.equal((await rig.offer(sid(2))).kind, 'queued')
+    assert.equal((await rig.pod.desk.wait(sid(2), offer)).kind, 'waiting')
+    await wait(1_050)
+    assert.equal((await rig.pod.desk.wait(sid(2), offer)).kind, 'overflow')
   })
 
   test('[DK4] a stream attaches to its own call, once, and not before it was let in', async () => {

@@ -165,7 +165,7 @@ export class Pod {
       tenantOf: limits.tenantOf,
       queue: {
         isOpen: limits.cell.queueMax > 0,
-        waitMaxMs: config.fleet.queueWaitMaxMs,
+        waitMaxMs: limits.waitMaxMs ?? config.fleet.queueWaitMaxMs,
         language: config.fleet.callerLanguage,
       },
       fallbackNumber: config.twilio.fallbackNumber,

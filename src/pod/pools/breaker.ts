@@ -2,6 +2,7 @@
 // BK1: FAILURES failures within WINDOW_MS open it for OPEN_MS; one that no other try can mend opens it at once, for FINAL_OPEN_MS.
 // BK2: then one dial is let through, and another each PROBE_MS while no outcome comes; its failure opens the breaker anew.
 // BK3: a success closes it and forgets what was.
+// BK4: a dial that hung opens it at once for OPEN_MS: a second one would cost its caller the whole connect time again.
 
 export const FAILURES = 5
 export const WINDOW_MS = 10_000
@@ -29,11 +30,12 @@ export class Breaker {
     this.#state = { kind: 'closed', failedAtMs: [] }
   }
 
-  /** `isFinal`: another try cannot mend it (the key, the access, the model's name). */
-  failed(nowMs: number, isFinal: boolean): void {
+  /** `final`: another try cannot mend it (the key, the access, the model's name). `hung`: nothing had come at the bound. */
+  failed(nowMs: number, how: 'final' | 'hung' | 'other'): void {
     const state = this.#state
-    if (isFinal) this.#state = { kind: 'open', untilMs: nowMs + FINAL_OPEN_MS }
+    if (how === 'final') this.#state = { kind: 'open', untilMs: nowMs + FINAL_OPEN_MS }
     else if (state.kind === 'open') state.untilMs = nowMs + OPEN_MS
+    else if (how === 'hung') this.#state = { kind: 'open', untilMs: nowMs + OPEN_MS }
     else {
       state.failedAtMs = [...state.failedAtMs.filter((atMs) => nowMs - atMs < WINDOW_MS), nowMs]
       if (state.failedAtMs.length >= FAILURES) this.#state = { kind: 'open', untilMs: nowMs + OPEN_MS }

@@ -48,6 +48,16 @@ suite('the way of a call', () => {
     assert.equal(go(bench.routes('a')).pool, 'a')
   })
 
+  test('[BK4] [CR1] one dial that hung leads elsewhere at once, also other calls of the pod; alone it is dialled again', () => {
+    const hung = { code: 'MODEL_STALLED', fatal: false }
+    const bench = new Bench({ a: {}, b: {} })
+    const routes = bench.routes('a')
+    assert.equal(lose(routes, hung)[0], 'a')
+    assert.deepEqual([go(routes).pool, go(bench.routes('a')).pool], ['b', 'b'])
+    const alone = new Bench({ a: {} }).routes('a')
+    assert.deepEqual([lose(alone, hung)[0], go(alone).pool], ['a', 'a'])
+  })
+
   test('[CR2] of the others an untried one comes first, then the one with the most room for its weight', () => {
     const bench = new Bench({ a: {}, b: { weight: 1 }, c: { weight: 3 }, d: { weight: 2 } })
     const routes = bench.routes('a')

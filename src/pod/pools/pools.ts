@@ -187,7 +187,8 @@ export class ModelPools {
           'a model pool is full: its ceiling falls',
         )
     } else if (wasDial) this.#throttle.refused(name, { kind: 'other' })
-    if (loss.fatal || (wasDial && loss.isLimit !== true)) pool.breaker.failed(this.#nowMs(), loss.fatal)
+    const how = loss.fatal ? 'final' : loss.code === 'MODEL_STALLED' ? 'hung' : 'other'
+    if (loss.fatal || (wasDial && loss.isLimit !== true)) pool.breaker.failed(this.#nowMs(), how)
     if (wasDial) this.#count(name, loss.isLimit === true ? 'limit' : loss.fatal ? 'refused' : 'failed')
   }
 
