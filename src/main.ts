@@ -10,6 +10,7 @@ import { type Log, makeLog } from './kit/log.ts'
 import { makeClinicPack } from './packs/clinic/clinic.ts'
 import type { Pack } from './packs/pack.ts'
 import { loadUserAgent } from './packs/user-agent.ts'
+import { runPlan } from './plan/plan.ts'
 import { runMigrations } from './store/records/migrate.ts'
 import { startWorker } from './worker.ts'
 
@@ -22,11 +23,12 @@ const HELP = `Voiceplane answers phone calls with AI agents.
   node src/main.ts edge         role edge: one pod; the model comes from OPENAI_API_KEY or the AZURE_OPENAI_ variables
   node src/main.ts worker       role worker: what follows calls, from the database of DATABASE_URL
   node src/main.ts migrate      role migrate: brings the database of DATABASE_URL to this version, then ends
+  node src/main.ts plan         role plan: how big a fleet must be; reads no setting, see plan --help
 
 Settings are environment variables: docs/configuration.md. An agent of your own: AGENT_MODULE=./my-agent.ts npm start
 `
 
-const ROLES = ['all', 'edge', 'worker', 'migrate'] as const
+const ROLES = ['all', 'edge', 'worker', 'migrate', 'plan'] as const
 type Role = (typeof ROLES)[number]
 const isRole = (name: string): name is Role => (ROLES as readonly string[]).includes(name)
 
@@ -42,6 +44,7 @@ async function main(): Promise<number> {
     process.stderr.write(`There is no role ${JSON.stringify(role)}. Roles: ${ROLES.join(', ')}. See --help.\n`)
     return EXIT_CONFIG
   }
+  if (role === 'plan') return plan(process.argv.slice(3))
   const reading = readConfig()
   if (reading.kind === 'invalid') {
     process.stderr.write(`${formatProblems(reading.problems)}\n`)
@@ -55,6 +58,14 @@ async function main(): Promise<number> {
     default:
       return run(role, reading.config)
   }
+}
+
+/** Needs no configuration, so that it can be asked on any machine. */
+function plan(args: readonly string[]): number {
+  const { kind, text } = runPlan(args)
+  if (kind === 'said') process.stdout.write(text)
+  else process.stderr.write(text)
+  return kind === 'said' ? 0 : EXIT_CONFIG
 }
 
 async function work(config: Config): Promise<number> {

@@ -18,6 +18,7 @@ const ROOMS: Readonly<Record<string, Permits>> = {
   model: { call: 'all', audio: 'all', kit: 'all', packs: 'types' },
   control: { kit: 'all' },
   packs: { call: 'types', kit: 'all' },
+  plan: { kit: 'all' },
   desk: { call: 'all', carrier: 'types', control: 'all', packs: 'types', ops: 'all', kit: 'all' },
   work: { call: 'types', packs: 'all', kit: 'all' },
   store: { call: 'all', control: 'all', work: 'all', kit: 'all' },

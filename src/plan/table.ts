@@ -1,0 +1,32 @@
+// A plan as text for a terminal: name, figure, unit, and what it rests on.
+import type { PlanInput } from './flags.ts'
+import type { Section } from './row.ts'
+
+const NAME_CHARS = 36
+const FIGURE_CHARS = 12
+const UNIT_CHARS = 16
+/** Below this a probability is never met. */
+const NEVER = 1e-12
+
+/** Whole numbers in groups of three; others with three digits that count. */
+export function formatFigure(value: number | undefined): string {
+  if (value === undefined) return '–'
+  if (value === 0) return '0'
+  if (value < NEVER) return '< 1e-12'
+  if (value < 0.001) return value.toExponential(1)
+  if (Number.isInteger(value) || value >= 1_000) return String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ' ')
+  return String(Number(value.toPrecision(3)))
+}
+
+/** The whole plan; each line ends in a line feed. */
+export function formatTable({ calls, minutes }: PlanInput, sections: readonly Section[]): string {
+  const lines = [`Plan for ${formatFigure(calls)} calls at once of ${minutes} minutes each`]
+  for (const { title, rows } of sections) {
+    lines.push('', title)
+    for (const { name, value, unit, basis } of rows)
+      lines.push(
+        `  ${name.padEnd(NAME_CHARS)} ${formatFigure(value).padStart(FIGURE_CHARS)} ${unit.padEnd(UNIT_CHARS)} ${basis}`,
+      )
+  }
+  return `${lines.join('\n')}\n`
+}
