@@ -1,7 +1,8 @@
 // Model minutes, tokens and what they cost. Rules:
 // PLC1: a caller's speech is 10 tokens a second, the agent's 20; silence is not billed. Every answer is billed the whole conversation again
 //       as input: what is new since the last answer at the full price, the rest as cached.
-// PLC2: a cost is said only for what has a price; what has none is named, never counted as zero.
+// PLC2: a cost is said only for what has a price; what has none is named, never counted as zero. A model is billed by tokens or by
+//       minutes: the one that has no price at all is not missed when the other has one.
 import type { PlanInput, PriceName } from './flags.ts'
 import { arrivalsPerSecond } from './pods.ts'
 import { plain, type Row, row, type Section } from './row.ts'
@@ -9,6 +10,13 @@ import { plain, type Row, row, type Section } from './row.ts'
 const CALLER_TOKENS_PER_SECOND = 10
 const AGENT_TOKENS_PER_SECOND = 20
 const MILLION = 1_000_000
+const TOKEN_PRICES: readonly PriceName[] = [
+  'price-audio-in',
+  'price-audio-cached',
+  'price-audio-out',
+  'price-text-in',
+  'price-text-cached',
+]
 
 /** Tokens of one call of mean length. */
 export type CallTokens = {
@@ -53,12 +61,16 @@ export function costOfCall(input: PlanInput): CallCost {
     'price-model-minute': input.minutes,
     'price-carrier-minute': input.minutes,
   }
+  const isByMinute = input.prices['price-model-minute'] !== undefined
+  const isByToken = TOKEN_PRICES.some((name) => input.prices[name] !== undefined)
   let perCall: number | undefined
   const unpriced: PriceName[] = []
+  const isOther = (name: PriceName): boolean =>
+    TOKEN_PRICES.includes(name) ? isByMinute && !isByToken : name === 'price-model-minute' && isByToken
   for (const [name, amount] of Object.entries(amounts) as [PriceName, number][]) {
     const price = input.prices[name]
     if (price !== undefined) perCall = (perCall ?? 0) + price * amount
-    else if (amount > 0) unpriced.push(name)
+    else if (amount > 0 && !isOther(name)) unpriced.push(name)
   }
   return { perCall, unpriced }
 }

@@ -50,7 +50,7 @@ export function podSections(input: PlanInput): Section[] {
           'at the target, with headroom',
           planned,
           'pods',
-          `ceil(${plain(1 + headroom / 100)} · ${calls} ÷ ${target}); the number planned with below`,
+          `ceil(${plain(1 + headroom / 100)} · ${calls} ÷ ${target}); full lines and growth are for these`,
         ),
         row(
           'at the ceiling',
@@ -75,7 +75,7 @@ export function podSections(input: PlanInput): Section[] {
     },
     { title: 'Full lines', rows: lineRows(input, planned) },
     { title: `Regions: ${input.regions}`, rows: regionRows(input) },
-    { title: 'Processors and memory', rows: machineRows(input, planned) },
+    { title: 'Processors and memory', rows: machineRows(input, regionPods(input).all) },
     { title: 'Growth', rows: growthRows(input, planned) },
   ]
 }
@@ -139,7 +139,12 @@ function regionRows(input: PlanInput): Row[] {
         ? 'one region cannot lose itself: plan with 2 or more'
         : `${plain(calls / (regions - 1))} calls at ${ceiling} in each that is left, nothing to spare`,
     ),
-    row('each', pods.each, 'pods', 'the largest of these'),
+    row(
+      'each',
+      pods.each,
+      'pods',
+      'the largest of these; stores, network and processors below are for the pods of all regions together',
+    ),
     row('in all', pods.all, 'pods', `${regions} × ${pods.each}`),
     ...(afterLoss === undefined
       ? []

@@ -1,9 +1,10 @@
 // What stands behind the pods: workers, Redis, PostgreSQL, network. Rules:
 // PLS1: worker slots c = ceil(λ · S ÷ load), λ being the jobs a second: with less than that a backlog never ends.
-// PLS2: Redis is asked by calls (acquire, activate, release) and by each pod's rounds (announce and renew each 5 s, reap each second, list each 2 s).
+// PLS2: Redis is asked by calls (acquire, activate, release) and by each pod's rounds (announce and renew each 5 s, reap
+//       each second, list each 2 s).
 // PLS3: PostgreSQL's server connections follow from transactions a second and their time; its client connections from the pools.
 import type { PlanInput } from './flags.ts'
-import { arrivalsPerSecond, podsFor } from './pods.ts'
+import { arrivalsPerSecond, regionPods } from './pods.ts'
 import { plain, type Row, roundUp, row, type Section } from './row.ts'
 import { bitsPerSecond, directionsOf, FRAMES_PER_SECOND } from './wire.ts'
 
@@ -24,7 +25,7 @@ export function workerSlots(jobsPerSecond: number, jobS: number, loadPercent: nu
 }
 
 export function storeSections(input: PlanInput): Section[] {
-  const pods = podsFor(input.calls, input.target, input.headroom)
+  const pods = regionPods(input).all
   const slots = workerSlots(arrivalsPerSecond(input) * input.jobs, input['job-s'], input['worker-load'])
   const workers = Math.ceil(slots / input['worker-slots'])
   return [

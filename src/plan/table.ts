@@ -1,10 +1,12 @@
-// A plan as text for a terminal: name, figure, unit, and what it rests on.
+// A plan as text for a terminal: name, figure, unit, and what it rests on, which goes on below itself when it is long.
 import type { PlanInput } from './flags.ts'
 import type { Section } from './row.ts'
 
 const NAME_CHARS = 36
 const FIGURE_CHARS = 12
 const UNIT_CHARS = 16
+const BASIS_CHARS = 56
+const INDENT_CHARS = 2 + NAME_CHARS + 1 + FIGURE_CHARS + 1 + UNIT_CHARS + 1
 /** Below this a probability is never met. */
 const NEVER = 1e-12
 
@@ -18,15 +20,27 @@ export function formatFigure(value: number | undefined): string {
   return String(Number(value.toPrecision(3)))
 }
 
+function wrap(text: string): string[] {
+  const lines: string[] = []
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1)
+    if (last !== undefined && last.length + 1 + word.length <= BASIS_CHARS) lines[lines.length - 1] = `${last} ${word}`
+    else lines.push(word)
+  }
+  return lines
+}
+
 /** The whole plan; each line ends in a line feed. */
 export function formatTable({ calls, minutes }: PlanInput, sections: readonly Section[]): string {
   const lines = [`Plan for ${formatFigure(calls)} calls at once of ${minutes} minutes each`]
   for (const { title, rows } of sections) {
     lines.push('', title)
-    for (const { name, value, unit, basis } of rows)
-      lines.push(
-        `  ${name.padEnd(NAME_CHARS)} ${formatFigure(value).padStart(FIGURE_CHARS)} ${unit.padEnd(UNIT_CHARS)} ${basis}`,
-      )
+    for (const { name, value, unit, basis } of rows) {
+      const [first, ...more] = wrap(basis)
+      const figure = `${formatFigure(value).padStart(FIGURE_CHARS)} ${unit.padEnd(UNIT_CHARS)}`
+      lines.push(`  ${name.padEnd(NAME_CHARS)} ${figure} ${first}`)
+      for (const line of more) lines.push(' '.repeat(INDENT_CHARS) + line)
+    }
   }
   return `${lines.join('\n')}\n`
 }
