@@ -114,7 +114,8 @@ describe('two model pools', { concurrency: 3 }, () => {
       const ceiling = await plane.counter('voice_model_pool_ceiling{pool="own"}')
       assert.ok(ceiling >= 1 && ceiling <= 5, `the ceiling is taken for ${ceiling}`)
       const refusals = count(await plane.witness(), 'session_refused')
-      assert.ok(refusals >= 3 && refusals <= 5, `${refusals} were refused`)
+      // As many as were granted a place there before the store heard of the first refusal.
+      assert.ok(refusals >= 1 && refusals <= 5, `${refusals} were refused`)
       await new Promise((resolve) => setTimeout(resolve, 2_500))
       const then = await Promise.all(place(plane, 6, 1_500))
       const reports = [...then, ...(await Promise.all(first))]

@@ -68,18 +68,18 @@ suite('the pools of a pod', () => {
     ])
   })
 
-  test('[MP2] [MP4] a learnt ceiling is told once, again when the store was away, and again when it rises', async () => {
+  test('[MP2] [MP4] a learnt ceiling is told at once and once, again when the store was away, and again when it rises', async () => {
     const bench = new Bench({ a: {}, b: {} })
     const { told, store, later } = watch(bench, { usage: usage([{ pool: 'a', inUse: 40, limit: 100 }]) })
     await later(NEWS_MS + 20)
     assert.deepEqual(told, [], 'what is configured is no news')
+    store.isThere = false
     bench.fail('a', 3, FULL)
     assert.equal(bench.pools.ceilingOf('a'), 35)
-    store.isThere = false
-    await later(NEWS_MS + 20)
+    assert.deepEqual(told, [[35, 100]], 'at once')
+    await later(0)
     store.isThere = true
-    await later(NEWS_MS + 20)
-    await later(NEWS_MS + 20)
+    for (let i = 0; i < 3; i += 1) await later(NEWS_MS + 20)
     assert.deepEqual(told, [
       [35, 100],
       [35, 100],

@@ -1,7 +1,7 @@
 // The model pools as this pod sees them: where they are, how many links it has there, what they answer. Rules:
 // MP1: every dial passes the throttle of its pool and is counted by its outcome; a link counts from its dial to its end.
-// MP2: what a pool refuses for its limit lowers its ceiling, for this pod's own placements at once, for the cell within NEWS_MS;
-//      the refused link itself is not counted as one that the pool bears.
+// MP2: what a pool refuses for its limit lowers its ceiling, for this pod's own placements at once; the store is told at once too, or
+//      within NEWS_MS when it is being told already. The refused link itself is not counted as one that the pool bears.
 // MP3: a pool's room for calls that were granted another one is this pod's share of what the cell has free there, less those
 //      that it has sent there already: the pods do not know of each other's.
 // MP4: the store is told of ceilings when they differ from what it was told last, and again each RETELL_MS while one is lowered, here
@@ -58,6 +58,7 @@ export class ModelPools {
   #seen: Seen = { fleet: { usage: undefined }, keeper: { pods: () => [] } }
   #told: string | undefined
   #toldAtMs = Number.NEGATIVE_INFINITY
+  #tellNow: () => void = () => {}
 
   constructor(parts: ModelPoolsParts) {
     this.#parts = parts
@@ -151,7 +152,10 @@ export class ModelPools {
   watch(parts: Seen & { leases: LeaseStore; wheel: Wheel }): void {
     this.#seen = parts
     const { leases, wheel } = parts
+    let isTelling = false
     const tell = async (): Promise<void> => {
+      if (isTelling) return
+      isTelling = true
       const { cell } = this
       const news = newsOf(cell)
       const isDue = this.#nowMs() - this.#toldAtMs >= RETELL_MS && this.#isLowered(cell)
@@ -163,11 +167,16 @@ export class ModelPools {
           this.#toldAtMs = toldAtMs
         }
       }
-      wheel.after(NEWS_MS, () => void tell())
+      isTelling = false
     }
+    const round = (): void => {
+      void tell()
+      wheel.after(NEWS_MS, round)
+    }
+    this.#tellNow = () => void tell()
     // The pod itself has told the configured ones when it started.
     this.#told = newsOf(this.limits.cell)
-    wheel.after(NEWS_MS, () => void tell())
+    wheel.after(NEWS_MS, round)
   }
 
   /** Here, or by another pod's word. */
@@ -181,11 +190,14 @@ export class ModelPools {
       const before = this.ceilingOf(name)
       this.#throttle.refused(name, { kind: 'limit', inUse: this.#inUse(name, pool) })
       const ceiling = this.ceilingOf(name)
-      if (ceiling < before)
+      if (ceiling < before) {
+        // Until the store knows, it grants the places there that the refused calls leave.
+        this.#tellNow()
         this.#parts.log.warn(
           { pool: name, before, ceiling, code: loss.code },
           'a model pool is full: its ceiling falls',
         )
+      }
     } else if (wasDial) this.#throttle.refused(name, { kind: 'other' })
     const how = loss.fatal ? 'final' : loss.code === 'MODEL_STALLED' ? 'hung' : 'other'
     if (loss.fatal || (wasDial && loss.isLimit !== true)) pool.breaker.failed(this.#nowMs(), how)
