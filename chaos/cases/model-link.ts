@@ -1,7 +1,8 @@
 // model-link (F26, F28, F29): the model is lost, falls silent, or its sessions grow old; the call stays in its pod. Rules:
 // ML1: F26: all sessions are cut at once. A call goes on when the model heard its caller again (a probe frame on a newer session).
 // ML2: F28: every session falls silent for STALL_MS. Dead air runs from the end of a caller's turn, asked in the silence, to the next
-//      audible frame of the agent's side, the chime of a reconnection included. The pods' watchdog is set to MODEL_STALL_MS for it.
+//      words of the agent's side: a sound of WORDS_MS_MIN or more, so that the chime of a reconnection is none. A turn that no words
+//      follow is counted too: there is to be none. The pods' watchdog is set to MODEL_STALL_MS for it.
 // ML3: F29: sessions live CAP_MS at the provider and are renewed before; the hole runs from the old session's end to the first frame that
 //      the newer one heard. It is none when the newer one was there first.
 // ML4: no stream of a call ends but by its caller.
@@ -25,6 +26,8 @@ const MODEL_STALL_MS = 4_000
 const STALL_MS = 10_000
 const BACK_MS_MAX = 10_000
 const LOSSES_PER_WAVE = 3
+/** The chime takes 360 ms; the shortest answer of the script more than a second. */
+const WORDS_MS_MIN = 600
 
 async function runModelLink(run: ChaosRun): Promise<Outcome> {
   const calls = run.asked.calls ?? 60
@@ -83,7 +86,9 @@ function judge(
   const comebacks = losses.flatMap((fault) => comebacksOf(history, fault))
   const within3s = comebacks.filter((ms) => ms !== undefined && ms <= 3_000).length
   const holes = renewalHoles(history, losses)
-  const deadAir = summarise(stalls.flatMap((fault) => deadAirOf(history, fault)))
+  const silences = stalls.flatMap((fault) => deadAirOf(history, fault))
+  const deadAir = summarise(silences.flatMap((ms) => ms ?? []))
+  const unanswered = silences.filter((ms) => ms === undefined).length
   const moved = [...history.calls.values()].filter(({ streams }) => streams.some(({ by }) => by === 'plane')).length
   return {
     samples: {
@@ -92,7 +97,7 @@ function judge(
       sessionsLost: comebacks.length,
       renewals: holes.length,
       stalls: stalls.length,
-      turnsInSilence: deadAir.n,
+      turnsInSilence: silences.length,
     },
     figures: {
       comebackMs: summarise(comebacks.flatMap((ms) => ms ?? [])),
@@ -108,7 +113,8 @@ function judge(
       exactly('calls dropped', droppedCalls(history.calls).length, 0),
       atLeast('renewals', holes.length, 1),
       atMost('hole of a renewal', Math.max(0, ...holes), 1_500, ' ms'),
-      atLeast('turns asked while the model was silent', deadAir.n, 1),
+      atLeast('turns asked while the model was silent', silences.length, 1),
+      exactly('such turns that no words followed', unanswered, 0),
       atMost('dead air p95 while the model is silent', deadAir.p95, 6_000, ' ms'),
       exactly('slots leaked after the last call', leaked, 0),
       exactly('breaches of the history', findings.breaches.length, 0),
@@ -159,17 +165,20 @@ function renewalHoles(history: History, losses: readonly Fault[]): number[] {
   return holes
 }
 
-/** [ML2] */
-function deadAirOf(history: History, fault: Fault): number[] {
+/** [ML2] From the end of each turn until words are heard, ms; undefined: none were. */
+function deadAirOf(history: History, fault: Fault): (number | undefined)[] {
   const untilUs = fault.atUs + STALL_MS * 1_000
-  return [...history.calls.values()].flatMap(({ pausesUs, streams }) =>
-    pausesUs
+  return [...history.calls.values()].flatMap(({ pausesUs, streams }) => {
+    const words = streams
+      .flatMap((stream) => stream.heard)
+      .filter(({ fromUs, toUs }) => toUs - fromUs >= WORDS_MS_MIN * 1_000)
+    return pausesUs
       .filter((atUs) => atUs > fault.atUs && atUs < untilUs)
-      .flatMap((atUs) => {
-        const heard = streams.flatMap((stream) => stream.heard).find(({ fromUs }) => fromUs > atUs)
-        return heard === undefined ? [] : [(heard.fromUs - atUs) / 1_000]
-      }),
-  )
+      .map((atUs) => {
+        const heard = words.find(({ fromUs }) => fromUs > atUs)
+        return heard === undefined ? undefined : (heard.fromUs - atUs) / 1_000
+      })
+  })
 }
 
 export const modelLink: ChaosCase = {
