@@ -47,7 +47,7 @@ export const AMOUNTS = {
   'transaction-ms': { unit: 'ms', min: 0.1, max: 10_000, fallback: 10, about: 'mean time of a transaction' },
   'pod-connections': { unit: 'connections', min: 1, max: 200, fallback: 10, isWhole: true, about: 'DATABASE_POOL_MAX' },
   'lease-bytes': { unit: 'bytes', min: 50, max: 100_000, fallback: 210, about: 'memory of Redis for a lease' },
-  'cpu-ms': { unit: 'ms', min: 0.01, max: 1_000, fallback: 1.25, about: 'CPU time of one second of a call' },
+  'cpu-ms': { unit: 'ms', min: 0.01, max: 1_000, fallback: 1.34, about: 'CPU time of one second of a call' },
   'call-kb': { unit: 'kB', min: 1, max: 100_000, fallback: 70, about: 'memory of a live call in a pod' },
   'metric-s': { unit: 's', min: 0, max: 600, fallback: 15, about: 'until a metric is scraped' },
   'sync-s': { unit: 's', min: 0, max: 600, fallback: 15, about: 'between two looks of the HPA' },

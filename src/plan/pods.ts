@@ -161,7 +161,7 @@ function regionRows(input: PlanInput): Row[] {
 
 function machineRows(input: PlanInput, pods: number): Row[] {
   const cores = (input.calls * input['cpu-ms']) / 1_000
-  const measured = `${input['cpu-ms']} CPU-ms a call-second; 1.25 is one machine's measure (2-core AMD EPYC, pcmu, no TLS): measure yours`
+  const measured = `${input['cpu-ms']} CPU-ms a call-second; 1.34 is one machine's measure (2-core AMD EPYC, pcmu, no TLS): measure yours`
   return [
     row('busy cores in all', cores, 'cores', measured),
     row(
