@@ -165,6 +165,7 @@ describe('the chart refuses what cannot work, and says what to do', () => {
     ['edge.callsMax=2650', /takes 590 s and must be below graceSeconds - 10 \(590\)/],
     ['edge.graceSeconds=78', /takes 68 s and must be below/],
     ['edge.drainNaturalSeconds=570', /takes 608 s/],
+    ['worker.graceSeconds=40', /worker.graceSeconds: must be more than WORK_DRAIN_MS \(30000 ms\)/],
     ['secrets.keys={REDIS_URL}', /TWILIO_AUTH_TOKEN is neither/],
     ['secrets.keys={TWILIO_AUTH_TOKEN,STREAM_TOKEN_SECRET,REDIS_URL,DATABASE_URL}', /OPENAI_API_KEY or AZURE/],
     ['autoscaling.kind=keda', /keda.prometheusUrl/],
@@ -215,6 +216,20 @@ describe('chart, image and plane agree', () => {
     assert.deepEqual(entry, ['node', ...flags.split(' '), '/app/src/main.ts'])
     const [edge] = findWorkloads(full).find(({ name }) => name === 'vp-voiceplane-edge')!.pod.containers
     assert.ok(edge!.command!.at(-1)!.includes(`exec node ${flags} /app/src/main.ts`))
+  })
+
+  test('the chart reckons with the plane’s own time for a worker to end', () => {
+    const checks = readFileSync(join(CHART, 'templates/_checks.tpl'), 'utf8')
+    assert.equal(
+      Number(/default "(\d+)" \(get \$v\.settings "WORK_DRAIN_MS"\)/.exec(checks)?.[1]),
+      VARIABLES.WORK_DRAIN_MS.fallback,
+    )
+  })
+
+  test('workers are measured like pods: each part has its own monitor and a Service that it chooses', () => {
+    const monitors = full.filter(({ kind }) => kind === 'ServiceMonitor').map(({ metadata }) => metadata.name)
+    assert.deepEqual(monitors.sort(), ['vp-voiceplane-edge', 'vp-voiceplane-worker'])
+    find(full, 'Service', 'vp-voiceplane-worker')
   })
 
   test('chart and package have one version', () => {

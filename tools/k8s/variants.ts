@@ -5,7 +5,6 @@ import type { RenderOptions } from './chart.ts'
 export type Variant = { title: string; options: RenderOptions }
 
 const EVERYTHING = [
-  'worker.enabled=true',
   'ingress.tls.secretName=voice-tls',
   'migrate.databaseUrl.name=voiceplane',
   'migrate.databaseUrl.key=DIRECT_URL',
@@ -18,6 +17,7 @@ const EVERYTHING = [
   'secrets.from.AZURE_OPENAI_API_KEY.name=azure',
   'secrets.from.AZURE_OPENAI_API_KEY.key=key',
   'autoscaling.measure=active',
+  'worker.replicas=5',
 ]
 
 /** What `values.yaml` gives alone, the three sizes, and the far corners. */
@@ -33,6 +33,7 @@ export const VARIANTS: readonly Variant[] = [
         'ingress.enabled=false',
         'migrate.enabled=false',
         'networkPolicy.enabled=false',
+        'worker.enabled=false',
       ],
     },
   },

@@ -12,6 +12,11 @@
 {{- if ge $needed (sub (int $e.graceSeconds) 10) -}}
 {{- fail (printf "edge: handing over callsMax calls takes %d s and must be below graceSeconds - 10 (%d): a leaving pod would be killed with calls on it" $needed (sub (int $e.graceSeconds) 10)) -}}
 {{- end -}}
+{{- /* What src/variables.ts gives WORK_DRAIN_MS, and ten seconds to close. */ -}}
+{{- $workDrain := default "30000" (get $v.settings "WORK_DRAIN_MS") | int -}}
+{{- if and $v.worker.enabled (le (mul (sub (int $v.worker.graceSeconds) 10) 1000) $workDrain) -}}
+{{- fail (printf "worker.graceSeconds: must be more than WORK_DRAIN_MS (%d ms) and 10 s: a leaving worker would be killed with items on it" $workDrain) -}}
+{{- end -}}
 {{- $secrets := concat $v.secrets.keys (keys $v.secrets.from) -}}
 {{- range list "TWILIO_AUTH_TOKEN" "STREAM_TOKEN_SECRET" "REDIS_URL" "DATABASE_URL" -}}
 {{- if not (has . $secrets) -}}
