@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { afterEach, suite, test } from 'node:test'
 import { readCheckpoint, writeCheckpoint } from '../call/checkpoint.ts'
+import { SIGN_MS } from '../desk/calls.ts'
 import { OVERS_MAX } from '../desk/endings.ts'
 import { closeRigs, converse, ground, type Rig, sid, start, until, wait } from './testing/rig.ts'
 
@@ -178,6 +179,31 @@ suite('a call that is over for the carrier', () => {
     const row = await shared.records.find(sid(1))
     assert.deepEqual(saidIn(row?.checkpoint), ['a check up please', 'on which day'])
   })
+})
+
+test('[CA4] a call in which nothing changes is written again and again, until it is over; then nothing waits', async () => {
+  const shared = await ground()
+  const rig = await start('pod-a', shared)
+  const after = rig.wheel.after.bind(rig.wheel)
+  rig.wheel.after = (ms, run) => after(ms === SIGN_MS ? 30 : ms, run)
+  await rig.offer(sid(1))
+  await rig.open(sid(1))
+  await until('the model', () => rig.pod.calls.get(sid(1))?.call.state.model.kind === 'ready')
+  await wait(400)
+  const sequences: number[] = []
+  const save = shared.records.save.bind(shared.records)
+  shared.records.save = (writes) => {
+    sequences.push(...writes.map(({ sequence }) => sequence))
+    return save(writes)
+  }
+  await until('three signs', () => sequences.length >= 3)
+  assert.equal(new Set(sequences).size, 1, 'nothing changed')
+  rig.pod.calls.get(sid(1))!.call.onLegEnd({ cause: 'stop', code: 1000 })
+  await until('its end', () => rig.pod.calls.size === 0)
+  await wait(400)
+  const before = sequences.length
+  await wait(400)
+  assert.deepEqual([sequences.length, rig.wheel.size], [before, 0])
 })
 
 suite('a recording that the carrier keeps', () => {
