@@ -1,26 +1,58 @@
 // What a worker works with: the store of the work, the records of calls, and the jobs. Rules:
 // WPA1: a job sees a call as its material: the checkpoint read, the tools' outcomes put in, numbers left out.
+// WPA2: tables older than this program end the start; a database that is away does not: it is waited for.
 import { type CheckpointReading, readCheckpoint } from '../call/checkpoint.ts'
 import type { TranscriptItem } from '../call/transcript.ts'
+import type { CarrierRest } from '../carrier/twilio/rest/rest.ts'
 import type { Config } from '../config.ts'
+import type { LeaseStore } from '../control/ports.ts'
 import type { CallRecords, CallRow } from '../control/records.ts'
 import { systemClock } from '../kit/clock.ts'
+import { messageOf, VoiceError } from '../kit/errors.ts'
 import type { Log } from '../kit/log.ts'
 import { openDatabase } from '../store/work/open.ts'
+import { type OperatorReads, replicaReads } from '../store/work/replica.ts'
 import type { Job } from '../work/job.ts'
 import { makeJobs } from '../work/jobs/jobs.ts'
 import type { CallMaterial, Said } from '../work/jobs/material.ts'
 import type { WorkStore } from '../work/ports.ts'
+import { carrierRestOf } from './rescue/rescue.ts'
 
-export type WorkParts = { work: WorkStore; records: CallRecords; jobs: Job[]; close(): Promise<void> }
+/** Connections to the replica: a few operators at once. */
+const REPLICA_POOL_MAX = 2
+
+export type WorkParts = {
+  work: WorkStore
+  records: CallRecords
+  reads: OperatorReads
+  /** undefined: REDIS_URL is not set. */
+  leases: LeaseStore | undefined
+  /** undefined: no credentials of the carrier are configured. */
+  rest: CarrierRest | undefined
+  jobs: Job[]
+  close(): Promise<void>
+}
 
 /** Opens the parts on the database of `config`; rejects when there is none, or its tables are older than this program. */
 export async function openWorkParts(config: Config, log: Log): Promise<WorkParts> {
-  const { databaseUrl, databasePoolMax } = config.fleet
+  const { databaseUrl, databaseReplicaUrl, databasePoolMax, redisUrl, cell } = config.fleet
   if (databaseUrl === undefined)
     throw new Error('DATABASE_URL is not set: a worker works from the database of the pods (postgres://…)')
   const place = { kind: 'postgres' as const, url: databaseUrl, poolMax: databasePoolMax }
   const { records, work, close: closeDatabase } = await openDatabase(place, { log })
+  await checkTables(work, log).catch(async (error: unknown) => {
+    await closeDatabase()
+    throw error
+  })
+  const replica =
+    databaseReplicaUrl === undefined
+      ? undefined
+      : await openDatabase({ kind: 'postgres', url: databaseReplicaUrl, poolMax: REPLICA_POOL_MAX }, { log })
+  const leases =
+    redisUrl === undefined
+      ? undefined
+      : await (await import('../store/leases/redis.ts')).openRedisLeases({ url: redisUrl, cell, log })
+  const rest = await carrierRestOf(config, log)
   const find = async (callSid: CallRow['callSid']): Promise<CallMaterial | undefined> => {
     const row = await records.find(callSid)
     return row === undefined ? undefined : materialOf(row)
@@ -29,11 +61,25 @@ export async function openWorkParts(config: Config, log: Log): Promise<WorkParts
   return {
     work,
     records,
+    reads: replica === undefined ? work : replicaReads(replica.work, work),
+    leases,
+    rest,
     jobs,
     close: async () => {
       close()
-      await closeDatabase()
+      rest?.close()
+      await Promise.allSettled([closeDatabase(), replica?.close(), leases?.close()])
     },
+  }
+}
+
+/** [WPA2] */
+async function checkTables(work: WorkStore, log: Log): Promise<void> {
+  try {
+    await work.depth()
+  } catch (error) {
+    if (error instanceof VoiceError && error.code === 'MIGRATION_MISSING') throw error
+    log.warn({ reason: messageOf(error) }, 'the database is away at the start, it is waited for')
   }
 }
 
