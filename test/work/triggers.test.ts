@@ -81,7 +81,7 @@ const endsOf = async (callSid: CallSid): Promise<number> =>
 const ownEnd = (callSid: CallSid, checkpoint: string) =>
   db.records.end({ callSid, epoch: 1, cause: 'agent-ended', next: { kind: 'none' }, checkpoint })
 
-test('[SP1][SW4] a call whose pod and whose callback were lost is ended with its three items', async () => {
+test('[SWP1][SW4] a call whose pod and whose callback were lost is ended with its three items', async () => {
   const callSid = await silentCall()
   const young = nextSid()
   await db.records.open(openRequest(young))
@@ -133,7 +133,7 @@ test(`[WK1][RR4] pod, carrier and two sweeps at the same moment, ${RACES} times:
   assert.ok(firsts.size === 2, `both kinds were first at times: ${JSON.stringify([...firsts])}`)
 })
 
-test('[SP1] beside 100 000 ended calls a look for silent ones touches few pages', async () => {
+test('[SWP1] beside 100 000 ended calls a look for silent ones touches few pages', async () => {
   await sql.script(`
     insert into call (call_sid, call_id, tenant, from_number, to_number, direction, pack, pack_version, pod, pool, epoch, state, ended_at, has_work)
     select 'CAL' || n, 'long-' || n, 'acme', '+1', '+2', 'inbound', 'clinic', '1', 'p', 'main', 1, 'ended', clock_timestamp(), true

@@ -183,7 +183,7 @@ test('[WPA2] on a database that is away it starts, is not ready, and ends with 0
   assert.equal(await worker.code, 0)
 })
 
-test('[SR1][SR2] operators read from the replica; what it does not have, or while it is away, from the database itself', async () => {
+test('[SWR1][SWR2] operators read from the replica; what it does not have, or while it is away, from the database itself', async () => {
   await sql.query('create database replica')
   const replicaUrl = postgres.url.replace(/postgres$/, 'replica')
   await runMigrations(replicaUrl)

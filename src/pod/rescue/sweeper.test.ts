@@ -101,7 +101,7 @@ class World {
 }
 
 suite('the sweeper', () => {
-  test('[SP1] a call that no pod saved for three minutes is ended half a minute later at most, and not before', async () => {
+  test('[SWP1] a call that no pod saved for three minutes is ended half a minute later at most, and not before', async () => {
     const world = await World.open(1)
     await world.run(3 * MINUTE_MS - 2_000)
     assert.deepEqual([world.asked, (await world.records.find(sid(1)))?.state], [[], 'live'])
@@ -111,7 +111,7 @@ suite('the sweeper', () => {
     assert.deepEqual(world.lines, [['calls that no pod looked after were ended', { calls: 1 }]], 'a count alone')
   })
 
-  test('[SP1] a call that is saved again and again is not looked at; neither is one that has ended', async () => {
+  test('[SWP1] a call that is saved again and again is not looked at; neither is one that has ended', async () => {
     const world = await World.open(2)
     await world.records.end({
       callSid: sid(2),
@@ -128,7 +128,7 @@ suite('the sweeper', () => {
     assert.deepEqual([world.asked, world.outcomes], [[], []])
   })
 
-  test('[SP1] a sweep looks at so many at most, and the next one goes on behind them', async () => {
+  test('[SWP1] a sweep looks at so many at most, and the next one goes on behind them', async () => {
     const world = await World.open(SWEEP_MAX + 300)
     world.status = () => known('in-progress')
     await world.run(3 * MINUTE_MS + 1_000)
@@ -137,7 +137,7 @@ suite('the sweeper', () => {
     assert.equal(new Set(world.asked).size, SWEEP_MAX + 300)
   })
 
-  test('[SP2] a lease that is renewed keeps its call; one that has been silent for long does not, and is given back', async () => {
+  test('[SWP2] a lease that is renewed keeps its call; one that has been silent for long does not, and is given back', async () => {
     const world = await World.open(0, { hasLeases: true, hasRest: false })
     await world.openCall(1, true)
     await world.leases.acquire({ callSid: sid(1), tenant: 't', class: 'inbound', queue: false })
@@ -150,7 +150,7 @@ suite('the sweeper', () => {
     assert.equal((await world.leases.usage()).inUse, 0)
   })
 
-  test('[SP2] leases that are away, or recover, end nothing', async () => {
+  test('[SWP2] leases that are away, or recover, end nothing', async () => {
     const world = await World.open(1, { hasLeases: true })
     const usage = world.leases.usage.bind(world.leases)
     world.leases.usage = async () => ({ ...(await usage()), isRecovering: true })
@@ -163,7 +163,7 @@ suite('the sweeper', () => {
     assert.equal((await world.records.find(sid(1)))?.state, 'ended')
   })
 
-  test('[SP3] what goes on at the carrier, or is not answered, stays; what it does not know, or says is over, ends', async () => {
+  test('[SWP3] what goes on at the carrier, or is not answered, stays; what it does not know, or says is over, ends', async () => {
     const world = await World.open(5)
     const answers: CallStatus[] = [
       known('in-progress'),
@@ -181,7 +181,7 @@ suite('the sweeper', () => {
     assert.deepEqual(await world.ended(), [1, 2, 3, 4, 5])
   })
 
-  test('[SP4] without leases and carrier the silence decides; a call that was never saved has the longest time of a call', async () => {
+  test('[SWP4] without leases and carrier the silence decides; a call that was never saved has the longest time of a call', async () => {
     const world = await World.open(1, { hasRest: false })
     await world.openCall(2, false)
     await world.run(5 * MINUTE_MS)
@@ -190,7 +190,7 @@ suite('the sweeper', () => {
     assert.deepEqual(await world.ended(), [1, 2, 3, 4, 5])
   })
 
-  test('[SP4] after the database was away pods have a minute to write again', async () => {
+  test('[SWP4] after the database was away pods have a minute to write again', async () => {
     const world = await World.open(2, { hasRest: false })
     let sequence = 1
     const signs = async (): Promise<void> => {
@@ -206,7 +206,7 @@ suite('the sweeper', () => {
     assert.deepEqual(await world.ended(), [2, 3, 4, 5])
   })
 
-  test('[SP5] a call that a pod claims while the carrier is asked is not ended; one that another asks about is left to him', async () => {
+  test('[SWP5] a call that a pod claims while the carrier is asked is not ended; one that another asks about is left to him', async () => {
     const world = await World.open(2)
     const find = world.records.find.bind(world.records)
     world.records.find = async (callSid) => {
@@ -221,7 +221,7 @@ suite('the sweeper', () => {
     assert.deepEqual([row?.state, row?.epoch, row?.pod], ['live', 2, 'c'])
   })
 
-  test('[SP5] two sweepers at once end a call once', async () => {
+  test('[SWP5] two sweepers at once end a call once', async () => {
     const world = await World.open(3)
     const ends: string[] = []
     const end = world.records.end.bind(world.records)
@@ -236,7 +236,7 @@ suite('the sweeper', () => {
     assert.deepEqual(ends, ['ended', 'ended', 'ended'])
   })
 
-  test('[SP1] one that is closed writes nothing more', async () => {
+  test('[SWP1] one that is closed writes nothing more', async () => {
     const world = await World.open(1)
     world.sweeper.close()
     world.sweeper.close()

@@ -1,11 +1,11 @@
 // Live calls that no pod looks after, whatever became of their pods: a worker ends them, so that what follows them is done. Rules:
-// SP1: a call is looked at when no pod has saved it for silentMs, each sweepMs; at most SWEEP_MAX of them in one sweep, the next one goes on
+// SWP1: a call is looked at when no pod has saved it for silentMs, each sweepMs; at most SWEEP_MAX of them in one sweep, the next one goes on
 //      behind them. A call that was never saved is judged by its age, which is callMaxMs where nobody else can be asked.
-// SP2: a lease that is renewed, or was of late, keeps its call; leases that do not answer, or recover, keep all.
-// SP3: the carrier decides where it can be asked: what goes on there, or is not answered, is left alone; it is for pods to send on.
-// SP4: where neither can be asked the silence decides; a database that was away is trusted only when it has answered for SETTLE_MS, so that
+// SWP2: a lease that is renewed, or was of late, keeps its call; leases that do not answer, or recover, keep all.
+// SWP3: the carrier decides where it can be asked: what goes on there, or is not answered, is left alone; it is for pods to send on.
+// SWP4: where neither can be asked the silence decides; a database that was away is trusted only when it has answered for SETTLE_MS, so that
 //      pods have written again.
-// SP5: one at a time asks about a call, and an end bears the epoch of the row that was looked at: who claims it meanwhile is not overtaken.
+// SWP5: one at a time asks about a call, and an end bears the epoch of the row that was looked at: who claims it meanwhile is not overtaken.
 import type { CarrierRest } from '../../carrier/twilio/rest/rest.ts'
 import type { LeaseSeen, LeaseStore } from '../../control/ports.ts'
 import type { CallRecords, LiveCall } from '../../control/records.ts'
@@ -96,7 +96,7 @@ export class Sweeper {
     if (ended > 0) log.info({ calls: ended }, 'calls that no pod looked after were ended')
   }
 
-  /** [SP4] */
+  /** [SWP4] */
   #isSettled(): boolean {
     return this.#answeredSinceMs !== undefined && this.#parts.clock.monotonicMs() - this.#answeredSinceMs >= SETTLE_MS
   }
@@ -118,7 +118,7 @@ export class Sweeper {
     return ended
   }
 
-  /** [SP2] undefined: nothing can be judged now. */
+  /** [SWP2] undefined: nothing can be judged now. */
   async #leasesOf(page: readonly LiveCall[]): Promise<Map<CallSid, LeaseSeen> | undefined> {
     const { leases } = this.#parts
     if (leases === undefined) return new Map()
@@ -143,7 +143,7 @@ export class Sweeper {
   }
 }
 
-/** [SP3] */
+/** [SWP3] */
 async function causeAt(
   rest: Pick<CarrierRest, 'callStatus'>,
   callSid: CallSid,

@@ -1,6 +1,6 @@
 // What operators read of the work, from a replica of the database. Rules:
-// SR1: a list or a record is asked of the replica; one that does not answer, and a record that it does not have yet, of the database itself.
-// SR2: whatever writes, or decides, never asks a replica: it is behind.
+// SWR1: a list or a record is asked of the replica; one that does not answer, and a record that it does not have yet, of the database itself.
+// SWR2: whatever writes, or decides, never asks a replica: it is behind.
 import type { WorkStore } from '../../work/ports.ts'
 
 export type OperatorReads = Pick<WorkStore, 'list' | 'record'>
