@@ -18,6 +18,8 @@ import { openWorkParts, type WorkParts } from './pod/work-parts.ts'
 import { Worker, type WorkerTimes } from './work/worker.ts'
 
 const SWEEP_MS = 30_000
+/** After the database was away, or at the start, before a sweep judges. */
+const SETTLE_MS = 60_000
 
 /** A running worker. */
 export interface RunningWorker {
@@ -58,6 +60,7 @@ export async function startWorker(options: {
     ...{ records: parts.records, leases: parts.leases, rest: parts.rest, clock: systemClock, wheel, log },
     times: {
       sweepMs: SWEEP_MS,
+      settleMs: SETTLE_MS,
       silentMs: config.work.silentMs,
       callMaxMs: config.call.callMaxMs,
       ...options.sweep,

@@ -61,7 +61,7 @@ async function sweeperOf(outcomes: SweepOutcome[]): Promise<Sweeper> {
   const sweeper = new Sweeper({
     ...{ records: db.records, leases: undefined, clock, wheel, log: silentLog },
     rest: { callStatus: async () => ({ kind: 'known', status: 'completed' }) },
-    times: { sweepMs: 30_000, silentMs: SILENT_MS, callMaxMs: SILENT_MS },
+    times: { sweepMs: 30_000, silentMs: SILENT_MS, callMaxMs: SILENT_MS, settleMs: 60_000 },
     onSwept: (outcome) => outcomes.push(outcome),
   })
   const silent = db.records.silent.bind(db.records)

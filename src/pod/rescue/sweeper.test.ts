@@ -51,7 +51,7 @@ class World {
             },
           }
         : undefined,
-      times: { sweepMs: 30_000, silentMs: 3 * MINUTE_MS, callMaxMs: 240 * MINUTE_MS },
+      times: { sweepMs: 30_000, silentMs: 3 * MINUTE_MS, callMaxMs: 240 * MINUTE_MS, settleMs: MINUTE_MS },
       onSwept: (outcome) => world.outcomes.push(outcome),
     })
     world.sweeper.start()

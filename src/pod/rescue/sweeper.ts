@@ -3,7 +3,7 @@
 //      behind them. A call that was never saved is judged by its age, which is callMaxMs where nobody else can be asked.
 // SWP2: a lease that is renewed, or was of late, keeps its call; leases that do not answer, or recover, keep all.
 // SWP3: the carrier decides where it can be asked: what goes on there, or is not answered, is left alone; it is for pods to send on.
-// SWP4: where neither can be asked the silence decides; a database that was away is trusted only when it has answered for SETTLE_MS, so that
+// SWP4: where neither can be asked the silence decides; a database that was away is trusted only when it has answered for settleMs, so that
 //      pods have written again.
 // SWP5: one at a time asks about a call, and an end bears the epoch of the row that was looked at: who claims it meanwhile is not overtaken.
 import type { CarrierRest } from '../../carrier/twilio/rest/rest.ts'
@@ -20,13 +20,12 @@ export const SWEEP_MAX = 1_000
 export const SWEEP_PAGE = 200
 /** Calls of which the carrier is asked at once. */
 const AT_ONCE = 10
-const SETTLE_MS = 60_000
 /** As a rescue's (rescuer.ts): by then the lease's pod acts no more, whatever it believes. */
 const FENCED_MS = 50_000
 const TAKE_MS = 30_000
 
 /** In ms. */
-export type SweeperTimes = { sweepMs: number; silentMs: number; callMaxMs: number }
+export type SweeperTimes = { sweepMs: number; silentMs: number; callMaxMs: number; settleMs: number }
 
 /** `ended`: its end was written. `kept`: its lease, or the carrier, knows it live. `later`: another is at it. `failed`: no word of the carrier. `moot`: somebody was first. */
 export type SweepOutcome = 'ended' | 'kept' | 'later' | 'failed' | 'moot'
@@ -98,7 +97,8 @@ export class Sweeper {
 
   /** [SWP4] */
   #isSettled(): boolean {
-    return this.#answeredSinceMs !== undefined && this.#parts.clock.monotonicMs() - this.#answeredSinceMs >= SETTLE_MS
+    const { clock, times } = this.#parts
+    return this.#answeredSinceMs !== undefined && clock.monotonicMs() - this.#answeredSinceMs >= times.settleMs
   }
 
   /** How many of the page were ended. */
