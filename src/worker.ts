@@ -14,7 +14,7 @@ import { healthRoutes } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
 import { WorkMetrics, workRoutes } from './ops/work.ts'
 import { Sweeper, type SweeperTimes } from './pod/rescue/sweeper.ts'
-import { openWorkParts, type WorkParts } from './pod/work-parts.ts'
+import { openWorkParts, type RoleParts } from './pod/work-parts.ts'
 import { Worker, type WorkerTimes } from './work/worker.ts'
 
 const SWEEP_MS = 30_000
@@ -79,7 +79,7 @@ export async function startWorker(options: {
 
 async function makeApp(of: {
   config: Config
-  parts: WorkParts
+  parts: RoleParts
   worker: Worker
   metrics: WorkMetrics
   lag: LagMeter
@@ -94,7 +94,7 @@ async function makeApp(of: {
 
 function run(of: {
   app: FastifyInstance
-  parts: WorkParts
+  parts: RoleParts
   worker: Worker
   sweeper: Sweeper
   wheel: Wheel

@@ -10,7 +10,7 @@ import type { CallRecords, CallRow } from '../control/records.ts'
 import { systemClock } from '../kit/clock.ts'
 import { messageOf, VoiceError } from '../kit/errors.ts'
 import type { Log } from '../kit/log.ts'
-import { openDatabase } from '../store/work/open.ts'
+import { type Database, openDatabase } from '../store/work/open.ts'
 import { type OperatorReads, replicaReads } from '../store/work/replica.ts'
 import type { Job } from '../work/job.ts'
 import { makeJobs } from '../work/jobs/jobs.ts'
@@ -21,27 +21,26 @@ import { carrierRestOf } from './rescue/rescue.ts'
 /** Connections to the replica: a few operators at once. */
 const REPLICA_POOL_MAX = 2
 
-export type WorkParts = {
-  work: WorkStore
-  records: CallRecords
+export type WorkParts = { work: WorkStore; records: CallRecords; jobs: Job[]; close(): Promise<void> }
+
+/** What role worker has besides: whom it asks, and where operators read. */
+export type RoleParts = WorkParts & {
   reads: OperatorReads
   /** undefined: REDIS_URL is not set. */
   leases: LeaseStore | undefined
   /** undefined: no credentials of the carrier are configured. */
   rest: CarrierRest | undefined
-  jobs: Job[]
-  close(): Promise<void>
 }
 
 /** Opens the parts on the database of `config`; rejects when there is none, or its tables are older than this program. */
-export async function openWorkParts(config: Config, log: Log): Promise<WorkParts> {
+export async function openWorkParts(config: Config, log: Log): Promise<RoleParts> {
   const { databaseUrl, databaseReplicaUrl, databasePoolMax, redisUrl, cell } = config.fleet
   if (databaseUrl === undefined)
     throw new Error('DATABASE_URL is not set: a worker works from the database of the pods (postgres://…)')
   const place = { kind: 'postgres' as const, url: databaseUrl, poolMax: databasePoolMax }
-  const { records, work, close: closeDatabase } = await openDatabase(place, { log })
-  await checkTables(work, log).catch(async (error: unknown) => {
-    await closeDatabase()
+  const parts = workPartsOf(await openDatabase(place, { log }), config)
+  await checkTables(parts.work, log).catch(async (error: unknown) => {
+    await parts.close()
     throw error
   })
   const replica =
@@ -53,6 +52,20 @@ export async function openWorkParts(config: Config, log: Log): Promise<WorkParts
       ? undefined
       : await (await import('../store/leases/redis.ts')).openRedisLeases({ url: redisUrl, cell, log })
   const rest = await carrierRestOf(config, log)
+  return {
+    ...parts,
+    reads: replica === undefined ? parts.work : replicaReads(replica.work, parts.work),
+    leases,
+    rest,
+    close: async () => {
+      rest?.close()
+      await Promise.allSettled([parts.close(), replica?.close(), leases?.close()])
+    },
+  }
+}
+
+/** The parts on an open database, which is closed with them. */
+export function workPartsOf({ records, work, close: closeDatabase }: Database, config: Config): WorkParts {
   const find = async (callSid: CallRow['callSid']): Promise<CallMaterial | undefined> => {
     const row = await records.find(callSid)
     return row === undefined ? undefined : materialOf(row)
@@ -61,14 +74,10 @@ export async function openWorkParts(config: Config, log: Log): Promise<WorkParts
   return {
     work,
     records,
-    reads: replica === undefined ? work : replicaReads(replica.work, work),
-    leases,
-    rest,
     jobs,
     close: async () => {
       close()
-      rest?.close()
-      await Promise.allSettled([closeDatabase(), replica?.close(), leases?.close()])
+      await closeDatabase()
     },
   }
 }
