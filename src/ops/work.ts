@@ -94,12 +94,12 @@ export async function workRoutes(
   app: FastifyInstance,
   {
     store,
-    reads,
+    reads = store,
     token,
   }: {
-    store: Pick<WorkStore, 'rerun'>
+    store: Pick<WorkStore, 'rerun' | 'list' | 'record'>
     /** A replica may answer them. */
-    reads: Pick<WorkStore, 'list' | 'record'>
+    reads?: Pick<WorkStore, 'list' | 'record'>
     token: string | undefined
   },
 ): Promise<void> {
