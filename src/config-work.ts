@@ -27,6 +27,8 @@ export function workOf(values: Values) {
   return {
     pollMs: values.WORK_POLL_MS,
     drainMs: values.WORK_DRAIN_MS,
+    /** A live call that no pod has saved for so long is looked at by a sweep. */
+    silentMs: values.WORK_SILENT_MS,
     analysisMax: values.WORK_ANALYSIS_MAX,
     analysis: {
       kind,

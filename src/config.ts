@@ -190,6 +190,8 @@ function assemble(values: Values) {
     fleet: {
       redisUrl: values.REDIS_URL,
       databaseUrl: values.DATABASE_URL,
+      /** For operators' reads; undefined: they go to the database itself. */
+      databaseReplicaUrl: values.DATABASE_REPLICA_URL,
       databasePoolMax: values.DATABASE_POOL_MAX,
       cell: values.CELL,
       /** Where other pods reach this one; undefined: at its own host and port. */

@@ -153,6 +153,7 @@ export const VARIABLES = {
   // Fleet
   REDIS_URL: secretUrl(['redis', 'rediss']),
   DATABASE_URL: secretUrl(['postgres', 'postgresql']),
+  DATABASE_REPLICA_URL: secretUrl(['postgres', 'postgresql']),
   DATABASE_POOL_MAX: integer(10, 1, 200),
   CELL: pattern(/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/, 'lowercase letters, digits and dashes (32 at most)', 'main'),
   POD_ADDRESS: url(['http', 'https'], false),
@@ -167,6 +168,7 @@ export const VARIABLES = {
   // After the call
   WORK_POLL_MS: integer(500, 20, MINUTE_MS),
   WORK_DRAIN_MS: integer(30_000, 0, HOUR_MS),
+  WORK_SILENT_MS: integer(180_000, 90_000, 24 * HOUR_MS),
   WORK_ANALYSIS_MAX: integer(128, 1, 2_000),
   ANALYSIS: oneOf(['model', 'rules'], undefined),
   ANALYSIS_URL: url(['https', 'http'], true),

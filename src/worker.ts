@@ -1,6 +1,7 @@
 // Role worker: the work after calls, from the database it shares with the pods. Rules:
 // WP1: a worker needs DATABASE_URL and tables of this version; without them it does not start, and says what to do.
 // WP2: start, drain, close; each idempotent; close never rejects. A drain lets jobs end within WORK_DRAIN_MS.
+// WP3: a worker sweeps too: live calls that no pod looks after (pod/rescue/sweeper.ts), each SWEEP_MS.
 import type { AddressInfo } from 'node:net'
 import fastify, { type FastifyInstance } from 'fastify'
 import { Registry } from 'prom-client'
@@ -12,8 +13,13 @@ import { Wheel } from './kit/wheel.ts'
 import { healthRoutes } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
 import { WorkMetrics, workRoutes } from './ops/work.ts'
-import { openWorkParts, type WorkParts } from './pod/work-parts.ts'
+import { Sweeper, type SweeperTimes } from './pod/rescue/sweeper.ts'
+import { openWorkParts, type RoleParts } from './pod/work-parts.ts'
 import { Worker, type WorkerTimes } from './work/worker.ts'
+
+const SWEEP_MS = 30_000
+/** After the database was away, or at the start, before a sweep judges. */
+const SETTLE_MS = 60_000
 
 /** A running worker. */
 export interface RunningWorker {
@@ -29,6 +35,7 @@ export async function startWorker(options: {
   config: Config
   log: Log
   times?: Partial<WorkerTimes>
+  sweep?: Partial<SweeperTimes>
 }): Promise<RunningWorker> {
   const { config, log } = options
   const wheel = new Wheel({
@@ -49,18 +56,30 @@ export async function startWorker(options: {
     times: { pollMs: config.work.pollMs, ...options.times },
     onOver: (type, outcome, tookMs) => metrics.over(type, outcome, tookMs),
   })
+  const sweeper = new Sweeper({
+    ...{ records: parts.records, leases: parts.leases, rest: parts.rest, clock: systemClock, wheel, log },
+    times: {
+      sweepMs: SWEEP_MS,
+      settleMs: SETTLE_MS,
+      silentMs: config.work.silentMs,
+      callMaxMs: config.call.callMaxMs,
+      ...options.sweep,
+    },
+    onSwept: (outcome) => metrics.swept.add(outcome),
+  })
   const app = await makeApp({ config, parts, worker, metrics, lag })
   await app.listen({ host: config.http.host, port: config.http.port })
   const { port } = app.server.address() as AddressInfo
   worker.start()
+  sweeper.start()
   const url = `http://${config.http.host}:${port}`
   log.info({ url, worker: config.podName, analysis: config.work.analysis.kind }, 'the worker is listening')
-  return run({ app, parts, worker, wheel, lag, log, url, drainMs: config.work.drainMs })
+  return run({ app, parts, worker, sweeper, wheel, lag, log, url, drainMs: config.work.drainMs })
 }
 
 async function makeApp(of: {
   config: Config
-  parts: WorkParts
+  parts: RoleParts
   worker: Worker
   metrics: WorkMetrics
   lag: LagMeter
@@ -69,14 +88,15 @@ async function makeApp(of: {
   const registry = new Registry()
   of.metrics.register(registry, () => of.worker.depth)
   await app.register(healthRoutes, { lag: of.lag, registry, notReady: () => of.worker.notReady() })
-  await app.register(workRoutes, { store: of.parts.work, token: of.config.work.adminToken })
+  await app.register(workRoutes, { store: of.parts.work, reads: of.parts.reads, token: of.config.work.adminToken })
   return app
 }
 
 function run(of: {
   app: FastifyInstance
-  parts: WorkParts
+  parts: RoleParts
   worker: Worker
+  sweeper: Sweeper
   wheel: Wheel
   lag: LagMeter
   log: Log
@@ -86,6 +106,7 @@ function run(of: {
   let draining: Promise<void> | undefined
   let closing: Promise<void> | undefined
   const end = async (): Promise<void> => {
+    of.sweeper.close()
     await of.worker.drain(0)
     await Promise.allSettled([of.app.close(), of.parts.close()])
     of.lag.close()
@@ -97,6 +118,7 @@ function run(of: {
   }
   const drain = async (): Promise<void> => {
     of.log.info({ items: of.worker.size }, 'draining')
+    of.sweeper.close()
     await of.worker.drain(of.drainMs)
     await close()
   }

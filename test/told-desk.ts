@@ -37,5 +37,5 @@ export class Desk implements CallDesk {
   }
   streamEvent() {}
   callBackWanted() {}
-  voicemailLeft() {}
+  recorded() {}
 }

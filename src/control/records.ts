@@ -73,7 +73,7 @@ export interface CallRecords {
   open(request: OpenRequest): Promise<{ kind: 'opened' | 'exists' }>
   /** Takes the call over under `epoch` if it is higher than the row's and the call is live; repeated by the same pod it is the same answer. */
   claim(request: Fenceable & { pod: string; pool: string }): Promise<Claimed>
-  /** Writes many checkpoints in one statement; gives back the calls that are fenced (a higher epoch, or ended); those without a row are left out. */
+  /** Writes many checkpoints in one statement, each a sign of life also when it is not newer; gives back the calls that are fenced (a higher epoch, or ended); those without a row are left out. */
   save(writes: readonly CheckpointWrite[]): Promise<CallSid[]>
   /** Rejects with CALL_UNKNOWN when the call has no row. */
   intend(request: Fenceable & Omit<ToolIntent, 'output'>): Promise<Intended>
@@ -84,6 +84,8 @@ export interface CallRecords {
   find(callSid: CallSid): Promise<CallRow | undefined>
   /** Live calls in the order of their Call SIDs, those after `after`; at most `max`. */
   live(page: { after: CallSid | undefined; max: number }): Promise<LiveCall[]>
+  /** Live calls that no pod has saved for `forMs`, or never and that began `unsignedForMs` ago; in the order of their Call SIDs. */
+  silent(page: { after: CallSid | undefined; max: number; forMs: number; unsignedForMs: number }): Promise<LiveCall[]>
   /** Whoever takes a live call is the only one to rescue it for `forMs`; only under the row's own epoch. */
   take(request: Fenceable & { forMs: number }): Promise<{ kind: 'taken' | 'busy' }>
   close(): Promise<void>

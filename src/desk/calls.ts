@@ -2,15 +2,18 @@
 // CA1: one held call for each Call SID: a higher epoch takes the place of a lower one, which is let go; a lower one is not made.
 // CA2: a checkpoint is written CHECKPOINT_AFTER_MS after the first change that it holds, of active calls only; media waits for none.
 // CA3: a call that was let go writes nothing more.
+// CA4: an active call is written each SIGN_MS also when nothing changes in it: a call whose row stays unwritten has no pod.
 import { writeCheckpoint } from '../call/checkpoint.ts'
 import type { EndCause, Next } from '../call/state.ts'
 import type { HeldLease } from '../control/ports.ts'
 import { messageOf } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
+import type { WheelTimer } from '../kit/wheel.ts'
 import type { TimelineEntry } from '../ops/watch.ts'
 import { type CallMakerParts, type Held, leaseOf, makeHeld, type Origin } from './held.ts'
 
 export const CHECKPOINT_AFTER_MS = 200
+export const SIGN_MS = 30_000
 
 /** Where checkpoints go; never waits (store/records/checkpoint-writer.ts). */
 export interface Checkpoints {
@@ -31,6 +34,7 @@ export class Calls {
   readonly #opening = new Map<CallSid, { epoch: number; made: Promise<Held | undefined> }>()
   readonly #dirty = new Set<Held>()
   #isWriting = false
+  #signs: WheelTimer | undefined
   /** Every call was ended: one that is still being made ends at once. */
   #isOver = false
   /** Told of the moments of every call that is made after it was set. */
@@ -76,6 +80,7 @@ export class Calls {
   activate(held: Held): void {
     held.isActive = true
     held.needsClaim = false
+    if (this.#parts.checkpoints !== undefined && this.#signs === undefined) this.#signLater()
     this.#parts.history('acts', held.callSid, held.epoch)
     this.#changed(held)
   }
@@ -114,6 +119,7 @@ export class Calls {
         onFenced: (fenced) => this.letGo(fenced, 'moved'),
         onEnded: (ended, cause, next) => {
           if (this.#held.get(ended.callSid) === ended) this.#held.delete(ended.callSid)
+          if (this.#held.size === 0) this.#noSigns()
           this.#dirty.delete(ended)
           if (ended.isActive && !ended.isOver && cause !== 'carrier-lost')
             this.#parts.history('ended', ended.callSid, ended.epoch)
@@ -134,6 +140,19 @@ export class Calls {
     held.call.start()
     if (this.#isOver) held.call.drainOver()
     return held
+  }
+
+  /** [CA4] While calls are held. */
+  #signLater(): void {
+    this.#signs = this.#parts.world.wheel.after(SIGN_MS, () => {
+      for (const held of this.#held.values()) this.#changed(held)
+      this.#signLater()
+    })
+  }
+
+  #noSigns(): void {
+    this.#parts.world.wheel.cancel(this.#signs)
+    this.#signs = undefined
   }
 
   #changed(held: Held): void {

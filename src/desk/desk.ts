@@ -6,7 +6,7 @@
 //      timer gives it back.
 // DK5: a call whose pod or socket was lost goes on when its carrier asks what follows: under the next epoch, at the pod that the
 //      store picks; a call that was ending anyway ends.
-// DK6: what the carrier says of a call that no pod holds is written down by the pod that is told.
+// DK6: what the carrier says of a call that no pod holds is written down by the pod that is told; it is answered before the stores are asked.
 // DK7: what a caller is told when an end is decided here is part of that end's record, and is told again when asked again.
 import { createHash } from 'node:crypto'
 import type { Leg, LegListener } from '../call/ports.ts'
@@ -16,8 +16,8 @@ import type {
   CallDesk,
   CallOffer,
   NextStep,
+  Recording,
   StreamGrant,
-  Voicemail,
   WaitStep,
 } from '../carrier/twilio/call-desk.ts'
 import type { Admission, Placement } from '../control/admission.ts'
@@ -33,7 +33,7 @@ import type { Endings } from './endings.ts'
 import type { Grants } from './grants.ts'
 import type { DeskWorld, Origin } from './held.ts'
 import type { Expected, Peers } from './peers.ts'
-import { mayResume, stepOfRow } from './resume.ts'
+import { causeOfStatus, mayResume, stepOfRow } from './resume.ts'
 
 /** How long a webhook waits for the records before it goes on without them. */
 export const RECORDS_MS = 400
@@ -151,24 +151,23 @@ export class Desk implements CallDesk {
     }
   }
 
-  ended(callSid: CallSid): void {
+  ended(callSid: CallSid, status: string): void {
     const { calls, afterwards, endings } = this.#parts
     const held = calls.get(callSid)
     if (held !== undefined) {
+      this.#parts.world.metrics.carrierEnds.add('held')
       held.call.carrierEnded()
       return
     }
+    const cause = causeOfStatus(status)
     const broken = afterwards.takeBroken(callSid)
     if (broken !== undefined) {
-      endings.end({ ...broken.origin, cause: 'caller-hung-up', next: { kind: 'none' }, checkpoint: broken.checkpoint })
+      endings.end({ ...broken.origin, cause, next: { kind: 'none' }, checkpoint: broken.checkpoint })
       return
     }
     if (afterwards.answer(callSid, {}) !== undefined) return
     this.#leave(callSid)
-    void this.#find(callSid).then((row) => {
-      if (row?.state !== 'live') return
-      endings.end({ ...row, cause: 'caller-hung-up', next: { kind: 'none' }, checkpoint: undefined })
-    })
+    endings.overAtCarrier(callSid, cause)
   }
 
   streamEvent(callSid: CallSid, event: string, error?: string): void {
@@ -179,8 +178,10 @@ export class Desk implements CallDesk {
     this.#parts.world.log.info({ callSid }, 'a caller asks to be called back')
   }
 
-  voicemailLeft(callSid: CallSid, { durationMs }: Voicemail): void {
-    this.#parts.world.log.info({ callSid, durationMs }, 'a caller left a message')
+  recorded(callSid: CallSid, recording: Recording): void {
+    const { durationMs } = recording
+    this.#parts.world.log.info({ callSid, durationMs }, 'the carrier keeps a recording')
+    this.#parts.endings.recorded(callSid, recording)
   }
 
   /** The stream of `callSid` has begun; undefined when no call awaits it. */
@@ -280,10 +281,6 @@ export class Desk implements CallDesk {
           'a waiting caller could not be taken out; the place expires',
         ),
       )
-  }
-
-  #find(callSid: CallSid): Promise<CallRow | undefined> {
-    return this.#ask('a call', (records) => records.find(callSid))
   }
 
   async #ask<T>(what: string, question: (records: CallRecords) => Promise<T>): Promise<T | undefined> {

@@ -6,23 +6,34 @@
 // EG2: the lease is released also when the records are away, and the other way round.
 // EG4: a call whose stream never came here has ended only if it came nowhere: another pod may have opened the stream of its epoch,
 //      and it is that pod's then. When the store does not say, nothing is written.
+// EG5: a call that is over for the carrier and acts on no call of this pod is looked at after each of OVER_LOOKS_MS. Its own pod has heard
+//      the caller go too, and ends it with its last words; if it has not, the call ends here at its row's epoch, never above. A lease
+//      that is renewed puts that off to the last look.
+// EG6: the carrier's word that comes again while a call is looked at changes nothing. At most OVERS_MAX calls are looked at; what is beyond,
+//      or is not decided at the last look or when the pod closes, is found by a sweep. Nothing is made for a call without a row.
+// EG7: where a recording lies is told to the store of the work; a pod without one counts it.
 import { writeCheckpoint } from '../call/checkpoint.ts'
 import type { EndCause, Next } from '../call/state.ts'
-import type { LeaseStore } from '../control/ports.ts'
-import type { CallRecords, EndRequest } from '../control/records.ts'
+import type { LeaseSeen, LeaseStore } from '../control/ports.ts'
+import type { CallRecords, CallRow, EndRequest } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'
 import { messageOf } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
 import type { Wheel } from '../kit/wheel.ts'
+import type { Metrics } from '../ops/metrics.ts'
 import type { Afterwards, Broken } from './afterwards.ts'
 import type { Held } from './held.ts'
+import { endOfRow } from './resume.ts'
 
 export const ENDING_RETRY_MS = 1_000
 export const ENDING_TRIES = 30
 export const ENDINGS_MAX = 10_000
 const SETTLE_LOOK_MS = 50
 const LOOK_MS = 1_000
+/** Waits before each look at a call that is over for the carrier: a minute in all, until a silent lease is certainly suspect. */
+export const OVER_LOOKS_MS: readonly number[] = [5_000, 15_000, 40_000]
+export const OVERS_MAX = 10_000
 
 export type EndingsParts = {
   records: CallRecords
@@ -30,11 +41,21 @@ export type EndingsParts = {
   afterwards: Afterwards
   wheel: Wheel
   log: Log
+  metrics: Pick<Metrics, 'carrierEnds' | 'recordings'>
+  /** undefined: this pod has no store of the work. */
+  recordings?: Recordings | undefined
+  overLooksMs?: readonly number[] | undefined
+}
+
+/** Where the work of a recording is kept; repeated, it changes nothing. */
+export interface Recordings {
+  addRecording(callSid: CallSid, body: Record<string, unknown>): Promise<{ kind: 'added' | 'exists' | 'unknown' }>
 }
 
 export class Endings {
   readonly #parts: EndingsParts
   #running = 0
+  readonly #overs = new Set<CallSid>()
 
   constructor(parts: EndingsParts) {
     this.#parts = parts
@@ -59,20 +80,71 @@ export class Endings {
     }
     if (!held.isActive && origin.comeback?.kind === 'handover') return
     const request = { callSid, epoch, cause, next, checkpoint }
-    if (held.isActive || cause === 'caller-hung-up') this.over(request)
+    if (held.isActive) this.over(request)
     else void this.#endUnlessOpened(request)
   }
 
-  /** [EG4] */
-  async #endUnlessOpened(request: EndRequest): Promise<void> {
+  /** [EG4] The carrier's own word is kept, whoever has the call (EG5). */
+  async #endUnlessOpened(request: EndRequest & { cause: EndCause }): Promise<void> {
     const { wheel, leases } = this.#parts
     this.#running += 1
     const answer = await askWithin(wheel, LOOK_MS, () => leases.look([request.callSid]))
     this.#running -= 1
-    if (answer.kind === 'away') return
-    const [lease] = answer.value
+    const lease = answer.kind === 'answer' ? answer.value[0] : undefined
     const isOpened = lease !== undefined && (lease.epoch > request.epoch || lease.state !== 'awaited')
-    if (!isOpened) this.over(request)
+    if (answer.kind === 'answer' && !isOpened) this.over(request)
+    else if (request.cause === 'caller-hung-up') this.overAtCarrier(request.callSid, request.cause)
+  }
+
+  /** The carrier says that a call which this pod does not act for is over, for `cause`. Never waits. [EG5][EG6] */
+  overAtCarrier(callSid: CallSid, cause: EndCause): void {
+    if (this.#overs.has(callSid)) return
+    if (this.#overs.size >= OVERS_MAX) {
+      this.#parts.metrics.carrierEnds.add('full')
+      return
+    }
+    this.#overs.add(callSid)
+    void this.#lookUntilOver(callSid, cause).then((outcome) => {
+      this.#overs.delete(callSid)
+      this.#parts.metrics.carrierEnds.add(outcome)
+    })
+  }
+
+  /** [EG5] `left`: the stores did not answer, a sweep will find it. */
+  async #lookUntilOver(callSid: CallSid, cause: EndCause): Promise<'ended' | 'already' | 'unknown' | 'left'> {
+    const { wheel, records, leases, overLooksMs = OVER_LOOKS_MS } = this.#parts
+    for (const [at, waitMs] of overLooksMs.entries()) {
+      await wheel.pause(waitMs)
+      const found = await askWithin(wheel, LOOK_MS, () => records.find(callSid))
+      if (found.kind === 'away') continue
+      const row = found.value
+      if (row?.state !== 'live') return row === undefined ? 'unknown' : 'already'
+      const looked = await askWithin(wheel, LOOK_MS, () => leases.look([callSid]))
+      const lease = looked.kind === 'answer' ? looked.value[0] : undefined
+      const isLast = at === overLooksMs.length - 1
+      if (!isLast && (looked.kind === 'away' || (lease !== undefined && lease.state !== 'suspect'))) continue
+      this.endRow(row, lease, cause)
+      return 'ended'
+    }
+    return 'left'
+  }
+
+  /** Writes the end of a call that no pod acts for: as its checkpoint says if it was ending anyway, otherwise for `cause`. Never waits. */
+  endRow(row: CallRow, lease: LeaseSeen | undefined, cause: EndCause): void {
+    const { callSid, epoch } = row
+    // A transfer raises the lease's epoch first; the row follows when the stream has come.
+    if (lease !== undefined && lease.epoch > epoch) this.release(lease)
+    this.end({ callSid, epoch, ...endOfRow(row, cause), checkpoint: undefined })
+  }
+
+  /** The carrier keeps a recording of the call. Never waits. [EG7] */
+  recorded(callSid: CallSid, recording: Record<string, unknown>): void {
+    const { recordings, metrics } = this.#parts
+    if (recordings === undefined) metrics.recordings.add('no-store')
+    else
+      void this.#retry('where a recording lies', async () => {
+        metrics.recordings.add((await recordings.addRecording(callSid, recording)).kind)
+      })
   }
 
   /** A call is over: what follows is remembered here and its end is written. Never waits. */

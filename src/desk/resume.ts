@@ -3,6 +3,8 @@
 // RZ2: a live call goes on elsewhere, at most RESUMES_MAX times: what breaks again and again is for a person, or an apology.
 // RZ3: what follows the end of a transfer is the end, however its row reads: it may have been given to a person while nobody
 //      could write.
+// RZ4: a call that is over at the carrier ends for what its checkpoint was ending for; otherwise its caller hung up (completed, canceled),
+//      or the carrier lost it.
 import { readCheckpoint } from '../call/checkpoint.ts'
 import type { EndCause, Next } from '../call/state.ts'
 import type { CallRow } from '../control/records.ts'
@@ -28,6 +30,17 @@ export function stepOfRow(row: CallRow, isTransferOver = false): RowStep {
   if (phase?.kind === 'closing' || phase?.kind === 'ended')
     return { kind: 'finish', cause: phase.cause, next: phase.next }
   return row.resumes >= RESUMES_MAX ? { kind: 'too-often' } : { kind: 'resume' }
+}
+
+/** How a live row ends that nobody goes on with: as it was about to, otherwise for `cause`. */
+export function endOfRow(row: CallRow, cause: EndCause): { cause: EndCause; next: Next } {
+  const step = stepOfRow(row)
+  return step.kind === 'finish' ? { cause: step.cause, next: step.next } : { cause, next: { kind: 'none' } }
+}
+
+/** [RZ4] `status`: the carrier's last word of a call. */
+export function causeOfStatus(status: string): 'caller-hung-up' | 'carrier-lost' {
+  return status === 'completed' || status === 'canceled' ? 'caller-hung-up' : 'carrier-lost'
 }
 
 /** Whether a call may go on once more, by its own count. */

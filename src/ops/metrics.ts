@@ -38,6 +38,8 @@ export class Metrics {
   readonly framesDropped = new Tally() // by reason
   readonly modelErrors = new Tally() // by code
   readonly rescues = new Tally() // by outcome
+  readonly carrierEnds = new Tally() // by outcome
+  readonly recordings = new Tally() // by outcome
   readonly turnLatency = new Durations(TURN_BOUNDS_MS)
   readonly addedLatency: Record<Direction, Durations> = {
     inbound: new Durations(ADDED_BOUNDS_MS),
@@ -99,6 +101,8 @@ export class Metrics {
     count('voice_frames_total', 'Frames of 20 ms carried', 'direction', () => Object.entries(this.frames))
     count('voice_frames_dropped_total', 'Frames not carried', 'reason', () => this.framesDropped.entries())
     count('voice_rescues_total', 'Calls of lost pods looked after', 'outcome', () => this.rescues.entries())
+    count('voice_carrier_ends_total', 'Ends of calls told by the carrier', 'outcome', () => this.carrierEnds.entries())
+    count('voice_recordings_total', 'Recordings told by the carrier', 'outcome', () => this.recordings.entries())
     count('voice_model_errors_total', 'Errors of the model', 'code', () => this.modelErrors.entries())
     const metrics = this
     new Counter({

@@ -17,6 +17,7 @@ const CALL_SID = /^CA[0-9a-f]{32}$/
 /** What a worker counts. */
 export class WorkMetrics {
   readonly #outcomes = new Map<WorkType, Tally>()
+  readonly swept = new Tally() // by outcome
   readonly #took = new Map<WorkType, Durations>()
 
   /** Counts an item that left its lane after `tookMs`. */
@@ -42,6 +43,17 @@ export class WorkMetrics {
         this.reset()
         for (const [type, tally] of outcomes)
           for (const [outcome, count] of tally.entries()) this.inc({ type, outcome }, count)
+      },
+    })
+    const { swept } = this
+    new Counter({
+      name: 'voice_swept_calls_total',
+      help: 'Live calls that no pod saved, as the sweep found them',
+      labelNames: ['outcome'],
+      registers: [registry],
+      collect() {
+        this.reset()
+        for (const [outcome, count] of swept.entries()) this.inc({ outcome }, count)
       },
     })
     registerDurations(registry, {
@@ -80,7 +92,16 @@ export class WorkMetrics {
 /** GET /admin/work, POST /admin/work/:id/rerun, GET /admin/calls/:callSid. */
 export async function workRoutes(
   app: FastifyInstance,
-  { store, token }: { store: WorkStore; token: string | undefined },
+  {
+    store,
+    reads = store,
+    token,
+  }: {
+    store: Pick<WorkStore, 'rerun' | 'list' | 'record'>
+    /** A replica may answer them. */
+    reads?: Pick<WorkStore, 'list' | 'record'>
+    token: string | undefined
+  },
 ): Promise<void> {
   if (token === undefined) return
   const expected = Buffer.from(`Bearer ${token}`)
@@ -94,7 +115,7 @@ export async function workRoutes(
     const known = STATES.find((one) => one === state)
     if (known === undefined || (before !== undefined && !ID.test(before)) || !/^\d{1,3}$/.test(max))
       return reply.code(400).send({ refused: `state is one of ${STATES.join(', ')}; before is an id; max a number` })
-    const items = await store.list({ state: known, before, max: Math.max(1, Math.min(PAGE_MAX, Number(max))) })
+    const items = await reads.list({ state: known, before, max: Math.max(1, Math.min(PAGE_MAX, Number(max))) })
     return { items, next: items.at(-1)?.id ?? null }
   })
   app.post<{ Params: { id: string } }>('/admin/work/:id/rerun', async (request, reply) => {
@@ -103,7 +124,7 @@ export async function workRoutes(
   })
   app.get<{ Params: { callSid: string } }>('/admin/calls/:callSid', async (request, reply) => {
     const { callSid } = request.params
-    const record = CALL_SID.test(callSid) ? await store.record(callSid as CallSid) : undefined
+    const record = CALL_SID.test(callSid) ? await reads.record(callSid as CallSid) : undefined
     return record ?? reply.code(404).send({ kind: 'unknown' })
   })
 }

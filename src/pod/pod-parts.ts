@@ -26,4 +26,6 @@ export type PodParts = {
   /** Default: those of the configuration. */
   stores?: Stores | undefined
   rescueTimes?: Partial<RescueTimes> | undefined
+  /** In ms; see desk/endings.ts. */
+  overLooksMs?: readonly number[] | undefined
 }

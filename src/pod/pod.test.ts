@@ -28,7 +28,7 @@ suite('a pod alone', () => {
     assert.deepEqual(answers.map(({ kind }) => kind).sort(), ['busy', 'stream', 'stream'])
     const taken = [1, 2, 3].filter((_, at) => answers[at]!.kind === 'stream')
     assert.equal((await rig.offer(sid(taken[0]!))).kind, 'stream')
-    rig.pod.desk.ended(sid(taken[0]!))
+    rig.pod.desk.ended(sid(taken[0]!), 'completed')
     await until('the slot is free', () => rig.pod.endings.pendingCount === 0)
     assert.equal((await rig.offer(sid(9))).kind, 'stream')
   })
@@ -211,19 +211,6 @@ suite('pods of a fleet', () => {
     assert.deepEqual([row?.state, row?.cause, row?.next], ['ended', 'carrier-lost', step])
     const second = await start('pod-b', shared)
     assert.deepEqual(await second.next(sid(1)), step, 'asked at another pod')
-  })
-
-  test('[DK6] a caller who hung up while his pod died is written down by the pod that is told', async () => {
-    const shared = await ground()
-    const first = await start('pod-a', shared)
-    await first.offer(sid(1))
-    await first.open(sid(1))
-    const second = await start('pod-b', shared)
-    second.pod.desk.ended(sid(1))
-    await until('the end', () => second.pod.endings.pendingCount === 0)
-    await wait(50)
-    assert.equal((await shared.records.find(sid(1)))?.state, 'ended')
-    assert.equal((await shared.leases.usage()).inUse, 0)
   })
 
   test('[HC3] a call that went to another model pool is reasserted and resumed there', async () => {

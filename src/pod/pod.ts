@@ -81,14 +81,15 @@ export class Pod {
     this.#wheel = wheel
     const { config, pack, makeModel, shape, world } = parts
     const { podName: pod } = config
-    const { leases, records, checkpoints, isAlone } = stores
+    const { leases, records, recordings, checkpoints, isAlone } = stores
+    const { overLooksMs } = parts
     const history = openHistory(config.fleet.historyFile, pod)
     const control = { ...world, wheel }
     const pods = () => this.keeper.pods()
     const grants = new Grants(parts.tokens, world.clock)
     this.#peers = makePeers(config.streamToken.secret, () => world.clock.wallMs())
     this.afterwards = new Afterwards({ clock: world.clock, wheel, onGivenUp: (broken) => this.endings.givenUp(broken) })
-    this.endings = new Endings({ records, leases, afterwards: this.afterwards, wheel, log: world.log })
+    this.endings = new Endings({ records, leases, recordings, afterwards: this.afterwards, overLooksMs, ...control })
     this.calls = new Calls({
       pack,
       makeModel,
@@ -151,12 +152,7 @@ export class Pod {
     const doorParts = { pod, calls: this.calls, leases, records, tenantOf: limits.tenantOf, history, world: control }
     this.door = new Door({ ...doorParts, isTaking: () => this.driver.takesWebhooks })
     this.desk = new Desk({
-      pod,
-      packOf: pack,
-      calls: this.calls,
-      door: this.door,
-      afterwards: this.afterwards,
-      endings: this.endings,
+      ...{ pod, packOf: pack, calls: this.calls, door: this.door, afterwards: this.afterwards, endings: this.endings },
       admission: this.#admission,
       leases,
       records,

@@ -4,6 +4,7 @@ import type { LeaseStore } from '../control/ports.ts'
 import { LEASE_TIMES } from '../control/ports.ts'
 import type { CallRecords } from '../control/records.ts'
 import type { Checkpoints } from '../desk/calls.ts'
+import type { Recordings } from '../desk/endings.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
@@ -11,7 +12,7 @@ import type { Wheel } from '../kit/wheel.ts'
 import { makeMemoryLeases } from '../store/leases/memory.ts'
 import { CheckpointWriter } from '../store/records/checkpoint-writer.ts'
 import { openRecords } from '../store/records/open.ts'
-import { addWork } from '../store/work/work.ts'
+import { openDatabase } from '../store/work/open.ts'
 
 export type Stores = {
   /** No other pod shares the leases. */
@@ -20,6 +21,8 @@ export type Stores = {
   records: CallRecords
   /** undefined: the records end with the process, so that a checkpoint would help nobody. */
   checkpoints: Checkpoints | undefined
+  /** undefined: there is no database, and so no work after calls. */
+  recordings?: Recordings | undefined
   close(): Promise<void>
 }
 
@@ -35,18 +38,20 @@ export async function openStores(
     redisUrl === undefined
       ? makeMemoryLeases({ times: { ...LEASE_TIMES, recoveringMs: 0 }, nowMs: () => clock.monotonicMs() })
       : await (await import('../store/leases/redis.ts')).openRedisLeases({ url: redisUrl, cell, log })
-  const records = await openRecords(
-    databaseUrl === undefined ? { kind: 'memory' } : { kind: 'postgres', url: databaseUrl, poolMax: databasePoolMax },
-    { log, atEnd: addWork },
-  )
+  const database =
+    databaseUrl === undefined
+      ? undefined
+      : await openDatabase({ kind: 'postgres', url: databaseUrl, poolMax: databasePoolMax }, { log })
+  const records = database?.records ?? (await openRecords({ kind: 'memory' }))
   const checkpoints = databaseUrl === undefined ? undefined : new CheckpointWriter({ records, wheel, log, onFenced })
   return {
     isAlone: redisUrl === undefined,
     leases,
     records,
     checkpoints,
+    recordings: database?.work,
     close: async () => {
-      await Promise.allSettled([leases.close(), records.close()])
+      await Promise.allSettled([leases.close(), records.close(), database?.close()])
     },
   }
 }

@@ -1,26 +1,71 @@
 // What a worker works with: the store of the work, the records of calls, and the jobs. Rules:
 // WPA1: a job sees a call as its material: the checkpoint read, the tools' outcomes put in, numbers left out.
+// WPA2: tables older than this program end the start; a database that is away does not: it is waited for.
 import { type CheckpointReading, readCheckpoint } from '../call/checkpoint.ts'
 import type { TranscriptItem } from '../call/transcript.ts'
+import type { CarrierRest } from '../carrier/twilio/rest/rest.ts'
 import type { Config } from '../config.ts'
+import type { LeaseStore } from '../control/ports.ts'
 import type { CallRecords, CallRow } from '../control/records.ts'
 import { systemClock } from '../kit/clock.ts'
+import { messageOf, VoiceError } from '../kit/errors.ts'
 import type { Log } from '../kit/log.ts'
-import { openDatabase } from '../store/work/open.ts'
+import { type Database, openDatabase } from '../store/work/open.ts'
+import { type OperatorReads, replicaReads } from '../store/work/replica.ts'
 import type { Job } from '../work/job.ts'
 import { makeJobs } from '../work/jobs/jobs.ts'
 import type { CallMaterial, Said } from '../work/jobs/material.ts'
 import type { WorkStore } from '../work/ports.ts'
+import { carrierRestOf } from './rescue/rescue.ts'
+
+/** Connections to the replica: a few operators at once. */
+const REPLICA_POOL_MAX = 2
 
 export type WorkParts = { work: WorkStore; records: CallRecords; jobs: Job[]; close(): Promise<void> }
 
+/** What role worker has besides: whom it asks, and where operators read. */
+export type RoleParts = WorkParts & {
+  reads: OperatorReads
+  /** undefined: REDIS_URL is not set. */
+  leases: LeaseStore | undefined
+  /** undefined: no credentials of the carrier are configured. */
+  rest: CarrierRest | undefined
+}
+
 /** Opens the parts on the database of `config`; rejects when there is none, or its tables are older than this program. */
-export async function openWorkParts(config: Config, log: Log): Promise<WorkParts> {
-  const { databaseUrl, databasePoolMax } = config.fleet
+export async function openWorkParts(config: Config, log: Log): Promise<RoleParts> {
+  const { databaseUrl, databaseReplicaUrl, databasePoolMax, redisUrl, cell } = config.fleet
   if (databaseUrl === undefined)
     throw new Error('DATABASE_URL is not set: a worker works from the database of the pods (postgres://…)')
   const place = { kind: 'postgres' as const, url: databaseUrl, poolMax: databasePoolMax }
-  const { records, work, close: closeDatabase } = await openDatabase(place, { log })
+  const parts = workPartsOf(await openDatabase(place, { log }), config)
+  await checkTables(parts.work, log).catch(async (error: unknown) => {
+    await parts.close()
+    throw error
+  })
+  const replica =
+    databaseReplicaUrl === undefined
+      ? undefined
+      : await openDatabase({ kind: 'postgres', url: databaseReplicaUrl, poolMax: REPLICA_POOL_MAX }, { log })
+  const leases =
+    redisUrl === undefined
+      ? undefined
+      : await (await import('../store/leases/redis.ts')).openRedisLeases({ url: redisUrl, cell, log })
+  const rest = await carrierRestOf(config, log)
+  return {
+    ...parts,
+    reads: replica === undefined ? parts.work : replicaReads(replica.work, parts.work),
+    leases,
+    rest,
+    close: async () => {
+      rest?.close()
+      await Promise.allSettled([parts.close(), replica?.close(), leases?.close()])
+    },
+  }
+}
+
+/** The parts on an open database, which is closed with them. */
+export function workPartsOf({ records, work, close: closeDatabase }: Database, config: Config): WorkParts {
   const find = async (callSid: CallRow['callSid']): Promise<CallMaterial | undefined> => {
     const row = await records.find(callSid)
     return row === undefined ? undefined : materialOf(row)
@@ -34,6 +79,16 @@ export async function openWorkParts(config: Config, log: Log): Promise<WorkParts
       close()
       await closeDatabase()
     },
+  }
+}
+
+/** [WPA2] */
+async function checkTables(work: WorkStore, log: Log): Promise<void> {
+  try {
+    await work.depth()
+  } catch (error) {
+    if (error instanceof VoiceError && error.code === 'MIGRATION_MISSING') throw error
+    log.warn({ reason: messageOf(error) }, 'the database is away at the start, it is waited for')
   }
 }
 

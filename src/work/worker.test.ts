@@ -231,3 +231,21 @@ test('[BO1] waits double with jitter up to their bound', () => {
     }
   assert.equal(backOffMs(30, 0), BACK_OFF_MAX_MS / 2)
 })
+
+test('[WK2] the store of these tests refuses who holds an item from before a person ran it again, as SQL does', async () => {
+  const store = new FakeStore(() => systemClock.monotonicMs())
+  store.addCall(1, ['record'])
+  const claim = async (): Promise<WorkItem> =>
+    (await store.claim({ worker: 'w', types: TYPES, max: 1, leaseMs: 60_000 }))[0]!
+  const first = await claim()
+  await store.fail(first, { kind: 'dead', error: 'no' })
+  assert.deepEqual(await store.rerun(first.id), { kind: 'ready' })
+  assert.deepEqual(await store.rerun(first.id), { kind: 'unknown' }, 'it is not dead')
+  const second = await claim()
+  assert.deepEqual([second.attempt, second.version], [first.attempt, first.version + 1])
+  assert.deepEqual(await store.renew([first, second], 60_000), [first.id])
+  assert.deepEqual(await store.finish(first, DONE), { kind: 'lost' })
+  assert.deepEqual(await store.fail(first, { kind: 'dead', error: 'late' }), { kind: 'lost' })
+  assert.deepEqual(await store.intend(first, 'k'), { kind: 'lost' })
+  assert.deepEqual(await store.finish(second, DONE), { kind: 'done' })
+})

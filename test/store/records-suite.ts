@@ -260,6 +260,33 @@ export const CASES: Case[] = [
     },
   },
   {
+    title:
+      'live calls without a sign are listed by pages; a checkpoint is a sign also when it is no newer, never one that is fenced',
+    run: async (records) => {
+      const made: CallSid[] = []
+      for (let i = 0; i < 5; i++) made.push((await opened(records)).callSid)
+      const [unsigned, signed, again, ended, moved] = made as [CallSid, CallSid, CallSid, CallSid, CallSid]
+      const save = (callSid: CallSid, sequence: number, text: string) =>
+        records.save([{ callSid, epoch: 1, sequence, text }])
+      for (const callSid of made.slice(1)) await save(callSid, 1, 'a')
+      await records.end(endRequest(ended, 1))
+      await records.claim({ callSid: moved, epoch: 2, pod: 'pod-b', pool: 'main' })
+      await new Promise((resolve) => setTimeout(resolve, 250))
+      await save(again, 1, 'b')
+      await save(moved, 2, 'c')
+      const silent = async (forMs: number, unsignedForMs: number, after?: CallSid, max = 10_000) => {
+        const found = await records.silent({ after, max, forMs, unsignedForMs })
+        return found.filter(({ callSid }) => made.includes(callSid))
+      }
+      const sids = (found: { callSid: CallSid }[]) => found.map(({ callSid }) => callSid)
+      assert.deepEqual(sids(await silent(200, 200)), [unsigned, signed, moved])
+      assert.deepEqual(sids(await silent(200, 60_000)), [signed, moved])
+      assert.deepEqual(sids(await silent(60_000, 60_000)), [])
+      assert.deepEqual(await silent(200, 200, signed, 1), [{ callSid: moved, epoch: 2, pod: 'pod-b' }])
+      assert.equal((await rowOf(records, again)).checkpoint, 'a', 'a sign is no checkpoint')
+    },
+  },
+  {
     title: 'a live call is taken for a rescue by one at a time, under its own epoch, until the time is over',
     run: async (records) => {
       const { callSid } = await opened(records)

@@ -55,8 +55,8 @@ export type WaitStep =
   /** The call has no place in the queue (any more). */
   | { kind: 'gone' }
 
-/** A message that a caller left instead of talking to us; the carrier does not say again who called. */
-export type Voicemail = { recordingSid: string; recordingUrl: string; durationMs: number }
+/** Where the carrier keeps a recording: of a call, or of a message that a caller left instead of talking to us. */
+export type Recording = { recordingSid: string; recordingUrl: string; durationMs: number }
 
 /** What decides about calls; the webhooks only carry its answers. */
 export interface CallDesk {
@@ -75,6 +75,6 @@ export interface CallDesk {
   streamEvent(callSid: CallSid, event: string, error?: string): void
   /** The caller wants to be called back at `number` (E.164). May come twice. */
   callBackWanted(callSid: CallSid, number: string): void | Promise<void>
-  /** A caller left a message; its recording can be fetched from the carrier. May come twice. */
-  voicemailLeft(callSid: CallSid, voicemail: Voicemail): void | Promise<void>
+  /** A recording can be fetched from the carrier. Never waits; may come twice. */
+  recorded(callSid: CallSid, recording: Recording): void
 }

@@ -8,7 +8,7 @@ import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js'
 import { readConfig } from '../../config.ts'
 import type { CallId, CallSid } from '../../kit/ids.ts'
 import type { Log } from '../../kit/log.ts'
-import type { Answer, CallDesk, CallOffer, NextStep, Voicemail, WaitStep } from './call-desk.ts'
+import type { Answer, CallDesk, CallOffer, NextStep, Recording, WaitStep } from './call-desk.ts'
 import { twilioWebhooks } from './webhooks.ts'
 
 const TOKEN = '12345678901234567890123456789012'
@@ -51,8 +51,8 @@ class Desk implements CallDesk {
   callBackWanted(callSid: CallSid, number: string) {
     this.events.push(['call-back', callSid, number])
   }
-  voicemailLeft(callSid: CallSid, { recordingSid }: Voicemail) {
-    this.events.push(['voicemail', callSid, recordingSid])
+  recorded(callSid: CallSid, { recordingSid }: Recording) {
+    this.events.push(['recording', callSid, recordingSid])
   }
 }
 

@@ -11,6 +11,7 @@
 //     in all, by one who waits a poll apart; then the human when there is one, else an apology. A store that is away when a
 //     call enters is waited for so too.
 // WH8: a caller whose place in the queue is not known any more asks to enter anew, at most ANEW_MAX times.
+// WH9: a recording is told by its SID, an http(s) URL and seconds; what is not of that form → 400. It is never fetched.
 import formbody from '@fastify/formbody'
 import type { FastifyInstance } from 'fastify'
 import { messageOf, unreachable, VoiceError } from '../../kit/errors.ts'
@@ -32,6 +33,8 @@ const IN_CALL_ANSWER_MS = 3_500 // for a caller who is in: shorter than the firs
 const ANEW_MAX = 3
 const CALL_BACK_ASKED_MAX = 2
 const DRAIN_RETRY_SECONDS = 5
+const RECORDING_SID = /^RE[0-9a-f]{32}$/
+const RECORDING_URL_MAX = 2_000
 const CALL_OVER = new Set(['completed', 'busy', 'failed', 'no-answer', 'canceled'])
 
 export type { Answer, CallDesk, CallOffer, NextStep, StreamGrant, WaitStep } from './call-desk.ts'
@@ -219,13 +222,15 @@ class Webhooks {
     return ok(hangUp(phrases.voicemailTaken, say))
   }
 
-  /** The recording of a message can be fetched. */
+  /** A recording can be fetched (WH9). */
   async recording({ callSid, parameters }: Webhook): Promise<Reply> {
-    const { RecordingSid = '', RecordingUrl = '', RecordingDuration = '0', RecordingStatus } = parameters
-    if (RecordingStatus !== 'completed' || RecordingSid === '') return ok(empty())
-    const durationMs = Math.max(0, Number.parseInt(RecordingDuration, 10) || 0) * 1_000
-    const left = { recordingSid: RecordingSid, recordingUrl: RecordingUrl, durationMs }
-    await inTime(this.#desk.voicemailLeft(callSid, left), this.#deskAnswerMs)
+    if (parameters.RecordingStatus !== 'completed') return ok(empty())
+    const recording = recordingOf(parameters)
+    if (recording === undefined) {
+      this.#log.warn({ callSid, code: 'WEBHOOK_REFUSED' }, 'a recording could not be read')
+      return { status: 400, twiml: empty() }
+    }
+    this.#desk.recorded(callSid, recording)
     return ok(empty())
   }
 
@@ -246,6 +251,13 @@ class Webhooks {
       return undefined
     }
   }
+}
+
+/** [WH9] undefined: not to be read. */
+function recordingOf({ RecordingSid = '', RecordingUrl: url = '', RecordingDuration = '0' }: Record<string, string>) {
+  if (!RECORDING_SID.test(RecordingSid) || url.length > RECORDING_URL_MAX || !/^https?:\/\//.test(url)) return undefined
+  if (!URL.canParse(url) || !/^\d{1,6}$/.test(RecordingDuration)) return undefined
+  return { recordingSid: RecordingSid, recordingUrl: url, durationMs: Number(RecordingDuration) * 1_000 }
 }
 
 function offerOf(callSid: CallSid, parameters: Record<string, string>): CallOffer {

@@ -11,7 +11,7 @@ import type { LeaseSeen, LeaseStore } from '../../control/ports.ts'
 import type { CallRecords, CallRow } from '../../control/records.ts'
 import { askWithin } from '../../control/store-answer.ts'
 import type { Endings } from '../../desk/endings.ts'
-import { stepOfRow } from '../../desk/resume.ts'
+import { causeOfStatus } from '../../desk/resume.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { CallSid } from '../../kit/ids.ts'
 import type { Log } from '../../kit/log.ts'
@@ -103,19 +103,13 @@ export class Rescue {
         return redirected.kind === 'over' ? this.#end(row, lease, 'caller-hung-up') : redirected.kind
       }
       default:
-        return this.#end(row, lease, answer.status === 'completed' ? 'caller-hung-up' : 'carrier-lost')
+        return this.#end(row, lease, causeOfStatus(answer.status))
     }
   }
 
   #end(row: CallRow, lease: LeaseSeen | undefined, why: 'caller-hung-up' | 'carrier-lost'): RescueOutcome {
     if (this.#isClosed) return 'later'
-    const { endings } = this.#parts
-    const { callSid, epoch } = row
-    const step = stepOfRow(row)
-    const { cause, next } = step.kind === 'finish' ? step : { cause: why, next: { kind: 'none' as const } }
-    // A transfer raises the lease's epoch first; the row follows when the stream has come.
-    if (lease !== undefined && lease.epoch > epoch) endings.release(lease)
-    endings.end({ callSid, epoch, cause, next, checkpoint: undefined })
+    this.#parts.endings.endRow(row, lease, why)
     return 'ended'
   }
 

@@ -11,6 +11,7 @@ import { FakeClock } from '../../kit/clock.ts'
 import type { CallId, CallSid } from '../../kit/ids.ts'
 import { silentLog } from '../../kit/log.ts'
 import { Wheel } from '../../kit/wheel.ts'
+import { Metrics } from '../../ops/metrics.ts'
 import { makeMemoryLeases } from '../../store/leases/memory.ts'
 import { MemoryRecords } from '../../store/records/memory.ts'
 import { RESCUES_MAX, Rescuer } from './rescuer.ts'
@@ -90,7 +91,7 @@ class World {
     const usage = { inUse: 0, reserved: 0, suspect: 0, limit: 0, queued: 0, refusedLastMinute: 0, pools: [] }
     return new Rescuer({
       ...{ pod: 'a', leases, records, wheel, clock, log: silentLog },
-      endings: new Endings({ records, leases, afterwards, wheel, log: silentLog }),
+      endings: new Endings({ records, leases, afterwards, wheel, log: silentLog, metrics: new Metrics() }),
       rest: hasRest ? rest : undefined,
       peers: { storeWord: async () => (this.doesPodAnswer ? 'away' : 'unknown') } as unknown as Peers,
       nextUrl: () => 'https://plane.example.test/twilio/next',

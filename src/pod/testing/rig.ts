@@ -7,6 +7,7 @@ import type { Answer, NextStep } from '../../carrier/twilio/call-desk.ts'
 import { makeStreamTokens } from '../../carrier/twilio/token.ts'
 import { type Config, readConfig } from '../../config.ts'
 import { LEASE_TIMES, type MovePool } from '../../control/ports.ts'
+import type { Recordings } from '../../desk/endings.ts'
 import type { MakeModel } from '../../desk/held.ts'
 import { peerRoutes } from '../../desk/peers.ts'
 import { systemClock } from '../../kit/clock.ts'
@@ -61,6 +62,7 @@ export class Rig {
   app: FastifyInstance | undefined
   readonly wheel = new Wheel({ clock: systemClock, onError: (error) => assert.fail(String(error)) })
   readonly lag = new LagMeter()
+  readonly metrics = new Metrics()
 
   async offer(call: CallSid): Promise<Answer> {
     return this.pod.desk.offer({ callSid: call, from: '+1', to: '+2', direction: 'inbound', parameters: {} })
@@ -90,12 +92,20 @@ export class Rig {
   }
 }
 
+/** Looks at calls that are over for the carrier come soon in tests. */
+export const OVER_LOOKS_MS = [60, 200, 400]
+
 type Ground = Awaited<ReturnType<typeof ground>>
 
 /** The stores that the pods of one test share. */
 export async function ground() {
   const leases = makeMemoryLeases({ times: { ...LEASE_TIMES, recoveringMs: 0 }, nowMs: () => performance.now() })
-  return { leases, records: await openRecords({ kind: 'memory' }) }
+  const recordings: [CallSid, Record<string, unknown>][] = []
+  const addRecording: Recordings['addRecording'] = async (callSid, body) => {
+    recordings.push([callSid, body])
+    return { kind: 'added' }
+  }
+  return { leases, records: await openRecords({ kind: 'memory' }), recordings: { addRecording }, recorded: recordings }
 }
 
 const rigs: Rig[] = []
@@ -109,7 +119,7 @@ export async function start(name: string, on: Ground | undefined, env: Record<st
   const rig = new Rig()
   rigs.push(rig)
   const config = configOf({ POD_NAME: name, STREAM_TOKEN_SECRET: SECRET, DRAIN_NATURAL_MS: '0', ...env })
-  const world = { clock: systemClock, wheel: rig.wheel, log: silentLog, metrics: new Metrics(), traces }
+  const world = { clock: systemClock, wheel: rig.wheel, log: silentLog, metrics: rig.metrics, traces }
   const makeModel: MakeModel = (listener, _pack, _log, begin, _pool, move): ModelSession => {
     const model: Model = { listener, start: begin, commands: [], move }
     rig.models.push(model)
@@ -157,6 +167,7 @@ export async function start(name: string, on: Ground | undefined, env: Record<st
     world,
     address: () => address,
     baseUrl: () => address,
+    overLooksMs: OVER_LOOKS_MS,
     ...stores,
   })
   rig.pod.onCallEnded = (call, cause) => rig.ended.push(`${Number(call.callSid.slice(2))} ${cause}`)

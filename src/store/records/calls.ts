@@ -135,12 +135,13 @@ export class SqlRecords implements CallRecords {
 
   async live({ after = '' as CallSid, max }: Parameters<CallRecords['live']>[0]): Promise<LiveCall[]> {
     await this.#check()
-    const rows = await this.#sql.query(statements.LIVE, [after, max])
-    return rows.map((row) => ({
-      callSid: row.call_sid as CallSid,
-      epoch: Number(row.epoch),
-      pod: String(row.pod),
-    }))
+    return (await this.#sql.query(statements.LIVE, [after, max])).map(liveCallOf)
+  }
+
+  async silent(page: Parameters<CallRecords['silent']>[0]): Promise<LiveCall[]> {
+    await this.#check()
+    const { after = '' as CallSid, max, forMs, unsignedForMs } = page
+    return (await this.#sql.query(statements.SILENT, [after, max, forMs, unsignedForMs])).map(liveCallOf)
   }
 
   async take({ callSid, epoch, forMs }: Fenceable & { forMs: number }): Promise<{ kind: 'taken' | 'busy' }> {
@@ -177,6 +178,12 @@ export function jsonOf(value: object): string {
 const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
 const numberOf = (value: unknown): number | undefined =>
   value === null || value === undefined ? undefined : Number(value)
+
+const liveCallOf = (row: Row): LiveCall => ({
+  callSid: row.call_sid as CallSid,
+  epoch: Number(row.epoch),
+  pod: String(row.pod),
+})
 
 function endedCallOf(row: Row): EndedCall {
   return {

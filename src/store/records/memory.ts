@@ -20,7 +20,7 @@ import type { CallSid } from '../../kit/ids.ts'
 export const ENDED_MAX = 2_000
 
 /** The epoch that wrote the checkpoint: its number counts within it. */
-type KeptRow = CallRow & { checkpointEpoch: number; rescuedUntilMs: number }
+type KeptRow = CallRow & { checkpointEpoch: number; rescuedUntilMs: number; seenAtMs: number | undefined }
 
 export class MemoryRecords implements CallRecords {
   readonly #rows = new Map<CallSid, KeptRow>()
@@ -44,6 +44,7 @@ export class MemoryRecords implements CallRecords {
       checkpoint: undefined,
       checkpointEpoch: -1,
       rescuedUntilMs: 0,
+      seenAtMs: undefined,
       sequence: 0,
       resumes: 0,
       startedAtMs: this.#clock.wallMs(),
@@ -71,8 +72,12 @@ export class MemoryRecords implements CallRecords {
     for (const { callSid, epoch, sequence, text } of writes) {
       const row = this.#rows.get(callSid)
       if (row === undefined) continue
-      if (row.state === 'ended' || row.epoch > epoch) fenced.add(callSid)
-      else if (row.checkpointEpoch < epoch || row.sequence < sequence)
+      if (row.state === 'ended' || row.epoch > epoch) {
+        fenced.add(callSid)
+        continue
+      }
+      row.seenAtMs = this.#clock.wallMs()
+      if (row.checkpointEpoch < epoch || row.sequence < sequence)
         Object.assign(row, { epoch, checkpointEpoch: epoch, sequence, checkpoint: text })
     }
     return [...fenced]
@@ -127,13 +132,18 @@ export class MemoryRecords implements CallRecords {
     return row === undefined ? undefined : copyOf(row)
   }
 
-  async live({ after, max }: { after: CallSid | undefined; max: number }): Promise<LiveCall[]> {
+  async live({ after, max }: Parameters<CallRecords['live']>[0]): Promise<LiveCall[]> {
     this.#check()
-    return [...this.#rows.values()]
-      .filter(({ state, callSid }) => state === 'live' && (after === undefined || callSid > after))
-      .sort((one, other) => (one.callSid < other.callSid ? -1 : 1))
-      .slice(0, max)
-      .map(({ callSid, epoch, pod }) => ({ callSid, epoch, pod }))
+    return pageOf([...this.#rows.values()], after, max)
+  }
+
+  async silent({ after, max, forMs, unsignedForMs }: Parameters<CallRecords['silent']>[0]): Promise<LiveCall[]> {
+    this.#check()
+    const nowMs = this.#clock.wallMs()
+    const silent = [...this.#rows.values()].filter(({ seenAtMs, startedAtMs }) =>
+      seenAtMs === undefined ? startedAtMs + unsignedForMs <= nowMs : seenAtMs + forMs <= nowMs,
+    )
+    return pageOf(silent, after, max)
   }
 
   async take({ callSid, epoch, forMs }: Fenceable & { forMs: number }): Promise<{ kind: 'taken' | 'busy' }> {
@@ -165,7 +175,15 @@ export class MemoryRecords implements CallRecords {
   }
 }
 
-const copyOf = ({ checkpointEpoch: _, rescuedUntilMs: __, ...row }: KeptRow): CallRow => ({
+function pageOf(rows: readonly KeptRow[], after: CallSid | undefined, max: number): LiveCall[] {
+  return rows
+    .filter(({ state, callSid }) => state === 'live' && (after === undefined || callSid > after))
+    .sort((one, other) => (one.callSid < other.callSid ? -1 : 1))
+    .slice(0, max)
+    .map(({ callSid, epoch, pod }) => ({ callSid, epoch, pod }))
+}
+
+const copyOf = ({ checkpointEpoch: _, rescuedUntilMs: __, seenAtMs: ___, ...row }: KeptRow): CallRow => ({
   ...row,
   intents: row.intents.map((intent) => ({ ...intent })),
 })

@@ -25,7 +25,7 @@ with claimed as (
 insert into call_event (call_sid, seq, epoch, type, body)
 select call_sid, event_count, epoch, 'claimed', jsonb_build_object('pod', pod, 'pool', pool) from claimed`
 
-/** Arrays of one length: $1 Call SIDs, $2 epochs, $3 sequences, $4 texts. Gives back the fenced. [RT2] */
+/** Arrays of one length: $1 Call SIDs, $2 epochs, $3 sequences, $4 texts; one that is not newer is a sign of life. Gives back the fenced. [RT2] */
 export const SAVE = `
 with asked as (
   select * from unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[]) as a (call_sid, epoch, sequence, body)
@@ -36,9 +36,14 @@ with asked as (
   order by c.call_sid
   for no key update of c
 ), saved as (
-  update call c set checkpoint = l.body, sequence = l.sequence, checkpoint_epoch = l.epoch, epoch = l.epoch
+  update call c set checkpoint = l.body, sequence = l.sequence, checkpoint_epoch = l.epoch, epoch = l.epoch, seen_at = clock_timestamp()
   from locked l
   where c.call_sid = l.call_sid and l.held and l.is_newer and c.epoch <= l.epoch and c.state = 'live'
+), signed as (
+  update call c set seen_at = clock_timestamp()
+  from locked l
+  where c.call_sid = l.call_sid and l.held and not l.is_newer
+    and not exists (select 1 from locked o where o.call_sid = l.call_sid and o.held and o.is_newer) and c.epoch <= l.epoch and c.state = 'live'
 )
 select distinct call_sid from locked where not held`
 
@@ -92,6 +97,13 @@ export const STATE_OF = 'select state, epoch::float8 as epoch from call where ca
 /** $1 Call SID to go on after ('' for the first), $2 most rows */
 export const LIVE = `
 select call_sid, epoch::float8 as epoch, pod from call where state = 'live' and call_sid > $1 order by call_sid limit $2::int`
+
+/** Live calls without a sign for $3 ms, or never with one and begun $4 ms ago. $1 Call SID to go on after, $2 most rows */
+export const SILENT = `
+select call_sid, epoch::float8 as epoch, pod from call
+where state = 'live' and call_sid > $1
+  and coalesce(seen_at + make_interval(secs => $3::float8 / 1000), started_at + make_interval(secs => $4::float8 / 1000)) <= clock_timestamp()
+order by call_sid limit $2::int`
 
 /** $1 Call SID, $2 epoch, $3 for how many ms */
 export const TAKE = `

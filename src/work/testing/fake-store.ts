@@ -134,8 +134,11 @@ export class FakeStore implements WorkStore {
     return []
   }
 
-  async rerun(): Promise<{ kind: 'unknown' }> {
-    return { kind: 'unknown' }
+  async rerun(id: string): Promise<{ kind: 'ready' | 'unknown' }> {
+    const item = this.items.find((one) => one.id === id && (one.state === 'dead' || one.state === 'uncertain'))
+    if (item === undefined) return { kind: 'unknown' }
+    Object.assign(item, { state: 'ready', attempt: 0, version: item.version + 1, error: undefined, dueMs: 0 })
+    return { kind: 'ready' }
   }
 
   async depth(): Promise<WorkDepth[]> {
@@ -145,8 +148,10 @@ export class FakeStore implements WorkStore {
 
   async close(): Promise<void> {}
 
-  #held({ id, attempt }: Held): FakeItem | undefined {
-    return this.items.find((item) => item.id === id && item.attempt === attempt && item.state === 'running')
+  #held({ id, attempt, version }: Held): FakeItem | undefined {
+    return this.items.find(
+      (item) => item.id === id && item.attempt === attempt && item.version === version && item.state === 'running',
+    )
   }
 
   #next({ callSid, type }: FakeItem): void {

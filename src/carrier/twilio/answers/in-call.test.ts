@@ -5,7 +5,7 @@ import { type FastifyInstance, fastify } from 'fastify'
 import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js'
 import type { CallId, CallSid } from '../../../kit/ids.ts'
 import type { Log } from '../../../kit/log.ts'
-import type { Answer, CallDesk, CallOffer, NextStep, Voicemail, WaitStep } from '../call-desk.ts'
+import type { Answer, CallDesk, CallOffer, NextStep, Recording, WaitStep } from '../call-desk.ts'
 import { twilioWebhooks } from '../webhooks.ts'
 import { ASK_TRIES_MAX } from './replies.ts'
 
@@ -51,8 +51,8 @@ class Desk implements CallDesk {
   async callBackWanted(callSid: CallSid, number: string) {
     this.events.push(['call-back', callSid, number])
   }
-  async voicemailLeft(callSid: CallSid, voicemail: Voicemail) {
-    this.events.push(['voicemail', callSid, voicemail])
+  recorded(callSid: CallSid, recording: Recording) {
+    this.events.push(['recording', callSid, recording])
   }
 }
 
@@ -251,15 +251,12 @@ test('[WQ5] a call-back that is wanted reaches the desk; other digits are asked 
 test('[WQ4] a message is thanked for, and told to the desk when its recording is there', async () => {
   const { desk, post } = await open()
   assert.match((await post('/twilio/voicemail?language=ja', {})).body, /<Say language="ja-JP">.*<Hangup\/>/)
-  const recording = { RecordingSid: 'RE1', RecordingUrl: 'https://api.example.test/RE1', RecordingDuration: '12' }
+  const recordingSid = `RE${'1'.repeat(32)}`
+  const recordingUrl = `https://api.example.test/${recordingSid}`
+  const recording = { RecordingSid: recordingSid, RecordingUrl: recordingUrl, RecordingDuration: '12' }
   await post('/twilio/recording', { ...recording, RecordingStatus: 'absent' })
   await post('/twilio/recording', { ...recording, RecordingStatus: 'completed', CallStatus: 'completed' })
-  const voicemail = {
-    recordingSid: 'RE1',
-    recordingUrl: 'https://api.example.test/RE1',
-    durationMs: 12_000,
-  }
-  assert.deepEqual(desk.events, [['voicemail', CALL, voicemail]])
+  assert.deepEqual(desk.events, [['recording', CALL, { recordingSid, recordingUrl, durationMs: 12_000 }]])
 })
 
 test('a resume goes straight into the stream, after the desk’s sentence when it has one', async () => {

@@ -1,0 +1,212 @@
+// Role worker as its own process, on a real Postgres: start, figures, admin API, end; and what it says when it cannot start.
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { after, afterEach, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { CallSid } from '../../src/kit/ids.ts'
+import { runMigrations } from '../../src/store/records/migrate.ts'
+import { openPostgres } from '../../src/store/records/postgres.ts'
+import type { Sql } from '../../src/store/records/sql.ts'
+import { type Database, openDatabase } from '../../src/store/work/open.ts'
+import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
+import { findFreePort } from '../../tools/servers/program.ts'
+import { ROOT } from '../../tools/tree.ts'
+import { endRequest, nextSid, openRequest } from '../store/records-suite.ts'
+
+const ADMIN_TOKEN = 'an-admin-token-of-the-tests'
+const EX_CONFIG = 78
+const START_MAX_MS = 30_000
+
+let postgres: Postgres
+let db: Database
+let sql: Sql
+/** As a template of the server leaves it: no table of ours. */
+let emptyUrl: string
+before(async () => {
+  postgres = await startPostgres()
+  await runMigrations(postgres.url)
+  db = await openDatabase({ kind: 'postgres', url: postgres.url })
+  sql = openPostgres({ url: postgres.url })
+  await sql.query('create database nothing')
+  emptyUrl = postgres.url.replace(/postgres$/, 'nothing')
+})
+after(async () => {
+  await Promise.allSettled([db?.close(), sql?.close()])
+  await postgres?.stop()
+})
+
+const children: ChildProcess[] = []
+afterEach(() => {
+  for (const child of children.splice(0)) if (child.exitCode === null) child.kill('SIGKILL')
+})
+
+type Run = { child: ChildProcess; errors: () => string; code: Promise<number | null> }
+
+/** Starts the role with these variables and no others that mean something to the plane. */
+function run(env: Record<string, string>): Run {
+  const { PATH, HOME } = process.env as Record<string, string>
+  const child = spawn(process.execPath, ['src/main.ts', 'worker'], {
+    cwd: ROOT,
+    env: { PATH, HOME, NODE_ENV: 'test', HOST: '127.0.0.1', ...env },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  children.push(child)
+  let text = ''
+  child.stderr!.setEncoding('utf8').on('data', (more: string) => {
+    text += more
+  })
+  const code = once(child, 'close').then(([status]) => status as number | null)
+  return { child, errors: () => text, code }
+}
+
+/** A worker that listens at `url`. */
+async function start(env: Record<string, string> = {}): Promise<Run & { url: string }> {
+  const port = await findFreePort()
+  const one = run({ DATABASE_URL: postgres.url, PORT: String(port), WORK_POLL_MS: '50', ...env })
+  const url = `http://127.0.0.1:${port}`
+  const endMs = performance.now() + START_MAX_MS
+  for (;;) {
+    const ready = await fetch(`${url}/ready`).catch(() => undefined)
+    if (ready?.ok === true) return { ...one, url }
+    assert.ok(one.child.exitCode === null, `it ended: ${one.errors()}`)
+    assert.ok(performance.now() < endMs, `it was not ready in time: ${one.errors()}`)
+    await sleep(50)
+  }
+}
+
+async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + 20_000
+  while (!(await isSo())) {
+    assert.ok(performance.now() < endMs, what)
+    await sleep(50)
+  }
+}
+
+const bearer = { authorization: `Bearer ${ADMIN_TOKEN}` }
+const statesOf = async (callSid: CallSid): Promise<unknown[]> =>
+  (await sql.query('select state from work_item where call_sid = $1 order by id', [callSid])).map(({ state }) => state)
+
+async function endedCall(): Promise<CallSid> {
+  const callSid = nextSid()
+  await db.records.open(openRequest(callSid))
+  await db.records.end(endRequest(callSid, 1))
+  return callSid
+}
+
+test('[WP2] it does what follows a call, shows its figures, and ends with 0 when it is told to', async () => {
+  const callSid = await endedCall()
+  const worker = await start({ ADMIN_TOKEN })
+  await until('the chain is done', async () => (await statesOf(callSid)).every((state) => state === 'done'))
+  const dead = await endedCall()
+  await sql.query(`update work_item set state = 'dead', error = 'a test' where call_sid = $1 and type = 'crm'`, [dead])
+  await until('figures', async () =>
+    /voice_postcall_jobs\{type="crm",state="dead"\} 1/.test(await (await fetch(`${worker.url}/metrics`)).text()),
+  )
+  const page = await (await fetch(`${worker.url}/metrics`)).text()
+  for (const name of ['voice_postcall_items_total', 'voice_postcall_oldest_seconds', 'voice_swept_calls_total'])
+    assert.match(page, new RegExp(`^# TYPE ${name} `, 'm'))
+  worker.child.kill('SIGTERM')
+  assert.equal(await worker.code, 0)
+})
+
+test('[WOP1][WOP2] the admin API asks for its token, lists what is dead, runs it again, and gives the record of a call', async () => {
+  const worker = await start({ ADMIN_TOKEN })
+  const callSid = await endedCall()
+  await until('the chain is done', async () => (await statesOf(callSid)).every((state) => state === 'done'))
+  await sql.query(`update work_item set state = 'dead', error = 'a test' where call_sid = $1 and type = 'crm'`, [
+    callSid,
+  ])
+  const paths: [string, string][] = [
+    ['GET', '/admin/work'],
+    ['GET', `/admin/calls/${callSid}`],
+    ['POST', '/admin/work/1/rerun'],
+  ]
+  for (const [method, path] of paths)
+    for (const authorization of ['', 'Bearer wrong', `Basic ${ADMIN_TOKEN}`])
+      assert.equal((await fetch(worker.url + path, { method, headers: { authorization } })).status, 401, path)
+  const list = await fetch(`${worker.url}/admin/work?state=dead`, { headers: bearer })
+  const { items } = (await list.json()) as { items: { id: string; callSid: string; type: string; error: string }[] }
+  const item = items.find((one) => one.callSid === callSid)
+  assert.deepEqual([item?.type, item?.error], ['crm', 'a test'])
+  assert.ok(!JSON.stringify(items).includes('+15550100'), 'a list holds no number')
+  const rerun = () => fetch(`${worker.url}/admin/work/${item!.id}/rerun`, { method: 'POST', headers: bearer })
+  assert.equal((await rerun()).status, 200)
+  await until('it is done', async () => (await statesOf(callSid)).every((state) => state === 'done'))
+  assert.equal((await rerun()).status, 404, 'it is not dead any more')
+  const record = await fetch(`${worker.url}/admin/calls/${callSid}`, { headers: bearer })
+  const { from, cause, analysis } = (await record.json()) as {
+    from: string
+    cause: string
+    analysis: { analyser: string }
+  }
+  assert.deepEqual([record.status, from, cause, analysis.analyser], [200, '+15550100', 'agent-hung-up', 'rules'])
+  assert.equal((await fetch(`${worker.url}/admin/calls/${nextSid()}`, { headers: bearer })).status, 404)
+  worker.child.kill('SIGTERM')
+  assert.equal(await worker.code, 0)
+})
+
+test('[WOP1] without a token there is no admin API', async () => {
+  const worker = await start()
+  assert.equal((await fetch(`${worker.url}/admin/work`, { headers: bearer })).status, 404)
+  worker.child.kill('SIGTERM')
+  assert.equal(await worker.code, 0)
+})
+
+test('[WP1] without DATABASE_URL it says so in one line and ends with 78', async () => {
+  const worker = run({})
+  assert.equal(await worker.code, EX_CONFIG)
+  assert.match(worker.errors(), /^The worker could not start: DATABASE_URL is not set.*\n$/)
+})
+
+test('[WP1][WPA2] on a database without tables, or with older ones, it says what to do in one line and ends with 78', async () => {
+  const bare = run({ DATABASE_URL: emptyUrl })
+  assert.equal(await bare.code, EX_CONFIG)
+  assert.match(bare.errors(), /^The worker could not start: [^\n]*version 0 [^\n]*run the role "migrate" first\n$/)
+  await runMigrations(emptyUrl)
+  const old = openPostgres({ url: emptyUrl })
+  await old.query('delete from schema_version where version > 2')
+  await old.close()
+  const behind = run({ DATABASE_URL: emptyUrl })
+  assert.equal(await behind.code, EX_CONFIG)
+  assert.match(behind.errors(), /^[^\n]*version 2 [^\n]*run the role "migrate" first\n$/)
+})
+
+test('[WPA2] on a database that is away it starts, is not ready, and ends with 0 when it is told to', async () => {
+  const port = await findFreePort()
+  const worker = run({ DATABASE_URL: `postgres://postgres@127.0.0.1:${await findFreePort()}/x`, PORT: String(port) })
+  await until('it listens and is not ready', async () => {
+    const ready = await fetch(`http://127.0.0.1:${port}/ready`).catch(() => undefined)
+    return ready?.status === 503
+  })
+  worker.child.kill('SIGTERM')
+  assert.equal(await worker.code, 0)
+})
+
+test('[SWR1][SWR2] operators read from the replica; what it does not have, or while it is away, from the database itself', async () => {
+  await sql.query('create database replica')
+  const replicaUrl = postgres.url.replace(/postgres$/, 'replica')
+  await runMigrations(replicaUrl)
+  const replica = await openDatabase({ kind: 'postgres', url: replicaUrl })
+  const both = await endedCall()
+  await replica.records.open({ ...openRequest(both), tenant: 'as the replica has it' })
+  await replica.records.end(endRequest(both, 1))
+  const onlyHere = await endedCall()
+  const worker = await start({ ADMIN_TOKEN, DATABASE_REPLICA_URL: replicaUrl })
+  const tenantOf = async (callSid: CallSid): Promise<string> => {
+    const answer = await fetch(`${worker.url}/admin/calls/${callSid}`, { headers: bearer })
+    return ((await answer.json()) as { tenant: string }).tenant
+  }
+  assert.equal(await tenantOf(both), 'as the replica has it')
+  assert.equal(await tenantOf(onlyHere), 'acme')
+  const listed = await (await fetch(`${worker.url}/admin/work?state=ready`, { headers: bearer })).text()
+  assert.match(listed, /as the replica has it/)
+  await until('items are worked on the database itself', async () =>
+    (await statesOf(onlyHere)).every((state) => state === 'done'),
+  )
+  await replica.close()
+  await sql.query('drop database replica with (force)')
+  assert.equal(await tenantOf(both), 'acme')
+  worker.child.kill('SIGTERM')
+  assert.equal(await worker.code, 0)
+})
