@@ -3,7 +3,7 @@
 // AL2: the blows are those of blows.ts over the whole run. A worker and a pod die by SIGKILL, PostgreSQL by an immediate shutdown; each is started
 //      again after a moment. A blow counts when the process has gone by it.
 // AL3: before each blow at a pod GROUP callers more begin to talk, who hang up the moment the pod has died: those who were on it hang up while
-//      nobody holds their call.
+//      nobody holds their call. The blow waits for them, GROUP_WAIT_MS at most; without all of them the run breaks.
 // AL4: after the last call the run waits DRAIN_MS_MAX at most until nothing is left to do, and judges what is there then, drained or not.
 // AL5: the receiver takes up to RECEIVER_MS to answer, so that workers die while they deliver.
 import { join } from 'node:path'
@@ -18,7 +18,7 @@ import type { History } from '../history.ts'
 import { atLeast, type ChaosCase, type ChaosRun, exactly, type Outcome } from '../run.ts'
 import { commonFigures, type Ending, examine, latenessOf, readEnding } from '../scene.ts'
 import type { Fault } from '../witness/fault-log.ts'
-import { type Blow, planBlows } from './blows.ts'
+import { type Blow, planBlows, sharesOf } from './blows.ts'
 import { dumpWork, heldBy, readLeft } from './work-dump.ts'
 import { describeWork, readWork, type WorkStory } from './work-story.ts'
 
@@ -31,6 +31,7 @@ const HOLD_S = 60
 const SCENARIO = 'visit=3,early-hangup=1'
 const GROUP = 24
 const GROUP_LEAD_MS = 12_000
+const GROUP_WAIT_MS = 20_000
 const RECEIVER_MS = 3_000
 const DROP_PERCENT = 5
 const BUSY_PERCENT = 2
@@ -61,7 +62,9 @@ async function runAfterCall(run: ChaosRun): Promise<Outcome> {
     },
   })
   const lengthMs = (calls / RATE) * 1_000
-  const blows = planBlows(blowCount, lengthMs, run.random)
+  const hasPods = sharesOf(blowCount).pod > 0
+  const firstMs = hasPods ? GROUP_LEAD_MS : 0
+  const blows = planBlows(blowCount, Math.max(lengthMs, firstMs * 2) - firstMs, run.random)
   const group = Math.min(GROUP, Math.floor(calls / 10))
   const inGroups = group * blows.filter(({ victim }) => victim === 'pod').length
   const steady = startCallers(run, {
@@ -74,7 +77,7 @@ async function runAfterCall(run: ChaosRun): Promise<Outcome> {
   })
   const report = steady.report()
   await steady.talking(1, HOLD_S * 1_000)
-  const startedMs = performance.now()
+  const startedMs = performance.now() + firstMs
   const struck = await Promise.all(blows.map((blow) => strike(run, ground, blow, startedMs, group)))
   const reports = [await report, ...(await Promise.all(struck.flatMap((one) => one.group?.hangUp() ?? [])))]
   run.note('the last call is over')
@@ -121,6 +124,9 @@ async function strike(run: ChaosRun, ground: Ground, blow: Blow, startedMs: numb
   await until(isPod ? blow.atMs - GROUP_LEAD_MS : blow.atMs)
   const callers = isPod && group > 0 ? startGroup(run, ground, group, blow) : undefined
   await until(blow.atMs)
+  if (callers !== undefined && !(await callers.talking(group, GROUP_WAIT_MS))) {
+    throw new Error('not all callers of a group talk before the blow at their pod')
+  }
   const member = chosen(isPod ? fleet.pods : fleet.workers, blow.random)
   const inFlight = isPod ? undefined : await heldBy(fleet.postgres.url, member.name)
   const fault = run.faults.note('kill', member.name, isPod ? 'with hang-up' : '')
