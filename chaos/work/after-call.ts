@@ -1,7 +1,8 @@
 // after-call (F40, F21): calls end while workers, pods and PostgreSQL die; what follows each call happens once. Rules:
 // AL1: callers come at RATE calls a second until all were offered: three of four talk a turn or two, the others hang up within 3 s.
 // AL2: the blows are those of blows.ts over the whole run. A worker and a pod die by SIGKILL, PostgreSQL by an immediate shutdown; each is started
-//      again after a moment. A blow counts when the process has gone by it.
+//      again after a moment. A blow counts when the process has gone by it. A worker dies when it holds an item, which is waited for,
+//      HELD_WAIT_MS at most: a blow at an idle one would show little.
 // AL3: before each blow at a pod GROUP callers more begin to talk, who hang up the moment the pod has died: those who were on it hang up while
 //      nobody holds their call. The blow waits for them, GROUP_WAIT_MS at most; without all of them the run breaks.
 // AL4: after the last call the run waits DRAIN_MS_MAX at most until nothing is left to do, and judges what is there then, drained or not.
@@ -36,6 +37,8 @@ const RECEIVER_MS = 3_000
 const DROP_PERCENT = 5
 const BUSY_PERCENT = 2
 const SECRET = 'chaos-webhook-secret-0123456789'
+const HELD_WAIT_MS = 8_000
+const HELD_LOOK_MS = 50
 const DOWN_MS_MAX = 2_000
 const DRAIN_MS_MAX = 180_000
 const DRAIN_LOOK_MS = 1_000
@@ -43,6 +46,8 @@ const NOTE_EVERY_MS = 15_000
 /** A caller who hung up so soon after his pod's death did so while nobody held his call. */
 const WITH_KILL_US = 2_000_000
 
+/** When the blows begin, how many hang up with a pod, and what the dead held (`id:attempt`). */
+type StrikeScene = { startedMs: number; group: number; orphans: Set<string> }
 type Struck = { fault: Fault; blow: Blow; hasDied: boolean; inFlight: number | undefined; group: Callers | undefined }
 
 async function runAfterCall(run: ChaosRun): Promise<Outcome> {
@@ -77,12 +82,13 @@ async function runAfterCall(run: ChaosRun): Promise<Outcome> {
   })
   const report = steady.report()
   await steady.talking(1, HOLD_S * 1_000)
-  const startedMs = performance.now() + firstMs
-  const struck = await Promise.all(blows.map((blow) => strike(run, ground, blow, startedMs, group)))
+  const scene = { startedMs: performance.now() + firstMs, group, orphans: new Set<string>() }
+  const struck = await Promise.all(blows.map((blow) => strike(run, ground, blow, scene)))
   const reports = [await report, ...(await Promise.all(struck.flatMap((one) => one.group?.hangUp() ?? [])))]
   run.note('the last call is over')
   const drainedMs = await drained(run, ground, calls)
-  const ending = await readEnding(run, ground, reports.map(latenessOf))
+  const settled = drainedMs === undefined ? {} : { settleMs: 0 }
+  const ending = await readEnding(run, ground, reports.map(latenessOf), settled)
   await dumpWork(ground.fleet.postgres.url, join(run.folder, 'work.jsonl'))
   return judge(run, { calls, blows: blowCount, struck, drainedMs }, ending)
 }
@@ -106,7 +112,8 @@ async function startReceiver(run: ChaosRun): Promise<string> {
 }
 
 /** [AL2] Waits for the time of a blow and does it. */
-async function strike(run: ChaosRun, ground: Ground, blow: Blow, startedMs: number, group: number): Promise<Struck> {
+async function strike(run: ChaosRun, ground: Ground, blow: Blow, scene: StrikeScene): Promise<Struck> {
+  const { startedMs, group, orphans } = scene
   const until = (atMs: number): Promise<void> => sleep(Math.max(0, startedMs + atMs - performance.now()))
   const { fleet } = ground
   const downMs = blow.random * DOWN_MS_MAX
@@ -128,16 +135,30 @@ async function strike(run: ChaosRun, ground: Ground, blow: Blow, startedMs: numb
     throw new Error('not all callers of a group talk before the blow at their pod')
   }
   const member = chosen(isPod ? fleet.pods : fleet.workers, blow.random)
-  const inFlight = isPod ? undefined : await heldBy(fleet.postgres.url, member.name)
+  const inFlight = isPod ? undefined : await untilItHolds(fleet.postgres.url, member.name, orphans)
+  const wasUp = member.exit === undefined
   const fault = run.faults.note('kill', member.name, isPod ? 'with hang-up' : '')
   member.kill('SIGKILL')
   callers?.askHangUp()
-  const hasDied = (await member.exited).signal === 'SIGKILL'
+  const hasDied = wasUp && (await member.exited).signal === 'SIGKILL'
   await sleep(downMs)
   run.faults.note('restart', member.name)
   await member.restart()
   run.note(`${member.name} was killed and is back`)
   return { fault, blow, hasDied, inFlight, group: callers }
+}
+
+/** How many items a worker holds as soon as it holds any, or at the bound. They are among `orphans` then, those whose holder dies. */
+async function untilItHolds(url: string, worker: string, orphans: Set<string>): Promise<number> {
+  const untilMs = performance.now() + HELD_WAIT_MS
+  for (;;) {
+    const held = (await heldBy(url, worker)).filter((one) => !orphans.has(one))
+    if (held.length > 0 || performance.now() > untilMs) {
+      for (const one of held) orphans.add(one)
+      return held.length
+    }
+    await sleep(HELD_LOOK_MS)
+  }
 }
 
 /** [AL3] */
@@ -152,8 +173,11 @@ function startGroup(run: ChaosRun, ground: Ground, calls: number, blow: Blow): C
   })
 }
 
+/** One that runs, as long as any does. */
 function chosen(members: readonly Member[], random: number): Member {
-  return members[Math.floor(random * members.length)]!
+  const up = members.filter(({ exit }) => exit === undefined)
+  const from = up.length === 0 ? members : up
+  return from[Math.floor(random * from.length)]!
 }
 
 /** [AL4] How long it took until nothing was left to do; undefined at the bound. */

@@ -20,12 +20,11 @@ export async function readLeft(url: string): Promise<Left | undefined> {
   return rows?.[0] as Left | undefined
 }
 
-/** Items that this worker holds now; undefined when the database does not answer. */
-export async function heldBy(url: string, worker: string): Promise<number | undefined> {
-  const rows = await ask(url, `select count(*)::int as count from work_item where state = 'running' and worker = $1`, [
-    worker,
-  ]).catch(() => undefined)
-  return rows === undefined ? undefined : Number(rows[0]!.count)
+/** Items under the name of this worker, each as `id:attempt`, those of a dead holder too; none when the database does not answer. */
+export async function heldBy(url: string, worker: string): Promise<string[]> {
+  const text = "select id || ':' || attempt as held from work_item where state = 'running' and worker = $1"
+  const rows = await ask(url, text, [worker]).catch(() => [])
+  return rows.map(({ held }) => String(held))
 }
 
 /** [WU1] Writes the items and records in the database at `url` to `file`. */
