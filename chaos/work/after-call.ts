@@ -15,7 +15,7 @@ import { readWitness, type WitnessLine } from '../../load/report/witness.ts'
 import type { Member } from '../../tools/fleet/member.ts'
 import { type Callers, startCallers } from '../callers.ts'
 import { type Ground, layGround } from '../ground.ts'
-import type { History } from '../history.ts'
+import { droppedCalls, type History } from '../history.ts'
 import { atLeast, type ChaosCase, type ChaosRun, exactly, type Outcome } from '../run.ts'
 import { commonFigures, type Ending, examine, latenessOf, readEnding } from '../scene.ts'
 import type { Fault } from '../witness/fault-log.ts'
@@ -51,8 +51,7 @@ type StrikeScene = { startedMs: number; group: number; orphans: Set<string> }
 type Struck = { fault: Fault; blow: Blow; hasDied: boolean; inFlight: number | undefined; group: Callers | undefined }
 
 async function runAfterCall(run: ChaosRun): Promise<Outcome> {
-  const calls = run.asked.calls ?? CALLS
-  const blowCount = run.asked.rounds ?? BLOWS
+  const plan = planRun(run)
   const receiver = await startReceiver(run)
   const ground = await layGround(run, {
     pods: run.asked.pods ?? 4,
@@ -66,31 +65,39 @@ async function runAfterCall(run: ChaosRun): Promise<Outcome> {
       ANALYSIS_URL: `${receiver}/v1`,
     },
   })
-  const lengthMs = (calls / RATE) * 1_000
-  const hasPods = sharesOf(blowCount).pod > 0
-  const firstMs = hasPods ? GROUP_LEAD_MS : 0
-  const blows = planBlows(blowCount, Math.max(lengthMs, firstMs * 2) - firstMs, run.random)
-  const group = Math.min(GROUP, Math.floor(calls / 10))
-  const inGroups = group * blows.filter(({ victim }) => victim === 'pod').length
   const steady = startCallers(run, {
     url: ground.fleet.baseUrl,
-    calls: calls - inGroups,
-    ratePerSecond: ((calls - inGroups) / lengthMs) * 1_000,
+    calls: plan.steady,
+    ratePerSecond: (plan.steady / plan.lengthMs) * 1_000,
     holdS: HOLD_S,
     scenario: SCENARIO,
     seed: run.asked.seed,
   })
   const report = steady.report()
   await steady.talking(1, HOLD_S * 1_000)
-  const scene = { startedMs: performance.now() + firstMs, group, orphans: new Set<string>() }
-  const struck = await Promise.all(blows.map((blow) => strike(run, ground, blow, scene)))
+  const scene = { startedMs: performance.now() + plan.firstMs, group: plan.group, orphans: new Set<string>() }
+  const struck = await Promise.all(plan.blows.map((blow) => strike(run, ground, blow, scene)))
   const reports = [await report, ...(await Promise.all(struck.flatMap((one) => one.group?.hangUp() ?? [])))]
   run.note('the last call is over')
-  const drainedMs = await drained(run, ground, calls)
+  const drainedMs = await drained(run, ground, plan.calls)
   const settled = drainedMs === undefined ? {} : { settleMs: 0 }
   const ending = await readEnding(run, ground, reports.map(latenessOf), settled)
   await dumpWork(ground.fleet.postgres.url, join(run.folder, 'work.jsonl'))
-  return judge(run, { calls, blows: blowCount, struck, drainedMs }, ending)
+  return judge(run, { calls: plan.calls, blows: plan.blows.length, struck, drainedMs }, ending)
+}
+
+/** [AL1][AL3] How many calls come by themselves and how many with the pods' deaths, and when what dies. */
+function planRun(run: ChaosRun) {
+  const calls = run.asked.calls ?? CALLS
+  const count = run.asked.rounds ?? BLOWS
+  const pods = sharesOf(count).pod
+  const lengthMs = (calls / RATE) * 1_000
+  // The first group needs its time before the first blow.
+  const firstMs = pods > 0 ? GROUP_LEAD_MS : 0
+  const blows = planBlows(count, Math.max(lengthMs, firstMs * 2) - firstMs, run.random)
+  // Two of three calls at least come by themselves.
+  const group = pods === 0 ? 0 : Math.min(GROUP, Math.floor(calls / (3 * pods)))
+  return { calls, blows, group, steady: calls - group * pods, lengthMs, firstMs }
 }
 
 /** The base URL of the receiver. */
@@ -230,6 +237,7 @@ async function judge(run: ChaosRun, done: Done, ending: Ending): Promise<Outcome
     checks: [
       exactly('kills', died.length, blows),
       exactly('calls ended, by the carrier', endedCalls(history), calls),
+      exactly('calls dropped', droppedCalls(history.calls).length, 0),
       exactly('jobs lost', work.jobsLost, 0),
       exactly('effects at the receiver, one key each', work.effects, calls),
       ...zeroChecks(work),
