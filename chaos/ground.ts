@@ -26,6 +26,8 @@ export type GroundOptions = {
   /** Sessions that may be opened a second (CONNECTS_PER_SECOND). */
   connectsPerSecond?: number
   pods: number
+  /** Processes for the work after calls (0). */
+  workers?: number
   /** Sessions the organisation may have at once. */
   ceiling: number
   /** Sessions above the ceiling that the simulator lets in, to be counted. */
@@ -91,6 +93,7 @@ export async function layGround(run: ChaosRun, options: GroundOptions): Promise<
   await writeFile(limitsFile, JSON.stringify({ pools, ...options.limits }))
   const fleet = await startFleet({
     pods: options.pods,
+    workers: options.workers,
     ceiling: options.ceiling,
     // One pod could hold them all: what is tried here is the fleet's ceiling, not a pod's.
     callsMax: options.ceiling,

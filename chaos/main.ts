@@ -13,7 +13,7 @@ ${Object.entries(CASES)
   .join('\n')}
 
   --seed     the schedule of faults; the same seed, the same schedule (1)
-  --calls    calls at once; --pods pods; --rounds faults one after the other: each run has its own defaults
+  --calls    calls at once (drain, after-call: in all); --pods pods; --rounds faults one after the other: each run has its own defaults
   --keep     keep the witness logs in this folder
 
 A run starts real pods behind HAProxy with Redis and Postgres, simulated carrier and model, and judges by the logs of these

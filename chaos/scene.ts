@@ -84,21 +84,24 @@ export async function inWaves(
   return readEnding(run, ground, generators)
 }
 
-/** [SN2] Lets the fleet settle and reads what is left of it, and all logs. `redisUrl`: the store of the end, when it is another one. */
+/**
+ * [SN2] Lets the fleet settle and reads what is left of it, and all logs. `redisUrl`: the store of the end, when it is another one;
+ * `settleMs`: 0 when it is known that nothing is left to be written.
+ */
 export async function readEnding(
   run: ChaosRun,
   ground: Ground,
   generators: readonly Outcome['generator'][],
-  redisUrl = ground.fleet.redis.url,
+  { redisUrl = ground.fleet.redis.url, settleMs = SETTLE_MS } = {},
 ): Promise<Ending> {
-  await sleep(SETTLE_MS)
+  await sleep(settleMs)
   const startedMs = performance.now()
   let leaked = await slotsInUse(redisUrl)
   while (leaked > 0 && performance.now() - startedMs < SLOTS_FREE_MS_MAX) {
     await sleep(SLOTS_POLL_MS)
     leaked = await slotsInUse(redisUrl)
   }
-  const slotsFreeMs = leaked > 0 ? undefined : Math.round(performance.now() - startedMs + SETTLE_MS)
+  const slotsFreeMs = leaked > 0 ? undefined : Math.round(performance.now() - startedMs + settleMs)
   await dumpRecords(ground.fleet.postgres.url, join(run.folder, 'records.jsonl'))
   const worst = (of: (one: Outcome['generator']) => number | null): number | null => {
     const known = generators.flatMap((one) => of(one) ?? [])

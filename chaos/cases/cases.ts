@@ -1,5 +1,6 @@
 // The runs there are, by name.
 import type { ChaosCase } from '../run.ts'
+import { afterCall } from '../work/after-call.ts'
 import { ceiling } from './ceiling.ts'
 import { drain } from './drain.ts'
 import { freezePod } from './freeze-pod.ts'
@@ -23,5 +24,6 @@ export const CASES: Readonly<Record<string, ChaosCase>> = {
   overload,
   'slow-reader': slowReader,
   'model-link': modelLink,
+  'after-call': afterCall,
   mutants,
 }

@@ -88,7 +88,7 @@ async function runStoreLink(run: ChaosRun): Promise<Outcome> {
   await sleep(TALK_MS)
   const over = run.faults.note('load', '', 'over')
   const reports = [await visitors.hangUp(), await talkers.hangUp()]
-  const ending = await readEnding(run, ground, reports.map(latenessOf), replica.url)
+  const ending = await readEnding(run, ground, reports.map(latenessOf), { redisUrl: replica.url })
   const skewSeenMs = await readSkew(join(run.folder, 'pod-history.jsonl'))
   return judge(run, ceiling, { cut, healed, died, over, slots, sessions, skewSeenMs }, ending)
 }

@@ -1,7 +1,13 @@
 // The command line of `npm run fleet` and the environment of its pods.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { callsMaxOf, namesModel, podEnvironment, sharedEnvironment } from '../../tools/fleet/environment.ts'
+import {
+  callsMaxOf,
+  namesModel,
+  podEnvironment,
+  sharedEnvironment,
+  workerEnvironment,
+} from '../../tools/fleet/environment.ts'
 import { HELP, operatorEnvironment, readArguments } from '../../tools/fleet/main.ts'
 
 const PLACES = {
@@ -16,6 +22,8 @@ test('every option is told in the help and read; without any there are defaults'
   const asked = readArguments([
     '--pods',
     '5',
+    '--workers',
+    '2',
     '--port',
     '9000',
     '--ceiling',
@@ -25,18 +33,40 @@ test('every option is told in the help and read; without any there are defaults'
     '--logs',
     'x',
   ])
-  assert.deepEqual(asked, { kind: 'run', pods: 5, port: 9000, ceiling: 40, callsMax: 7, restart: true, logs: 'x' })
+  const numbers = { pods: 5, workers: 2, port: 9000, ceiling: 40, callsMax: 7 }
+  assert.deepEqual(asked, { kind: 'run', ...numbers, restart: true, logs: 'x' })
   const plain = readArguments([])
   assert.ok(plain.kind === 'run' && plain.pods === 3 && plain.port === 8080 && plain.ceiling === 100 && !plain.restart)
-  for (const name of ['pods', 'port', 'ceiling', 'calls-max', 'restart', 'logs', 'help'])
+  assert.ok(plain.workers === 1 && readArguments(['--workers', '0']).kind === 'run')
+  for (const name of ['pods', 'workers', 'port', 'ceiling', 'calls-max', 'restart', 'logs', 'help'])
     assert.match(HELP, new RegExp(`^ {2}--${name}\\b`, 'm'))
   assert.equal(readArguments(['--help']).kind, 'help')
 })
 
 test('all that is wrong with the arguments is told at once', () => {
-  const asked = readArguments(['--pods', '0', '--port', 'x', '--colour', 'red', '--restart=yes', 'now', '--ceiling'])
+  const asked = readArguments([
+    '--pods',
+    '0',
+    '--workers',
+    '21',
+    '--port',
+    'x',
+    '--colour',
+    'red',
+    '--restart=yes',
+    'now',
+    '--ceiling',
+  ])
   assert.ok(asked.kind === 'wrong')
-  for (const part of ['--pods "0"', '--port "x"', '--ceiling needs', '--colour is unknown', '--restart takes', '"now"'])
+  for (const part of [
+    '--pods "0"',
+    '--workers "21"',
+    '--port "x"',
+    '--ceiling needs',
+    '--colour is unknown',
+    '--restart takes',
+    '"now"',
+  ])
     assert.ok(
       asked.problems.some((problem) => problem.includes(part)),
       `${part}: ${asked.problems}`,
@@ -55,6 +85,8 @@ test('[FE1] the environment wins over defaults, but not over where the parts are
   assert.deepEqual(podEnvironment({ name: 'pod-1', host: '127.0.0.1', port: 5 }), {
     ...{ HOST: '127.0.0.1', PORT: '5', POD_NAME: 'pod-1', POD_ADDRESS: 'http://127.0.0.1:5' },
   })
+  const worker = { HOST: '127.0.0.1', PORT: '6', POD_NAME: 'worker-1' }
+  assert.deepEqual(workerEnvironment({ name: 'worker-1', host: '127.0.0.1', port: 6 }), worker)
 })
 
 test("[FE1] the key of the operator stays when the model is the operator's", () => {

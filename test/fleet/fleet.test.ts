@@ -34,8 +34,8 @@ const isAlive = (pid: number): boolean => {
   }
 }
 
-const pidsOf = ({ pods, redis, postgres, haproxy, model }: Fleet): number[] => [
-  ...pods.map(({ pid }) => pid),
+const pidsOf = ({ pods, workers, redis, postgres, haproxy, model }: Fleet): number[] => [
+  ...[...pods, ...workers].map(({ pid }) => pid),
   ...[redis.pid, postgres.pid, haproxy.pid, model!.program.pid],
 ]
 
@@ -70,9 +70,9 @@ async function podWithStream(fleet: Fleet): Promise<string> {
   return (await fleet.haproxy.states()).find(({ sessions }) => sessions > 0)?.pod ?? 'none'
 }
 
-test('[FL1][FP1][FP2] a fleet takes a signed call through HAProxy, survives the loss of its pod, and grows', async () => {
+test('[FL1][FP1][FP2] a fleet takes a signed call through HAProxy, survives the loss of its pod and of a worker, and grows', async () => {
   const said: string[] = []
-  const fleet = await startFleet({ pods: 2, ceiling: 10, restart: true, say: (line) => said.push(line) })
+  const fleet = await startFleet({ pods: 2, workers: 1, ceiling: 10, restart: true, say: (line) => said.push(line) })
   let pids = pidsOf(fleet)
   try {
     assert.deepEqual(
@@ -93,6 +93,12 @@ test('[FL1][FP1][FP2] a fleet takes a signed call through HAProxy, survives the 
     await eventually('the pod is up again', () => said.includes(`${name} is up again (pid ${pod.pid})`))
     assert.notEqual(pod.pid, pidBefore)
     await eventually('HAProxy sees it', async () => (await fleet.haproxy.states()).every(({ state }) => state === 'UP'))
+    const [worker] = fleet.workers
+    assert.equal((await fetch(`${worker!.url}/ready`)).status, 200)
+    const workerPid = worker!.pid
+    worker!.kill('SIGKILL')
+    await eventually('the worker is up again', () => said.includes(`worker-1 is up again (pid ${worker!.pid})`))
+    assert.notEqual(worker!.pid, workerPid)
     const added = await fleet.addPod()
     assert.equal(added.name, 'pod-3')
     await eventually('HAProxy sees the new one', async () =>
@@ -136,11 +142,12 @@ describe('npm run fleet', { concurrency: 2 }, () => {
       assert.match(out(), new RegExp(`HAProxy.+http://127\\.0\\.0\\.1:${port}`), err())
       assert.match(out(), /TWILIO_AUTH_TOKEN=[0-9a-f]{32} npm run load -- --url http:/)
       const pods = /pod-1 +(http:\S+) +(\d+) +pod-1\.log/.exec(out())!
-      assert.equal((await fetch(`${pods[1]}/ready`)).status, 200)
+      const worker = /worker-1 +(http:\S+) +\d+ +worker-1\.log/.exec(out())!
+      for (const one of [pods, worker]) assert.equal((await fetch(`${one[1]}/ready`)).status, 200)
       assert.equal((await fetch(`http://127.0.0.1:${port}/ready`)).status, 404)
       assert.match(await readFile(join(logs, 'pod-1.log'), 'utf8'), /the edge is listening/)
       const pids = [...out().matchAll(/ (\d+)(?: {2}\S+\.log)?$/gm)].map((match) => Number(match[1]))
-      assert.equal(pids.length, 5, out())
+      assert.equal(pids.length, 6, out())
       const second = start(['--pods', '1', '--port', String(port), '--logs', logs])
       assert.deepEqual(await once(second.child, 'exit'), [1, null])
       assert.match(second.err(), /is taken: choose another with --port/)
@@ -166,7 +173,7 @@ describe('npm run fleet', { concurrency: 2 }, () => {
     try {
       await eventually('the table', () => out().includes('Place ten calls') || child.exitCode !== null)
       const pids = [...out().matchAll(/ (\d+)(?: {2}\S+\.log)?$/gm)].map((match) => Number(match[1]))
-      assert.equal(pids.length, 5, out())
+      assert.equal(pids.length, 6, out())
       child.kill('SIGKILL')
       await eventually('all have gone', () => !pids.some(isAlive))
     } finally {

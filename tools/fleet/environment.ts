@@ -47,6 +47,11 @@ export function podEnvironment({ name, host, port }: HaproxyPod): Record<string,
   return { HOST: host, PORT: String(port), POD_NAME: name, POD_ADDRESS: `http://${host}:${port}` }
 }
 
+/** What one worker has of its own. No pod asks it, so that it has no address. */
+export function workerEnvironment({ name, host, port }: HaproxyPod): Record<string, string> {
+  return { HOST: host, PORT: String(port), POD_NAME: name }
+}
+
 /** [FE2] */
 export function callsMaxOf({ pods, ceiling }: FleetLimits): number {
   return Math.ceil(ceiling / Math.max(1, pods - 1)) + PENALTY_MAX_CALLS

@@ -1,7 +1,8 @@
-// A whole fleet on this machine: Redis, PostgreSQL, the model simulator, pods and HAProxy before them. Rules:
+// A whole fleet on this machine: Redis, PostgreSQL, the model simulator, workers, pods and HAProxy before them. Rules:
 // FL1: everything is a process of its own with real sockets on 127.0.0.1; nothing is shared but Redis and PostgreSQL.
 // FL2: a start that fails ends what it had started, and says which part failed with the last lines of its log.
-// FL3: it ends in order: pods drain while HAProxy still brings the carrier's last questions; then HAProxy, the model, PostgreSQL, Redis.
+// FL3: it ends in order: pods drain while HAProxy still brings the carrier's last questions; then HAProxy, the workers, the model,
+//      PostgreSQL, Redis.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,34 +13,37 @@ import { type RedisServer, startRedis } from '../servers/redis.ts'
 import { ROOT } from '../tree.ts'
 import { CELL, type ModelPlace, namesModel, sharedEnvironment } from './environment.ts'
 import { type Launched, launch, pickPort } from './launch.ts'
+import type { Member } from './member.ts'
 import { openNewCell } from './new-cell.ts'
-import { Pod } from './pod.ts'
+import { startPod, startWorker } from './roles.ts'
 
 const HOST = '127.0.0.1'
 const MIGRATE_MAX_MS = 60_000
-/** What PostgreSQL keeps besides the pods' pools, and a pod's pool as it is unless told otherwise. */
+/** What PostgreSQL keeps besides the pools, and the pool of a pod or worker as it is unless told otherwise. */
 const CONNECTIONS_SPARE = 100
-const CONNECTIONS_PER_POD = 12
+const CONNECTIONS_PER_POOL = 12
 
 export type FleetOptions = {
   pods: number
+  /** Processes that do the work after calls (0: it waits in PostgreSQL). */
+  workers?: number
   /** Model sessions that the whole fleet may hold (100). */
   ceiling?: number
   /** Calls that one pod may hold; unless given, all pods but one can carry the ceiling. */
   callsMax?: number
   /** HAProxy's; a free one unless given. */
   port?: number
-  /** Further variables of all pods; they win over the fleet's own, but for the addresses of its parts. */
+  /** Further variables of all pods and workers; they win over the fleet's own, but for the addresses of its parts. */
   env?: Readonly<Record<string, string>>
-  /** Variables of one pod that win over all pods' `env`, asked when the pod is started: a way of its own to a part, say. */
-  envOf?: (podName: string, env: Readonly<Record<string, string>>) => Promise<Readonly<Record<string, string>>>
+  /** Variables of one pod or worker that win over the `env` of all, asked when it is started: a way of its own to a part, say. */
+  envOf?: (name: string, env: Readonly<Record<string, string>>) => Promise<Readonly<Record<string, string>>>
   /** `sim` starts the simulator, which is the default unless `env` says where the model is. */
   model?: 'sim' | ModelPlace
   /** Further flags of the simulator. */
   modelFlags?: readonly string[]
   /** Where the logs go, and stay; unless given, a temporary folder that `stop` removes. */
   folder?: string
-  /** A pod that ends is started again. */
+  /** A pod or worker that ends is started again. */
   restart?: boolean
   /** Told what is done and what happens, a line each. */
   say?: (line: string) => void
@@ -51,7 +55,8 @@ export type FleetOptions = {
 export type Fleet = {
   /** HAProxy's: where the carrier finds the fleet. */
   readonly baseUrl: string
-  readonly pods: readonly Pod[]
+  readonly pods: readonly Member[]
+  readonly workers: readonly Member[]
   readonly redis: RedisServer
   readonly postgres: Postgres
   readonly haproxy: Haproxy
@@ -62,7 +67,7 @@ export type Fleet = {
   /** With a log of each process. */
   readonly folder: string
   /** Starts one more pod and lets HAProxy know it. */
-  addPod(): Promise<Pod>
+  addPod(): Promise<Member>
   /** [FL3] Ends everything; pods may drain for `drainMs` (0). A second call ends the draining. Never rejects. */
   stop(options?: { drainMs?: number }): Promise<void>
 }
@@ -79,6 +84,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const closings: Closing[] = options.folder === undefined ? [() => rm(folder, { recursive: true, force: true })] : []
   try {
     const fleet = new RunningFleet(options, await startParts(options, folder, closings), closings)
+    await fleet.startWorkers(options.workers ?? 0)
     await fleet.startPods(options.pods)
     return fleet
   } catch (error) {
@@ -92,11 +98,12 @@ async function closeAll(closings: Closing[]): Promise<void> {
   for (const close of closings.splice(0).reverse()) await close().catch(() => {})
 }
 
-/** All of a fleet but its pods. */
+/** All of a fleet but its pods and workers. */
 type Parts = Pick<Fleet, 'redis' | 'postgres' | 'haproxy' | 'model' | 'env' | 'folder'>
 
 class RunningFleet implements Fleet {
-  readonly pods: Pod[] = []
+  readonly pods: Member[] = []
+  readonly workers: Member[] = []
   readonly baseUrl: string
   readonly redis: RedisServer
   readonly postgres: Postgres
@@ -123,22 +130,28 @@ class RunningFleet implements Fleet {
     this.folder = parts.folder
     void parts.haproxy.exited.then(() => this.#sayLost('HAProxy'))
     void parts.model?.program.exited.then(() => this.#sayLost('the model simulator'))
-    closings.push(async () => {
-      await Promise.all(this.pods.map((pod) => pod.stop(this.#drainMs, this.#hurry.promise)))
-    })
+    closings.push(() => this.#stopAll(this.workers))
+    closings.push(() => parts.haproxy.stop()) // right after the pods, when all is well [FL3]
+    closings.push(() => this.#stopAll(this.pods))
+  }
+
+  /** Starts so many at once; rejects with the first that fails, when none is on its way any more. */
+  async startWorkers(count: number): Promise<void> {
+    if (count === 0) return
+    this.#options.say?.(`starting ${count} ${count === 1 ? 'worker' : 'workers'}`)
+    await allStarted(count, (number) => this.#startOne(`worker-${number}`, startWorker, this.workers))
+    sortByName(this.workers)
   }
 
   /** Starts so many at once; rejects with the first that fails, when none is on its way any more. */
   async startPods(count: number): Promise<void> {
     this.#options.say?.(`starting ${count} ${count === 1 ? 'pod' : 'pods'}`)
-    const outcomes = await Promise.allSettled(Array.from({ length: count }, () => this.#startPod()))
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected')
-    if (failed !== undefined) throw failed.reason
-    this.pods.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }))
+    await allStarted(count, () => this.#startPod())
+    sortByName(this.pods)
     await this.haproxy.reload(this.pods)
   }
 
-  async addPod(): Promise<Pod> {
+  async addPod(): Promise<Member> {
     const pod = await this.#startPod()
     await this.haproxy.reload(this.pods)
     return pod
@@ -155,16 +168,35 @@ class RunningFleet implements Fleet {
     if (this.#stopping === undefined) this.#options.say?.(`${part} ended; its log is in ${this.folder}`)
   }
 
-  async #startPod(): Promise<Pod> {
-    const { restart = false, say = () => {}, signal } = this.#options
-    const place = { name: `pod-${++this.#numbered}`, host: HOST, port: await pickPort() }
-    const logFile = join(this.folder, `${place.name}.log`)
-    const own = await this.#options.envOf?.(place.name, this.env)
-    const pod = await Pod.start({ place, env: { ...this.env, ...own }, logFile, restart, say }, signal)
-    this.pods.push(pod)
-    say(`${pod.name} is ready on port ${pod.port}`)
-    return pod
+  #startPod(): Promise<Member> {
+    return this.#startOne(`pod-${++this.#numbered}`, startPod, this.pods)
   }
+
+  async #startOne(name: string, start: typeof startPod, others: Member[]): Promise<Member> {
+    const { restart = false, say = () => {}, signal } = this.#options
+    const place = { name, host: HOST, port: await pickPort() }
+    const logFile = join(this.folder, `${name}.log`)
+    const own = await this.#options.envOf?.(name, this.env)
+    const member = await start({ place, env: { ...this.env, ...own }, logFile, restart, say }, signal)
+    others.push(member)
+    say(`${name} is ready on port ${member.port}`)
+    return member
+  }
+
+  async #stopAll(members: readonly Member[]): Promise<void> {
+    await Promise.all(members.map((member) => member.stop(this.#drainMs, this.#hurry.promise)))
+  }
+}
+
+/** Starts numbers 1 to `count` at once; rejects with the first that fails, when none is on its way any more. */
+async function allStarted(count: number, start: (number: number) => Promise<unknown>): Promise<void> {
+  const outcomes = await Promise.allSettled(Array.from({ length: count }, (_, index) => start(index + 1)))
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
+}
+
+function sortByName(members: Member[]): void {
+  members.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true }))
 }
 
 async function startParts(options: FleetOptions, folder: string, closings: Closing[]): Promise<Parts> {
@@ -178,7 +210,6 @@ async function startParts(options: FleetOptions, folder: string, closings: Closi
   const model = wantsSimulator(options, env) ? await startModel(options, folder, closings) : undefined
   // Just before the pods: a store that hears nothing for ten seconds distrusts its clock, and nothing expires for a while.
   await openNewCell(redis.url, env.CELL ?? CELL, ceiling)
-  closings.push(() => haproxy.stop()) // once more: right after the pods, when all is well [FL3]
   const places = {
     baseUrl: haproxy.url,
     redisUrl: redis.url,
@@ -189,13 +220,13 @@ async function startParts(options: FleetOptions, folder: string, closings: Closi
 }
 
 async function startStores(
-  { pods, say = () => {} }: FleetOptions,
+  { pods, workers = 0, say = () => {} }: FleetOptions,
   closings: Closing[],
 ): Promise<[RedisServer, Postgres]> {
   say('starting Redis and PostgreSQL')
   const redis = await startRedis()
   closings.push(() => redis.stop())
-  const postgres = await startPostgres({ connectionsMax: CONNECTIONS_SPARE + CONNECTIONS_PER_POD * pods })
+  const postgres = await startPostgres({ connectionsMax: CONNECTIONS_SPARE + CONNECTIONS_PER_POOL * (pods + workers) })
   closings.push(() => postgres.stop())
   return [redis, postgres]
 }

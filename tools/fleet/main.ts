@@ -15,6 +15,7 @@ import { formatFleet } from './table.ts'
 
 const DRAIN_MAX_MS = 600_000
 const PODS_MAX = 50
+const WORKERS_MAX = 20
 const PARTS = ['Redis', 'PostgreSQL', 'HAProxy']
 /** Set by the fleet itself, for each pod or for all. */
 const OWN = [
@@ -29,18 +30,20 @@ const OWN = [
 ]
 
 export const HELP = `Usage: npm run fleet [-- options]
-Starts a whole fleet on this machine: Redis, PostgreSQL, pods and HAProxy before them, each a process of its own on 127.0.0.1.
+Starts a whole fleet on this machine: Redis, PostgreSQL, workers, pods and HAProxy before them, each a process of its own on
+127.0.0.1.
 Without OPENAI_API_KEY (or the AZURE_OPENAI_ variables) the model simulator answers.
 
   --pods N       pods, 1 to ${PODS_MAX}                                          (3)
+  --workers N    processes for the work after calls, 0 to ${WORKERS_MAX}           (1)
   --port N       where HAProxy listens: the carrier's way in           (8080)
   --ceiling N    model sessions that all pods may hold together        (100)
   --calls-max N  calls that one pod may hold           (see docs/fleet.md)
-  --restart      start a pod again when it ends
+  --restart      start a pod or worker again when it ends
   --logs DIR     where the log of each process goes                    (.data/fleet)
   --help
 
-Other settings are the environment variables of docs/configuration.md, for all pods alike. More in docs/fleet.md.
+Other settings are the environment variables of docs/configuration.md, for all pods and workers alike. More in docs/fleet.md.
 Ctrl-C drains and ends everything in order; a second one ends it at once.
 `
 
@@ -49,6 +52,7 @@ export type Asked =
   | {
       kind: 'run'
       pods: number
+      workers: number
       port: number
       ceiling: number
       callsMax: number | undefined
@@ -60,6 +64,7 @@ export type Asked =
 
 const FLAGS = {
   pods: { type: 'string' },
+  workers: { type: 'string' },
   port: { type: 'string' },
   ceiling: { type: 'string' },
   'calls-max': { type: 'string' },
@@ -96,6 +101,7 @@ export function readArguments(args: readonly string[]): Asked {
   const asked = {
     kind: 'run' as const,
     pods: whole('pods', 1, PODS_MAX) ?? 3,
+    workers: whole('workers', 0, WORKERS_MAX) ?? 1,
     port: whole('port', 1, 65_535) ?? 8080,
     ceiling: whole('ceiling', 1, 1_000_000) ?? 100,
     callsMax: whole('calls-max', 1, 100_000),
@@ -128,8 +134,9 @@ async function run(asked: Extract<Asked, { kind: 'run' }>): Promise<number> {
   const env = operatorEnvironment(process.env)
   let fleet: Fleet
   try {
-    const { pods, port, ceiling, callsMax, restart, logs: folder } = asked
-    fleet = await startFleet({ pods, port, ceiling, callsMax, restart, folder, env, say, signal: signals.first.signal })
+    const { pods, workers, port, ceiling, callsMax, restart, logs: folder } = asked
+    const { signal } = signals.first
+    fleet = await startFleet({ pods, workers, port, ceiling, callsMax, restart, folder, env, say, signal })
   } catch (error) {
     if (signals.first.signal.aborted) return 0
     say(`could not start: ${(error as Error).message}`)
@@ -154,7 +161,8 @@ function removeOldLogs(folder: string): void {
   } catch {
     // There is no folder yet.
   }
-  for (const name of names) if (/^((pod-\d+|haproxy|model)\.log|model\.jsonl)$/.test(name)) rmSync(join(folder, name))
+  for (const name of names)
+    if (/^(((pod|worker)-\d+|haproxy|model)\.log|model\.jsonl)$/.test(name)) rmSync(join(folder, name))
 }
 
 /** [FM2] Counts Ctrl-C (and SIGTERM), from before the start on. */

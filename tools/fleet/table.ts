@@ -3,11 +3,11 @@ import type { Fleet } from './fleet.ts'
 
 /** A table of what listens where, and how to place calls. `logs` is the folder as it is shown. */
 export function formatFleet(fleet: Fleet, { isOwnToken, logs }: { isOwnToken: boolean; logs: string }): string {
-  const { redis, postgres, haproxy, model, pods } = fleet
+  const { redis, postgres, haproxy, model, pods, workers } = fleet
   const rows: string[][] = [
     ['what', 'listens on', 'pid', 'log'],
     ['HAProxy (way in)', haproxy.url, String(haproxy.pid), 'haproxy.log'],
-    ...pods.map((pod) => [pod.name, pod.url, String(pod.pid), `${pod.name}.log`]),
+    ...[...pods, ...workers].map(({ name, url, pid }) => [name, url, String(pid), `${name}.log`]),
     ['Redis', redis.url, String(redis.pid), ''],
     ['PostgreSQL', postgres.url, String(postgres.pid), ''],
     model === undefined

@@ -1,11 +1,9 @@
-// One pod of a fleet: `node <flags of npm run edge> src/main.ts edge`, again and again on one port. Rules:
+// One process of a fleet that may be hurt: a pod or a worker, again and again on one port. Rules:
 // FP1: an end that nobody asked for is reported; one that was caused by `kill` is, too, since a fleet is there to be hurt.
-// FP2: with `restart` a pod that ended is started again after RESTART_DELAY_MS, RESTARTS_MAX times a minute at most; then it stays down.
-import { readFileSync } from 'node:fs'
+// FP2: with `restart` one that ended is started again after RESTART_DELAY_MS, RESTARTS_MAX times a minute at most; then it stays down.
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ROOT } from '../tree.ts'
-import { podEnvironment } from './environment.ts'
 import type { HaproxyPod } from './haproxy-config.ts'
 import { describeExit, type Exit, type Launched, launch } from './launch.ts'
 
@@ -15,30 +13,32 @@ const RESTARTS_WITHIN_MS = 60_000
 /** Two signals of one kind at once are one: the second must come after the first was taken. */
 const SECOND_SIGNAL_AFTER_MS = 100
 
-export type PodOptions = {
+export type MemberOptions = {
+  role: 'edge' | 'worker'
+  /** Flags of Node. */
+  flags?: readonly string[]
   place: HaproxyPod
-  /** Of all pods. */
   env: Readonly<Record<string, string>>
   logFile: string
   /** [FP2] */
   restart: boolean
-  /** Told what happens to the pod, one line each. */
+  /** Told what happens to it, one line each. */
   say: (line: string) => void
 }
 
-/** A pod that was started; it may have ended since. */
-export class Pod {
+/** A process that was started; it may have ended since. */
+export class Member {
   readonly name: string
   readonly host: string
   readonly port: number
   readonly logFile: string
-  readonly #options: PodOptions
+  readonly #options: MemberOptions
   #program: Launched
   readonly #stopping = new AbortController()
   #restartsMs: number[] = []
   #starting: Promise<void> | undefined
 
-  private constructor(options: PodOptions, program: Launched) {
+  private constructor(options: MemberOptions, program: Launched) {
     this.#options = options
     this.#program = program
     this.name = options.place.name
@@ -48,9 +48,9 @@ export class Pod {
     void this.#watch(program)
   }
 
-  /** Starts a pod and waits until it is ready for calls. */
-  static async start(options: PodOptions, signal?: AbortSignal): Promise<Pod> {
-    return new Pod(options, await launchPod(options, signal))
+  /** Starts it and waits until it is ready. */
+  static async start(options: MemberOptions, signal?: AbortSignal): Promise<Member> {
+    return new Member(options, await launchMember(options, signal))
   }
 
   /** Of the process of now. */
@@ -73,7 +73,7 @@ export class Pod {
     return this.#program.exited
   }
 
-  /** Sends a signal and does not wait: SIGTERM drains, a second one closes, SIGKILL is a crash, SIGSTOP a pod that hangs. */
+  /** Sends a signal and does not wait: SIGTERM drains, a second one closes, SIGKILL is a crash, SIGSTOP one that hangs. */
   kill(signal: NodeJS.Signals): void {
     this.#program.kill(signal)
   }
@@ -104,7 +104,7 @@ export class Pod {
 
   async #startAgain(): Promise<void> {
     await this.#program.stop({ signal: 'SIGKILL' })
-    this.#program = await launchPod(this.#options, this.#stopping.signal)
+    this.#program = await launchMember(this.#options, this.#stopping.signal)
     void this.#watch(this.#program)
   }
 
@@ -130,20 +130,17 @@ export class Pod {
   }
 }
 
-function launchPod({ place, env, logFile }: PodOptions, signal?: AbortSignal): Promise<Launched> {
+function launchMember(
+  { role, flags = [], place, env, logFile }: MemberOptions,
+  signal?: AbortSignal,
+): Promise<Launched> {
   return launch({
     name: place.name,
     command: process.execPath,
-    args: [...edgeFlags(), join(ROOT, 'src/main.ts'), 'edge'],
-    env: { ...env, ...podEnvironment(place) },
+    args: [...flags, join(ROOT, 'src/main.ts'), role],
+    env,
     logFile,
     isReady: async () => (await fetch(`http://${place.host}:${place.port}/ready`)).ok,
     signal,
   })
-}
-
-/** The flags of Node that `npm run edge` gives. */
-function edgeFlags(): string[] {
-  const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: { edge: string } }
-  return manifest.scripts.edge.split(' ').filter((word) => word.startsWith('--'))
 }

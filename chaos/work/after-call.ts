@@ -1,0 +1,287 @@
+// after-call (F40, F21): calls end while workers, pods and PostgreSQL die; what follows each call happens once. Rules:
+// AL1: callers come at RATE calls a second until all were offered: three of four talk a turn or two, the others hang up within 3 s.
+// AL2: the blows are those of blows.ts over the whole run. A worker and a pod die by SIGKILL, PostgreSQL by an immediate shutdown; each is started
+//      again after a moment. A blow counts when the process has gone by it. A worker dies when it holds an item, which is waited for,
+//      HELD_WAIT_MS at most: a blow at an idle one would show little.
+// AL3: before each blow at a pod GROUP callers more begin to talk, who hang up the moment the pod has died: those who were on it hang up while
+//      nobody holds their call. The blow waits for them, GROUP_WAIT_MS at most; without all of them the run breaks.
+// AL4: after the last call the run waits DRAIN_MS_MAX at most until nothing is left to do, and judges what is there then, drained or not.
+// AL5: the receiver takes up to RECEIVER_MS to answer, so that workers die while they deliver.
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { startChild } from '../../bench/runner/child.ts'
+import { readWitness, type WitnessLine } from '../../load/report/witness.ts'
+import type { Member } from '../../tools/fleet/member.ts'
+import { type Callers, startCallers } from '../callers.ts'
+import { type Ground, layGround } from '../ground.ts'
+import { droppedCalls, type History } from '../history.ts'
+import { atLeast, type ChaosCase, type ChaosRun, exactly, type Outcome } from '../run.ts'
+import { commonFigures, type Ending, examine, latenessOf, readEnding } from '../scene.ts'
+import type { Fault } from '../witness/fault-log.ts'
+import { type Blow, planBlows, sharesOf } from './blows.ts'
+import { dumpWork, heldBy, readLeft } from './work-dump.ts'
+import { describeWork, readWork, type WorkStory } from './work-story.ts'
+
+const CALLS = 3_000
+const BLOWS = 30
+const RATE = 5
+const WORKERS = 3
+const CEILING = 240
+const HOLD_S = 60
+const SCENARIO = 'visit=3,early-hangup=1'
+const GROUP = 24
+const GROUP_LEAD_MS = 12_000
+const GROUP_WAIT_MS = 20_000
+const RECEIVER_MS = 3_000
+const DROP_PERCENT = 5
+const BUSY_PERCENT = 2
+const SECRET = 'chaos-webhook-secret-0123456789'
+const HELD_WAIT_MS = 8_000
+const HELD_LOOK_MS = 50
+const DOWN_MS_MAX = 2_000
+const DRAIN_MS_MAX = 180_000
+const DRAIN_LOOK_MS = 1_000
+const NOTE_EVERY_MS = 15_000
+/** A caller who hung up so soon after his pod's death did so while nobody held his call. */
+const WITH_KILL_US = 2_000_000
+
+/** When the blows begin, how many hang up with a pod, and what the dead held (`id:attempt`). */
+type StrikeScene = { startedMs: number; group: number; orphans: Set<string> }
+type Struck = { fault: Fault; blow: Blow; hasDied: boolean; inFlight: number | undefined; group: Callers | undefined }
+
+async function runAfterCall(run: ChaosRun): Promise<Outcome> {
+  const plan = planRun(run)
+  const receiver = await startReceiver(run)
+  const ground = await layGround(run, {
+    pods: run.asked.pods ?? 4,
+    workers: WORKERS,
+    ceiling: CEILING,
+    slack: CEILING,
+    env: {
+      CRM_WEBHOOK_URL: `${receiver}/calls`,
+      CRM_WEBHOOK_SECRET: SECRET,
+      CRM_ALLOW_PRIVATE: 'on',
+      ANALYSIS_URL: `${receiver}/v1`,
+    },
+  })
+  const steady = startCallers(run, {
+    url: ground.fleet.baseUrl,
+    calls: plan.steady,
+    ratePerSecond: (plan.steady / plan.lengthMs) * 1_000,
+    holdS: HOLD_S,
+    scenario: SCENARIO,
+    seed: run.asked.seed,
+  })
+  const report = steady.report()
+  await steady.talking(1, HOLD_S * 1_000)
+  const scene = { startedMs: performance.now() + plan.firstMs, group: plan.group, orphans: new Set<string>() }
+  const struck = await Promise.all(plan.blows.map((blow) => strike(run, ground, blow, scene)))
+  const reports = [await report, ...(await Promise.all(struck.flatMap((one) => one.group?.hangUp() ?? [])))]
+  run.note('the last call is over')
+  const drainedMs = await drained(run, ground, plan.calls)
+  const settled = drainedMs === undefined ? {} : { settleMs: 0 }
+  const ending = await readEnding(run, ground, reports.map(latenessOf), settled)
+  await dumpWork(ground.fleet.postgres.url, join(run.folder, 'work.jsonl'))
+  return judge(run, { calls: plan.calls, blows: plan.blows.length, struck, drainedMs }, ending)
+}
+
+/** [AL1][AL3] How many calls come by themselves and how many with the pods' deaths, and when what dies. */
+function planRun(run: ChaosRun) {
+  const calls = run.asked.calls ?? CALLS
+  const count = run.asked.rounds ?? BLOWS
+  const pods = sharesOf(count).pod
+  const lengthMs = (calls / RATE) * 1_000
+  // The first group needs its time before the first blow.
+  const firstMs = pods > 0 ? GROUP_LEAD_MS : 0
+  const blows = planBlows(count, Math.max(lengthMs, firstMs * 2) - firstMs, run.random)
+  // Two of three calls at least come by themselves.
+  const group = pods === 0 ? 0 : Math.min(GROUP, Math.floor(calls / (3 * pods)))
+  return { calls, blows, group, steady: calls - group * pods, lengthMs, firstMs }
+}
+
+/** The base URL of the receiver. */
+async function startReceiver(run: ChaosRun): Promise<string> {
+  const child = await startChild(
+    {
+      name: 'receiver',
+      file: process.execPath,
+      args: [
+        fileURLToPath(new URL('./receiver.ts', import.meta.url)),
+        ...['--log', join(run.folder, 'receiver.jsonl'), '--secret', SECRET, '--seed', String(run.asked.seed)],
+        ...['--delay-ms', String(RECEIVER_MS), '--drop-percent', String(DROP_PERCENT)],
+        ...['--busy-percent', String(BUSY_PERCENT)],
+      ],
+    },
+    run,
+  )
+  return `http://127.0.0.1:${child.port}`
+}
+
+/** [AL2] Waits for the time of a blow and does it. */
+async function strike(run: ChaosRun, ground: Ground, blow: Blow, scene: StrikeScene): Promise<Struck> {
+  const { startedMs, group, orphans } = scene
+  const until = (atMs: number): Promise<void> => sleep(Math.max(0, startedMs + atMs - performance.now()))
+  const { fleet } = ground
+  const downMs = blow.random * DOWN_MS_MAX
+  if (blow.victim === 'postgres') {
+    await until(blow.atMs)
+    const { pid } = fleet.postgres
+    const fault = run.faults.note('store', '', 'postgres crashes')
+    await fleet.postgres.crash()
+    await sleep(downMs)
+    await fleet.postgres.start()
+    run.note('PostgreSQL was killed and is back')
+    return { fault, blow, hasDied: fleet.postgres.pid !== pid, inFlight: undefined, group: undefined }
+  }
+  const isPod = blow.victim === 'pod'
+  await until(isPod ? blow.atMs - GROUP_LEAD_MS : blow.atMs)
+  const callers = isPod && group > 0 ? startGroup(run, ground, group, blow) : undefined
+  await until(blow.atMs)
+  if (callers !== undefined && !(await callers.talking(group, GROUP_WAIT_MS))) {
+    throw new Error('not all callers of a group talk before the blow at their pod')
+  }
+  const member = chosen(isPod ? fleet.pods : fleet.workers, blow.random)
+  const inFlight = isPod ? undefined : await untilItHolds(fleet.postgres.url, member.name, orphans)
+  const wasUp = member.exit === undefined
+  const fault = run.faults.note('kill', member.name, isPod ? 'with hang-up' : '')
+  member.kill('SIGKILL')
+  callers?.askHangUp()
+  const hasDied = wasUp && (await member.exited).signal === 'SIGKILL'
+  await sleep(downMs)
+  run.faults.note('restart', member.name)
+  await member.restart()
+  run.note(`${member.name} was killed and is back`)
+  return { fault, blow, hasDied, inFlight, group: callers }
+}
+
+/** How many items a worker holds as soon as it holds any, or at the bound. They are among `orphans` then, those whose holder dies. */
+async function untilItHolds(url: string, worker: string, orphans: Set<string>): Promise<number> {
+  const untilMs = performance.now() + HELD_WAIT_MS
+  for (;;) {
+    const held = (await heldBy(url, worker)).filter((one) => !orphans.has(one))
+    if (held.length > 0 || performance.now() > untilMs) {
+      for (const one of held) orphans.add(one)
+      return held.length
+    }
+    await sleep(HELD_LOOK_MS)
+  }
+}
+
+/** [AL3] */
+function startGroup(run: ChaosRun, ground: Ground, calls: number, blow: Blow): Callers {
+  return startCallers(run, {
+    url: ground.fleet.baseUrl,
+    calls,
+    ratePerSecond: RATE,
+    holdS: HOLD_S,
+    scenario: 'talk',
+    seed: Math.floor(blow.random * 4_294_967_295),
+  })
+}
+
+/** One that runs, as long as any does. */
+function chosen(members: readonly Member[], random: number): Member {
+  const up = members.filter(({ exit }) => exit === undefined)
+  const from = up.length === 0 ? members : up
+  return from[Math.floor(random * from.length)]!
+}
+
+/** [AL4] How long it took until nothing was left to do; undefined at the bound. */
+async function drained(run: ChaosRun, ground: Ground, calls: number): Promise<number | undefined> {
+  const startedMs = performance.now()
+  let notedMs = Number.NEGATIVE_INFINITY
+  while (performance.now() - startedMs < DRAIN_MS_MAX) {
+    const left = await readLeft(ground.fleet.postgres.url)
+    const tookMs = performance.now() - startedMs
+    const isDone = left !== undefined && left.calls >= calls && left.live + left.unmade + left.items === 0
+    if (isDone || tookMs - notedMs > NOTE_EVERY_MS) {
+      notedMs = tookMs
+      run.note(left === undefined ? 'the database does not answer' : `left to do: ${JSON.stringify(left)}`)
+    }
+    if (isDone) return Math.round(tookMs)
+    await sleep(DRAIN_LOOK_MS)
+  }
+  return undefined
+}
+
+type Done = { calls: number; blows: number; struck: readonly Struck[]; drainedMs: number | undefined }
+
+async function judge(run: ChaosRun, done: Done, ending: Ending): Promise<Outcome> {
+  const { history, leaked, generator } = ending
+  const { calls, blows, struck, drainedMs } = done
+  const findings = examine(run, history, { ceiling: CEILING, overBound: 0 })
+  const sids = [...history.calls.values()].map(({ callSid }) => callSid)
+  const lines = async (name: string): Promise<WitnessLine[]> => {
+    const read: WitnessLine[] = []
+    await readWitness(join(run.folder, name), (line) => read.push(line))
+    return read
+  }
+  const work = readWork(sids, await lines('receiver.jsonl'), await lines('work.jsonl'))
+  for (const text of describeWork(work)) run.note(`breach: ${text}`)
+  const { breaches, ...figures } = work
+  const died = struck.filter(({ hasDied }) => hasDied)
+  const inFlight = struck.reduce((sum, one) => sum + (one.inFlight ?? 0), 0)
+  const podKills = struck.filter(({ blow }) => blow.victim === 'pod').map(({ fault }) => fault)
+  return {
+    samples: {
+      calls: sids.length,
+      kills: died.length,
+      workerKills: died.filter(({ blow }) => blow.victim === 'worker').length,
+      podKills: died.filter(({ blow }) => blow.victim === 'pod').length,
+      postgresKills: died.filter(({ blow }) => blow.victim === 'postgres').length,
+      itemsInFlightAtWorkerKills: inFlight,
+      callsHungUpWithTheirPod: podKills.reduce((sum, fault) => sum + hungUpWith(history, fault), 0),
+    },
+    figures: { work: figures, drainedMs, workBreaches: describeWork(work), ...commonFigures(ending, findings) },
+    checks: [
+      exactly('kills', died.length, blows),
+      exactly('calls ended, by the carrier', endedCalls(history), calls),
+      exactly('calls dropped', droppedCalls(history.calls).length, 0),
+      exactly('jobs lost', work.jobsLost, 0),
+      exactly('effects at the receiver, one key each', work.effects, calls),
+      ...zeroChecks(work),
+      atLeast('items in flight when their worker died', inFlight, 1),
+      atLeast('deliveries that came again', work.repeats, 1),
+      exactly('slots leaked after the last call', leaked, 0),
+      exactly('breaches of the history', findings.breaches.length, 0),
+    ],
+    generator,
+  }
+}
+
+function zeroChecks(work: WorkStory): Outcome['checks'] {
+  return [
+    exactly('duplicate effects', work.duplicateEffects, 0),
+    exactly('calls without an effect', work.lostEffects, 0),
+    exactly('effects of no call', work.effectsOfNoCall, 0),
+    exactly('deliveries under a wrong key', work.wrongDeliveries, 0),
+    exactly('deliveries refused for their signature or form', work.refused, 0),
+    exactly('calls without a record', work.recordsMissing, 0),
+    exactly('records of no call', work.recordsOfNoCall, 0),
+    exactly('records that are half', work.recordsHalf, 0),
+    exactly('dead items', work.dead, 0),
+    exactly('uncertain items', work.uncertain, 0),
+  ]
+}
+
+function endedCalls(history: History): number {
+  return [...history.calls.values()].filter(({ ends }) => ends.length === 1).length
+}
+
+/** Calls that were on the pod and were hung up by their caller right after its death. */
+function hungUpWith(history: History, { atUs, pod }: Fault): number {
+  return [...history.calls.values()].filter(({ streams, ends }) => {
+    const isOnIt = streams.some(
+      (stream) => stream.pod === pod && stream.openedUs <= atUs && (stream.closedUs ?? atUs) >= atUs,
+    )
+    const [end] = ends
+    return isOnIt && end?.cause === 'caller-hung-up' && end.atUs >= atUs && end.atUs - atUs < WITH_KILL_US
+  }).length
+}
+
+export const afterCall: ChaosCase = {
+  faults: 'F40 F21',
+  text: '3 000 calls end while workers, pods and PostgreSQL are killed 30 times: every job done, every effect once, one record each',
+  run: runAfterCall,
+}
