@@ -3,6 +3,7 @@
 // BM2: an interrupted or broken bench ends what it started and says what broke.
 import { parseArgs } from 'node:util'
 import { admission } from './cases/admission.ts'
+import { checkpoints } from './cases/checkpoints.ts'
 import { density } from './cases/density.ts'
 import { latency } from './cases/latency.ts'
 import { leak } from './cases/leak.ts'
@@ -13,12 +14,12 @@ import { Bench, type BenchCase, type BenchOptions } from './runner/bench.ts'
 import { CONTENDER_NAMES } from './runner/contenders.ts'
 import { describeMachine } from './runner/machine.ts'
 
-const CASES: Record<string, BenchCase> = { density, latency, thousand, leak, long, admission, records }
+const CASES: Record<string, BenchCase> = { density, latency, thousand, leak, long, admission, records, checkpoints }
 
 const HELP = `Usage: npm run bench -- <name> [--calls N] [--seconds N] [--rounds N] [--pods N] [--only a,b]
 
 ${Object.entries(CASES)
-  .map(([name, { text }]) => `  ${name.padEnd(10)} ${text}`)
+  .map(([name, { text }]) => `  ${name.padEnd(11)} ${text}`)
   .join('\n')}
 
   --only     measure these only: ${CONTENDER_NAMES.join(', ')};
