@@ -4,6 +4,10 @@
 // CP2: set-ups ask the stores by design, and stand outside: CPU is that of a window in which all calls talk.
 // CP3: that checkpoints were written is read from Postgres' own count of rows updated in the window, not from the pod.
 import type { LoadReport } from '../../load/report/report.ts'
+import { defaultLimits } from '../../src/control/limits.ts'
+import { SLOW_START_CALLS } from '../../src/control/pod-life.ts'
+import { LEASE_TIMES } from '../../src/control/ports.ts'
+import { openRedisLeases } from '../../src/store/leases/redis.ts'
 import { runMigrations } from '../../src/store/records/migrate.ts'
 import { openPostgres } from '../../src/store/records/postgres.ts'
 import type { Sql } from '../../src/store/records/sql.ts'
@@ -20,8 +24,13 @@ const SECONDS = 15
 const ROUNDS = 4
 const RAMP_PER_SECOND = 40
 const SETTLE_MS = 5_000
+/** So high that no set-up waits for the pool's pace of connecting. */
+const CEILING_CALLS = 10_000
+const CELL = 'bench'
 const TOOL_EVERY_MS = 60_000
 const WARM_UP_CALLS = 10
+/** The lease store counts a fresh pod of a fleet as that much fuller. */
+const FRESH_POD_CALLS = SLOW_START_CALLS + 20
 /** Five percent: the path is unchanged. */
 const RATIO_MAX = 1.05
 /** A talking call changes more often than once in ten seconds. */
@@ -68,14 +77,24 @@ async function startStores(bench: Bench): Promise<Stores> {
   const redis = await startRedis()
   bench.atEnd(() => redis.stop())
   await runMigrations(postgres.url)
+  await beginCell(redis.url)
   const sql = openPostgres({ url: postgres.url, poolMax: 1 })
   bench.atEnd(() => sql.close())
   const env = {
     REDIS_URL: redis.url,
     DATABASE_URL: postgres.url,
+    CELL,
+    CEILING_CALLS: String(CEILING_CALLS),
     STREAM_TOKEN_SECRET: 'bench-stream-token-secret-0123456789',
   }
   return { env, sql }
+}
+
+/** An empty cell lets nobody in while it asks who is there: here nobody is. */
+async function beginCell(url: string): Promise<void> {
+  const leases = await openRedisLeases({ url, cell: CELL, times: { ...LEASE_TIMES, recoveringMs: 0 } })
+  await leases.configure(defaultLimits(CEILING_CALLS).cell)
+  await leases.close()
 }
 
 async function measure(
@@ -88,9 +107,14 @@ async function measure(
   const calls = bench.options.calls ?? CALLS
   const seconds = bench.options.seconds ?? SECONDS
   const model = await startModel(bench, { witness: true, toolEveryMs: TOOL_EVERY_MS })
-  const env = name === 'fleet' ? { ...stores.env, CEILING_CALLS: String(calls * 4) } : {}
+  const env = name === 'fleet' ? stores.env : {}
   const podName = `${name}-${round}`
-  const plane = await startPlane(bench, model.url, { callsMax: calls * 2, coalesce: 'off', podName, env })
+  const plane = await startPlane(bench, model.url, {
+    callsMax: calls * 2 + FRESH_POD_CALLS,
+    coalesce: 'off',
+    podName,
+    env,
+  })
   try {
     await warmUp(bench, plane.url)
     const load = startLoad(bench, {
