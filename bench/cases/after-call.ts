@@ -19,7 +19,7 @@ import { freePort } from '../runner/contenders.ts'
 import { seedEndedCalls } from '../runner/ended-calls.ts'
 import { medianOf } from '../runner/load.ts'
 
-const CALLS = 3_000
+const CALLS = 2_000
 const ROUNDS = 3
 const MODEL_MS = 1_000
 /** A thousand calls of three minutes end 5.6 times a second; twenty times that. */
@@ -28,7 +28,7 @@ const WANTED_PER_SECOND = 20 * INFLOW_PER_SECOND
 const BUSY_SHARE = 0.7
 const WORKERS = Math.ceil((WANTED_PER_SECOND * (MODEL_MS / 1_000)) / BUSY_SHARE / ROOMS.analysis)
 /** One poisoned call on that many good ones, of each kind. */
-const GOOD_PER_POISON = 100
+const GOOD_PER_POISON = 50
 const POISON_DELAY_MAX = 1.1
 const DRAIN_MAX_MS = 120_000
 const POLL_MS = 500
