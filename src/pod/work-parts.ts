@@ -6,7 +6,7 @@ import type { Config } from '../config.ts'
 import type { CallRecords, CallRow } from '../control/records.ts'
 import { systemClock } from '../kit/clock.ts'
 import type { Log } from '../kit/log.ts'
-import { openDatabase } from '../store/work/open.ts'
+import { type Database, openDatabase } from '../store/work/open.ts'
 import type { Job } from '../work/job.ts'
 import { makeJobs } from '../work/jobs/jobs.ts'
 import type { CallMaterial, Said } from '../work/jobs/material.ts'
@@ -20,7 +20,11 @@ export async function openWorkParts(config: Config, log: Log): Promise<WorkParts
   if (databaseUrl === undefined)
     throw new Error('DATABASE_URL is not set: a worker works from the database of the pods (postgres://…)')
   const place = { kind: 'postgres' as const, url: databaseUrl, poolMax: databasePoolMax }
-  const { records, work, close: closeDatabase } = await openDatabase(place, { log })
+  return workPartsOf(await openDatabase(place, { log }), config)
+}
+
+/** The parts on an open database, which is closed with them. */
+export function workPartsOf({ records, work, close: closeDatabase }: Database, config: Config): WorkParts {
   const find = async (callSid: CallRow['callSid']): Promise<CallMaterial | undefined> => {
     const row = await records.find(callSid)
     return row === undefined ? undefined : materialOf(row)
