@@ -3,20 +3,22 @@
 //      request that the model saw to the last call that the receiver was told of, so that ramp and tail count.
 // AC2: the ways take turns within each round, on the same server with the same backlog; the median of the rounds counts.
 // AC3: how many workers: the slots that the wanted rate needs by Little's law at 70 %, each worker with the plane's own rooms.
-// AC4: the poisoned way has the same calls and others between them whose analysis never comes or always fails; only the same calls count.
-import { readFile } from 'node:fs/promises'
+// AC4: role all drains a tenth of the backlog from its embedded database, in one process.
+// AC5: the poisoned way has the same calls and others between them whose analysis never comes or always fails; only the same calls count.
 import { join } from 'node:path'
-import { runMigrations } from '../../src/store/records/migrate.ts'
+import { migrate, runMigrations } from '../../src/store/records/migrate.ts'
+import { openPglite } from '../../src/store/records/pglite.ts'
 import { openPostgres } from '../../src/store/records/postgres.ts'
 import type { Sql } from '../../src/store/records/sql.ts'
 import { ROOMS } from '../../src/work/worker.ts'
 import { startPgbouncer } from '../../tools/servers/pgbouncer.ts'
 import { startPostgres } from '../../tools/servers/postgres.ts'
+import { seedEndedCalls } from '../backlog/ended-calls.ts'
+import { type Drain, judge, linesOf } from '../backlog/told.ts'
 import type { AnswererLine } from '../peers/answerer.ts'
 import { atLeast, atMost, type Bench, type BenchCase, type BenchResult } from '../runner/bench.ts'
 import { type Child, startChild } from '../runner/child.ts'
 import { freePort } from '../runner/contenders.ts'
-import { seedEndedCalls } from '../runner/ended-calls.ts'
 import { medianOf } from '../runner/load.ts'
 
 const CALLS = 2_000
@@ -25,6 +27,9 @@ const MODEL_MS = 1_000
 /** A thousand calls of three minutes end 5.6 times a second; twenty times that. */
 const INFLOW_PER_SECOND = 1_000 / 180
 const WANTED_PER_SECOND = 20 * INFLOW_PER_SECOND
+/** One process with its database inside it: twice the inflow. */
+const EMBEDDED_WANTED_PER_SECOND = 2 * INFLOW_PER_SECOND
+const EMBEDDED_SHARE = 0.1
 const BUSY_SHARE = 0.7
 const WORKERS = Math.ceil((WANTED_PER_SECOND * (MODEL_MS / 1_000)) / BUSY_SHARE / ROOMS.analysis)
 /** One poisoned call on that many good ones, of each kind. */
@@ -33,36 +38,28 @@ const POISON_DELAY_MAX = 1.1
 const DRAIN_MAX_MS = 120_000
 const POLL_MS = 500
 
-type WayName = 'direct' | 'pgbouncer' | 'poisoned'
-type Drain = {
-  perSecond: number
-  tookS: number
-  /** Until half of the calls, and 95 of 100, were told. */
-  p50S: number
-  p95S: number
-  missing: number
-  twice: number
-  unwhole: number
-  modelRequests: number
+type WayName = 'direct' | 'pgbouncer' | 'poisoned' | 'embedded'
+/** What stands between the backlog and the receiver in one way. */
+type Way = {
+  name: WayName
+  /** All that are seeded, and those that count. */
+  references: string[]
+  good: string[]
+  seed: (references: readonly string[]) => Promise<void>
+  startWorkers: (model: Child, crm: Child) => Promise<Child[]>
+  drains: Drain[]
 }
-type Way = { name: WayName; url: string; references: string[]; drains: Drain[] }
 
 export const afterCall: BenchCase = {
-  text: `ended calls a second with record, analysis and delivery, at a model of ${MODEL_MS} ms, direct and through pgbouncer, poison too`,
+  text: `ended calls a second with record, analysis and delivery, at a model of ${MODEL_MS} ms, direct, through pgbouncer, embedded, and beside poison`,
   run: async (bench) => {
     const calls = bench.options.calls ?? CALLS
     const rounds = bench.options.rounds ?? ROUNDS
-    const { sql, urls } = await startServers(bench)
-    const good = Array.from({ length: calls }, (_, i) => `GOOD${i}`)
-    const ways: Way[] = [
-      { name: 'direct', url: urls.direct, references: good, drains: [] },
-      { name: 'pgbouncer', url: urls.pgbouncer, references: good, drains: [] },
-      { name: 'poisoned', url: urls.direct, references: poisoned(good), drains: [] },
-    ]
+    const ways = [...(await serverWays(bench, calls)), embeddedWay(bench, Math.ceil(calls * EMBEDDED_SHARE))]
     for (let round = 1; round <= rounds; round++) {
       for (const way of ways) {
-        await seedEndedCalls(sql, way.references)
-        const drain = await drainOf(bench, way, good)
+        await way.seed(way.references)
+        const drain = await drainOf(bench, way)
         way.drains.push(drain)
         bench.note(
           `round ${round} of ${rounds}: ${way.name}: ${drain.perSecond.toFixed(1)} calls/s, half told after ${drain.p50S.toFixed(1)} s`,
@@ -84,7 +81,50 @@ async function startServers(bench: Bench): Promise<{ sql: Sql; urls: { direct: s
   return { sql, urls: { direct: postgres.url, pgbouncer: pgbouncer.url } }
 }
 
-/** [AC4] */
+async function serverWays(bench: Bench, calls: number): Promise<Way[]> {
+  const { sql, urls } = await startServers(bench)
+  const seed = (references: readonly string[]) => seedEndedCalls(sql, references)
+  const good = referencesOf(calls)
+  const wayOf = (name: WayName, url: string, references = good): Way => ({
+    ...{ name, references, good, seed, drains: [] },
+    startWorkers: (model, crm) =>
+      Promise.all(Array.from({ length: WORKERS }, () => startRole(bench, 'worker', { DATABASE_URL: url }, model, crm))),
+  })
+  return [
+    wayOf('direct', urls.direct),
+    wayOf('pgbouncer', urls.pgbouncer),
+    wayOf('poisoned', urls.direct, poisoned(good)),
+  ]
+}
+
+/** Role all on a database of its own: a fresh folder for each drain, filled before the process starts. */
+function embeddedWay(bench: Bench, calls: number): Way {
+  const good = referencesOf(calls)
+  let dataDir = ''
+  let seeded = 0
+  return {
+    name: 'embedded',
+    references: good,
+    good,
+    drains: [],
+    seed: async (references) => {
+      dataDir = join(bench.folder, `embedded-${++seeded}`)
+      const sql = await openPglite(join(dataDir, 'database'))
+      await migrate(sql)
+      await seedEndedCalls(sql, references)
+      await sql.close()
+    },
+    startWorkers: async (model, crm) => {
+      // Nobody calls: the address of the voice model is never dialled.
+      const env = { DATA_DIR: dataDir, DEMO_CALL: 'off', OPENAI_REALTIME_URL: 'ws://127.0.0.1:9/v1/realtime' }
+      return [await startRole(bench, 'all', env, model, crm)]
+    },
+  }
+}
+
+const referencesOf = (calls: number): string[] => Array.from({ length: calls }, (_, i) => `GOOD${i}`)
+
+/** [AC5] */
 function poisoned(good: readonly string[]): string[] {
   return good.flatMap((reference, i) => {
     if (i % GOOD_PER_POISON !== 0) return [reference]
@@ -108,17 +148,22 @@ async function startAnswerer(bench: Bench, kind: 'model' | 'crm'): Promise<Child
   return { ...child, logFile }
 }
 
-async function startWorker(bench: Bench, databaseUrl: string, model: Child, crm: Child): Promise<Child> {
+async function startRole(
+  bench: Bench,
+  role: 'worker' | 'all',
+  place: Record<string, string>,
+  model: Child,
+  crm: Child,
+): Promise<Child> {
   const port = await freePort()
   return startChild(
     {
-      name: 'worker',
+      name: role,
       file: process.execPath,
-      args: [new URL('../../src/main.ts', import.meta.url).pathname, 'worker'],
+      args: [new URL('../../src/main.ts', import.meta.url).pathname, role],
       readyUrl: `http://127.0.0.1:${port}/ready`,
       env: {
         PORT: String(port),
-        DATABASE_URL: databaseUrl,
         ANALYSIS_URL: `http://127.0.0.1:${model.port}/v1`,
         CRM_WEBHOOK_URL: `http://127.0.0.1:${crm.port}/hook`,
         CRM_WEBHOOK_SECRET: 'bench-crm-secret-0123456789',
@@ -126,6 +171,7 @@ async function startWorker(bench: Bench, databaseUrl: string, model: Child, crm:
         TWILIO_AUTH_TOKEN: bench.authToken,
         WORK_DRAIN_MS: '0',
         LOG_LEVEL: 'warn',
+        ...place,
       },
     },
     bench,
@@ -133,9 +179,9 @@ async function startWorker(bench: Bench, databaseUrl: string, model: Child, crm:
 }
 
 /** Workers, model and receiver are fresh for each drain. */
-async function drainOf(bench: Bench, way: Way, good: readonly string[]): Promise<Drain> {
+async function drainOf(bench: Bench, { good, startWorkers }: Way): Promise<Drain> {
   const [model, crm] = await Promise.all([startAnswerer(bench, 'model'), startAnswerer(bench, 'crm')])
-  const workers = await Promise.all(Array.from({ length: WORKERS }, () => startWorker(bench, way.url, model, crm)))
+  const workers = await startWorkers(model, crm)
   const untilMs = performance.now() + DRAIN_MAX_MS
   let told: AnswererLine[] = []
   do {
@@ -148,44 +194,6 @@ async function drainOf(bench: Bench, way: Way, good: readonly string[]): Promise
   const asked = await linesOf(model.logFile)
   await Promise.all([...workers, model, crm].map((child) => child.stop()))
   return judge(good, asked, told)
-}
-
-async function linesOf(file: string): Promise<AnswererLine[]> {
-  const text = await readFile(file, 'utf8').catch(() => '')
-  // The last line may be half there.
-  return text
-    .slice(0, text.lastIndexOf('\n') + 1)
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as AnswererLine)
-}
-
-/** [AC1] */
-function judge(good: readonly string[], asked: readonly AnswererLine[], told: readonly AnswererLine[]): Drain {
-  const wanted = new Set(good)
-  const first = new Map<string, number>()
-  let twice = 0
-  let unwhole = 0
-  for (const { reference, atMs, isWhole } of told) {
-    if (!wanted.has(reference)) continue
-    if (!isWhole) unwhole += 1
-    if (first.has(reference)) twice += 1
-    else first.set(reference, atMs)
-  }
-  const beganMs = Math.min(...asked.map(({ atMs }) => atMs))
-  const times = [...first.values()].map((atMs) => (atMs - beganMs) / 1_000).sort((a, b) => a - b)
-  const at = (share: number) => times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? Number.NaN
-  const tookS = times.at(-1) ?? Number.NaN
-  return {
-    perSecond: times.length / tookS,
-    tookS,
-    p50S: at(0.5),
-    p95S: at(0.95),
-    missing: good.length - first.size,
-    twice,
-    unwhole: unwhole + asked.filter(({ isWhole }) => !isWhole).length,
-    modelRequests: asked.length,
-  }
 }
 
 function resultOf(ways: Way[], calls: number, rounds: number): BenchResult {
@@ -224,6 +232,11 @@ function resultOf(ways: Way[], calls: number, rounds: number): BenchResult {
         'calls a second, pgbouncer',
         of('pgbouncer', (one) => one.perSecond),
         WANTED_PER_SECOND,
+      ),
+      atLeast(
+        'calls a second, embedded',
+        of('embedded', (one) => one.perSecond),
+        EMBEDDED_WANTED_PER_SECOND,
       ),
       atMost('others beside poison, times without: all told', delay.whole, POISON_DELAY_MAX),
       atMost('others beside poison, times without: half told', delay.half, POISON_DELAY_MAX),
