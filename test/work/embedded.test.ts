@@ -25,7 +25,7 @@ after(() => rmSync(folder, { recursive: true, force: true }))
 function configOf(name: string, env: Record<string, string> = {}): Config {
   const base = {
     DATA_DIR: join(folder, name),
-    TWILIO_AUTH_TOKEN: 'token-of-a-test',
+    TWILIO_AUTH_TOKEN: 'token-of-this-test',
     ADMIN_TOKEN: ADMIN,
     WORK_POLL_MS: '20',
   }
@@ -89,11 +89,15 @@ test('[EM2] a second process on a folder keeps its calls in memory, and the next
   await third.close()
 })
 
-test('[EM3] an item that hangs holds up the end for its bound only, and is still there at the next start', async () => {
+test('[EM3] an item that hangs holds up the end for its bound only, and is still there at the next start', async (t) => {
   let asked = 0
   const hanging = createServer(() => {
     asked += 1
   }).listen(0, '127.0.0.1')
+  t.after(() => {
+    hanging.closeAllConnections()
+    hanging.close()
+  })
   await once(hanging, 'listening')
   const url = `http://127.0.0.1:${(hanging.address() as AddressInfo).port}/hook`
   const secret = 'a-secret-of-a-receiver'
@@ -105,8 +109,6 @@ test('[EM3] an item that hangs holds up the end for its bound only, and is still
   const startedMs = performance.now()
   await first.close()
   assert.ok(performance.now() - startedMs < 5_000, 'the end waited for an item that hangs')
-  hanging.closeAllConnections()
-  hanging.close()
   const second = await openEmbedded(config, silentLog)
   const app = fastify()
   await second.alsoServe(app, new Registry())
