@@ -3,6 +3,8 @@
 // BM2: an interrupted or broken bench ends what it started and says what broke.
 import { parseArgs } from 'node:util'
 import { admission } from './cases/admission.ts'
+import { afterCall } from './cases/after-call.ts'
+import { checkpoints } from './cases/checkpoints.ts'
 import { density } from './cases/density.ts'
 import { latency } from './cases/latency.ts'
 import { leak } from './cases/leak.ts'
@@ -11,14 +13,25 @@ import { records } from './cases/records.ts'
 import { thousand } from './cases/thousand.ts'
 import { Bench, type BenchCase, type BenchOptions } from './runner/bench.ts'
 import { CONTENDER_NAMES } from './runner/contenders.ts'
+import { onInterrupt } from './runner/interrupt.ts'
 import { describeMachine } from './runner/machine.ts'
 
-const CASES: Record<string, BenchCase> = { density, latency, thousand, leak, long, admission, records }
+const CASES: Record<string, BenchCase> = {
+  density,
+  latency,
+  thousand,
+  leak,
+  long,
+  admission,
+  records,
+  checkpoints,
+  'after-call': afterCall,
+}
 
 const HELP = `Usage: npm run bench -- <name> [--calls N] [--seconds N] [--rounds N] [--pods N] [--only a,b]
 
 ${Object.entries(CASES)
-  .map(([name, { text }]) => `  ${name.padEnd(10)} ${text}`)
+  .map(([name, { text }]) => `  ${name.padEnd(11)} ${text}`)
   .join('\n')}
 
   --only     measure these only: ${CONTENDER_NAMES.join(', ')};
@@ -85,8 +98,7 @@ async function main(): Promise<number> {
   }
   const bench = await Bench.open(asked.name, asked.options)
   const interrupted = new Promise<never>((_, reject) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.once(signal, () => reject(new Error(`interrupted by ${signal}`)))
+    onInterrupt((signal) => reject(new Error(`interrupted by ${signal}`)))
   })
   const startedAt = new Date().toISOString()
   try {

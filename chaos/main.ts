@@ -1,6 +1,7 @@
 // The chaos runs: `npm run chaos -- <name>`. Progress on standard error; one JSON line last on standard output. Rules:
 // CM1: the exit code is 0 only when every check of the run passed; 2 for wrong arguments.
 // CM2: an interrupted or broken run ends what it started and says what broke.
+import { INTERRUPTED, onInterrupt } from '../bench/runner/interrupt.ts'
 import { describeMachine } from '../bench/runner/machine.ts'
 import { readArguments } from './arguments.ts'
 import { CASES } from './cases/cases.ts'
@@ -32,12 +33,10 @@ async function main(): Promise<number> {
   }
   const { name, options } = asked
   const run = await ChaosRun.start(name, options)
-  const interrupt = (): void => {
-    run.note('interrupted: ending what was started')
-    void run.close().finally(() => process.exit(130))
-  }
-  process.once('SIGINT', interrupt)
-  process.once('SIGTERM', interrupt)
+  onInterrupt((signal) => {
+    run.note(`interrupted by ${signal}: ending what was started`)
+    void run.close().finally(() => process.exit(INTERRUPTED))
+  })
   try {
     const outcome = await CASES[name]!.run(run)
     return report(run, name, outcome)

@@ -1,5 +1,6 @@
 // Role all: everything in one process, for a newcomer and for development. Without a key the offline model
-// (a simulator that speaks the provider's protocol) runs as a child, and that is said plainly.
+// (a simulator that speaks the provider's protocol) runs as a child, and that is said plainly. Without DATABASE_URL the calls are kept in a
+// database inside the process, and what follows them is done here too.
 import { join } from 'node:path'
 import { type ReadyChild, startReady } from './child.ts'
 import type { Config } from './config.ts'
@@ -7,6 +8,7 @@ import { runDemo, type Say } from './demo.ts'
 import { type Edge, startEdge } from './edge.ts'
 import type { Log } from './kit/log.ts'
 import type { Pack } from './packs/pack.ts'
+import { openEmbedded } from './pod/embedded/embedded.ts'
 
 const OFFLINE_MODEL = 'sim/openai/main.ts'
 
@@ -27,20 +29,26 @@ export async function startAll(options: {
   const { pack, log, root, say } = options
   let { config } = options
   let model: ReadyChild | undefined
+  // Both take seconds: they start side by side.
+  const opening = wantsEmbedded(config) ? openEmbedded(config, log) : Promise.resolve(undefined)
+  opening.catch(() => undefined)
   if (config.model.endpoint.kind === 'none') {
     model = await startReady(join(root, OFFLINE_MODEL), ['--speech-dir', join(config.dataDir, 'speech')])
     config = withModel(config, `${String(model.ready.url)}?model=${encodeURIComponent(config.model.endpoint.model)}`)
     say('No OPENAI_API_KEY is set: the OFFLINE MODEL answers. It speaks aloud and hears when you speak, but follows a')
     say('script and understands nothing. Set OPENAI_API_KEY for the real one.')
   }
-  const edge = await startEdge({ config, pack, log })
+  const embedded = await opening
+  if (embedded !== undefined && embedded.folder === undefined)
+    say('Another process has the database of DATA_DIR: the records of this one end with it.')
+  const edge = await startEdge({ config, pack, log, ...(embedded ?? {}) })
   say(
     `Voiceplane answers on ${edge.url} (pod ${config.podName}, pack ${pack.name}). Point your carrier's voice webhook to POST /twilio/voice.`,
   )
   const abort = new AbortController()
   const wantsDemo = config.demoCall ?? true
   const demo = wantsDemo
-    ? runDemo({ config, pod: edge.pod, url: edge.url, root, say, signal: abort.signal })
+    ? runDemo({ config, pod: edge.pod, url: edge.url, root, say, signal: abort.signal, record: embedded?.record })
     : Promise.resolve(undefined)
   void demo.then((served) => {
     if (served === true && !config.exitAfterDemo) say('\nServing. Ctrl-C drains and stops.')
@@ -50,6 +58,7 @@ export async function startAll(options: {
     closing ??= (async () => {
       abort.abort()
       await edge.close()
+      await embedded?.close()
       await model?.stop()
     })()
     return closing
@@ -68,6 +77,10 @@ export async function startAll(options: {
       await close()
     },
   }
+}
+
+function wantsEmbedded({ fleet }: Config): boolean {
+  return fleet.databaseUrl === undefined && fleet.isEmbeddedAllowed
 }
 
 function withModel(config: Config, url: string): Config {

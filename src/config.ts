@@ -193,6 +193,8 @@ function assemble(values: Values) {
       /** For operators' reads; undefined: they go to the database itself. */
       databaseReplicaUrl: values.DATABASE_REPLICA_URL,
       databasePoolMax: values.DATABASE_POOL_MAX,
+      /** Role all may keep its calls in a database of its own. */
+      isEmbeddedAllowed: values.EMBEDDED_DATABASE === 'on',
       cell: values.CELL,
       /** Where other pods reach this one; undefined: at its own host and port. */
       podAddress: values.POD_ADDRESS?.origin,

@@ -1,12 +1,17 @@
 // The demonstration call of role all: a simulated carrier places one call through the real path, and the newcomer sees it.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Call } from './call/call.ts'
 import { runLines } from './child.ts'
 import type { Config } from './config.ts'
+import type { CallSid } from './kit/ids.ts'
 import type { Pod } from './pod/pod.ts'
+import type { CallRecord } from './work/ports.ts'
 
 const CALLER = 'sim/twilio/main.ts'
+const RECORD_MAX_MS = 10_000
+const RECORD_POLL_MS = 100
 const LINES = ['Hello, I need a check up.']
 
 /** Prints one line for people. */
@@ -23,6 +28,8 @@ export async function runDemo(parts: {
   root: string
   say: Say
   signal: AbortSignal
+  /** Gives the record of a call; undefined: none is kept. */
+  record: ((callSid: CallSid) => Promise<CallRecord | undefined>) | undefined
 }): Promise<boolean> {
   const { config, pod, say } = parts
   const recording = join(config.dataDir, 'demo-call.wav')
@@ -52,7 +59,37 @@ export async function runDemo(parts: {
     return false
   }
   show(ended, report, recording, say)
+  if (parts.record !== undefined) await showRecord(ended.callSid, parts.record, say)
   return true
+}
+
+/** What stays of the call. The worker writes it a moment after the end. */
+async function showRecord(
+  callSid: CallSid,
+  find: (callSid: CallSid) => Promise<CallRecord | undefined>,
+  say: Say,
+): Promise<void> {
+  const untilMs = performance.now() + RECORD_MAX_MS
+  let record: CallRecord | undefined
+  do {
+    await sleep(RECORD_POLL_MS)
+    record = await find(callSid).catch(() => undefined)
+  } while (record?.analysis === undefined && performance.now() < untilMs)
+  say('')
+  if (record?.analysis === undefined) {
+    say(`The record of the call was not there after ${RECORD_MAX_MS / 1_000} s; the worker goes on with it.`)
+    return
+  }
+  const { analysis, durationMs = 0, turns, cost } = record
+  say(`Record of the call ${callSid} (GET /admin/calls/${callSid} with ADMIN_TOKEN)`)
+  say(`  duration ${(durationMs / 1_000).toFixed(1)} s, turns ${turns ?? 0}, ended by ${record.cause ?? 'unknown'}`)
+  say(`  summary  ${analysis.summary}`)
+  say(
+    `  found by ${analysis.analyser}: intent ${analysis.intent}, sentiment ${analysis.sentiment}, satisfaction ${analysis.satisfaction} of 5, disposition ${analysis.disposition}`,
+  )
+  const amount = (value: number) => value.toFixed(4)
+  if (cost === undefined) say('  cost     not known: PRICES says what tokens and minutes cost')
+  else say(`  cost     ${cost.currency} ${amount(cost.modelAmount)} model, ${amount(cost.carrierAmount)} carrier`)
 }
 
 function show(call: Call, report: Record<string, unknown>, recording: string, say: Say): void {

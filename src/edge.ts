@@ -56,6 +56,8 @@ export async function startEdge(options: {
   makeModel?: MakeModel
   /** Default: those of the configuration. */
   stores?: Stores
+  /** What else answers on the pod's port. */
+  alsoServe?: (app: FastifyInstance, registry: Registry) => Promise<void>
   rescueTimes?: Partial<RescueTimes>
 }): Promise<Edge> {
   const { pack, log } = options
@@ -83,7 +85,7 @@ export async function startEdge(options: {
   const { stores, rescueTimes } = options
   const parts = { config, pack, makeModel, pools, shape, tokens, lag, world, address, baseUrl, stores, rescueTimes }
   pod = await Pod.open({ ...parts, sorry: SORRY })
-  const app = await makeApp({ config, pod, pools, log, metrics, lag, baseUrl })
+  const app = await makeApp({ config, pod, pools, log, metrics, lag, baseUrl, alsoServe: options.alsoServe })
   const door = new MediaDoor({ pod, log, wheel, tokens, config, baseUrl })
   app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) =>
     door.enter(request, socket, head),
@@ -109,6 +111,7 @@ async function makeApp(parts: {
   metrics: Metrics
   lag: LagMeter
   baseUrl: () => string
+  alsoServe: ((app: FastifyInstance, registry: Registry) => Promise<void>) | undefined
 }): Promise<FastifyInstance> {
   const { config, pod, pools, log, metrics, lag, baseUrl } = parts
   const app = fastify({
@@ -132,6 +135,7 @@ async function makeApp(parts: {
   await app.register(twilioWebhooks, { config, desk: pod.desk, log, baseUrl })
   const { secret } = config.streamToken
   await app.register(peerRoutes, { secret, wallMs: () => systemClock.wallMs(), answers: pod.peerAnswers })
+  await parts.alsoServe?.(app, registry)
   app.post('/drain', async (request, reply) => {
     if (!LOOPBACK.test(request.ip)) return reply.code(403).send({ refused: 'ask from this machine' })
     log.info({}, 'a drain was asked for')

@@ -155,6 +155,7 @@ export const VARIABLES = {
   DATABASE_URL: secretUrl(['postgres', 'postgresql']),
   DATABASE_REPLICA_URL: secretUrl(['postgres', 'postgresql']),
   DATABASE_POOL_MAX: integer(10, 1, 200),
+  EMBEDDED_DATABASE: onOff('on'),
   CELL: pattern(/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/, 'lowercase letters, digits and dashes (32 at most)', 'main'),
   POD_ADDRESS: url(['http', 'https'], false),
   CEILING_CALLS: integer(1_000, 1, 1_000_000),

@@ -13,13 +13,9 @@ import { Wheel } from './kit/wheel.ts'
 import { healthRoutes } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
 import { WorkMetrics, workRoutes } from './ops/work.ts'
-import { Sweeper, type SweeperTimes } from './pod/rescue/sweeper.ts'
+import { SWEEP_TIMES, Sweeper, type SweeperTimes } from './pod/rescue/sweeper.ts'
 import { openWorkParts, type RoleParts } from './pod/work-parts.ts'
 import { Worker, type WorkerTimes } from './work/worker.ts'
-
-const SWEEP_MS = 30_000
-/** After the database was away, or at the start, before a sweep judges. */
-const SETTLE_MS = 60_000
 
 /** A running worker. */
 export interface RunningWorker {
@@ -59,8 +55,7 @@ export async function startWorker(options: {
   const sweeper = new Sweeper({
     ...{ records: parts.records, leases: parts.leases, rest: parts.rest, clock: systemClock, wheel, log },
     times: {
-      sweepMs: SWEEP_MS,
-      settleMs: SETTLE_MS,
+      ...SWEEP_TIMES,
       silentMs: config.work.silentMs,
       callMaxMs: config.call.callMaxMs,
       ...options.sweep,

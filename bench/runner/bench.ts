@@ -1,6 +1,7 @@
 // What every bench has at hand: its options, notes on standard error, a folder, and an orderly end. Rules:
 // B1: standard output carries nothing but the one JSON line that main.ts prints last.
 // B2: what was started is ended in the reverse order, whatever happened.
+// B3: a bench that is over starts nothing more: its case may still run when it was interrupted, and what it starts then is ended at once.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -30,6 +31,7 @@ export class Bench {
   readonly authToken = 'bench-auth-token-0123456789'
   readonly #ends: (() => Promise<void>)[] = []
   readonly #startedAt = performance.now()
+  #isOver = false
 
   constructor(name: string, options: BenchOptions, folder: string) {
     this.name = name
@@ -51,15 +53,26 @@ export class Bench {
     return sleep(ms)
   }
 
+  /** Nothing may be started any more. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  /** [B3] */
   atEnd(end: () => Promise<void>): void {
-    this.#ends.push(end)
+    if (this.#isOver) void this.#end(end)
+    else this.#ends.push(end)
   }
 
   /** [B2] */
   async close(): Promise<void> {
-    for (const end of this.#ends.reverse()) await end().catch((error: Error) => this.note(error.message))
-    this.#ends.length = 0
+    this.#isOver = true
+    for (let end = this.#ends.pop(); end !== undefined; end = this.#ends.pop()) await this.#end(end)
     await rm(this.folder, { recursive: true, force: true })
+  }
+
+  async #end(end: () => Promise<void>): Promise<void> {
+    await end().catch((error: Error) => this.note(error.message))
   }
 }
 

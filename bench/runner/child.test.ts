@@ -3,7 +3,10 @@ import { test } from 'node:test'
 import { readReadyLine, startChild } from './child.ts'
 
 const run = (script: string) =>
-  startChild({ name: 'peer', file: process.execPath, args: ['-e', script], readyMs: 5_000 }, { atEnd: () => undefined })
+  startChild(
+    { name: 'peer', file: process.execPath, args: ['-e', script], readyMs: 5_000 },
+    { isOver: false, atEnd: () => undefined },
+  )
 
 test('[CH1] only a JSON line with a whole port is a ready line', () => {
   assert.deepEqual(readReadyLine('{"ready":true,"port":80}'), { ready: true, port: 80 })

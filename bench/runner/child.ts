@@ -2,7 +2,9 @@
 // CH1: a child is up when it printed its ready line (JSON with a port), or answered 200 on its `readyUrl`, within READY_MS; or it is
 //      stopped and reported.
 // CH2: every child started here is ended here: SIGTERM, then SIGKILL after STOP_MS, by pid; also when the bench itself is interrupted.
+//      A bench that is over starts none.
 // CH3: the last lines of a child's standard error are kept, to be shown when it fails.
+// CH4: a child ends with the bench, however that ends: the kernel's parent-death signal kills it, also when the bench was killed itself.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
@@ -36,11 +38,13 @@ export type Child = {
 }
 
 /** Who ends the children: a bench, when it closes. */
-export type ChildOwner = { atEnd: (end: () => Promise<void>) => void }
+export type ChildOwner = { readonly isOver: boolean; atEnd: (end: () => Promise<void>) => void }
 
 /** [CH1][CH2] Starts a child, which is `owner`'s from its first moment, and waits until it is up. */
 export async function startChild(command: ChildCommand, owner: ChildOwner): Promise<Child> {
-  const child = spawn(command.file, command.args, {
+  if (owner.isOver) throw new Error(`${command.name}: not started, the bench is over`)
+  // setpriv becomes the program, so that the pid is the program's own. [CH4]
+  const child = spawn('setpriv', ['--pdeathsig', 'KILL', '--', command.file, ...command.args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...command.env },
   })
@@ -115,8 +119,9 @@ export function readReadyLine(line: string): Record<string, unknown> | undefined
   }
 }
 
-async function stopChild(child: ChildProcess): Promise<void> {
-  if (child.pid === undefined) return
+/** [CH2] Resolves when it has gone; harmless when it has. */
+export async function stopChild(child: ChildProcess): Promise<void> {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return
   const exited = once(child, 'exit')
   child.kill('SIGTERM')
   const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS)

@@ -30,7 +30,14 @@ const SYSTEM_PYTHON = '/usr/bin/python3'
 const PYTHON_PACKAGES = 'python3-fastapi python3-uvicorn python3-websockets python3-multipart'
 
 /** Settings of the plane that a bench may change. */
-export type PlaneOptions = { callsMax: number; audio?: 'pcmu' | 'pcm16'; coalesce?: 'off' | 'auto'; podName?: string }
+export type PlaneOptions = {
+  callsMax: number
+  audio?: 'pcmu' | 'pcm16'
+  coalesce?: 'off' | 'auto'
+  podName?: string
+  /** Further variables: stores. */
+  env?: Record<string, string>
+}
 
 /** A started bridge with its base URL. */
 export type Bridge = Child & { url: string }
@@ -101,6 +108,7 @@ export async function startPlane(bench: Bench, modelUrl: string, options: PlaneO
       LOG_LEVEL: 'warn',
       DATA_DIR: bench.folder,
       ...(options.podName === undefined ? {} : { POD_NAME: options.podName }),
+      ...options.env,
     },
   }
   return { ...(await startChild(command, bench)), url }

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import type { LoadReport } from '../../load/report/report.ts'
 import { median } from '../../load/report/statistics.ts'
 import type { Bench } from './bench.ts'
+import { stopChild } from './child.ts'
 
 const TALKING_SLACK_MS = 30_000
 const POLL_MS = 100
@@ -46,17 +47,16 @@ export type RunningLoad = {
 
 let runs = 0
 
-/** Starts the generator; it is ended with the bench. */
+/** Starts the generator; it is ended with the bench, and ends by itself when its channel closes. */
 export function startLoad(bench: Bench, plan: LoadPlan): RunningLoad {
+  if (bench.isOver) throw new Error('the load generator: not started, the bench is over')
   const jsonFile = join(bench.folder, `load-${++runs}.json`)
   const child = fork(new URL('../../load/main.ts', import.meta.url), argumentsOf(plan, jsonFile), {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     env: { ...process.env, TWILIO_AUTH_TOKEN: bench.authToken },
   })
   child.stderr!.resume()
-  bench.atEnd(async () => {
-    if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
-  })
+  bench.atEnd(() => stopChild(child))
   let last: ProgressMessage = { kind: 'progress', talking: 0, live: 0, done: 0, failed: 0, dropped: 0, offered: 0 }
   child.on('message', (message: ProgressMessage) => {
     if (message.kind === 'progress') last = message

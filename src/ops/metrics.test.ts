@@ -35,8 +35,6 @@ test('the names of the design are on the page, with the process’s own', async 
     'voice_model_connects_total counter',
     'voice_model_errors_total counter',
     'voice_model_pool_ceiling gauge',
-    'voice_postcall_jobs gauge',
-    'voice_postcall_oldest_seconds gauge',
     'voice_queue_depth gauge',
     'voice_queue_wait_seconds histogram',
     'voice_quota_limit gauge',
@@ -83,7 +81,7 @@ test('[MX1] counts are read at the scrape, and a second scrape does not add them
 
 test('[MX2] a gauge that is unknown, throws or is no number is absent, and comes back when it can be read', async () => {
   let active: number | undefined
-  let jobs: Record<string, number> | undefined
+  let leases: Record<string, number> | undefined
   const registry = new Registry()
   new Metrics().register(registry, {
     activeCalls: () => active,
@@ -91,22 +89,22 @@ test('[MX2] a gauge that is unknown, throws or is no number is absent, and comes
       throw new Error('closed')
     },
     queueDepth: () => Number.NaN,
-    postcallJobs: () => jobs,
+    leases: () => leases,
   })
   const scrape = async () => (await registry.metrics()).split('\n')
   const gone = await scrape()
-  for (const name of ['voice_active_calls', 'voice_event_loop_lag', 'voice_queue_', 'voice_quota', 'voice_postcall']) {
+  for (const name of ['voice_active_calls', 'voice_event_loop_lag', 'voice_queue_', 'voice_quota', 'voice_leases']) {
     assert.deepEqual(samples(gone, name), [], name)
   }
   active = 0
-  jobs = { waiting: 2 }
+  leases = { active: 2 }
   const back = await scrape()
   assert.deepEqual(samples(back, 'voice_active_calls'), ['voice_active_calls 0'])
-  assert.deepEqual(samples(back, 'voice_postcall_jobs'), ['voice_postcall_jobs{state="waiting"} 2'])
+  assert.deepEqual(samples(back, 'voice_leases'), ['voice_leases{state="active"} 2'])
   active = undefined
-  jobs = undefined
+  leases = undefined
   const again = await scrape()
-  assert.deepEqual([...samples(again, 'voice_active_calls'), ...samples(again, 'voice_postcall_jobs')], [])
+  assert.deepEqual([...samples(again, 'voice_active_calls'), ...samples(again, 'voice_leases')], [])
 })
 
 test('durations come as seconds in rising buckets with exact sum and count', async () => {

@@ -25,9 +25,7 @@ export interface MetricSources {
   quotaLimit?(): number | undefined
   queueDepth?(): number | undefined
   leases?(): Record<string, number> | undefined
-  postcallJobs?(): Record<string, number> | undefined
   poolCeilings?(): Record<string, number> | undefined
-  postcallOldestMs?(): number | undefined
 }
 
 /** The plane's counts. The fields may be raised directly on the frame path. */
@@ -173,7 +171,6 @@ function registerGauges(registry: Registry, sources: MetricSources): void {
   gauge('voice_quota_used', 'Calls counted against the quota', () => sources.quotaUsed?.())
   gauge('voice_quota_limit', 'Calls the quota allows', () => sources.quotaLimit?.())
   gauge('voice_queue_depth', 'Callers in the queue', () => sources.queueDepth?.())
-  gauge('voice_postcall_oldest_seconds', 'Age of the oldest job after a call', () => sources.postcallOldestMs?.(), 1e-3)
   const gauges = (name: string, help: string, label: string, read: () => Record<string, number> | undefined) =>
     new Gauge({
       name,
@@ -186,7 +183,6 @@ function registerGauges(registry: Registry, sources: MetricSources): void {
       },
     })
   gauges('voice_leases', 'Leases of the cell', 'state', () => sources.leases?.())
-  gauges('voice_postcall_jobs', 'Jobs after calls', 'state', () => sources.postcallJobs?.())
   gauges('voice_model_pool_ceiling', 'Sessions that a pool bears, as learnt', 'pool', () => sources.poolCeilings?.())
 }
 

@@ -4,6 +4,8 @@
 // LNE3: a job that throws is tried again like one that failed; its words stay out of the records, since they may hold anything.
 // LNE4: an outcome that the database did not take is offered again while the lease lasts, then given up: the item is due again
 //      by its lease.
+// LNE5: an item that has taken `slowMs` makes way for another, `room` such items at most: those that hang hold up none of their own type,
+//      and never more than twice `room` are done at once.
 import { messageOf } from '../kit/errors.ts'
 import type { Log } from '../kit/log.ts'
 import type { Wheel } from '../kit/wheel.ts'
@@ -22,12 +24,13 @@ export type LaneParts = {
   log: Log
   jobMaxMs: number
   leaseMs: number
+  slowMs: number
   /** Monotonic ms. */
   nowMs: () => number
   onOver: (type: WorkType, outcome: LaneOutcome, tookMs: number) => void
 }
 
-type Running = { held: Held; abort: AbortController }
+type Running = { held: Held; abort: AbortController; isSlow: boolean }
 
 export class Lane {
   readonly type: WorkType
@@ -35,6 +38,7 @@ export class Lane {
   readonly #room: number
   readonly #parts: LaneParts
   readonly #running = new Map<string, Running>()
+  #slow = 0
   #woken = Promise.withResolvers<void>()
 
   constructor(job: Job, room: number, parts: LaneParts) {
@@ -44,8 +48,9 @@ export class Lane {
     this.#parts = parts
   }
 
+  /** [LNE5] */
   get free(): number {
-    return Math.max(0, this.#room - this.#running.size)
+    return Math.max(0, this.#room - (this.#running.size - Math.min(this.#slow, this.#room)))
   }
 
   get held(): Held[] {
@@ -72,6 +77,7 @@ export class Lane {
     const running = {
       held: { id: item.id, attempt: item.attempt, version: item.version },
       abort: new AbortController(),
+      isSlow: false,
     }
     this.#running.set(item.id, running)
     void this.#work(item, running)
@@ -86,13 +92,19 @@ export class Lane {
     for (const { abort } of this.#running.values()) abort.abort()
   }
 
-  async #work(item: WorkItem, { held, abort }: Running): Promise<void> {
-    const { wheel, jobMaxMs, nowMs, onOver } = this.#parts
+  async #work(item: WorkItem, running: Running): Promise<void> {
+    const { held, abort } = running
+    const { wheel, jobMaxMs, slowMs, nowMs, onOver } = this.#parts
     const startedMs = nowMs()
     let isLate = false
     const bound = wheel.after(jobMaxMs, () => {
       isLate = true
       abort.abort()
+    })
+    const slow = wheel.after(slowMs, () => {
+      running.isSlow = true
+      this.#slow += 1
+      this.wake()
     })
     const outcome = await this.#outcomeOf(item, abort.signal)
     wheel.cancel(bound)
@@ -100,7 +112,9 @@ export class Lane {
       abort.signal.aborted && !isLate
         ? 'lost'
         : await this.#write(item, held, isLate ? { kind: 'retry', error: 'took too long', inMs: 0 } : outcome)
+    wheel.cancel(slow)
     this.#running.delete(item.id)
+    if (running.isSlow) this.#slow -= 1
     onOver(this.type, written, nowMs() - startedMs)
     this.wake()
   }

@@ -66,6 +66,28 @@ test('[WE1] the chain of a call is worked in its order, each item once', async (
   await close()
 })
 
+test('[LNE5] items that hang make way for others of their type once they are slow, and never without a bound', async () => {
+  const hang = () => new Promise<never>(() => undefined)
+  const isBad = ({ callSid }: WorkItem) => Number.parseInt(callSid.slice(-2), 10) < 4
+  const { worker, store, close } = rig((item) => (isBad(item) ? hang() : Promise.resolve(DONE)), {
+    rooms: { record: 4 },
+    times: { slowMs: 30, leaseMs: 3_000, jobMaxMs: 30_000 },
+  })
+  for (let n = 0; n < 54; n++) store.addCall(n, ['record'])
+  worker.start()
+  await until('the others are done', () => store.inState('done').length === 50)
+  assert.equal(worker.size, 4)
+  await close()
+
+  const all = rig(hang, { rooms: { record: 3 }, times: { slowMs: 10, leaseMs: 3_000, jobMaxMs: 30_000 } })
+  for (let n = 0; n < 20; n++) all.store.addCall(n, ['record'])
+  all.worker.start()
+  await until('the room and its double are full', () => all.worker.size === 6)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  assert.equal(all.worker.size, 6)
+  await all.close()
+})
+
 test('[LNE1] a type whose every item hangs takes no room of another, and each is tried again after its bound', async () => {
   const hang = () => new Promise<never>(() => undefined)
   const { worker, store, outcomes, close } = rig(({ type }) => (type === 'analysis' ? hang() : Promise.resolve(DONE)), {

@@ -25,6 +25,8 @@ export type WorkerTimes = {
   pollMs: number
   leaseMs: number
   jobMaxMs: number
+  /** From when on an item makes way for another. */
+  slowMs: number
   deriveMs: number
   depthMs: number
   holdBackMs: number
@@ -34,12 +36,13 @@ export const WORKER_TIMES: WorkerTimes = {
   pollMs: 500,
   leaseMs: 30_000,
   jobMaxMs: 120_000,
+  slowMs: 5_000,
   deriveMs: 30_000,
   depthMs: 5_000,
   holdBackMs: 60_000,
 }
 
-/** How many of a type this process does at once. */
+/** How many of a type this process does at once; as many again that have become slow. */
 export const ROOMS: Readonly<Record<WorkType, number>> = { record: 16, analysis: 128, crm: 64, recording: 16 }
 
 export type WorkerParts = {
@@ -67,7 +70,7 @@ export class Worker {
     this.#parts = parts
     this.#times = { ...WORKER_TIMES, ...parts.times }
     const { store, wheel, log, clock } = parts
-    const { jobMaxMs, leaseMs } = this.#times
+    const { jobMaxMs, leaseMs, slowMs } = this.#times
     const onOver = (type: WorkType, outcome: LaneOutcome, tookMs: number): void => {
       parts.onOver?.(type, outcome, tookMs)
       // The next of the chain is ready now.
@@ -75,7 +78,7 @@ export class Worker {
         for (const lane of this.#lanes) if (AFTER[lane.type] === type) lane.wake()
     }
     const nowMs = () => clock.monotonicMs()
-    const laneParts = { store, wheel, log, jobMaxMs, leaseMs, nowMs, onOver }
+    const laneParts = { store, wheel, log, jobMaxMs, leaseMs, slowMs, nowMs, onOver }
     this.#lanes = parts.jobs.map((job) => new Lane(job, parts.rooms?.[job.type] ?? ROOMS[job.type], laneParts))
   }
 

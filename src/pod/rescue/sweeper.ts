@@ -27,6 +27,9 @@ const TAKE_MS = 30_000
 /** In ms. */
 export type SweeperTimes = { sweepMs: number; silentMs: number; callMaxMs: number; settleMs: number }
 
+/** How often, and how long the database has answered before a sweep judges. */
+export const SWEEP_TIMES = { sweepMs: 30_000, settleMs: 60_000 }
+
 /** `ended`: its end was written. `kept`: its lease, or the carrier, knows it live. `later`: another is at it. `failed`: no word of the carrier. `moot`: somebody was first. */
 export type SweepOutcome = 'ended' | 'kept' | 'later' | 'failed' | 'moot'
 

@@ -24,7 +24,8 @@ export function makeJobs(of: { find: FindMaterial; store: WorkStore; settings: J
 } {
   const { find, store, settings, clock } = of
   const { analysis, analysisMax, prices, crm } = settings
-  const pool = new HttpPool({ connectionsMax: analysisMax })
+  // Twice: those that have become slow keep theirs.
+  const pool = new HttpPool({ connectionsMax: 2 * analysisMax })
   const model =
     analysis.kind === 'rules' ? undefined : makeModelAnalyser({ ...analysis, pool, wallMs: () => clock.wallMs() })
   const { url } = crm

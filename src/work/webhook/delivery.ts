@@ -10,7 +10,8 @@ import { SIGNATURE_HEADER, sign } from './signature.ts'
 import { namesPrivateAddress, publicLookup, REFUSED } from './target.ts'
 
 const RETRIED = new Set([408, 425, 429])
-const CONNECTIONS_MAX = 64
+/** Twice the room of deliveries: those that have become slow keep theirs. */
+const CONNECTIONS_MAX = 128
 const PRIVATE = 'the receiver has a private address: set CRM_ALLOW_PRIVATE=on if it is meant'
 
 export type WebhookSettings = {

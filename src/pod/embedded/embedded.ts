@@ -1,0 +1,108 @@
+// The database of a process that has no other, with the worker of its calls beside it (role all). Rules:
+// EM1: the worker runs where the database is, since no other process can reach it; its rooms are small, and neither its statements
+//      (they run in the database's thread) nor the model that it asks hold up a call.
+// EM2: the folder belongs to one process; another one on the same folder keeps its calls in memory, and says so.
+// EM3: at the end items get ENDING_MS to finish; what is left is due at the next start.
+// EM4: a call that an earlier process left live is ended by the sweep: the leases are this process's own, and know it not.
+import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import type { Registry } from 'prom-client'
+import type { Config } from '../../config.ts'
+import { LEASE_TIMES } from '../../control/ports.ts'
+import { systemClock } from '../../kit/clock.ts'
+import { messageOf } from '../../kit/errors.ts'
+import type { CallSid } from '../../kit/ids.ts'
+import type { Log } from '../../kit/log.ts'
+import { Wheel } from '../../kit/wheel.ts'
+import { WorkMetrics, workRoutes } from '../../ops/work.ts'
+import { makeMemoryLeases } from '../../store/leases/memory.ts'
+import { type Database, openDatabase } from '../../store/work/open.ts'
+import type { CallRecord, WorkType } from '../../work/ports.ts'
+import { Worker } from '../../work/worker.ts'
+import { SWEEP_TIMES, Sweeper } from '../rescue/sweeper.ts'
+import type { Stores } from '../stores.ts'
+import { workPartsOf } from '../work-parts.ts'
+import { takeLock } from './folder-lock.ts'
+
+const ENDING_MS = 2_000
+/** Sixteen analyses of a second keep up with the calls of a process ten times over. */
+const ROOMS: Readonly<Record<WorkType, number>> = { record: 4, analysis: 16, crm: 8, recording: 4 }
+
+export type Embedded = {
+  stores: Stores
+  /** Undefined: another process has the folder, the calls are kept in memory. */
+  folder: string | undefined
+  /** The record of a call, as far as it is there. */
+  record(callSid: CallSid): Promise<CallRecord | undefined>
+  /** Puts the worker's routes and figures on the pod's port. */
+  alsoServe(app: FastifyInstance, registry: Registry): Promise<void>
+  /** [EM3] Idempotent; never rejects. After the pod, which still writes its ends. */
+  close(): Promise<void>
+}
+
+/** Opens the database in `DATA_DIR` and begins to work. Rejects when it cannot be opened. The first start takes seconds. */
+export async function openEmbedded(config: Config, log: Log): Promise<Embedded> {
+  const unlock = takeLock(join(config.dataDir, 'database.owner'))
+  const folder = unlock === undefined ? undefined : join(config.dataDir, 'database')
+  const clock = systemClock
+  try {
+    const database = await openDatabase({ kind: 'pglite', folder }, { log })
+    const wheel = new Wheel({ clock, onError: (error) => log.error({ reason: messageOf(error) }, 'a timer failed') })
+    const parts = workPartsOf(database, config)
+    const metrics = new WorkMetrics()
+    const worker = new Worker({
+      name: config.podName,
+      store: parts.work,
+      jobs: parts.jobs,
+      clock,
+      wheel,
+      log,
+      rooms: { ...ROOMS, analysis: Math.min(ROOMS.analysis, config.work.analysisMax) },
+      times: { pollMs: config.work.pollMs },
+      onOver: (type, outcome, tookMs) => metrics.over(type, outcome, tookMs),
+    })
+    const stores = storesOf(database)
+    const { records } = parts
+    const sweeper = new Sweeper({
+      ...{ records, leases: stores.leases, rest: undefined, clock, wheel, log },
+      times: { ...SWEEP_TIMES, silentMs: config.work.silentMs, callMaxMs: config.call.callMaxMs },
+      onSwept: (outcome) => metrics.swept.add(outcome),
+    })
+    worker.start()
+    sweeper.start()
+    const end = async (): Promise<void> => {
+      sweeper.close()
+      await worker.drain(ENDING_MS)
+      await parts.close()
+      wheel.close()
+      unlock?.()
+    }
+    let closing: Promise<void> | undefined
+    return {
+      stores,
+      folder,
+      record: (callSid) => parts.work.record(callSid),
+      alsoServe: async (app, registry) => {
+        metrics.register(registry, () => worker.depth)
+        await app.register(workRoutes, { store: parts.work, token: config.work.adminToken })
+      },
+      close: () => {
+        closing ??= end().catch((error: unknown) => log.error({ reason: messageOf(error) }, 'closing met an error'))
+        return closing
+      },
+    }
+  } catch (error) {
+    unlock?.()
+    throw error
+  }
+}
+
+/** A call ends with the process: its end is kept, and no checkpoint while it lives. */
+function storesOf({ records, work }: Database): Stores {
+  const leases = makeMemoryLeases({
+    times: { ...LEASE_TIMES, recoveringMs: 0 },
+    nowMs: () => systemClock.monotonicMs(),
+  })
+  // The database is closed after the pod, by its owner.
+  return { isAlone: true, leases, records, recordings: work, checkpoints: undefined, close: () => leases.close() }
+}
