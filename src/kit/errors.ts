@@ -23,6 +23,8 @@ export const ERROR_CODES = {
   POD_FENCED: 'This pod could not renew its leases for too long and has given up its calls.',
   DESK_STALLED: 'The call desk did not answer a webhook within its bound.',
   MIGRATION_MISSING: 'The tables of the database are older than this program needs.',
+  DATA_KEY_MISSING: 'Data is sealed under a key that DATA_KEYS does not have.',
+  DATA_SEAL_BROKEN: 'Sealed data does not open: it was changed, or moved to another place.',
   CALL_UNKNOWN: 'The records have no row of the call: its opening was not written.',
 } as const
 
