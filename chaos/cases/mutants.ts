@@ -60,7 +60,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'tools/fleet/haproxy-config.ts',
     find: ' on-marked-down shutdown-sessions',
     replace: '',
-    run: ['chaos/main.ts', 'freeze-pod', '--calls=32', '--pods=2', '--rounds=2'],
+    run: ['chaos/main.ts', 'freeze-pod', '--calls=32', '--pods=2', '--rounds=6'],
     maxMs: CHAOS_MS_MAX,
   },
   {
