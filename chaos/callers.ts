@@ -22,6 +22,8 @@ export type CallerPlan = {
   seed: number
   /** The number that is called: whose tenant's call it is. */
   number?: string
+  /** Whether the carrier says that a call is over (true). */
+  isTelling?: boolean
 }
 
 /** What the generator says of itself twice a second. */
@@ -58,6 +60,7 @@ export function startCallers(run: Bench, plan: CallerPlan): Callers {
     ...['--hold-s', String(plan.holdS), '--scenario', plan.scenario, '--seed', String(plan.seed)],
     ...['--json', jsonFile, '--witness-dir', witnessDir],
     ...(plan.number === undefined ? [] : ['--number', plan.number]),
+    ...(plan.isTelling === false ? ['--no-status'] : []),
   ]
   const child = fork(new URL('../load/main.ts', import.meta.url), args, {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],

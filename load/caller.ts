@@ -49,7 +49,7 @@ async function prepare(setup: CallerSetup): Promise<Run> {
     authToken: setup.authToken,
     number: setup.number,
     voiceUrl: `${setup.baseUrl}/twilio/voice`,
-    statusCallback: `${setup.baseUrl}/twilio/status`,
+    ...(setup.isTelling ? { statusCallback: `${setup.baseUrl}/twilio/status` } : {}),
     witnessPath: setup.witnessPath,
     wsUrlRewrite: rewritesFor(setup.baseUrl),
     afterStream: setup.afterStream,

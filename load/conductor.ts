@@ -148,7 +148,7 @@ export class Conductor {
       state: 'starting',
     }
     this.#callers.push(caller)
-    const { urls, accountSid, authToken, number, holdS, isProbing, afterStream } = this.#options
+    const { urls, accountSid, authToken, number, holdS, isProbing, isTelling, afterStream } = this.#options
     const witnessPath = join(this.#witnessDir, `carrier-${index}.jsonl`)
     this.#witnessPaths.push(witnessPath)
     const ready = Promise.withResolvers<void>()
@@ -175,6 +175,7 @@ export class Conductor {
       number,
       holdS,
       isProbing,
+      isTelling,
       afterStream,
       witnessPath,
       calls: planned,

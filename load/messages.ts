@@ -12,6 +12,7 @@ export type CallerSetup = {
   number: string
   holdS: number
   isProbing: boolean
+  isTelling: boolean
   afterStream: { actionMs: number; openMs: number }
   witnessPath: string
   calls: PlannedCall[]

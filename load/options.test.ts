@@ -49,6 +49,7 @@ test('all arguments are read', () => {
     '--model-witness',
     import.meta.dirname,
     '--no-probes',
+    '--no-status',
     '--auth-token',
     'secret-token',
   )

@@ -32,6 +32,8 @@ export type LoadOptions = {
   accountSid: string
   number: string
   isProbing: boolean
+  /** Whether the carrier tells by status callback that a call is over. */
+  isTelling: boolean
   /** How long the carrier takes from a stream's end to the action request, and to open the next stream, ms. */
   afterStream: { actionMs: number; openMs: number }
 }
@@ -58,6 +60,7 @@ ${SCENARIO_NAMES.map((name) => `                         ${name.padEnd(18)} ${SC
   --witness-dir DIR    keep the callers' witness logs here
   --model-witness FILE witness log of the model simulator, for latency and barge-in; may repeat
   --no-probes          send no time-stamped probe frame in place of every 25th frame
+  --no-status          the carrier's status callbacks are lost
   --action-delay-ms N  from the end of a media stream to the action request            (200)
   --open-delay-ms N    before each later media stream of a call is opened              (200)
   --auth-token TOKEN   signs webhooks and media sockets; or TWILIO_AUTH_TOKEN
@@ -84,6 +87,7 @@ const FLAGS = {
   'witness-dir': { type: 'string' },
   'model-witness': { type: 'string', multiple: true },
   'no-probes': { type: 'boolean' },
+  'no-status': { type: 'boolean' },
   'action-delay-ms': { type: 'string' },
   'open-delay-ms': { type: 'string' },
   'auth-token': { type: 'string' },
@@ -182,6 +186,7 @@ export function parseOptions(args: readonly string[], environment: Record<string
     accountSid: readAccountSid(given.text('account-sid') ?? environment.TWILIO_ACCOUNT_SID, problems),
     number: given.text('number') ?? '+15550100000',
     isProbing: !given.isSet('no-probes'),
+    isTelling: !given.isSet('no-status'),
     afterStream: {
       actionMs: given.whole('action-delay-ms', AFTER_STREAM_MS, 0, 60_000),
       openMs: given.whole('open-delay-ms', AFTER_STREAM_MS, 0, 60_000),

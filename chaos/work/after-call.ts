@@ -1,27 +1,29 @@
-// after-call (F40, F21): calls end while workers, pods and PostgreSQL die; what follows each call happens once. Rules:
+// after-call (F40, F41, F42, F21): calls end while workers, pods and PostgreSQL die; what follows each call happens once. Rules:
 // AL1: callers come at RATE calls a second until all were offered: three of four talk a turn or two, the others hang up within 3 s.
 // AL2: the blows are those of blows.ts over the whole run. A worker and a pod die by SIGKILL, PostgreSQL by an immediate shutdown; each is started
 //      again after a moment. A blow counts when the process has gone by it. A worker dies when it holds an item, which is waited for,
 //      HELD_WAIT_MS at most: a blow at an idle one would show little.
 // AL3: before each blow at a pod GROUP callers more begin to talk, who hang up the moment the pod has died: those who were on it hang up while
 //      nobody holds their call. The blow waits for them, GROUP_WAIT_MS at most; without all of them the run breaks.
-// AL4: after the last call the run waits DRAIN_MS_MAX at most until nothing is left to do, and judges what is there then, drained or not.
-// AL5: the receiver takes up to RECEIVER_MS to answer, so that workers die while they deliver.
+// AL4: after the last call the run waits DRAIN_MS_MAX at most until nothing is left to do; then the dead letters are run again over the admin
+//      API, and waited for. What is there then is judged, drained or not.
+// AL5: the receiver takes up to RECEIVER_MS to answer, so that workers die while they deliver. It refuses the delivery of some calls for good
+//      (poison, F41) until the dead letters are to be run again.
+// AL6: of every second group the carrier says nothing: no status callback comes (F42). Who of it hung up with its dead pod is found by the
+//      workers' sweep alone.
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { startChild } from '../../bench/runner/child.ts'
-import { readWitness, type WitnessLine } from '../../load/report/witness.ts'
 import type { Member } from '../../tools/fleet/member.ts'
 import { type Callers, startCallers } from '../callers.ts'
 import { type Ground, layGround } from '../ground.ts'
-import { droppedCalls, type History } from '../history.ts'
-import { atLeast, type ChaosCase, type ChaosRun, exactly, type Outcome } from '../run.ts'
-import { commonFigures, type Ending, examine, latenessOf, readEnding } from '../scene.ts'
-import type { Fault } from '../witness/fault-log.ts'
+import type { ChaosCase, ChaosRun, Outcome } from '../run.ts'
+import { latenessOf, readEnding } from '../scene.ts'
 import { type Blow, planBlows, sharesOf } from './blows.ts'
+import { rerunDead } from './dead-letters.ts'
+import { judge, type Struck } from './verdict.ts'
 import { dumpWork, heldBy, readLeft } from './work-dump.ts'
-import { describeWork, readWork, type WorkStory } from './work-story.ts'
 
 const CALLS = 3_000
 const BLOWS = 30
@@ -36,23 +38,24 @@ const GROUP_WAIT_MS = 20_000
 const RECEIVER_MS = 3_000
 const DROP_PERCENT = 5
 const BUSY_PERCENT = 2
+const POISON_EVERY_MIN = 5
+const POISON_EVERY_MAX = 100
 const SECRET = 'chaos-webhook-secret-0123456789'
 const HELD_WAIT_MS = 8_000
 const HELD_LOOK_MS = 50
 const DOWN_MS_MAX = 2_000
-const DRAIN_MS_MAX = 180_000
+/** The sweep finds a call that nobody tells of within five minutes. */
+const DRAIN_MS_MAX = 330_000
 const DRAIN_LOOK_MS = 1_000
 const NOTE_EVERY_MS = 15_000
-/** A caller who hung up so soon after his pod's death did so while nobody held his call. */
-const WITH_KILL_US = 2_000_000
+const ADMIN_TOKEN = 'chaos-admin-token-0123456789'
 
 /** When the blows begin, how many hang up with a pod, and what the dead held (`id:attempt`). */
 type StrikeScene = { startedMs: number; group: number; orphans: Set<string> }
-type Struck = { fault: Fault; blow: Blow; hasDied: boolean; inFlight: number | undefined; group: Callers | undefined }
 
 async function runAfterCall(run: ChaosRun): Promise<Outcome> {
   const plan = planRun(run)
-  const receiver = await startReceiver(run)
+  const receiver = await startReceiver(run, plan.poisonEvery)
   const ground = await layGround(run, {
     pods: run.asked.pods ?? 4,
     workers: WORKERS,
@@ -63,6 +66,7 @@ async function runAfterCall(run: ChaosRun): Promise<Outcome> {
       CRM_WEBHOOK_SECRET: SECRET,
       CRM_ALLOW_PRIVATE: 'on',
       ANALYSIS_URL: `${receiver}/v1`,
+      ADMIN_TOKEN,
     },
   })
   const steady = startCallers(run, {
@@ -76,14 +80,21 @@ async function runAfterCall(run: ChaosRun): Promise<Outcome> {
   const report = steady.report()
   await steady.talking(1, HOLD_S * 1_000)
   const scene = { startedMs: performance.now() + plan.firstMs, group: plan.group, orphans: new Set<string>() }
-  const struck = await Promise.all(plan.blows.map((blow) => strike(run, ground, blow, scene)))
+  const silent = everySecond(plan.blows.filter(({ victim }) => victim === 'pod'))
+  const struck = await Promise.all(
+    plan.blows.map((blow) => strike(run, ground, { ...blow, isSilent: silent.has(blow) }, scene)),
+  )
   const reports = [await report, ...(await Promise.all(struck.flatMap((one) => one.group?.hangUp() ?? [])))]
   run.note('the last call is over')
   const drainedMs = await drained(run, ground, plan.calls)
+  await fetch(`${receiver}/heal`, { method: 'POST' })
+  const rerun = await rerunDead(ground.fleet.workers[0]!.url, ADMIN_TOKEN)
+  run.note(`${rerun} dead letters were run again`)
+  await drained(run, ground, plan.calls)
   const settled = drainedMs === undefined ? {} : { settleMs: 0 }
   const ending = await readEnding(run, ground, reports.map(latenessOf), settled)
   await dumpWork(ground.fleet.postgres.url, join(run.folder, 'work.jsonl'))
-  return judge(run, { calls: plan.calls, blows: plan.blows.length, struck, drainedMs }, ending)
+  return judge(run, { calls: plan.calls, ceiling: CEILING, blows: plan.blows.length, struck, drainedMs, rerun }, ending)
 }
 
 /** [AL1][AL3] How many calls come by themselves and how many with the pods' deaths, and when what dies. */
@@ -97,11 +108,12 @@ function planRun(run: ChaosRun) {
   const blows = planBlows(count, Math.max(lengthMs, firstMs * 2) - firstMs, run.random)
   // Two of three calls at least come by themselves.
   const group = pods === 0 ? 0 : Math.min(GROUP, Math.floor(calls / (3 * pods)))
-  return { calls, blows, group, steady: calls - group * pods, lengthMs, firstMs }
+  const poisonEvery = Math.max(POISON_EVERY_MIN, Math.min(POISON_EVERY_MAX, Math.floor(calls / 20)))
+  return { calls, blows, group, steady: calls - group * pods, lengthMs, firstMs, poisonEvery }
 }
 
 /** The base URL of the receiver. */
-async function startReceiver(run: ChaosRun): Promise<string> {
+async function startReceiver(run: ChaosRun, poisonEvery: number): Promise<string> {
   const child = await startChild(
     {
       name: 'receiver',
@@ -110,7 +122,7 @@ async function startReceiver(run: ChaosRun): Promise<string> {
         fileURLToPath(new URL('./receiver.ts', import.meta.url)),
         ...['--log', join(run.folder, 'receiver.jsonl'), '--secret', SECRET, '--seed', String(run.asked.seed)],
         ...['--delay-ms', String(RECEIVER_MS), '--drop-percent', String(DROP_PERCENT)],
-        ...['--busy-percent', String(BUSY_PERCENT)],
+        ...['--busy-percent', String(BUSY_PERCENT), '--poison-every', String(poisonEvery)],
       ],
     },
     run,
@@ -119,7 +131,12 @@ async function startReceiver(run: ChaosRun): Promise<string> {
 }
 
 /** [AL2] Waits for the time of a blow and does it. */
-async function strike(run: ChaosRun, ground: Ground, blow: Blow, scene: StrikeScene): Promise<Struck> {
+async function strike(
+  run: ChaosRun,
+  ground: Ground,
+  blow: Blow & { isSilent: boolean },
+  scene: StrikeScene,
+): Promise<Struck> {
   const { startedMs, group, orphans } = scene
   const until = (atMs: number): Promise<void> => sleep(Math.max(0, startedMs + atMs - performance.now()))
   const { fleet } = ground
@@ -168,14 +185,20 @@ async function untilItHolds(url: string, worker: string, orphans: Set<string>): 
   }
 }
 
-/** [AL3] */
-function startGroup(run: ChaosRun, ground: Ground, calls: number, blow: Blow): Callers {
+/** [AL6] */
+function everySecond<T>(values: readonly T[]): ReadonlySet<T> {
+  return new Set(values.filter((_, i) => i % 2 === 1))
+}
+
+/** [AL3][AL6] */
+function startGroup(run: ChaosRun, ground: Ground, calls: number, blow: Blow & { isSilent: boolean }): Callers {
   return startCallers(run, {
     url: ground.fleet.baseUrl,
     calls,
     ratePerSecond: RATE,
     holdS: HOLD_S,
     scenario: 'talk',
+    isTelling: !blow.isSilent,
     seed: Math.floor(blow.random * 4_294_967_295),
   })
 }
@@ -205,83 +228,8 @@ async function drained(run: ChaosRun, ground: Ground, calls: number): Promise<nu
   return undefined
 }
 
-type Done = { calls: number; blows: number; struck: readonly Struck[]; drainedMs: number | undefined }
-
-async function judge(run: ChaosRun, done: Done, ending: Ending): Promise<Outcome> {
-  const { history, leaked, generator } = ending
-  const { calls, blows, struck, drainedMs } = done
-  const findings = examine(run, history, { ceiling: CEILING, overBound: 0 })
-  const sids = [...history.calls.values()].map(({ callSid }) => callSid)
-  const lines = async (name: string): Promise<WitnessLine[]> => {
-    const read: WitnessLine[] = []
-    await readWitness(join(run.folder, name), (line) => read.push(line))
-    return read
-  }
-  const work = readWork(sids, await lines('receiver.jsonl'), await lines('work.jsonl'))
-  for (const text of describeWork(work)) run.note(`breach: ${text}`)
-  const { breaches, ...figures } = work
-  const died = struck.filter(({ hasDied }) => hasDied)
-  const inFlight = struck.reduce((sum, one) => sum + (one.inFlight ?? 0), 0)
-  const podKills = struck.filter(({ blow }) => blow.victim === 'pod').map(({ fault }) => fault)
-  return {
-    samples: {
-      calls: sids.length,
-      kills: died.length,
-      workerKills: died.filter(({ blow }) => blow.victim === 'worker').length,
-      podKills: died.filter(({ blow }) => blow.victim === 'pod').length,
-      postgresKills: died.filter(({ blow }) => blow.victim === 'postgres').length,
-      itemsInFlightAtWorkerKills: inFlight,
-      callsHungUpWithTheirPod: podKills.reduce((sum, fault) => sum + hungUpWith(history, fault), 0),
-    },
-    figures: { work: figures, drainedMs, workBreaches: describeWork(work), ...commonFigures(ending, findings) },
-    checks: [
-      exactly('kills', died.length, blows),
-      exactly('calls ended, by the carrier', endedCalls(history), calls),
-      exactly('calls dropped', droppedCalls(history.calls).length, 0),
-      exactly('jobs lost', work.jobsLost, 0),
-      exactly('effects at the receiver, one key each', work.effects, calls),
-      ...zeroChecks(work),
-      atLeast('items in flight when their worker died', inFlight, 1),
-      atLeast('deliveries that came again', work.repeats, 1),
-      exactly('slots leaked after the last call', leaked, 0),
-      exactly('breaches of the history', findings.breaches.length, 0),
-    ],
-    generator,
-  }
-}
-
-function zeroChecks(work: WorkStory): Outcome['checks'] {
-  return [
-    exactly('duplicate effects', work.duplicateEffects, 0),
-    exactly('calls without an effect', work.lostEffects, 0),
-    exactly('effects of no call', work.effectsOfNoCall, 0),
-    exactly('deliveries under a wrong key', work.wrongDeliveries, 0),
-    exactly('deliveries refused for their signature or form', work.refused, 0),
-    exactly('calls without a record', work.recordsMissing, 0),
-    exactly('records of no call', work.recordsOfNoCall, 0),
-    exactly('records that are half', work.recordsHalf, 0),
-    exactly('dead items', work.dead, 0),
-    exactly('uncertain items', work.uncertain, 0),
-  ]
-}
-
-function endedCalls(history: History): number {
-  return [...history.calls.values()].filter(({ ends }) => ends.length === 1).length
-}
-
-/** Calls that were on the pod and were hung up by their caller right after its death. */
-function hungUpWith(history: History, { atUs, pod }: Fault): number {
-  return [...history.calls.values()].filter(({ streams, ends }) => {
-    const isOnIt = streams.some(
-      (stream) => stream.pod === pod && stream.openedUs <= atUs && (stream.closedUs ?? atUs) >= atUs,
-    )
-    const [end] = ends
-    return isOnIt && end?.cause === 'caller-hung-up' && end.atUs >= atUs && end.atUs - atUs < WITH_KILL_US
-  }).length
-}
-
 export const afterCall: ChaosCase = {
-  faults: 'F40 F21',
+  faults: 'F40 F41 F42 F21',
   text: '3 000 calls end while workers, pods and PostgreSQL are killed 30 times: every job done, every effect once, one record each',
   run: runAfterCall,
 }

@@ -120,3 +120,17 @@ test('[RC4] the model answers with one analysis in the form of a chat completion
   const { choices } = (await answer.json()) as { choices: { message: { content: string } }[] }
   assert.equal((JSON.parse(choices[0]!.message.content) as { satisfaction: number }).satisfaction, 4)
 })
+
+test('[RC6] poison is refused for good and has no effect until it is healed, whoever else is served', async () => {
+  const { url, deliver, log } = await start('poison', { poisonEvery: 16 })
+  assert.deepEqual([await deliver('CA000010'), await deliver('CA000010'), await deliver('CA000011')], [400, 400, 200])
+  await fetch(`${url}/heal`, { method: 'POST' })
+  assert.equal(await deliver('CA000010', 'CA000010:crm:2'), 200)
+  const seen = (await log()).map(({ key, outcome, isRepeat }) => [key, outcome, isRepeat])
+  assert.deepEqual(seen, [
+    ['CA000010:crm:1', 'poison', false],
+    ['CA000010:crm:1', 'poison', false],
+    ['CA000011:crm:1', 'answered', false],
+    ['CA000010:crm:2', 'answered', false],
+  ])
+})

@@ -6,6 +6,7 @@
 //      effect was taken), and of the requests `busyPercent` are refused with 503 before anything was taken.
 // RC4: `POST /v1/chat/completions` is answered after MODEL_MS with one analysis; it says nothing about the call, so nothing is judged by it.
 // RC5: at most KEYS_MAX keys are kept; beyond it answers 507 and takes nothing.
+// RC6: with `poisonEvery` the deliveries of one call in so many are refused with 400, which is final, until `POST /heal`: they become dead letters.
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { appendFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -26,6 +27,8 @@ export type ReceiverOptions = {
   delayMs: number
   dropPercent: number
   busyPercent: number
+  /** Undefined: nothing is poison. */
+  poisonEvery?: number
 }
 
 /** Takes one request. */
@@ -38,12 +41,18 @@ type Delivery = { key: string; bodyKey: string; callSid: string }
 export function makeReceiver(options: ReceiverOptions, wallMs: () => number = Date.now): Receiver {
   const random = seededRandom(options.seed)
   const known = new Set<string>()
+  let isHealed = options.poisonEvery === undefined
   const note = (event: string, facts: Record<string, unknown>): void =>
     appendFileSync(options.logFile, `${JSON.stringify({ t: nowUs(), event, ...facts })}\n`)
   const take = (request: IncomingMessage, response: ServerResponse, body: string): void => {
     if (request.url === '/v1/chat/completions') {
       note('model-asked', {})
       setTimeout(() => respond(response, 200, COMPLETION), MODEL_MS)
+      return
+    }
+    if (request.url === '/heal') {
+      isHealed = true
+      respond(response, 200, '{}')
       return
     }
     const delivery = deliveryOf(request, body)
@@ -54,14 +63,19 @@ export function makeReceiver(options: ReceiverOptions, wallMs: () => number = Da
       return
     }
     const isRepeat = known.has(delivery.key)
-    const outcome = outcomeOf(random, options, isRepeat, known.size)
+    const isPoison = !isHealed && isPoisoned(delivery.callSid, options.poisonEvery)
+    const outcome = isPoison ? 'poison' : outcomeOf(random, options, isRepeat, known.size)
     note('delivery', { ...delivery, isRepeat, outcome })
     if (outcome === 'busy' || outcome === 'full') {
       respond(response, outcome === 'busy' ? 503 : 507, '{}')
       return
     }
-    known.add(delivery.key)
     const delayMs = random() * options.delayMs
+    if (outcome === 'poison') {
+      setTimeout(() => respond(response, 400, '{}'), delayMs)
+      return
+    }
+    known.add(delivery.key)
     setTimeout(() => (outcome === 'dropped' ? response.destroy() : respond(response, 200, '{}')), delayMs)
   }
   return (request, response) => {
@@ -70,6 +84,11 @@ export function makeReceiver(options: ReceiverOptions, wallMs: () => number = Da
       () => response.destroy(),
     )
   }
+}
+
+/** [RC6] By the call's own name, so that each try of it is refused alike. */
+export function isPoisoned(callSid: string, every: number | undefined): boolean {
+  return every !== undefined && Number.parseInt(callSid.slice(-6), 16) % every === 0
 }
 
 /** [RC3][RC5] */
@@ -143,7 +162,15 @@ const COMPLETION = JSON.stringify({ choices: [{ message: { content: JSON.stringi
 async function main(): Promise<void> {
   const text = { type: 'string' } as const
   const { values } = parseArgs({
-    options: { log: text, secret: text, seed: text, 'delay-ms': text, 'drop-percent': text, 'busy-percent': text },
+    options: {
+      log: text,
+      secret: text,
+      seed: text,
+      'delay-ms': text,
+      'drop-percent': text,
+      'busy-percent': text,
+      'poison-every': text,
+    },
   })
   const receive = makeReceiver({
     logFile: values.log ?? '',
@@ -152,6 +179,7 @@ async function main(): Promise<void> {
     delayMs: Number(values['delay-ms'] ?? 0),
     dropPercent: Number(values['drop-percent'] ?? 0),
     busyPercent: Number(values['busy-percent'] ?? 0),
+    ...(values['poison-every'] === undefined ? {} : { poisonEvery: Number(values['poison-every']) }),
   })
   const server = createServer(receive)
   server.keepAliveTimeout = 60_000

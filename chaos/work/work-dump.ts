@@ -1,8 +1,10 @@
 // What the database says of the work after calls, read by plain SQL past every program of the plane. Rules:
-// WU1: one line for each item (`item`), and one for each call's record (`kept`). No words of a call are read.
+// WU1: one line for each item (`item`), one for each call's record (`kept`), and one for each end (`over`), stamped with its time on the clock of
+//      the witnesses. No words of a call are read.
 // WU2: at most ROWS_MAX rows of each; more is an error, never a silent cut.
 import { writeFile } from 'node:fs/promises'
 import { Client } from 'pg'
+import { nowUs } from '../../load/messages.ts'
 
 const ROWS_MAX = 100_000
 const CONNECT_MS = 2_000
@@ -35,10 +37,20 @@ export async function dumpWork(url: string, file: string): Promise<void> {
     'select call_sid, duration_ms is not null as has_record, analyser from call_record limit $1',
     [ROWS_MAX + 1],
   )
-  if (items.length > ROWS_MAX || kept.length > ROWS_MAX) throw new Error(`more than ${ROWS_MAX} items or records`)
+  const ends = await ask(
+    url,
+    'select call_sid, (extract(epoch from ended_at) * 1000000)::float8 as at from call where ended_at is not null limit $1',
+    [ROWS_MAX + 1],
+  )
+  const aheadUs = Date.now() * 1_000 - nowUs()
+  if (items.length > ROWS_MAX || kept.length > ROWS_MAX || ends.length > ROWS_MAX)
+    throw new Error(`more than ${ROWS_MAX} items, records or ends`)
   const lines = [
     ...items.map((row) => JSON.stringify({ t: 0, event: 'item', ...row })),
     ...kept.map((row) => JSON.stringify({ t: 0, event: 'kept', ...row })),
+    ...ends.map((row) =>
+      JSON.stringify({ t: Math.round(Number(row.at) - aheadUs), event: 'over', call_sid: row.call_sid }),
+    ),
   ]
   await writeFile(file, lines.map((line) => `${line}\n`).join(''))
 }

@@ -24,6 +24,8 @@ export type WorkStory = {
   /** Repeats of a key whose last request had been answered well: the worker died, or its word was not written. */
   repeatsAfterAnswer: number
   refused: number
+  /** Calls whose delivery was refused for good at least once. */
+  poisoned: number
   effects: number
   duplicateEffects: number
   lostEffects: number
@@ -86,6 +88,7 @@ function judgeDeliveries(known: ReadonlySet<string>, receiver: readonly WitnessL
   const callOfKey = new Map<string, string>()
   const keysOfCall = new Map<string, Set<string>>()
   const lastOutcome = new Map<string, string>()
+  const poisoned = new Set<string>()
   const found = { requests: 0, repeats: 0, repeatsAfterAnswer: 0, refused: 0, wrongDeliveries: 0 }
   for (const line of receiver) {
     if (line.event === 'refused') found.refused++
@@ -104,6 +107,7 @@ function judgeDeliveries(known: ReadonlySet<string>, receiver: readonly WitnessL
       if (lastOutcome.get(key) === 'answered') found.repeatsAfterAnswer++
     }
     lastOutcome.set(key, String(line.outcome))
+    if (line.outcome === 'poison') poisoned.add(sid)
     if (line.outcome !== 'answered' && line.outcome !== 'dropped') continue
     if (!callOfKey.has(key)) callOfKey.set(key, sid)
     keysOfCall.set(sid, (keysOfCall.get(sid) ?? new Set()).add(key))
@@ -119,7 +123,14 @@ function judgeDeliveries(known: ReadonlySet<string>, receiver: readonly WitnessL
   }
   const lost = [...known].filter((sid) => !keysOfCall.has(sid))
   for (const sid of lost) breaches.push(`${sid}: no effect`)
-  return { ...found, effects: callOfKey.size, duplicateEffects, lostEffects: lost.length, effectsOfNoCall }
+  return {
+    ...found,
+    poisoned: poisoned.size,
+    effects: callOfKey.size,
+    duplicateEffects,
+    lostEffects: lost.length,
+    effectsOfNoCall,
+  }
 }
 
 /** [WY4] */
