@@ -178,6 +178,16 @@ test('[HC5] a call without an end, with two ends, or whose last callback was not
     broken((logs) => (logs.carrier = logs.carrier.filter((one) => one.event !== event)))
   assert.deepEqual(without('call-ended'), ['one outcome'])
   assert.deepEqual(without('callback'), ['one outcome'])
+  const untold = carrier(0, 'call-placed', { callSid: SID, isTelling: false })
+  const isUntold = (one: WitnessLine) => (one.event === 'call-placed' ? untold : one)
+  assert.deepEqual(
+    broken((logs) => (logs.carrier = logs.carrier.map(isUntold))),
+    ['one outcome'],
+  )
+  assert.deepEqual(
+    broken((logs) => (logs.carrier = logs.carrier.filter(({ event }) => event !== 'callback').map(isUntold))),
+    [],
+  )
   assert.deepEqual(
     broken((logs) => logs.carrier.push(carrier(61, 'call-ended', { status: 'failed', cause: 'webhook-failed' }))),
     ['one outcome'],

@@ -4,7 +4,7 @@
 //      (witness/record-story.ts).
 // HC3: one effect for each step of each call (witness/effect.ts).
 // HC4: at no instant were more model sessions open than the ceiling and the stated bound.
-// HC5: every call that was placed has one outcome, and its last status callback was delivered once.
+// HC5: every call that was placed has one outcome, and its last status callback was delivered once, or never where the carrier does not tell.
 // HC6: a rule whose witness is missing is named as `unseen`, not as kept.
 import { type Summary, summarise } from '../load/report/statistics.ts'
 import { type CallStory, readCalls } from './witness/call-story.ts'
@@ -94,10 +94,10 @@ function ceilingBreaches(model: ModelStory, limits: HistoryLimits): { breaches: 
 /** [HC5] */
 function outcomeBreaches(calls: ReadonlyMap<number, CallStory>): Breach[] {
   const breaches: Breach[] = []
-  for (const { callSid, ends, finalCallbacks } of calls.values()) {
+  for (const { callSid, ends, isTold, finalCallbacks } of calls.values()) {
     if (ends.length !== 1) breaches.push({ check: 'one outcome', text: `${callSid} has ${ends.length} ends` })
     const delivered = finalCallbacks.filter((outcome) => outcome === 'answered').length
-    if (ends.length === 1 && delivered !== 1) {
+    if (ends.length === 1 && delivered !== (isTold ? 1 : 0)) {
       breaches.push({ check: 'one outcome', text: `${callSid}: last callback delivered ${delivered} times` })
     }
   }

@@ -41,6 +41,8 @@ export type CallStory = {
   warnings: number[]
   /** Each end the log has; one is right. */
   ends: { atUs: number; cause: string; status: string }[]
+  /** Whether the carrier tells by callback that it is over. */
+  isTold: boolean
   /** Deliveries of the last status callback: its outcome each. */
   finalCallbacks: string[]
   /** Verbs of all documents, with what matters of them. */
@@ -71,6 +73,7 @@ function newStory(line: WitnessLine, call: number): CallStory {
     call,
     callSid: String(line.callSid),
     to: String(line.to ?? ''),
+    isTold: line.isTelling !== false,
     placedUs: line.t,
     answeredUs: undefined,
     streams: [],

@@ -28,6 +28,7 @@ function caller(
     reading: [],
     warnings: [],
     ends: [{ atUs: endedS * S, cause: 'caller-hung-up', status: 'completed' }],
+    isTold: true,
     finalCallbacks: [],
     verbs: [],
   }

@@ -52,7 +52,14 @@ export async function judge(run: ChaosRun, done: Done, ending: Ending): Promise<
   const died = struck.filter(({ hasDied }) => hasDied)
   const inFlight = struck.reduce((sum, one) => sum + (one.inFlight ?? 0), 0)
   const podKills = struck.filter(({ blow }) => blow.victim === 'pod')
-  const lateS = podKills.flatMap((one) => (one.blow.isSilent ? secondsToEnd(hungUpWith(history, one.fault), dump) : []))
+  const lateS = podKills.flatMap((one) =>
+    one.blow.isSilent
+      ? secondsToEnd(
+          hungUpWith(history, one.fault).filter(({ isTold }) => !isTold),
+          dump,
+        )
+      : [],
+  )
   return {
     samples: {
       calls: sids.length,

@@ -140,7 +140,8 @@ export class TwilioSim {
     if (this.live.size >= CALLS_MAX) throw new Error(`more than ${CALLS_MAX} live calls`)
     const call = new Call(this.exchange, plan)
     this.live.set(call.callSid, call)
-    call.record.note('call-placed', { callSid: call.callSid, from: plan.from, to: plan.to })
+    const isTelling = plan.statusTarget !== undefined
+    call.record.note('call-placed', { callSid: call.callSid, from: plan.from, to: plan.to, isTelling })
     setImmediate(() => void call.run(ring))
     return call
   }
