@@ -8,6 +8,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { checkTogether, isProduction, type Problem } from './config-checks.ts'
 import { workOf } from './config-work.ts'
+import type { Sealer } from './store/sealing/sealer.ts'
 import { VARIABLES, type Values, type Variable, type VariableName } from './variables.ts'
 
 const SECRET_FILE_MAX_BYTES = 65_536 // a secret is a line; a larger file is refused
@@ -38,7 +39,8 @@ export type ConfigResult = { kind: 'ok'; config: Config } | { kind: 'invalid'; p
 /** The plane's configuration, frozen to the leaves. */
 export type Config = DeepReadonly<ReturnType<typeof assemble>>
 
-type DeepReadonly<T> = T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T
+/** A sealer is made of methods alone, and hides its keys. */
+type DeepReadonly<T> = T extends Sealer ? T : T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T
 
 /** Reads the environment (the process's own when none is handed in). */
 export function readConfig(env: Record<string, string | undefined> = process.env): ConfigResult {
@@ -192,6 +194,8 @@ function assemble(values: Values) {
       databaseUrl: values.DATABASE_URL,
       /** For operators' reads; undefined: they go to the database itself. */
       databaseReplicaUrl: values.DATABASE_REPLICA_URL,
+      /** What is encrypted at rest is sealed by it; undefined: nothing is. */
+      sealer: values.DATA_KEYS,
       databasePoolMax: values.DATABASE_POOL_MAX,
       /** Role all may keep its calls in a database of its own. */
       isEmbeddedAllowed: values.EMBEDDED_DATABASE === 'on',

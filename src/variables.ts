@@ -2,6 +2,7 @@
 // VA1: each variable is listed here once and on docs/configuration.md once; a test compares both ways.
 // VA2: a form never guesses: text that does not fit is refused with the fix in words.
 // VA3: what depends on two variables is decided in config.ts, not here.
+import { readDataKeys, type Sealer } from './store/sealing/sealer.ts'
 
 /** The outcome of reading one text: its value, or what to write instead. */
 export type Parsed<T> = { kind: 'ok'; value: T } | { kind: 'bad'; fix: string }
@@ -52,6 +53,14 @@ function oneOf<const T extends string, F extends T | undefined>(choices: readonl
 function pattern<F extends string | undefined>(form: RegExp, words: string, fallback: F): Variable<string | F> {
   const parse = (text: string): Parsed<string | F> => (form.test(text) ? ok(text) : bad(`write ${words}`))
   return { fallback, shown: fallback ?? 'unset', secret: false, parse }
+}
+
+function dataKeys(): Variable<Sealer | undefined> {
+  const parse = (text: string): Parsed<Sealer | undefined> => {
+    const read = readDataKeys(text)
+    return read.kind === 'keys' ? ok(read.sealer) : bad(read.fix)
+  }
+  return { fallback: undefined, shown: 'unset', secret: true, parse }
 }
 
 function secret(minCharacters: number): Variable<string | undefined> {
@@ -182,6 +191,7 @@ export const VARIABLES = {
   CRM_ALLOW_PRIVATE: onOff('off'),
   CRM_TIMEOUT_MS: integer(10_000, 100, 2 * MINUTE_MS),
   ADMIN_TOKEN: secret(24),
+  DATA_KEYS: dataKeys(),
   // Operation
   LOG_LEVEL: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
   LOG_PII: onOff('off'),

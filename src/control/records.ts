@@ -45,6 +45,8 @@ export type CallRow = {
   cause: string | undefined
   next: RecordedNext | undefined
   intents: ToolIntent[]
+  /** Some of it is sealed and did not open: it reads as unknown, or as not there. */
+  isSealed?: true
 }
 
 export type OpenRequest = Pick<

@@ -1,9 +1,11 @@
 // What an operator sees and does of the work after calls: figures and the admin routes. Rules:
 // WOP1: the admin routes ask for the bearer token; without a token configured there are none (404), with a wrong one they say 401.
 // WOP2: a list holds no number and no transcript; the record of one call does, for whoever has the token.
+// WOP3: a record that is sealed under a key that is not here is 409 with the code and the id of the key, not an empty record.
 import { timingSafeEqual } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { Counter, Gauge, type Registry } from 'prom-client'
+import { VoiceError } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { WorkDepth, WorkState, WorkStore, WorkType } from '../work/ports.ts'
 import { Durations, registerDurations, Tally } from './tally.ts'
@@ -124,7 +126,14 @@ export async function workRoutes(
   })
   app.get<{ Params: { callSid: string } }>('/admin/calls/:callSid', async (request, reply) => {
     const { callSid } = request.params
-    const record = CALL_SID.test(callSid) ? await reads.record(callSid as CallSid) : undefined
-    return record ?? reply.code(404).send({ kind: 'unknown' })
+    try {
+      const record = CALL_SID.test(callSid) ? await reads.record(callSid as CallSid) : undefined
+      return record ?? reply.code(404).send({ kind: 'unknown' })
+    } catch (error) {
+      // [WOP3]
+      if (error instanceof VoiceError && error.code.startsWith('DATA_'))
+        return reply.code(409).send({ kind: 'sealed', code: error.code, reason: error.message })
+      throw error
+    }
   })
 }

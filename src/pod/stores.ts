@@ -32,7 +32,7 @@ export async function openStores(
   world: { clock: Clock; wheel: Wheel; log: Log },
   onFenced: (callSid: CallSid) => void,
 ): Promise<Stores> {
-  const { redisUrl, databaseUrl, databasePoolMax, cell } = config.fleet
+  const { redisUrl, databaseUrl, databasePoolMax, cell, sealer } = config.fleet
   const { clock, wheel, log } = world
   const leases =
     redisUrl === undefined
@@ -41,7 +41,7 @@ export async function openStores(
   const database =
     databaseUrl === undefined
       ? undefined
-      : await openDatabase({ kind: 'postgres', url: databaseUrl, poolMax: databasePoolMax }, { log })
+      : await openDatabase({ kind: 'postgres', url: databaseUrl, poolMax: databasePoolMax }, { log, sealer })
   const records = database?.records ?? (await openRecords({ kind: 'memory' }))
   const checkpoints = databaseUrl === undefined ? undefined : new CheckpointWriter({ records, wheel, log, onFenced })
   return {

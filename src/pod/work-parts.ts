@@ -1,6 +1,7 @@
 // What a worker works with: the store of the work, the records of calls, and the jobs. Rules:
 // WPA1: a job sees a call as its material: the checkpoint read, the tools' outcomes put in, numbers left out.
 // WPA2: tables older than this program end the start; a database that is away does not: it is waited for.
+// WPA3: a call that is sealed under a key that is not here fails its jobs, which are tried again; nothing is written of it as if it were empty.
 import { type CheckpointReading, readCheckpoint } from '../call/checkpoint.ts'
 import type { TranscriptItem } from '../call/transcript.ts'
 import type { CarrierRest } from '../carrier/twilio/rest/rest.ts'
@@ -34,11 +35,11 @@ export type RoleParts = WorkParts & {
 
 /** Opens the parts on the database of `config`; rejects when there is none, or its tables are older than this program. */
 export async function openWorkParts(config: Config, log: Log): Promise<RoleParts> {
-  const { databaseUrl, databaseReplicaUrl, databasePoolMax, redisUrl, cell } = config.fleet
+  const { databaseUrl, databaseReplicaUrl, databasePoolMax, redisUrl, cell, sealer } = config.fleet
   if (databaseUrl === undefined)
     throw new Error('DATABASE_URL is not set: a worker works from the database of the pods (postgres://…)')
   const place = { kind: 'postgres' as const, url: databaseUrl, poolMax: databasePoolMax }
-  const parts = workPartsOf(await openDatabase(place, { log }), config)
+  const parts = workPartsOf(await openDatabase(place, { log, sealer }), config)
   await checkTables(parts.work, log).catch(async (error: unknown) => {
     await parts.close()
     throw error
@@ -46,7 +47,7 @@ export async function openWorkParts(config: Config, log: Log): Promise<RoleParts
   const replica =
     databaseReplicaUrl === undefined
       ? undefined
-      : await openDatabase({ kind: 'postgres', url: databaseReplicaUrl, poolMax: REPLICA_POOL_MAX }, { log })
+      : await openDatabase({ kind: 'postgres', url: databaseReplicaUrl, poolMax: REPLICA_POOL_MAX }, { log, sealer })
   const leases =
     redisUrl === undefined
       ? undefined
@@ -68,6 +69,8 @@ export async function openWorkParts(config: Config, log: Log): Promise<RoleParts
 export function workPartsOf({ records, work, close: closeDatabase }: Database, config: Config): WorkParts {
   const find = async (callSid: CallRow['callSid']): Promise<CallMaterial | undefined> => {
     const row = await records.find(callSid)
+    // What is sealed under a key that is not here is no empty call: the job is tried again when the key may be there.
+    if (row?.isSealed === true) throw new VoiceError('DATA_KEY_MISSING', { retryable: true })
     return row === undefined ? undefined : materialOf(row)
   }
   const { jobs, close } = makeJobs({ find, store: work, settings: config.work, clock: systemClock })

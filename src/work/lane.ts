@@ -75,7 +75,7 @@ export class Lane {
   /** Begins `item`. Never waits. */
   begin(item: WorkItem): void {
     const running = {
-      held: { id: item.id, attempt: item.attempt, version: item.version },
+      held: { id: item.id, callSid: item.callSid, attempt: item.attempt, version: item.version },
       abort: new AbortController(),
       isSlow: false,
     }

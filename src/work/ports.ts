@@ -43,7 +43,7 @@ export type WorkItem = {
   createdAtMs: number
 }
 
-export type Held = Pick<WorkItem, 'id' | 'attempt' | 'version'>
+export type Held = Pick<WorkItem, 'id' | 'callSid' | 'attempt' | 'version'>
 
 /** One line of what was said. */
 export type TranscriptLine = { who: 'caller' | 'agent' | 'tool'; text: string }

@@ -218,7 +218,7 @@ export const CASES: Case[] = [
     },
   },
   {
-    title: '[RQ6] text that PostgreSQL cannot hold does not stop a write',
+    title: '[ROW2] text that PostgreSQL cannot hold does not stop a write',
     run: async (records) => {
       const { callSid } = await opened(records)
       const odd = 'a\0b \uD83D c ü 👋 \' " \\ {,}'

@@ -74,7 +74,7 @@ for (const { name, open } of PLACES) {
       assert.equal(items.length, 1)
       return items[0]!
     }
-    const heldOf = ({ id, attempt, version }: WorkItem): Held => ({ id, attempt, version })
+    const heldOf = ({ id, callSid, attempt, version }: WorkItem): Held => ({ id, callSid, attempt, version })
 
     test('[WK1][SW4] the items of a call are there once, whoever asks for them and how often', async () => {
       const callSid = await endedCall()

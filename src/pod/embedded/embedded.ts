@@ -46,7 +46,7 @@ export async function openEmbedded(config: Config, log: Log): Promise<Embedded> 
   const folder = unlock === undefined ? undefined : join(config.dataDir, 'database')
   const clock = systemClock
   try {
-    const database = await openDatabase({ kind: 'pglite', folder }, { log })
+    const database = await openDatabase({ kind: 'pglite', folder }, { log, sealer: config.fleet.sealer })
     const wheel = new Wheel({ clock, onError: (error) => log.error({ reason: messageOf(error) }, 'a timer failed') })
     const parts = workPartsOf(database, config)
     const metrics = new WorkMetrics()

@@ -6,7 +6,6 @@
 // RQ4: a call without a row is unknown, not fenced: `save` leaves it out, `intend` rejects with CALL_UNKNOWN, so that a call that
 //      began while the database was away is not ended for it.
 // RQ5: the events of a call are numbered under the lock of its row and are only ever added.
-// RQ6: text is stored without what PostgreSQL cannot hold (NUL, half a surrogate pair): models write anything.
 import type {
   CallRecords,
   CallRow,
@@ -21,6 +20,8 @@ import type {
 } from '../../control/records.ts'
 import { VoiceError } from '../../kit/errors.ts'
 import type { CallSid } from '../../kit/ids.ts'
+import { type Codec, codecOf, openOr } from '../sealing/codec.ts'
+import { callRowOf, jsonOf, sealedNext, storable } from './rows.ts'
 import type { Row, Sql, SqlQuery } from './sql.ts'
 import * as statements from './statements.ts'
 
@@ -32,24 +33,30 @@ export type SqlRecordsOptions = {
   check?: () => Promise<void>
   /** The place of the jobs that follow a call: runs in the transaction that ends it, once for each call. */
   atEnd?: (tx: SqlQuery, call: EndedCall) => Promise<void>
+  /** What is encrypted at rest; unless given, nothing is. */
+  codec?: Codec
 }
 
 export class SqlRecords implements CallRecords {
   readonly #sql: Sql
   readonly #options: SqlRecordsOptions
+  readonly #codec: Codec
   #isChecked: boolean
 
   constructor(sql: Sql, options: SqlRecordsOptions = {}) {
     this.#sql = sql
     this.#options = options
+    this.#codec = options.codec ?? codecOf(undefined)
     this.#isChecked = options.check === undefined
   }
 
   async open(request: OpenRequest): Promise<{ kind: 'opened' | 'exists' }> {
     await this.#check()
     const { callSid, callId, tenant, from, to, direction, pack, packVersion, epoch, pod, pool } = request
-    const texts = [callSid, callId, tenant, from, to, direction, pack, packVersion, pod, pool].map(storable)
-    const rows = await this.#sql.query(statements.OPEN, [...texts, epoch])
+    const sealedFrom = this.#codec.seal('call.from_number', callSid, storable(from))
+    const sealedTo = this.#codec.seal('call.to_number', callSid, storable(to))
+    const texts = [callSid, callId, tenant, sealedFrom, sealedTo, direction, pack, packVersion, pod, pool].map(storable)
+    const rows = await this.#sql.query(statements.OPEN, [...texts, this.#codec.mark(from), epoch])
     return { kind: rows.length > 0 ? 'opened' : 'exists' }
   }
 
@@ -80,7 +87,7 @@ export class SqlRecords implements CallRecords {
       batch.map((write) => write.callSid),
       batch.map((write) => write.epoch),
       batch.map((write) => write.sequence),
-      batch.map((write) => storable(write.text)),
+      batch.map((write) => this.#codec.seal('call.checkpoint', write.callSid, storable(write.text))),
     ])
     return rows.map((row) => row.call_sid as CallSid)
   }
@@ -88,13 +95,16 @@ export class SqlRecords implements CallRecords {
   async intend(request: Fenceable & Omit<ToolIntent, 'output'>): Promise<Intended> {
     await this.#check()
     const { callSid, epoch, key, toolCallId, name, argumentsText } = request
-    const texts = [key, toolCallId, name, argumentsText].map(storable)
+    const sealed = this.#codec.seal('tool_intent.arguments', key, storable(argumentsText))
+    const texts = [key, toolCallId, name, sealed].map(storable)
     const [made] = await this.#sql.query(statements.INTEND, [callSid, epoch, ...texts])
     if (made?.made === 1) return { kind: 'intended' }
     if (made?.held === 1) {
       const [known] = await this.#sql.query(statements.OUTPUT_OF, [texts[0], callSid])
       if (known === undefined) throw new Error('the key of a tool intent belongs to another call')
-      return { kind: 'known', output: textOf(known.output) }
+      const output = textOf(known.output)
+      if (output === undefined) return { kind: 'known', output }
+      return { kind: 'known', output: openOr(() => this.#codec.open('tool_intent.output', key, output), undefined) }
     }
     if ((await this.#stateOf(callSid)) === undefined) throw new VoiceError('CALL_UNKNOWN', { retryable: true })
     return { kind: 'fenced' }
@@ -107,16 +117,18 @@ export class SqlRecords implements CallRecords {
     output,
   }: Fenceable & { key: string; output: string }): Promise<{ kind: 'settled' | 'fenced' }> {
     await this.#check()
-    const rows = await this.#sql.query(statements.SETTLE, [callSid, epoch, storable(key), storable(output)])
+    const sealed = this.#codec.seal('tool_intent.output', key, storable(output))
+    const rows = await this.#sql.query(statements.SETTLE, [callSid, epoch, storable(key), sealed])
     return { kind: rows.length > 0 ? 'settled' : 'fenced' }
   }
 
   async end(request: EndRequest): Promise<{ kind: 'ended' | 'repeated' | 'fenced' | 'unknown' }> {
     await this.#check()
     const { callSid, epoch, cause, next, checkpoint } = request
-    const text = checkpoint === undefined ? null : storable(checkpoint)
+    const text = checkpoint === undefined ? null : this.#codec.seal('call.checkpoint', callSid, storable(checkpoint))
+    const sealed = jsonOf(sealedNext(this.#codec, callSid, next))
     const isEnded = await this.#sql.transaction(async (tx) => {
-      const [row] = await tx.query(statements.END, [callSid, epoch, storable(cause), jsonOf(next), text])
+      const [row] = await tx.query(statements.END, [callSid, epoch, storable(cause), sealed, text])
       if (row === undefined) return false
       await this.#options.atEnd?.(tx, endedCallOf(row))
       return true
@@ -130,7 +142,7 @@ export class SqlRecords implements CallRecords {
   async find(callSid: CallSid): Promise<CallRow | undefined> {
     await this.#check()
     const [row] = await this.#sql.query(statements.FIND, [callSid])
-    return row === undefined ? undefined : callRowOf(row)
+    return row === undefined ? undefined : callRowOf(row, this.#codec)
   }
 
   async live({ after = '' as CallSid, max }: Parameters<CallRecords['live']>[0]): Promise<LiveCall[]> {
@@ -166,18 +178,7 @@ export class SqlRecords implements CallRecords {
   }
 }
 
-/** [RQ6] */
-export function storable(text: string): string {
-  return (text.includes('\0') ? text.replaceAll('\0', '\uFFFD') : text).toWellFormed()
-}
-
-export function jsonOf(value: object): string {
-  return JSON.stringify(value, (_key, part: unknown) => (typeof part === 'string' ? storable(part) : part))
-}
-
 const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
-const numberOf = (value: unknown): number | undefined =>
-  value === null || value === undefined ? undefined : Number(value)
 
 const liveCallOf = (row: Row): LiveCall => ({
   callSid: row.call_sid as CallSid,
@@ -193,33 +194,5 @@ function endedCallOf(row: Row): EndedCall {
     pack: String(row.pack),
     packVersion: String(row.pack_version),
     cause: String(row.cause),
-  }
-}
-
-function callRowOf(row: Row): CallRow {
-  return {
-    callId: row.call_id as CallRow['callId'],
-    callSid: row.call_sid as CallSid,
-    tenant: String(row.tenant),
-    from: String(row.from_number),
-    to: String(row.to_number),
-    direction: row.direction as CallRow['direction'],
-    pack: String(row.pack),
-    packVersion: String(row.pack_version),
-    state: row.state as CallRow['state'],
-    epoch: Number(row.epoch),
-    pod: String(row.pod),
-    pool: String(row.pool),
-    checkpoint: textOf(row.checkpoint),
-    sequence: Number(row.sequence),
-    resumes: Number(row.resumes),
-    startedAtMs: Number(row.started_at_ms),
-    endedAtMs: numberOf(row.ended_at_ms),
-    cause: textOf(row.cause),
-    next: (row.next as CallRow['next'] | null) ?? undefined,
-    intents: (row.intents as (Omit<ToolIntent, 'output'> & { output: string | null })[]).map((intent) => ({
-      ...intent,
-      output: intent.output ?? undefined,
-    })),
   }
 }

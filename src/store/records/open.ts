@@ -1,6 +1,7 @@
 // The way to the records of calls: in memory, in an embedded database, or in Postgres.
 import type { CallRecords } from '../../control/records.ts'
 import { type Log, silentLog } from '../../kit/log.ts'
+import type { Codec } from '../sealing/codec.ts'
 import { SqlRecords, type SqlRecordsOptions } from './calls.ts'
 import { MemoryRecords } from './memory.ts'
 import { checkMigrated, migrate } from './migrate.ts'
@@ -17,9 +18,9 @@ export type RecordsPlace =
  */
 export async function openRecords(
   where: RecordsPlace,
-  options: { log?: Log; atEnd?: SqlRecordsOptions['atEnd'] } = {},
+  options: { log?: Log; atEnd?: SqlRecordsOptions['atEnd']; codec?: Codec } = {},
 ): Promise<CallRecords> {
-  const { log = silentLog, atEnd } = options
+  const { log = silentLog, atEnd, codec } = options
   switch (where.kind) {
     case 'memory':
       return new MemoryRecords()
@@ -27,12 +28,12 @@ export async function openRecords(
       const { openPglite } = await import('./pglite.ts')
       const sql = await openPglite(where.folder)
       await migrate(sql)
-      return new SqlRecords(sql, { atEnd })
+      return new SqlRecords(sql, { atEnd, codec })
     }
     case 'postgres': {
       const { openPostgres } = await import('./postgres.ts')
       const sql = openPostgres({ ...where, log })
-      return new SqlRecords(sql, { check: () => checkMigrated(sql), atEnd })
+      return new SqlRecords(sql, { check: () => checkMigrated(sql), atEnd, codec })
     }
   }
 }

@@ -28,7 +28,7 @@ export function readDataKeys(text: string): { kind: 'keys'; sealer: Sealer } | {
   for (const part of parts) {
     const [id = '', base64 = '', more] = part.split(':')
     const secret = Buffer.from(base64, 'base64')
-    if (more !== undefined || !KEY_ID.test(id) || secret.length !== KEY_BYTES)
+    if (more !== undefined || !KEY_ID.test(id) || secret.length !== KEY_BYTES || secret.toString('base64') !== base64)
       return bad(
         'write id:key pairs with commas between; an id of a-z, 0-9 and -, a key of 32 bytes in base64 (openssl rand -base64 32)',
       )

@@ -5,6 +5,8 @@ import type { WorkStore } from '../../work/ports.ts'
 import { SqlRecords } from '../records/calls.ts'
 import { checkMigrated, migrate } from '../records/migrate.ts'
 import type { RecordsPlace } from '../records/open.ts'
+import { codecOf } from '../sealing/codec.ts'
+import type { Sealer } from '../sealing/sealer.ts'
 import { addWork, SqlWork } from './work.ts'
 
 /** Both stores of one database; the end of a call makes its work. */
@@ -12,21 +14,30 @@ export type Database = { records: CallRecords; work: WorkStore; close(): Promise
 
 /**
  * Opens the database. 'pglite' makes its tables itself; 'postgres' neither connects nor migrates yet: each operation rejects until it
- * is there, with MIGRATION_MISSING until its tables are.
+ * is there, with MIGRATION_MISSING until its tables are. `sealer`: what of it is encrypted (sealing/codec.ts).
  */
 export async function openDatabase(
   place: Exclude<RecordsPlace, { kind: 'memory' }>,
-  { log = silentLog }: { log?: Log } = {},
+  { log = silentLog, sealer }: { log?: Log; sealer?: Sealer | undefined } = {},
 ): Promise<Database> {
   const atEnd = addWork
+  const codec = codecOf(sealer)
   if (place.kind === 'pglite') {
     const { openPglite } = await import('../records/pglite.ts')
     const sql = await openPglite(place.folder)
     await migrate(sql)
-    return { records: new SqlRecords(sql, { atEnd }), work: new SqlWork(sql), close: () => sql.close() }
+    return {
+      records: new SqlRecords(sql, { atEnd, codec }),
+      work: new SqlWork(sql, { codec }),
+      close: () => sql.close(),
+    }
   }
   const { openPostgres } = await import('../records/postgres.ts')
   const sql = openPostgres({ ...place, log })
   const check = () => checkMigrated(sql)
-  return { records: new SqlRecords(sql, { check, atEnd }), work: new SqlWork(sql, check), close: () => sql.close() }
+  return {
+    records: new SqlRecords(sql, { check, atEnd, codec }),
+    work: new SqlWork(sql, { check, codec }),
+    close: () => sql.close(),
+  }
 }

@@ -23,8 +23,9 @@ import {
   type WorkStore,
   type WorkType,
 } from '../../work/ports.ts'
-import { jsonOf, storable } from '../records/calls.ts'
+import { jsonOf, storable } from '../records/rows.ts'
 import type { Row, Sql, SqlQuery } from '../records/sql.ts'
+import { type Codec, codecOf } from '../sealing/codec.ts'
 import * as statements from './statements.ts'
 
 const ERROR_MAX_CHARS = 300
@@ -39,12 +40,14 @@ export async function addWork(tx: SqlQuery, { callSid }: { callSid: CallSid }): 
 export class SqlWork implements WorkStore {
   readonly #sql: Sql
   readonly #check: () => Promise<void>
+  readonly #codec: Codec
   #isChecked = false
 
   /** `check` is looked at before the first use, again until it resolves. */
-  constructor(sql: Sql, check: () => Promise<void> = async () => undefined) {
+  constructor(sql: Sql, options: { check?: () => Promise<void>; codec?: Codec } = {}) {
     this.#sql = sql
-    this.#check = check
+    this.#check = options.check ?? (async () => undefined)
+    this.#codec = options.codec ?? codecOf(undefined)
   }
 
   async claim({ worker, types, max, leaseMs }: Parameters<WorkStore['claim']>[0]): Promise<WorkItem[]> {
@@ -63,7 +66,7 @@ export class SqlWork implements WorkStore {
 
   /** [SW1] */
   async finish(held: Held, result: WorkResult): Promise<{ kind: 'done' | 'lost' }> {
-    const rows = await this.#finish(fenceOf(held), result)
+    const rows = await this.#finish(held, result)
     return { kind: rows.length > 0 ? 'done' : 'lost' }
   }
 
@@ -101,7 +104,7 @@ export class SqlWork implements WorkStore {
 
   async record(callSid: CallSid): Promise<CallRecord | undefined> {
     const [row] = await this.#ask(statements.RECORD, [callSid])
-    return row === undefined ? undefined : recordOf(row)
+    return row === undefined ? undefined : recordOf(row, this.#codec)
   }
 
   async list({ state, before, max }: Parameters<WorkStore['list']>[0]): Promise<WorkEntry[]> {
@@ -133,7 +136,9 @@ export class SqlWork implements WorkStore {
     return this.#sql.close()
   }
 
-  #finish(fence: unknown[], result: WorkResult): Promise<Row[]> {
+  #finish(held: Held, result: WorkResult): Promise<Row[]> {
+    const { callSid } = held
+    const fence = fenceOf(held)
     switch (result.kind) {
       case 'record': {
         const { durationMs, turns, transcript, cost } = result
@@ -144,7 +149,7 @@ export class SqlWork implements WorkStore {
           effect,
           Math.round(durationMs),
           turns,
-          jsonOf(transcript),
+          this.#codec.seal('call_record.transcript', callSid, jsonOf(transcript)),
           costText,
         ])
       }
@@ -152,7 +157,11 @@ export class SqlWork implements WorkStore {
         const { analyser, summary, intent, sentiment, leadScore, satisfaction, isEscalated, disposition } =
           result.analysis
         const effect = jsonOf({ kind: 'analysis', analyser })
-        const texts = [analyser, summary, intent].map(storable)
+        const texts = [
+          storable(analyser),
+          this.#codec.seal('call_record.summary', callSid, storable(summary)),
+          this.#codec.seal('call_record.intent', callSid, storable(intent)),
+        ]
         const found = [...texts, sentiment, leadScore, satisfaction, isEscalated, storable(disposition)]
         return this.#ask(statements.FINISH_ANALYSIS, [...fence, effect, ...found])
       }
@@ -188,14 +197,15 @@ function identityOf(row: Row): Omit<WorkItem, 'body'> {
   }
 }
 
-function recordOf(row: Row): CallRecord {
+function recordOf(row: Row, codec: Codec): CallRecord {
+  const callSid = row.call_sid as CallSid
   const optional = (value: unknown): number | undefined => (value === null ? undefined : Number(value))
   return {
-    callSid: row.call_sid as CallSid,
+    callSid,
     callId: row.call_id as CallId,
     tenant: String(row.tenant),
-    from: String(row.from_number),
-    to: String(row.to_number),
+    from: codec.open('call.from_number', callSid, String(row.from_number)),
+    to: codec.open('call.to_number', callSid, String(row.to_number)),
     direction: row.direction as CallRecord['direction'],
     pack: String(row.pack),
     startedAtMs: Number(row.started_at_ms),
@@ -203,17 +213,23 @@ function recordOf(row: Row): CallRecord {
     cause: (row.cause as string | null) ?? undefined,
     durationMs: optional(row.duration_ms),
     turns: optional(row.turns),
-    transcript: row.transcript === null ? undefined : (JSON.parse(String(row.transcript)) as TranscriptLine[]),
+    transcript:
+      row.transcript === null
+        ? undefined
+        : linesOf(codec.open('call_record.transcript', callSid, String(row.transcript))),
     cost: (row.cost as CallCost | null) ?? undefined,
-    analysis: row.analyser === null ? undefined : analysisOf(row),
+    analysis: row.analyser === null ? undefined : analysisOf(row, codec),
   }
 }
 
-function analysisOf(row: Row): Analysis {
+const linesOf = (text: string): TranscriptLine[] => JSON.parse(text) as TranscriptLine[]
+
+function analysisOf(row: Row, codec: Codec): Analysis {
+  const callSid = String(row.call_sid)
   return {
     analyser: String(row.analyser),
-    summary: String(row.summary),
-    intent: String(row.intent),
+    summary: codec.open('call_record.summary', callSid, String(row.summary)),
+    intent: codec.open('call_record.intent', callSid, String(row.intent)),
     sentiment: Number(row.sentiment),
     leadScore: Number(row.lead_score),
     satisfaction: Number(row.satisfaction),

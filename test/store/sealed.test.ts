@@ -1,0 +1,218 @@
+// What lies in the database when DATA_KEYS is set, read as whoever has a dump would read it; and what the plane makes of keys that are gone.
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { after, before, describe, test } from 'node:test'
+import { Client } from 'pg'
+import { readCheckpoint } from '../../src/call/checkpoint.ts'
+import { VoiceError } from '../../src/kit/errors.ts'
+import type { CallId, CallSid } from '../../src/kit/ids.ts'
+import { runMigrations } from '../../src/store/records/migrate.ts'
+import { readDataKeys, type Sealer } from '../../src/store/sealing/sealer.ts'
+import { type Database, openDatabase } from '../../src/store/work/open.ts'
+import { linesOf, TRANSCRIPT_MAX_CHARS } from '../../src/work/jobs/record.ts'
+import type { WorkItem } from '../../src/work/ports.ts'
+import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
+
+const FROM = '+493012345678'
+const TO = '+15550109999'
+const DESK = '+447700900123'
+/** None of them may be found in any column. */
+const WORDS = ['marzipan', 'quicksilver', 'tangerine', 'obsidian', 'periwinkle', 'saffron', 'vermilion', 'juniper']
+const SECRETS = [FROM, TO, DESK, FROM.slice(1), TO.slice(1), DESK.slice(1), ...WORDS]
+const A = `a:${randomBytes(32).toString('base64')}`
+const B = `b:${randomBytes(32).toString('base64')}`
+const KEYLESS: Sealer | undefined = undefined
+
+function sealerOf(text: string): Sealer {
+  const read = readDataKeys(text)
+  assert.equal(read.kind, 'keys')
+  return (read as { sealer: Sealer }).sealer
+}
+
+let postgres: Postgres
+let calls = 0
+const opened: Database[] = []
+
+before(async () => {
+  postgres = await startPostgres()
+  await runMigrations(postgres.url)
+})
+after(async () => {
+  for (const one of opened) await one.close()
+  await postgres?.stop()
+})
+
+const pglite = () => openDatabase({ kind: 'pglite', folder: undefined }, { sealer: sealerOf(A) })
+const onPostgres = async (sealer: Sealer | undefined): Promise<Database> => {
+  const database = await openDatabase({ kind: 'postgres', url: postgres.url }, { sealer })
+  opened.push(database)
+  return database
+}
+
+/** One whole call with words in every place that may hold some. */
+async function leaveCall({ records, work }: Database): Promise<CallSid> {
+  const callSid = `CA${(++calls).toString(16).padStart(32, '0')}` as CallSid
+  const callId = `call-${calls}` as CallId
+  const fence = { callSid, epoch: 1 }
+  await records.open({
+    ...fence,
+    callId,
+    ...{
+      tenant: 'default',
+      from: FROM,
+      to: TO,
+      direction: 'inbound',
+      pack: 'clinic',
+      packVersion: '1',
+      pod: 'p',
+      pool: 'q',
+    },
+  })
+  const key = `${callId}:1:1`
+  const intent = { key, toolCallId: 't1', name: 'note', argumentsText: `{"a":"${WORDS[0]}"}` }
+  assert.deepEqual(await records.intend({ ...fence, ...intent }), { kind: 'intended' })
+  await records.settle({ ...fence, key, output: `{"b":"${WORDS[1]}"}` })
+  assert.deepEqual(await records.intend({ ...fence, ...intent }), { kind: 'known', output: `{"b":"${WORDS[1]}"}` })
+  await records.save([{ ...fence, sequence: 1, text: `{"said":"${WORDS[2]}"}` }])
+  await records.end({ ...fence, cause: 'transferred', next: { kind: 'transfer', to: DESK }, checkpoint: undefined })
+  await work.addRecording(callSid, { recordingSid: `RE${'0'.repeat(32)}` })
+  for (let round = 0; round < 6; round++) {
+    const items = await work.claim({
+      worker: 'w',
+      types: ['record', 'analysis', 'crm', 'recording'],
+      max: 10,
+      leaseMs: 60_000,
+    })
+    for (const item of items) await finish(work, item)
+  }
+  return callSid
+}
+
+async function finish(work: Database['work'], item: WorkItem): Promise<void> {
+  const transcript = [
+    { who: 'caller' as const, text: `I want ${WORDS[3]}` },
+    { who: 'agent' as const, text: `Here is ${WORDS[4]} ü` },
+  ]
+  if (item.type === 'record')
+    await work.finish(item, { kind: 'record', durationMs: 1_000, turns: 1, transcript, cost: undefined })
+  else if (item.type === 'analysis') {
+    const words = { summary: `about ${WORDS[5]}`, intent: WORDS[6]!, disposition: 'served' }
+    const marks = { sentiment: 0, leadScore: 1, satisfaction: 3, isEscalated: false }
+    await work.finish(item, { kind: 'analysis', analysis: { analyser: 'rules', ...words, ...marks } })
+  } else await work.finish(item, { kind: 'delivered', key: 'k', status: 200 })
+}
+
+/** Every text of every table, as `table.column: text`. */
+async function dump(): Promise<string[]> {
+  const client = new Client({ connectionString: postgres.url })
+  await client.connect()
+  try {
+    const columns = await client.query<{ table_name: string; column_name: string }>(
+      "select table_name, column_name from information_schema.columns where table_schema = 'public'",
+    )
+    const texts: string[] = []
+    for (const { table_name: table, column_name: column } of columns.rows) {
+      const { rows } = await client.query(
+        `select "${column}"::text as text from "${table}" where "${column}" is not null`,
+      )
+      for (const { text } of rows) texts.push(`${table}.${column}: ${text}`)
+    }
+    return texts
+  } finally {
+    await client.end()
+  }
+}
+
+const isMissing = (error: unknown): boolean =>
+  error instanceof VoiceError &&
+  error.code === 'DATA_KEY_MISSING' &&
+  !SECRETS.some((one) => error.message.includes(one))
+
+test('[CDC1] with keys no number and no word of a call is anywhere in the database; the plane reads all of it', async () => {
+  const database = await onPostgres(sealerOf(A))
+  const callSid = await leaveCall(database)
+  const texts = await dump()
+  assert.ok(texts.length > 50, 'the dump is not empty')
+  assert.deepEqual(
+    texts.filter((text) => SECRETS.some((secret) => text.includes(secret))),
+    [],
+  )
+  assert.ok(texts.some((text) => text.startsWith('call.from_mark: a:')))
+  const row = await database.records.find(callSid)
+  assert.deepEqual([row?.from, row?.to, row?.next], [FROM, TO, { kind: 'transfer', to: DESK }])
+  assert.equal(row?.checkpoint, `{"said":"${WORDS[2]}"}`)
+  assert.deepEqual([row?.intents[0]?.argumentsText, row?.isSealed], [`{"a":"${WORDS[0]}"}`, undefined])
+  const record = await database.work.record(callSid)
+  assert.deepEqual([record?.from, record?.transcript?.[1]?.text], [FROM, `Here is ${WORDS[4]} ü`])
+  assert.deepEqual([record?.analysis?.summary, record?.analysis?.intent], [`about ${WORDS[5]}`, WORDS[6]])
+})
+
+test('counter-proof: without keys the same dump finds them', async () => {
+  await leaveCall(await onPostgres(KEYLESS))
+  const texts = await dump()
+  for (const secret of [FROM, TO, DESK, ...WORDS.slice(0, 7)])
+    assert.ok(
+      texts.some((text) => text.includes(secret)),
+      secret,
+    )
+})
+
+describe('[CDC2][ROW1] keys that are gone', () => {
+  test('a pod reads such a row as far as it opens, and its checkpoint as unreadable', async () => {
+    const callSid = await leaveCall(await onPostgres(sealerOf(A)))
+    for (const sealer of [sealerOf(B), KEYLESS]) {
+      const other = await onPostgres(sealer)
+      const row = await other.records.find(callSid)
+      assert.deepEqual([row?.from, row?.isSealed, row?.next], ['unknown', true, { kind: 'hang-up' }])
+      assert.equal(readCheckpoint(row!.checkpoint!).kind, 'unreadable')
+      assert.deepEqual([row?.intents[0]?.argumentsText, row?.intents[0]?.output], ['{}', undefined])
+      await assert.rejects(other.work.record(callSid), isMissing)
+    }
+    const both = await onPostgres(sealerOf(`${B},${A}`))
+    assert.equal((await both.records.find(callSid))?.from, FROM)
+    assert.equal((await both.work.record(callSid))?.analysis?.intent, WORDS[6])
+  })
+
+  test('a seal that was moved to another call is not believed', async () => {
+    const database = await onPostgres(sealerOf(A))
+    const [one, other] = [await leaveCall(database), await leaveCall(database)]
+    const client = new Client({ connectionString: postgres.url })
+    await client.connect()
+    await client.query(
+      'update call c set from_number = o.from_number from call o where c.call_sid = $1 and o.call_sid = $2',
+      [one, other],
+    )
+    await client.end()
+    assert.equal((await database.records.find(one))?.from, 'unknown')
+    await assert.rejects(database.work.record(one), (error: VoiceError) => error.code === 'DATA_SEAL_BROKEN')
+  })
+})
+
+test('the embedded database is sealed alike', async () => {
+  const database = await pglite()
+  const callSid = await leaveCall(database)
+  assert.equal((await database.records.find(callSid))?.from, FROM)
+  assert.equal((await database.work.record(callSid))?.transcript?.[0]?.text, `I want ${WORDS[3]}`)
+  await database.close()
+})
+
+test('[JR2] a transcript of ten million characters is bounded, sealed and read again', async () => {
+  const said = Array.from({ length: 2_500 }, (_, i) => ({ who: 'caller' as const, text: `${i} ${'x'.repeat(4_000)}` }))
+  const transcript = linesOf({ said })
+  const database = await onPostgres(sealerOf(A))
+  const callSid = `CA${(++calls).toString(16).padStart(32, '0')}` as CallSid
+  const who = { tenant: 'default', from: FROM, to: TO, direction: 'inbound' as const, pack: 'clinic', packVersion: '1' }
+  await database.records.open({ callSid, callId: `call-${calls}` as CallId, ...who, epoch: 1, pod: 'p', pool: 'q' })
+  const text = JSON.stringify({ said })
+  assert.ok(text.length > 10_000_000)
+  await database.records.save([{ callSid, epoch: 1, sequence: 1, text }])
+  assert.equal((await database.records.find(callSid))?.checkpoint, text)
+  await database.records.end({ callSid, epoch: 1, cause: 'x', next: { kind: 'none' }, checkpoint: undefined })
+  const items = await database.work.claim({ worker: 'w', types: ['record'], max: 100, leaseMs: 60_000 })
+  const item = items.find((one) => one.callSid === callSid)!
+  const result = { kind: 'record' as const, durationMs: 1, turns: 1, transcript, cost: undefined }
+  assert.deepEqual(await database.work.finish(item, result), { kind: 'done' })
+  const kept = (await database.work.record(callSid))?.transcript ?? []
+  assert.deepEqual(kept, transcript)
+  assert.ok(kept.reduce((sum, line) => sum + line.text.length, 0) < TRANSCRIPT_MAX_CHARS + 100)
+})
