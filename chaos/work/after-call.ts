@@ -49,6 +49,8 @@ const DRAIN_MS_MAX = 330_000
 const DRAIN_LOOK_MS = 1_000
 const NOTE_EVERY_MS = 15_000
 const ADMIN_TOKEN = 'chaos-admin-token-0123456789'
+/** Numbers and transcripts are sealed, as in production. */
+const DATA_KEYS = `chaos:${Buffer.alloc(32, 7).toString('base64')}`
 
 /** When the blows begin, how many hang up with a pod, and what the dead held (`id:attempt`). */
 type StrikeScene = { startedMs: number; group: number; orphans: Set<string> }
@@ -67,6 +69,7 @@ async function runAfterCall(run: ChaosRun): Promise<Outcome> {
       CRM_ALLOW_PRIVATE: 'on',
       ANALYSIS_URL: `${receiver}/v1`,
       ADMIN_TOKEN,
+      DATA_KEYS,
     },
   })
   const steady = startCallers(run, {
