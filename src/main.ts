@@ -12,6 +12,7 @@ import type { Pack } from './packs/pack.ts'
 import { loadUserAgent } from './packs/user-agent.ts'
 import { runPlan } from './plan/plan.ts'
 import { runMigrations } from './store/records/migrate.ts'
+import { runReseal } from './store/sealing/reseal.ts'
 import { startWorker } from './worker.ts'
 
 const EXIT_CONFIG = 78 // EX_CONFIG of sysexits.h
@@ -23,12 +24,13 @@ const HELP = `Voiceplane answers phone calls with AI agents.
   node src/main.ts edge         role edge: one pod; the model comes from OPENAI_API_KEY or the AZURE_OPENAI_ variables
   node src/main.ts worker       role worker: what follows calls, from the database of DATABASE_URL
   node src/main.ts migrate      role migrate: brings the database of DATABASE_URL to this version, then ends
+  node src/main.ts reseal       role reseal: brings all that is encrypted under the first of DATA_KEYS, then ends
   node src/main.ts plan         role plan: how big a fleet must be; reads no setting, see plan --help
 
 Settings are environment variables: docs/configuration.md. An agent of your own: AGENT_MODULE=./my-agent.ts npm start
 `
 
-const ROLES = ['all', 'edge', 'worker', 'migrate', 'plan'] as const
+const ROLES = ['all', 'edge', 'worker', 'migrate', 'reseal', 'plan'] as const
 type Role = (typeof ROLES)[number]
 const isRole = (name: string): name is Role => (ROLES as readonly string[]).includes(name)
 
@@ -53,6 +55,8 @@ async function main(): Promise<number> {
   switch (role) {
     case 'migrate':
       return migrate(reading.config)
+    case 'reseal':
+      return resealAll(reading.config)
     case 'worker':
       return work(reading.config)
     default:
@@ -90,6 +94,28 @@ async function migrate(config: Config): Promise<number> {
     return 0
   } catch (error) {
     process.stderr.write(`The database could not be migrated: ${messageOf(error)}\n`)
+    return 1
+  }
+}
+
+/** 1: some data is under a key that is not here, or the database failed. */
+async function resealAll(config: Config): Promise<number> {
+  const { databaseUrl, sealer } = config.fleet
+  if (databaseUrl === undefined || sealer === undefined) {
+    const missing = databaseUrl === undefined ? 'DATABASE_URL' : 'DATA_KEYS'
+    process.stderr.write(`${missing} is not set: reseal needs the database and its keys, the new one first.\n`)
+    return EXIT_CONFIG
+  }
+  try {
+    const { rows, written, moved, unopened } = await runReseal(databaseUrl, sealer, say)
+    say(`${rows} rows looked at, ${written} sealed anew, ${moved} changed meanwhile.`)
+    if (unopened === 0) return 0
+    process.stderr.write(
+      `${unopened} rows are under a key that DATA_KEYS does not have: put it back behind the first.\n`,
+    )
+    return 1
+  } catch (error) {
+    process.stderr.write(`The data could not be sealed anew: ${messageOf(error)}\n`)
     return 1
   }
 }

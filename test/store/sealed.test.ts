@@ -7,6 +7,9 @@ import { readCheckpoint } from '../../src/call/checkpoint.ts'
 import { VoiceError } from '../../src/kit/errors.ts'
 import type { CallId, CallSid } from '../../src/kit/ids.ts'
 import { runMigrations } from '../../src/store/records/migrate.ts'
+import { openPostgres } from '../../src/store/records/postgres.ts'
+import type { Sql } from '../../src/store/records/sql.ts'
+import { reseal, runReseal } from '../../src/store/sealing/reseal.ts'
 import { readDataKeys, type Sealer } from '../../src/store/sealing/sealer.ts'
 import { type Database, openDatabase } from '../../src/store/work/open.ts'
 import { linesOf, TRANSCRIPT_MAX_CHARS } from '../../src/work/jobs/record.ts'
@@ -187,6 +190,62 @@ describe('[CDC2][ROW1] keys that are gone', () => {
     await assert.rejects(database.work.record(one), (error: VoiceError) => error.code === 'DATA_SEAL_BROKEN')
   })
 })
+
+describe('[RSL1][RSL4] rotation', () => {
+  test('after reseal the new key alone reads all of it, what was plain too; a key that went before is told', async () => {
+    const { url } = postgres
+    const old = await leaveCall(await onPostgres(sealerOf(A)))
+    const plain = await leaveCall(await onPostgres(KEYLESS))
+    const onlyB = await onPostgres(sealerOf(B))
+    await assert.rejects(onlyB.work.record(old), isMissing)
+    const tooSoon = await runReseal(url, sealerOf(B), () => {})
+    assert.ok(tooSoon.unopened > 0 && tooSoon.written > 0)
+    await assert.rejects(onlyB.work.record(old), isMissing)
+    await mendMoved()
+    const lines: string[] = []
+    const done = await runReseal(url, sealerOf(`${B},${A}`), (line) => lines.push(line))
+    assert.deepEqual([done.unopened, done.moved], [0, 0])
+    for (const callSid of [old, plain]) {
+      const row = await onlyB.records.find(callSid)
+      assert.deepEqual([row?.from, row?.isSealed, row?.next], [FROM, undefined, { kind: 'transfer', to: DESK }])
+      assert.equal((await onlyB.work.record(callSid))?.analysis?.summary, `about ${WORDS[5]}`)
+    }
+    const texts = await dump()
+    assert.deepEqual(
+      texts.filter((text) => text.includes('vp1:a:') || SECRETS.some((secret) => text.includes(secret))),
+      [],
+    )
+    assert.ok(texts.filter((text) => text.startsWith('call.from_mark')).every((text) => text.includes(': b:')))
+    assert.equal((await runReseal(url, sealerOf(B), () => {})).written, 0)
+  })
+
+  test('[RSL2] a row that changes while it is sealed anew keeps its own write', async () => {
+    const sealer = sealerOf(`${B},${A}`)
+    const callSid = await leaveCall(await onPostgres(sealerOf(A)))
+    const sql = openPostgres({ url: postgres.url, poolMax: 2 })
+    const racing: Sql = {
+      ...{ script: (text) => sql.script(text), transaction: (run) => sql.transaction(run), close: () => sql.close() },
+      query: async (text, params) => {
+        if (text.startsWith('update call set') && params?.[0] === callSid)
+          await sql.query("update call set checkpoint = 'newer' where call_sid = $1", [callSid])
+        return sql.query(text, params)
+      },
+    }
+    const { moved } = await reseal(racing, sealer)
+    assert.equal(moved, 1)
+    const [row] = await sql.query('select checkpoint from call where call_sid = $1', [callSid])
+    assert.equal(row?.checkpoint, 'newer')
+    await sql.close()
+  })
+})
+
+/** The seal that another test moved opens under no key. */
+async function mendMoved(): Promise<void> {
+  const client = new Client({ connectionString: postgres.url })
+  await client.connect()
+  await client.query('delete from call c using call o where c.from_number = o.from_number and c.call_sid < o.call_sid')
+  await client.end()
+}
 
 test('the embedded database is sealed alike', async () => {
   const database = await pglite()
