@@ -47,6 +47,8 @@ export function workOf(values: Values) {
       timeoutMs: values.CRM_TIMEOUT_MS,
     },
     adminToken: values.ADMIN_TOKEN,
+    /** Unset: everything is kept. */
+    retention: values.RETENTION_DAYS ?? { days: undefined, tenants: {} },
   }
 }
 

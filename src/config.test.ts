@@ -264,3 +264,22 @@ test('turn detection, coalescing and transcription become what the call reads', 
 test('a chunk longer than the lead is a problem', () => {
   assert.deepEqual(variablesOf({ PLAYOUT_LEAD_MS: '100', PLAYOUT_CHUNK_MS: '120' }), ['PLAYOUT_CHUNK_MS'])
 })
+
+test('RETENTION_DAYS and DATA_KEYS are read, and what is wrong in them is named without a secret', () => {
+  const key = Buffer.alloc(32, 5).toString('base64')
+  const read = readConfig({ RETENTION_DAYS: '30, tenant-a=7', DATA_KEYS: `k1:${key}` })
+  assert.ok(read.kind === 'ok', JSON.stringify(read))
+  assert.deepEqual(read.config.work.retention, { days: 30, tenants: { 'tenant-a': 7 } })
+  assert.equal(read.config.fleet.sealer?.open(read.config.fleet.sealer.seal('x', 'p'), 'p'), 'x')
+  const unset = readConfig({})
+  assert.ok(unset.kind === 'ok')
+  assert.deepEqual([unset.config.work.retention.days, unset.config.fleet.sealer], [undefined, undefined])
+  for (const days of ['0', 'x', '30,40', 'a=', 'tenant a=3', '99999']) {
+    const refused = readConfig({ RETENTION_DAYS: days })
+    assert.ok(refused.kind === 'invalid' && refused.problems[0]?.variable === 'RETENTION_DAYS', days)
+  }
+  const wrong = readConfig({ DATA_KEYS: `k1:${key.slice(4)}` })
+  assert.ok(wrong.kind === 'invalid')
+  assert.match(formatProblems(wrong.problems), /DATA_KEYS/)
+  assert.ok(!formatProblems(wrong.problems).includes(key.slice(4, 12)))
+})

@@ -3,6 +3,7 @@
 // VA2: a form never guesses: text that does not fit is refused with the fix in words.
 // VA3: what depends on two variables is decided in config.ts, not here.
 import { readDataKeys, type Sealer } from './store/sealing/sealer.ts'
+import type { Retention } from './work/erasures.ts'
 
 /** The outcome of reading one text: its value, or what to write instead. */
 export type Parsed<T> = { kind: 'ok'; value: T } | { kind: 'bad'; fix: string }
@@ -53,6 +54,25 @@ function oneOf<const T extends string, F extends T | undefined>(choices: readonl
 function pattern<F extends string | undefined>(form: RegExp, words: string, fallback: F): Variable<string | F> {
   const parse = (text: string): Parsed<string | F> => (form.test(text) ? ok(text) : bad(`write ${words}`))
   return { fallback, shown: fallback ?? 'unset', secret: false, parse }
+}
+
+/** `30`, `30,tenant-a=7` or `tenant-a=7`. */
+function retention(): Variable<Retention | undefined> {
+  const fix = 'write days from 1 to 36500, and tenants of their own after it: 30,tenant-a=7'
+  const parse = (text: string): Parsed<Retention | undefined> => {
+    let days: number | undefined
+    const tenants: Record<string, number> = {}
+    for (const part of text.split(',')) {
+      const [, tenant, number] = /^\s*(?:([^=,\s]{1,100})=)?(\d{1,5})\s*$/.exec(part) ?? []
+      const value = Number(number)
+      if (!(value >= 1 && value <= 36_500)) return bad(fix)
+      if (tenant !== undefined) tenants[tenant] = value
+      else if (days === undefined) days = value
+      else return bad(fix)
+    }
+    return ok({ days, tenants })
+  }
+  return { fallback: undefined, shown: 'unset', secret: false, parse }
 }
 
 function dataKeys(): Variable<Sealer | undefined> {
@@ -192,6 +212,7 @@ export const VARIABLES = {
   CRM_TIMEOUT_MS: integer(10_000, 100, 2 * MINUTE_MS),
   ADMIN_TOKEN: secret(24),
   DATA_KEYS: dataKeys(),
+  RETENTION_DAYS: retention(),
   // Operation
   LOG_LEVEL: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info'),
   LOG_PII: onOff('off'),

@@ -10,11 +10,13 @@ import { systemClock } from './kit/clock.ts'
 import { messageOf } from './kit/errors.ts'
 import type { Log } from './kit/log.ts'
 import { Wheel } from './kit/wheel.ts'
+import { erasureRoutes } from './ops/erasures.ts'
 import { healthRoutes } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
 import { WorkMetrics, workRoutes } from './ops/work.ts'
 import { SWEEP_TIMES, Sweeper, type SweeperTimes } from './pod/rescue/sweeper.ts'
 import { openWorkParts, type RoleParts } from './pod/work-parts.ts'
+import { Eraser } from './work/erasures.ts'
 import { Worker, type WorkerTimes } from './work/worker.ts'
 
 /** A running worker. */
@@ -62,14 +64,19 @@ export async function startWorker(options: {
     },
     onSwept: (outcome) => metrics.swept.add(outcome),
   })
+  const eraser = new Eraser({
+    ...{ store: parts.erasures, retention: config.work.retention, clock: systemClock, wheel, log },
+    onErased: (reason, calls) => metrics.erased.add(reason, calls),
+  })
   const app = await makeApp({ config, parts, worker, metrics, lag })
   await app.listen({ host: config.http.host, port: config.http.port })
   const { port } = app.server.address() as AddressInfo
   worker.start()
   sweeper.start()
+  eraser.start()
   const url = `http://${config.http.host}:${port}`
   log.info({ url, worker: config.podName, analysis: config.work.analysis.kind }, 'the worker is listening')
-  return run({ app, parts, worker, sweeper, wheel, lag, log, url, drainMs: config.work.drainMs })
+  return run({ app, parts, worker, beside: [sweeper, eraser], wheel, lag, log, url, drainMs: config.work.drainMs })
 }
 
 async function makeApp(of: {
@@ -84,6 +91,7 @@ async function makeApp(of: {
   of.metrics.register(registry, () => of.worker.depth)
   await app.register(healthRoutes, { lag: of.lag, registry, notReady: () => of.worker.notReady() })
   await app.register(workRoutes, { store: of.parts.work, reads: of.parts.reads, token: of.config.work.adminToken })
+  await app.register(erasureRoutes, { store: of.parts.erasures, token: of.config.work.adminToken })
   return app
 }
 
@@ -91,7 +99,7 @@ function run(of: {
   app: FastifyInstance
   parts: RoleParts
   worker: Worker
-  sweeper: Sweeper
+  beside: readonly { close(): void }[]
   wheel: Wheel
   lag: LagMeter
   log: Log
@@ -101,7 +109,7 @@ function run(of: {
   let draining: Promise<void> | undefined
   let closing: Promise<void> | undefined
   const end = async (): Promise<void> => {
-    of.sweeper.close()
+    for (const one of of.beside) one.close()
     await of.worker.drain(0)
     await Promise.allSettled([of.app.close(), of.parts.close()])
     of.lag.close()
@@ -113,7 +121,7 @@ function run(of: {
   }
   const drain = async (): Promise<void> => {
     of.log.info({ items: of.worker.size }, 'draining')
-    of.sweeper.close()
+    for (const one of of.beside) one.close()
     await of.worker.drain(of.drainMs)
     await close()
   }

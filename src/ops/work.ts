@@ -1,13 +1,12 @@
 // What an operator sees and does of the work after calls: figures and the admin routes. Rules:
-// WOP1: the admin routes ask for the bearer token; without a token configured there are none (404), with a wrong one they say 401.
 // WOP2: a list holds no number and no transcript; the record of one call does, for whoever has the token.
 // WOP3: a record that is sealed under a key that is not here is 409 with the code and the id of the key, not an empty record.
-import { timingSafeEqual } from 'node:crypto'
 import type { FastifyInstance } from 'fastify'
 import { Counter, Gauge, type Registry } from 'prom-client'
 import { VoiceError } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { WorkDepth, WorkState, WorkStore, WorkType } from '../work/ports.ts'
+import { askBearer } from './bearer.ts'
 import { Durations, registerDurations, Tally } from './tally.ts'
 
 const JOB_BOUNDS_MS = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 120_000]
@@ -20,6 +19,7 @@ const CALL_SID = /^CA[0-9a-f]{32}$/
 export class WorkMetrics {
   readonly #outcomes = new Map<WorkType, Tally>()
   readonly swept = new Tally() // by outcome
+  readonly erased = new Tally() // by reason
   readonly #took = new Map<WorkType, Durations>()
 
   /** Counts an item that left its lane after `tookMs`. */
@@ -47,7 +47,17 @@ export class WorkMetrics {
           for (const [outcome, count] of tally.entries()) this.inc({ type, outcome }, count)
       },
     })
-    const { swept } = this
+    const { swept, erased } = this
+    new Counter({
+      name: 'voice_erased_calls_total',
+      help: 'Calls that were erased, by request or by age',
+      labelNames: ['reason'],
+      registers: [registry],
+      collect() {
+        this.reset()
+        for (const [reason, count] of erased.entries()) this.inc({ reason }, count)
+      },
+    })
     new Counter({
       name: 'voice_swept_calls_total',
       help: 'Live calls that no pod saved, as the sweep found them',
@@ -106,12 +116,7 @@ export async function workRoutes(
   },
 ): Promise<void> {
   if (token === undefined) return
-  const expected = Buffer.from(`Bearer ${token}`)
-  app.addHook('onRequest', async (request, reply) => {
-    const given = Buffer.from(request.headers.authorization ?? '')
-    const isRight = given.length === expected.length && timingSafeEqual(given, expected)
-    if (!isRight) return reply.code(401).header('www-authenticate', 'Bearer').send({ refused: 'the token is wrong' })
-  })
+  askBearer(app, token)
   app.get<{ Querystring: { state?: string; before?: string; max?: string } }>('/admin/work', async (request, reply) => {
     const { state = 'dead', before, max = String(PAGE_MAX) } = request.query
     const known = STATES.find((one) => one === state)

@@ -13,6 +13,7 @@ import { messageOf, VoiceError } from '../kit/errors.ts'
 import type { Log } from '../kit/log.ts'
 import { type Database, openDatabase } from '../store/work/open.ts'
 import { type OperatorReads, replicaReads } from '../store/work/replica.ts'
+import type { ErasureStore } from '../work/erasures.ts'
 import type { Job } from '../work/job.ts'
 import { makeJobs } from '../work/jobs/jobs.ts'
 import type { CallMaterial, Said } from '../work/jobs/material.ts'
@@ -22,7 +23,13 @@ import { carrierRestOf } from './rescue/rescue.ts'
 /** Connections to the replica: a few operators at once. */
 const REPLICA_POOL_MAX = 2
 
-export type WorkParts = { work: WorkStore; records: CallRecords; jobs: Job[]; close(): Promise<void> }
+export type WorkParts = {
+  work: WorkStore
+  records: CallRecords
+  erasures: ErasureStore
+  jobs: Job[]
+  close(): Promise<void>
+}
 
 /** What role worker has besides: whom it asks, and where operators read. */
 export type RoleParts = WorkParts & {
@@ -66,7 +73,7 @@ export async function openWorkParts(config: Config, log: Log): Promise<RoleParts
 }
 
 /** The parts on an open database, which is closed with them. */
-export function workPartsOf({ records, work, close: closeDatabase }: Database, config: Config): WorkParts {
+export function workPartsOf({ records, work, erasures, close: closeDatabase }: Database, config: Config): WorkParts {
   const find = async (callSid: CallRow['callSid']): Promise<CallMaterial | undefined> => {
     const row = await records.find(callSid)
     // What is sealed under a key that is not here is no empty call: the job is tried again when the key may be there.
@@ -77,6 +84,7 @@ export function workPartsOf({ records, work, close: closeDatabase }: Database, c
   return {
     work,
     records,
+    erasures,
     jobs,
     close: async () => {
       close()

@@ -110,7 +110,7 @@ test('[WP2] it does what follows a call, shows its figures, and ends with 0 when
   assert.equal(await worker.code, 0)
 })
 
-test('[WOP1][WOP2] the admin API asks for its token, lists what is dead, runs it again, and gives the record of a call', async () => {
+test('[BRR1][WOP2] the admin API asks for its token, lists what is dead, runs it again, and gives the record of a call', async () => {
   const worker = await start({ ADMIN_TOKEN })
   const callSid = await endedCall()
   await until('the chain is done', async () => (await statesOf(callSid)).every((state) => state === 'done'))
@@ -146,7 +146,7 @@ test('[WOP1][WOP2] the admin API asks for its token, lists what is dead, runs it
   assert.equal(await worker.code, 0)
 })
 
-test('[WOP1] without a token there is no admin API', async () => {
+test('[BRR1] without a token there is no admin API', async () => {
   const worker = await start()
   assert.equal((await fetch(`${worker.url}/admin/work`, { headers: bearer })).status, 404)
   worker.child.kill('SIGTERM')

@@ -14,9 +14,11 @@ import { messageOf } from '../../kit/errors.ts'
 import type { CallSid } from '../../kit/ids.ts'
 import type { Log } from '../../kit/log.ts'
 import { Wheel } from '../../kit/wheel.ts'
+import { erasureRoutes } from '../../ops/erasures.ts'
 import { WorkMetrics, workRoutes } from '../../ops/work.ts'
 import { makeMemoryLeases } from '../../store/leases/memory.ts'
 import { type Database, openDatabase } from '../../store/work/open.ts'
+import { Eraser } from '../../work/erasures.ts'
 import type { CallRecord, WorkType } from '../../work/ports.ts'
 import { Worker } from '../../work/worker.ts'
 import { SWEEP_TIMES, Sweeper } from '../rescue/sweeper.ts'
@@ -68,10 +70,16 @@ export async function openEmbedded(config: Config, log: Log): Promise<Embedded> 
       times: { ...SWEEP_TIMES, silentMs: config.work.silentMs, callMaxMs: config.call.callMaxMs },
       onSwept: (outcome) => metrics.swept.add(outcome),
     })
+    const eraser = new Eraser({
+      ...{ store: parts.erasures, retention: config.work.retention, clock, wheel, log },
+      onErased: (reason, calls) => metrics.erased.add(reason, calls),
+    })
     worker.start()
     sweeper.start()
+    eraser.start()
     const end = async (): Promise<void> => {
       sweeper.close()
+      eraser.close()
       await worker.drain(ENDING_MS)
       await parts.close()
       wheel.close()
@@ -85,6 +93,7 @@ export async function openEmbedded(config: Config, log: Log): Promise<Embedded> 
       alsoServe: async (app, registry) => {
         metrics.register(registry, () => worker.depth)
         await app.register(workRoutes, { store: parts.work, token: config.work.adminToken })
+        await app.register(erasureRoutes, { store: parts.erasures, token: config.work.adminToken })
       },
       close: () => {
         closing ??= end().catch((error: unknown) => log.error({ reason: messageOf(error) }, 'closing met an error'))

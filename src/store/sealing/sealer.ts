@@ -98,6 +98,6 @@ export function openWithout(text: string): string {
 }
 
 /** `+49 30 123` and `+4930123` are one number; `client:` and `sip:` names stay as they are. */
-function normalised(number: string): string {
+export function normalised(number: string): string {
   return /^[+\d\s().-]+$/.test(number) ? number.replace(/[^+\d]/g, '') : number.trim().toLowerCase()
 }

@@ -1,16 +1,18 @@
 // The way to the work after calls, and to the records beside it: one database, one pool of connections.
 import type { CallRecords } from '../../control/records.ts'
 import { type Log, silentLog } from '../../kit/log.ts'
+import type { ErasureStore } from '../../work/erasures.ts'
 import type { WorkStore } from '../../work/ports.ts'
 import { SqlRecords } from '../records/calls.ts'
 import { checkMigrated, migrate } from '../records/migrate.ts'
 import type { RecordsPlace } from '../records/open.ts'
 import { codecOf } from '../sealing/codec.ts'
 import type { Sealer } from '../sealing/sealer.ts'
+import { SqlErasures } from './erasures.ts'
 import { addWork, SqlWork } from './work.ts'
 
-/** Both stores of one database; the end of a call makes its work. */
-export type Database = { records: CallRecords; work: WorkStore; close(): Promise<void> }
+/** The stores of one database; the end of a call makes its work. */
+export type Database = { records: CallRecords; work: WorkStore; erasures: ErasureStore; close(): Promise<void> }
 
 /**
  * Opens the database. 'pglite' makes its tables itself; 'postgres' neither connects nor migrates yet: each operation rejects until it
@@ -29,6 +31,7 @@ export async function openDatabase(
     return {
       records: new SqlRecords(sql, { atEnd, codec }),
       work: new SqlWork(sql, { codec }),
+      erasures: new SqlErasures(sql, sealer),
       close: () => sql.close(),
     }
   }
@@ -38,6 +41,7 @@ export async function openDatabase(
   return {
     records: new SqlRecords(sql, { check, atEnd, codec }),
     work: new SqlWork(sql, { check, codec }),
+    erasures: new SqlErasures(sql, sealer),
     close: () => sql.close(),
   }
 }
