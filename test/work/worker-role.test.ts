@@ -1,7 +1,5 @@
 // Role worker as its own process, on a real Postgres: start, figures, admin API, end; and what it says when it cannot start.
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { after, afterEach, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CallSid } from '../../src/kit/ids.ts'
@@ -11,12 +9,11 @@ import type { Sql } from '../../src/store/records/sql.ts'
 import { type Database, openDatabase } from '../../src/store/work/open.ts'
 import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
 import { findFreePort } from '../../tools/servers/program.ts'
-import { ROOT } from '../../tools/tree.ts'
 import { endRequest, nextSid, openRequest } from '../store/records-suite.ts'
+import { endPrograms, run, startWorkerProcess } from './worker-process.ts'
 
 const ADMIN_TOKEN = 'an-admin-token-of-the-tests'
 const EX_CONFIG = 78
-const START_MAX_MS = 30_000
 
 let postgres: Postgres
 let db: Database
@@ -36,44 +33,9 @@ after(async () => {
   await postgres?.stop()
 })
 
-const children: ChildProcess[] = []
-afterEach(() => {
-  for (const child of children.splice(0)) if (child.exitCode === null) child.kill('SIGKILL')
-})
+afterEach(endPrograms)
 
-type Run = { child: ChildProcess; errors: () => string; code: Promise<number | null> }
-
-/** Starts the role with these variables and no others that mean something to the plane. */
-function run(env: Record<string, string>): Run {
-  const { PATH, HOME } = process.env as Record<string, string>
-  const child = spawn(process.execPath, ['src/main.ts', 'worker'], {
-    cwd: ROOT,
-    env: { PATH, HOME, NODE_ENV: 'test', HOST: '127.0.0.1', ...env },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
-  children.push(child)
-  let text = ''
-  child.stderr!.setEncoding('utf8').on('data', (more: string) => {
-    text += more
-  })
-  const code = once(child, 'close').then(([status]) => status as number | null)
-  return { child, errors: () => text, code }
-}
-
-/** A worker that listens at `url`. */
-async function start(env: Record<string, string> = {}): Promise<Run & { url: string }> {
-  const port = await findFreePort()
-  const one = run({ DATABASE_URL: postgres.url, PORT: String(port), WORK_POLL_MS: '50', ...env })
-  const url = `http://127.0.0.1:${port}`
-  const endMs = performance.now() + START_MAX_MS
-  for (;;) {
-    const ready = await fetch(`${url}/ready`).catch(() => undefined)
-    if (ready?.ok === true) return { ...one, url }
-    assert.ok(one.child.exitCode === null, `it ended: ${one.errors()}`)
-    assert.ok(performance.now() < endMs, `it was not ready in time: ${one.errors()}`)
-    await sleep(50)
-  }
-}
+const start = (env: Record<string, string> = {}) => startWorkerProcess(postgres.url, env)
 
 async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
   const endMs = performance.now() + 20_000
