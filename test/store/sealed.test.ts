@@ -247,6 +247,18 @@ async function mendMoved(): Promise<void> {
   await client.end()
 }
 
+test('[CDC3] what only looks like a seal locks nothing, with keys or without', async () => {
+  for (const sealer of [KEYLESS, sealerOf(A)]) {
+    const { records } = await onPostgres(sealer)
+    const callSid = `CA${(++calls).toString(16).padStart(32, '0')}` as CallSid
+    const who = { tenant: 'default', to: TO, direction: 'inbound' as const, pack: 'clinic', packVersion: '1' }
+    const from = 'vp1:a:AAAA'
+    await records.open({ callSid, callId: `call-${calls}` as CallId, ...who, from, epoch: 1, pod: 'p', pool: 'q' })
+    const row = await records.find(callSid)
+    assert.deepEqual([row?.from.trim(), row?.isSealed], [from, undefined])
+  }
+})
+
 test('the embedded database is sealed alike', async () => {
   const database = await pglite()
   const callSid = await leaveCall(database)

@@ -3,8 +3,9 @@
 //      name of its column and its row; without keys texts go as they are, and one that is sealed is DATA_KEY_MISSING.
 // CDC2: what a pod needs to go on with a call is read as far as it opens (`openOr`): a number that does not is unknown, a checkpoint that does
 //      not is unreadable and begins the conversation anew.
+// CDC3: without keys a text that only looks like a seal gets a space before it: whoever says such a thing locks nothing.
 import { VoiceError } from '../../kit/errors.ts'
-import { openWithout, type Sealer } from './sealer.ts'
+import { isSealed, openWithout, type Sealer } from './sealer.ts'
 
 /** A column that is sealed. Its row is named by the Call SID, that of an intent by its key. */
 export type SealedColumn =
@@ -29,7 +30,11 @@ export interface Codec {
 /** The codec under `sealer`; undefined: no keys are configured. [CDC1] */
 export function codecOf(sealer: Sealer | undefined): Codec {
   if (sealer === undefined)
-    return { seal: (_column, _row, text) => text, open: (_column, _row, text) => openWithout(text), mark: () => null }
+    return {
+      seal: (_column, _row, text) => (isSealed(text) ? ` ${text}` : text),
+      open: (_column, _row, text) => openWithout(text),
+      mark: () => null,
+    }
   return {
     seal: (column, row, text) => sealer.seal(text, `${column} ${row}`),
     open: (column, row, text) => sealer.open(text, `${column} ${row}`),
