@@ -9,8 +9,8 @@
 //      API, and waited for. What is there then is judged, drained or not.
 // AL5: the receiver takes up to RECEIVER_MS to answer, so that workers die while they deliver. It refuses the delivery of some calls for good
 //      (poison, F41) until the dead letters are to be run again.
-// AL6: of every second group the carrier says nothing: no status callback comes (F42). Who of it hung up with its dead pod is found by the
-//      workers' sweep alone.
+// AL6: of every second group the carrier says nothing: no status callback comes (F42). Who of it hung up with its dead pod is found by a
+//      sweep alone: of the other pods when the lease is gone, or of the workers.
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
