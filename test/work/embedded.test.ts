@@ -11,6 +11,7 @@ import { after, test } from 'node:test'
 import fastify from 'fastify'
 import { Registry } from 'prom-client'
 import { type Config, readConfig } from '../../src/config.ts'
+import { defaultLimits } from '../../src/control/limits.ts'
 import type { CallSid } from '../../src/kit/ids.ts'
 import { silentLog } from '../../src/kit/log.ts'
 import { type Embedded, openEmbedded } from '../../src/pod/embedded/embedded.ts'
@@ -72,6 +73,24 @@ test('[EM1] a call that ends gets its record in the same process, and the pod’
   assert.match(await registry.metrics(), /voice_postcall_items_total\{type="record",outcome="done"\} 1/)
   await app.close()
   await embedded.close()
+})
+
+test('[EM4] a call that an earlier process left live is ended and gets its record', async () => {
+  const config = configOf('left-live')
+  const first = await openEmbedded(config, silentLog)
+  const callSid = nextSid()
+  await first.stores.records.open(openRequest(callSid))
+  await first.close()
+  const sweep = { sweepMs: 50, settleMs: 0, silentMs: 100, callMaxMs: 60_000 }
+  const second = await openEmbedded(config, silentLog, sweep)
+  // As the pod does when it begins.
+  await second.stores.leases.configure(defaultLimits(10).cell)
+  try {
+    const record = await analysed(second, callSid)
+    assert.deepEqual([record.cause, record.transcript], ['carrier-lost', []])
+  } finally {
+    await second.close()
+  }
 })
 
 test('[EM2] a second process on a folder keeps its calls in memory, and the next one finds those of the first', async () => {

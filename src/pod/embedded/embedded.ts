@@ -21,7 +21,7 @@ import { type Database, openDatabase } from '../../store/work/open.ts'
 import { Eraser } from '../../work/erasures.ts'
 import type { CallRecord, WorkType } from '../../work/ports.ts'
 import { Worker } from '../../work/worker.ts'
-import { SWEEP_TIMES, Sweeper } from '../rescue/sweeper.ts'
+import { SWEEP_TIMES, Sweeper, type SweeperTimes } from '../rescue/sweeper.ts'
 import type { Stores } from '../stores.ts'
 import { workPartsOf } from '../work-parts.ts'
 import { takeLock } from './folder-lock.ts'
@@ -43,7 +43,7 @@ export type Embedded = {
 }
 
 /** Opens the database in `DATA_DIR` and begins to work. Rejects when it cannot be opened. The first start takes seconds. */
-export async function openEmbedded(config: Config, log: Log): Promise<Embedded> {
+export async function openEmbedded(config: Config, log: Log, sweep: Partial<SweeperTimes> = {}): Promise<Embedded> {
   const unlock = takeLock(join(config.dataDir, 'database.owner'))
   const folder = unlock === undefined ? undefined : join(config.dataDir, 'database')
   const clock = systemClock
@@ -67,7 +67,7 @@ export async function openEmbedded(config: Config, log: Log): Promise<Embedded> 
     const { records } = parts
     const sweeper = new Sweeper({
       ...{ records, leases: stores.leases, rest: undefined, clock, wheel, log },
-      times: { ...SWEEP_TIMES, silentMs: config.work.silentMs, callMaxMs: config.call.callMaxMs },
+      times: { ...SWEEP_TIMES, silentMs: config.work.silentMs, callMaxMs: config.call.callMaxMs, ...sweep },
       onSwept: (outcome) => metrics.swept.add(outcome),
     })
     const eraser = new Eraser({
