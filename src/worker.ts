@@ -10,14 +10,12 @@ import { systemClock } from './kit/clock.ts'
 import { messageOf } from './kit/errors.ts'
 import type { Log } from './kit/log.ts'
 import { Wheel } from './kit/wheel.ts'
-import { erasureRoutes } from './ops/erasures.ts'
 import { healthRoutes } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
-import { WorkMetrics, workRoutes } from './ops/work.ts'
-import { SWEEP_TIMES, Sweeper, type SweeperTimes } from './pod/rescue/sweeper.ts'
+import type { SweeperTimes } from './pod/rescue/sweeper.ts'
+import { makeWorkEngine, type WorkEngine } from './pod/work-engine.ts'
 import { openWorkParts, type RoleParts } from './pod/work-parts.ts'
-import { Eraser } from './work/erasures.ts'
-import { Worker, type WorkerTimes } from './work/worker.ts'
+import type { Worker, WorkerTimes } from './work/worker.ts'
 
 /** A running worker. */
 export interface RunningWorker {
@@ -40,66 +38,33 @@ export async function startWorker(options: {
     clock: systemClock,
     onError: (error) => log.error({ reason: messageOf(error) }, 'a timer failed'),
   })
-  const metrics = new WorkMetrics()
   const lag = new LagMeter()
   const parts = await openWorkParts(config, log)
-  const worker = new Worker({
-    name: config.podName,
-    store: parts.work,
-    jobs: parts.jobs,
-    clock: systemClock,
-    wheel,
-    log,
-    rooms: { analysis: config.work.analysisMax },
-    times: { pollMs: config.work.pollMs, ...options.times },
-    onOver: (type, outcome, tookMs) => metrics.over(type, outcome, tookMs),
+  const engine = makeWorkEngine({
+    ...{ config, log, wheel, parts, leases: parts.leases, rest: parts.rest, reads: parts.reads },
+    ...{ rooms: { analysis: config.work.analysisMax }, times: options.times, sweep: options.sweep },
   })
-  const sweeper = new Sweeper({
-    ...{ records: parts.records, leases: parts.leases, rest: parts.rest, clock: systemClock, wheel, log },
-    times: {
-      ...SWEEP_TIMES,
-      silentMs: config.work.silentMs,
-      callMaxMs: config.call.callMaxMs,
-      ...options.sweep,
-    },
-    onSwept: (outcome) => metrics.swept.add(outcome),
-  })
-  const eraser = new Eraser({
-    ...{ store: parts.erasures, retention: config.work.retention, clock: systemClock, wheel, log },
-    onErased: (reason, calls) => metrics.erased.add(reason, calls),
-  })
-  const app = await makeApp({ config, parts, worker, metrics, lag })
+  const app = await makeApp(engine, lag)
   await app.listen({ host: config.http.host, port: config.http.port })
   const { port } = app.server.address() as AddressInfo
-  worker.start()
-  sweeper.start()
-  eraser.start()
+  engine.start()
   const url = `http://${config.http.host}:${port}`
   log.info({ url, worker: config.podName, analysis: config.work.analysis.kind }, 'the worker is listening')
-  return run({ app, parts, worker, beside: [sweeper, eraser], wheel, lag, log, url, drainMs: config.work.drainMs })
+  return run({ app, parts, engine, wheel, lag, log, url, drainMs: config.work.drainMs })
 }
 
-async function makeApp(of: {
-  config: Config
-  parts: RoleParts
-  worker: Worker
-  metrics: WorkMetrics
-  lag: LagMeter
-}): Promise<FastifyInstance> {
+async function makeApp(engine: WorkEngine, lag: LagMeter): Promise<FastifyInstance> {
   const app = fastify({ requestTimeout: 10_000, bodyLimit: 65_536, forceCloseConnections: true })
   const registry = new Registry()
-  of.metrics.register(registry, () => of.worker.depth)
-  await app.register(healthRoutes, { lag: of.lag, registry, notReady: () => of.worker.notReady() })
-  await app.register(workRoutes, { store: of.parts.work, reads: of.parts.reads, token: of.config.work.adminToken })
-  await app.register(erasureRoutes, { store: of.parts.erasures, token: of.config.work.adminToken })
+  await app.register(healthRoutes, { lag, registry, notReady: () => engine.worker.notReady() })
+  await engine.serve(app, registry)
   return app
 }
 
 function run(of: {
   app: FastifyInstance
   parts: RoleParts
-  worker: Worker
-  beside: readonly { close(): void }[]
+  engine: WorkEngine
   wheel: Wheel
   lag: LagMeter
   log: Log
@@ -109,8 +74,7 @@ function run(of: {
   let draining: Promise<void> | undefined
   let closing: Promise<void> | undefined
   const end = async (): Promise<void> => {
-    for (const one of of.beside) one.close()
-    await of.worker.drain(0)
+    await of.engine.drain(0)
     await Promise.allSettled([of.app.close(), of.parts.close()])
     of.lag.close()
     of.wheel.close()
@@ -120,14 +84,13 @@ function run(of: {
     return closing
   }
   const drain = async (): Promise<void> => {
-    of.log.info({ items: of.worker.size }, 'draining')
-    for (const one of of.beside) one.close()
-    await of.worker.drain(of.drainMs)
+    of.log.info({ items: of.engine.worker.size }, 'draining')
+    await of.engine.drain(of.drainMs)
     await close()
   }
   return {
     url: of.url,
-    worker: of.worker,
+    worker: of.engine.worker,
     close,
     drain: () => {
       if (draining !== undefined) return close()

@@ -14,15 +14,12 @@ import { messageOf } from '../../kit/errors.ts'
 import type { CallSid } from '../../kit/ids.ts'
 import type { Log } from '../../kit/log.ts'
 import { Wheel } from '../../kit/wheel.ts'
-import { erasureRoutes } from '../../ops/erasures.ts'
-import { WorkMetrics, workRoutes } from '../../ops/work.ts'
 import { makeMemoryLeases } from '../../store/leases/memory.ts'
 import { type Database, openDatabase } from '../../store/work/open.ts'
-import { Eraser } from '../../work/erasures.ts'
 import type { CallRecord, WorkType } from '../../work/ports.ts'
-import { Worker } from '../../work/worker.ts'
-import { SWEEP_TIMES, Sweeper, type SweeperTimes } from '../rescue/sweeper.ts'
+import type { SweeperTimes } from '../rescue/sweeper.ts'
 import type { Stores } from '../stores.ts'
+import { makeWorkEngine } from '../work-engine.ts'
 import { workPartsOf } from '../work-parts.ts'
 import { takeLock } from './folder-lock.ts'
 
@@ -51,36 +48,14 @@ export async function openEmbedded(config: Config, log: Log, sweep: Partial<Swee
     const database = await openDatabase({ kind: 'pglite', folder }, { log, sealer: config.fleet.sealer })
     const wheel = new Wheel({ clock, onError: (error) => log.error({ reason: messageOf(error) }, 'a timer failed') })
     const parts = workPartsOf(database, config)
-    const metrics = new WorkMetrics()
-    const worker = new Worker({
-      name: config.podName,
-      store: parts.work,
-      jobs: parts.jobs,
-      clock,
-      wheel,
-      log,
-      rooms: { ...ROOMS, analysis: Math.min(ROOMS.analysis, config.work.analysisMax) },
-      times: { pollMs: config.work.pollMs },
-      onOver: (type, outcome, tookMs) => metrics.over(type, outcome, tookMs),
-    })
     const stores = storesOf(database)
-    const { records } = parts
-    const sweeper = new Sweeper({
-      ...{ records, leases: stores.leases, rest: undefined, clock, wheel, log },
-      times: { ...SWEEP_TIMES, silentMs: config.work.silentMs, callMaxMs: config.call.callMaxMs, ...sweep },
-      onSwept: (outcome) => metrics.swept.add(outcome),
+    const engine = makeWorkEngine({
+      ...{ config, log, wheel, parts, leases: stores.leases, rest: undefined, sweep },
+      rooms: { ...ROOMS, analysis: Math.min(ROOMS.analysis, config.work.analysisMax) },
     })
-    const eraser = new Eraser({
-      ...{ store: parts.erasures, retention: config.work.retention, clock, wheel, log },
-      onErased: (reason, calls) => metrics.erased.add(reason, calls),
-    })
-    worker.start()
-    sweeper.start()
-    eraser.start()
+    engine.start()
     const end = async (): Promise<void> => {
-      sweeper.close()
-      eraser.close()
-      await worker.drain(ENDING_MS)
+      await engine.drain(ENDING_MS)
       await parts.close()
       wheel.close()
       unlock?.()
@@ -90,11 +65,7 @@ export async function openEmbedded(config: Config, log: Log, sweep: Partial<Swee
       stores,
       folder,
       record: (callSid) => parts.work.record(callSid),
-      alsoServe: async (app, registry) => {
-        metrics.register(registry, () => worker.depth)
-        await app.register(workRoutes, { store: parts.work, token: config.work.adminToken })
-        await app.register(erasureRoutes, { store: parts.erasures, token: config.work.adminToken })
-      },
+      alsoServe: engine.serve,
       close: () => {
         closing ??= end().catch((error: unknown) => log.error({ reason: messageOf(error) }, 'closing met an error'))
         return closing

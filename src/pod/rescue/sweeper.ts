@@ -15,14 +15,12 @@ import { messageOf } from '../../kit/errors.ts'
 import type { CallSid } from '../../kit/ids.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Wheel, WheelTimer } from '../../kit/wheel.ts'
+import { RESCUE_TIMES } from './rescuer.ts'
 
 export const SWEEP_MAX = 1_000
 export const SWEEP_PAGE = 200
 /** Calls of which the carrier is asked at once. */
 const AT_ONCE = 10
-/** As a rescue's (rescuer.ts): by then the lease's pod acts no more, whatever it believes. */
-const FENCED_MS = 50_000
-const TAKE_MS = 30_000
 
 /** In ms. */
 export type SweeperTimes = { sweepMs: number; silentMs: number; callMaxMs: number; settleMs: number }
@@ -133,8 +131,8 @@ export class Sweeper {
   async #of(call: LiveCall, lease: LeaseSeen | undefined): Promise<SweepOutcome> {
     const { records, rest, leases } = this.#parts
     const { callSid, epoch } = call
-    if (lease !== undefined && (lease.state !== 'suspect' || lease.silentMs < FENCED_MS)) return 'kept'
-    if ((await records.take({ callSid, epoch, forMs: TAKE_MS })).kind === 'busy') return 'later'
+    if (lease !== undefined && (lease.state !== 'suspect' || lease.silentMs < RESCUE_TIMES.fencedMs)) return 'kept'
+    if ((await records.take({ callSid, epoch, forMs: RESCUE_TIMES.takeMs })).kind === 'busy') return 'later'
     const cause = rest === undefined ? 'carrier-lost' : await causeAt(rest, callSid)
     if (cause === 'kept' || cause === 'failed') return cause
     const row = await records.find(callSid)
