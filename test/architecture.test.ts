@@ -8,15 +8,11 @@ import { describe, test } from 'node:test'
 import { findLogBreaches } from '../tools/architecture/log-rules.ts'
 import { readImports, readSource, type Source } from '../tools/architecture/reader.ts'
 import {
-  FOLDER_FILES_MAX,
   findDefaultExports,
   findEmptyNames,
-  findFullFolders,
-  findLongFile,
   findOwnClocks,
   findProcessUse,
   findUnrunTests,
-  LINES_MAX,
 } from '../tools/architecture/source-rules.ts'
 import { findWallBreaches } from '../tools/architecture/walls.ts'
 import { listFiles, ROOT } from '../tools/tree.ts'
@@ -138,22 +134,6 @@ describe('single files and folders', () => {
       ['src/main.ts', 'process.exit(1)', 0],
       ['src/ops/a.ts', '// process.exit(1) is for main\nprocess.exitCode = 1', 0],
     ]))
-
-  test('[X2] no file is too long, no folder too full', () => {
-    holds(findLongFile, sources)
-    const full = findFullFolders(paths)
-    assert.equal(full.length, 0, full.join('\n'))
-  })
-  test('counter-proof: [X2]', () => {
-    bites(findLongFile, [
-      ['src/a.ts', '\n'.repeat(LINES_MAX), 0],
-      ['src/a.ts', '\n'.repeat(LINES_MAX + 1), 1],
-      ['sim/a.test.ts', '\n'.repeat(LINES_MAX + 1), 1],
-    ])
-    const many = Array.from({ length: FOLDER_FILES_MAX + 1 }, (_, index) => `src/kit/a${index}.ts`)
-    assert.equal(findFullFolders(many).length, 1)
-    assert.equal(findFullFolders([...many.slice(1), 'src/kit/a.test.ts']).length, 0)
-  })
 
   test('[X3] no name that says nothing', () => assert.deepEqual(findEmptyNames(paths), []))
   test('counter-proof: [X3]', () => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite, test } from 'node:test'
+import { CASES_PAGE, readCases } from './cases.ts'
 import { listFiles, ROOT } from './tree.ts'
 
 type Rule = { id: string; words: string; place: string }
@@ -130,8 +131,9 @@ suite('SPEC.md', () => {
     assert.equal(findDifferences(two, pageOf('- **XX1** a rule that goes on.\n- **XX4** four.\n')).length, 2)
   })
 
-  test('each id in the title of a test is a rule', () => {
-    const known = new Set(page.map(({ id }) => id))
+  test('each id in the title of a test is a rule, or a case of docs/cases.md', () => {
+    const cases = readCases(read(CASES_PAGE).text).map(({ id }) => id)
+    const known = new Set([...page.map(({ id }) => id), ...cases])
     const tests = [...sources, ...listFiles('test')].filter((path) => path.endsWith('.test.ts'))
     const wrong = tests.flatMap((path) => {
       const folder = TESTS_OF_TOOLS[path]

@@ -1,15 +1,11 @@
 // Rules about single files and folders. Each function returns its breaches, one text each.
 // X1: process.env is read only in src/config.ts, process.exit called only in src/main.ts (src/ only, tests apart).
-// X2: a file of src/, sim/ or load/ has at most LINES_MAX lines; a folder at most FOLDER_FILES_MAX files that are no tests.
 // X3: names that mean nothing are not used for files or folders.
 // X4: src/ has no default export.
 // X5: src/call/ has no clock or timer of its own (tests apart): they are handed in.
 // X6: no test is skipped, left to do, or run alone.
 import { lineAt, type Source } from './reader.ts'
 import { isTest } from './walls.ts'
-
-export const LINES_MAX = 300
-export const FOLDER_FILES_MAX = 12
 
 const EMPTY_NAMES = new Set(['util', 'utils', 'helper', 'helpers', 'manager', 'service', 'handler', 'handlers'])
 
@@ -33,26 +29,6 @@ export function findProcessUse(source: Source): string[] {
     if (source.bare.startsWith('import', match.index))
       found.push(`${source.path}:${lineAt(source, match.index)}: use the global process, so that its use can be seen`)
   return found
-}
-
-/** X2, files. */
-export function findLongFile(source: Source): string[] {
-  if (!/^(src|sim|load)\//.test(source.path)) return []
-  const lines = source.text.split('\n').length - (source.text.endsWith('\n') ? 1 : 0)
-  return lines > LINES_MAX ? [`${source.path}: ${lines} lines, at most ${LINES_MAX}`] : []
-}
-
-/** X2, folders. */
-export function findFullFolders(paths: readonly string[]): string[] {
-  const counts = new Map<string, number>()
-  for (const path of paths) {
-    if (isTest(path)) continue
-    const folder = path.slice(0, path.lastIndexOf('/'))
-    counts.set(folder, (counts.get(folder) ?? 0) + 1)
-  }
-  return [...counts]
-    .filter(([, count]) => count > FOLDER_FILES_MAX)
-    .map(([folder, count]) => `${folder}/: ${count} files, at most ${FOLDER_FILES_MAX}`)
 }
 
 /** X3. */
