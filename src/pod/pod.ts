@@ -167,7 +167,7 @@ export class Pod {
       fallbackNumber: config.twilio.fallbackNumber,
       sorry: parts.sorry,
       isDraining: () => !this.driver.takesWebhooks,
-      onResume: (outcome) => world.metrics.resumed('failover', outcome),
+      onResume: (cause, outcome) => world.metrics.resumed(cause, outcome),
       world: control,
     })
     const { calls, afterwards } = this
