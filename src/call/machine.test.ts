@@ -105,7 +105,16 @@ const anyEvent: fc.Arbitrary<CallEvent> = fc.oneof(
     weight: 5,
     arbitrary: fc.record({
       kind: fc.constant('timer' as const),
-      name: fc.constantFrom('stream-awaited', 'call-max', 'model-answer', 'renew', 'redial', 'digits', 'closing', 'calm'),
+      name: fc.constantFrom(
+        'stream-awaited',
+        'call-max',
+        'model-answer',
+        'renew',
+        'redial',
+        'digits',
+        'closing',
+        'calm',
+      ),
     }) as fc.Arbitrary<CallEvent>,
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('audio-begun' as const), responseId: id }) },
@@ -296,7 +305,11 @@ test('[RZ2] failovers, handovers and redials are counted apart; failovers alone 
   take({ kind: 'model', event: { kind: 'ready', expiresInMs: undefined, renewed: false } })
   assert.ok(calm(move('handover')), 'a planned move is no calm')
   assert.deepEqual([state.failovers, state.handovers, state.modelRedials], [1, 2, 1])
-  assert.equal((JSON.parse(writeCheckpoint(state)) as { resumes: number }).resumes, 1, 'for a pod of an earlier version')
+  assert.equal(
+    (JSON.parse(writeCheckpoint(state)) as { resumes: number }).resumes,
+    1,
+    'for a pod of an earlier version',
+  )
   const before = state
   take({ kind: 'timer', name: 'calm' })
   assert.deepEqual([state.failovers, state.handovers, state.modelRedials], [0, 2, 1])

@@ -182,7 +182,16 @@ function legEndNext(state: CallState): Next {
 }
 
 function end(state: CallState, effects: Effect[], cause: EndCause, next: Next): CallState {
-  for (const name of ['stream-awaited', 'call-max', 'model-answer', 'renew', 'redial', 'digits', 'closing', 'calm'] as const) {
+  for (const name of [
+    'stream-awaited',
+    'call-max',
+    'model-answer',
+    'renew',
+    'redial',
+    'digits',
+    'closing',
+    'calm',
+  ] as const) {
     effects.push({ kind: 'clear-timer', name })
   }
   if (state.isLegOpen) effects.push({ kind: 'close-leg', reason: cause })

@@ -99,7 +99,15 @@ export type CallSettings = {
   sorrySentence: string
 }
 
-export type TimerName = 'stream-awaited' | 'call-max' | 'model-answer' | 'renew' | 'redial' | 'digits' | 'closing' | 'calm'
+export type TimerName =
+  | 'stream-awaited'
+  | 'call-max'
+  | 'model-answer'
+  | 'renew'
+  | 'redial'
+  | 'digits'
+  | 'closing'
+  | 'calm'
 
 /** Everything that can happen to a call. */
 export type CallEvent =

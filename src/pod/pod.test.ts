@@ -129,8 +129,8 @@ suite('pods of a fleet', () => {
     await first.offer(sid(1))
     await first.open(sid(1))
     let isOff = false
-    void first.pod.fencedOff.then(() => {
-      isOff = true
+    void first.pod.gone.then((cause) => {
+      isOff = cause === 'fenced'
     })
     await wait(50)
     assert.equal(isOff, false)

@@ -54,7 +54,14 @@ export const CASES: Case[] = [
       assert.deepEqual(await records.open({ ...request, epoch: 9, pod: 'pod-z' }), { kind: 'exists' })
       const { startedAtMs, ...row } = await rowOf(records, callSid)
       assert.ok(Math.abs(startedAtMs - Date.now()) < 60_000)
-      const fresh = { checkpoint: undefined, sequence: 0, resumes: 0, failovers: 0, endedAtMs: undefined, cause: undefined }
+      const fresh = {
+        checkpoint: undefined,
+        sequence: 0,
+        resumes: 0,
+        failovers: 0,
+        endedAtMs: undefined,
+        cause: undefined,
+      }
       assert.deepEqual(row, { ...request, state: 'live', ...fresh, next: undefined, intents: [] })
       assert.equal(await records.find(nextSid()), undefined)
     },
