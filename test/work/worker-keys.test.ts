@@ -4,6 +4,8 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, afterEach, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { writeCheckpoint } from '../../src/call/checkpoint.ts'
+import { initialState } from '../../src/call/state.ts'
 import { readConfig } from '../../src/config.ts'
 import type { CallSid } from '../../src/kit/ids.ts'
 import { runMigrations } from '../../src/store/records/migrate.ts'
@@ -52,8 +54,8 @@ async function analysedCall(env: Record<string, string>): Promise<CallRecord> {
   const callSid: CallSid = nextSid()
   await db.records.open(openRequest(callSid))
   // Something was said: an empty call is judged without asking anybody.
-  const intent = { key: `call:${callSid}:1`, toolCallId: 't', name: 'note', argumentsText: '{"say":"a word"}' }
-  await db.records.intend({ callSid, epoch: 1, ...intent })
+  const transcript = { items: [{ kind: 'caller' as const, id: 'c1', text: 'a word' }], dropped: 0 }
+  await db.records.save([{ callSid, epoch: 1, sequence: 1, text: writeCheckpoint({ ...initialState(), transcript }) }])
   await db.records.end(endRequest(callSid, 1))
   const worker = await startWorkerProcess(postgres.url, env)
   for (const endMs = performance.now() + 30_000; performance.now() < endMs; await sleep(50)) {
