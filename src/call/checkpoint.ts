@@ -1,5 +1,6 @@
 // The checkpoint of a call: its state, versioned, as JSON. Rules:
-// CK1: what was written by another version, or is no checkpoint, is `unreadable`, never an exception.
+// CK1: what was written by another version, or is no checkpoint, is `unreadable`, never an exception. A field that an earlier
+//      program of this version did not write has its initial value.
 // CK2: a call that comes back begins with its history and its counts, and with no model, no leg and no response: those died
 //      with the other pod. After a loss it speaks first; after a handover only if it owed an answer.
 // CK3: a tool that was called and has not answered stays in the history without an output; one that answered after the
@@ -15,7 +16,8 @@ export type CheckpointReading = { kind: 'read'; state: CallState } | { kind: 'un
 
 /** The state as text, to be stored. */
 export function writeCheckpoint(state: CallState): string {
-  return JSON.stringify(state)
+  // `resumes`: a pod of an earlier version, which runs beside this one in a rollout, counts by it.
+  return JSON.stringify({ ...state, resumes: state.failovers })
 }
 
 /** Reads what `writeCheckpoint` wrote. */
@@ -32,7 +34,7 @@ export function readCheckpoint(text: string): CheckpointReading {
   if (!Array.isArray(state.transcript?.items) || typeof state.phase?.kind !== 'string') {
     return { kind: 'unreadable', reason: 'lacks its transcript or phase' }
   }
-  return { kind: 'read', state }
+  return { kind: 'read', state: { ...initialState(), ...state } }
 }
 
 /** The state with which a call goes on after `how`; `before` is its checkpoint, undefined when none was written. */
@@ -42,13 +44,17 @@ export function comeBack(
   tools: readonly KnownTool[],
 ): CallState {
   const fresh = initialState()
-  if (before === undefined) return { ...fresh, comeback: how, resumes: 1 }
+  const failovers = (before?.failovers ?? 0) + (how === 'failover' ? 1 : 0)
+  const handovers = (before?.handovers ?? 0) + (how === 'handover' ? 1 : 0)
+  if (before === undefined) return { ...fresh, comeback: how, failovers, handovers }
   const owesAnswer = before.response.kind !== 'idle' || before.wanted !== undefined || before.isCallerSpeaking
   const { hasGreeted, requests, bargeIns, turns, usage, digits, transcript } = before
   return {
     ...fresh,
     comeback: how,
-    resumes: before.resumes + 1,
+    modelRedials: before.modelRedials,
+    failovers,
+    handovers,
     hasGreeted,
     wanted: hasGreeted && (how === 'failover' || owesAnswer) ? (before.wanted ?? {}) : undefined,
     requests,
@@ -100,6 +106,7 @@ export function isWorthKeeping(before: CallState, after: CallState): boolean {
     before.response.kind !== after.response.kind ||
     before.wanted !== after.wanted ||
     before.isCallerSpeaking !== after.isCallerSpeaking ||
-    before.hasGreeted !== after.hasGreeted
+    before.hasGreeted !== after.hasGreeted ||
+    before.failovers !== after.failovers
   )
 }
