@@ -4,6 +4,9 @@
 //      with the other pod. After a loss it speaks first; after a handover only if it owed an answer.
 // CK3: a tool that was called and has not answered stays in the history without an output; one that answered after the
 //      checkpoint was written gets its answer.
+// CK4: a checkpoint of an older release lacks fields: they are as in a new call.
+import { NEW_AGENT } from './agent-state.ts'
+import type { PendingTool } from './ports.ts'
 import { type CallState, initialState, STATE_VERSION } from './state.ts'
 import type { TranscriptItem } from './transcript.ts'
 
@@ -32,7 +35,7 @@ export function readCheckpoint(text: string): CheckpointReading {
   if (!Array.isArray(state.transcript?.items) || typeof state.phase?.kind !== 'string') {
     return { kind: 'unreadable', reason: 'lacks its transcript or phase' }
   }
-  return { kind: 'read', state }
+  return { kind: 'read', state: { ...initialState(), ...state, agent: { ...NEW_AGENT, ...state.agent } } }
 }
 
 /** The state with which a call goes on after `how`; `before` is its checkpoint, undefined when none was written. */
@@ -44,7 +47,7 @@ export function comeBack(
   const fresh = initialState()
   if (before === undefined) return { ...fresh, comeback: how, resumes: 1 }
   const owesAnswer = before.response.kind !== 'idle' || before.wanted !== undefined || before.isCallerSpeaking
-  const { hasGreeted, requests, bargeIns, turns, usage, digits, transcript } = before
+  const { hasGreeted, requests, bargeIns, turns, usage, digits, agent, transcript } = before
   return {
     ...fresh,
     comeback: how,
@@ -56,6 +59,7 @@ export function comeBack(
     turns,
     usage,
     digits,
+    agent,
     transcript: { ...transcript, items: withTools(transcript.items, tools) },
   }
 }
@@ -72,10 +76,17 @@ function withTools(items: readonly TranscriptItem[], tools: readonly KnownTool[]
 }
 
 /** The tools of a state that were called and have not answered. */
-export function pendingTools(state: CallState): KnownTool[] {
+export function pendingTools(state: CallState): PendingTool[] {
   return state.transcript.items.flatMap((item) =>
     item.kind === 'tool' && item.output === undefined
-      ? [{ toolCallId: item.id, name: item.name, argumentsText: item.arguments, output: undefined }]
+      ? [
+          {
+            toolCallId: item.id,
+            name: item.name,
+            argumentsText: item.arguments,
+            ...(item.owner === undefined ? {} : { owner: item.owner }),
+          },
+        ]
       : [],
   )
 }
@@ -100,6 +111,7 @@ export function isWorthKeeping(before: CallState, after: CallState): boolean {
     before.response.kind !== after.response.kind ||
     before.wanted !== after.wanted ||
     before.isCallerSpeaking !== after.isCallerSpeaking ||
-    before.hasGreeted !== after.hasGreeted
+    before.hasGreeted !== after.hasGreeted ||
+    before.agentChanges !== after.agentChanges
   )
 }
