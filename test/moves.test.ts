@@ -109,7 +109,7 @@ describe('the agent in charge', { concurrency: 4 }, () => {
       const said = () => plane.calls()[0]?.state.transcript.items ?? []
       await plane.until(() => said().some((item) => item.kind === 'agent' && item.text === 'This is billing.'))
       await plane.act({ kind: 'drop' })
-      await plane.until(() => plane.calls()[0]?.state.resumes === 1)
+      await plane.until(() => plane.relay!.sessions.length === 2 && plane.calls()[0]?.state.model.kind === 'ready')
       const updates = (session: number) =>
         plane
           .relay!.sessions.at(session)!

@@ -1,10 +1,10 @@
 // The checkpoint of a call: its state, versioned, as JSON. Rules:
-// CK1: what was written by another version, or is no checkpoint, is `unreadable`, never an exception.
+// CK1: what was written by another version, or is no checkpoint, is `unreadable`, never an exception. A field that an earlier
+//      program of this version did not write has its initial value.
 // CK2: a call that comes back begins with its history and its counts, and with no model, no leg and no response: those died
 //      with the other pod. After a loss it speaks first; after a handover only if it owed an answer.
 // CK3: a tool that was called and has not answered stays in the history without an output; one that answered after the
 //      checkpoint was written gets its answer.
-// CK4: a checkpoint of an older release lacks fields: they are as in a new call.
 import { NEW_AGENT } from './agent-state.ts'
 import type { PendingTool } from './ports.ts'
 import { type CallState, initialState, STATE_VERSION } from './state.ts'
@@ -18,7 +18,8 @@ export type CheckpointReading = { kind: 'read'; state: CallState } | { kind: 'un
 
 /** The state as text, to be stored. */
 export function writeCheckpoint(state: CallState): string {
-  return JSON.stringify(state)
+  // `resumes`: a pod of an earlier version, which runs beside this one in a rollout, counts by it.
+  return JSON.stringify({ ...state, resumes: state.failovers })
 }
 
 /** Reads what `writeCheckpoint` wrote. */
@@ -45,13 +46,17 @@ export function comeBack(
   tools: readonly KnownTool[],
 ): CallState {
   const fresh = initialState()
-  if (before === undefined) return { ...fresh, comeback: how, resumes: 1 }
+  const failovers = (before?.failovers ?? 0) + (how === 'failover' ? 1 : 0)
+  const handovers = (before?.handovers ?? 0) + (how === 'handover' ? 1 : 0)
+  if (before === undefined) return { ...fresh, comeback: how, failovers, handovers }
   const owesAnswer = before.response.kind !== 'idle' || before.wanted !== undefined || before.isCallerSpeaking
   const { hasGreeted, requests, bargeIns, turns, usage, digits, agent, transcript } = before
   return {
     ...fresh,
     comeback: how,
-    resumes: before.resumes + 1,
+    modelRedials: before.modelRedials,
+    failovers,
+    handovers,
     hasGreeted,
     wanted: hasGreeted && (how === 'failover' || owesAnswer) ? (before.wanted ?? {}) : undefined,
     requests,
@@ -112,6 +117,7 @@ export function isWorthKeeping(before: CallState, after: CallState): boolean {
     before.wanted !== after.wanted ||
     before.isCallerSpeaking !== after.isCallerSpeaking ||
     before.hasGreeted !== after.hasGreeted ||
-    before.agentChanges !== after.agentChanges
+    before.agentChanges !== after.agentChanges ||
+    before.failovers !== after.failovers
   )
 }

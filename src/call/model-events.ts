@@ -113,7 +113,7 @@ function onReady(
     return
   }
   if (wasLost) {
-    state.resumes += 1
+    state.modelRedials += 1
     effects.push({ kind: 'note', level: 'info', message: 'the model link is back' })
   }
   if (state.isLegOpen) to.goLive(state, settings, effects)

@@ -9,6 +9,8 @@ import type { LegEnd, ModelEvent, ModelLoss, ResponseRequest, Usage } from './po
 import type { Transcript } from './transcript.ts'
 
 export const STATE_VERSION = 1
+/** A call that has gone on so long since its last failover counts its failovers anew. */
+export const FAILOVER_CALM_MS = 600_000
 
 /** What happens to the caller when our media stream has ended; the answer of /twilio/next. */
 export type Next = { kind: 'hang-up'; sentence?: string } | { kind: 'transfer'; to: string } | { kind: 'none' } // the caller is gone
@@ -66,7 +68,12 @@ export type CallState = {
   failures: number
   requests: number
   bargeIns: number
-  resumes: number
+  /** Links to the model that were made again after a loss. */
+  modelRedials: number
+  /** Times its pod or its socket was lost, with less than FAILOVER_CALM_MS between them. */
+  failovers: number
+  /** Planned moves to another pod. */
+  handovers: number
   /** The call comes from another pod and the caller has not been heard since: after a loss he has heard silence. */
   comeback: 'failover' | 'handover' | undefined
   turns: number
@@ -97,7 +104,15 @@ export type CallSettings = {
   sorrySentence: string
 }
 
-export type TimerName = 'stream-awaited' | 'call-max' | 'model-answer' | 'renew' | 'redial' | 'digits' | 'closing'
+export type TimerName =
+  | 'stream-awaited'
+  | 'call-max'
+  | 'model-answer'
+  | 'renew'
+  | 'redial'
+  | 'digits'
+  | 'closing'
+  | 'calm'
 
 /** Everything that can happen to a call. */
 export type CallEvent =
@@ -163,7 +178,9 @@ export function initialState(): CallState {
     failures: 0,
     requests: 0,
     bargeIns: 0,
-    resumes: 0,
+    modelRedials: 0,
+    failovers: 0,
+    handovers: 0,
     comeback: undefined,
     turns: 0,
     usage: NO_USAGE,

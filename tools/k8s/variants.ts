@@ -8,6 +8,8 @@ const EVERYTHING = [
   'ingress.tls.secretName=voice-tls',
   'migrate.databaseUrl.name=voiceplane',
   'migrate.databaseUrl.key=DIRECT_URL',
+  'limits.pools[0].pool=own',
+  'limits.pools[0].callsMax=300',
   'limits.queueMax=5',
   'monitoring.serviceMonitor=true',
   'monitoring.labels.release=prometheus',
@@ -20,11 +22,17 @@ const EVERYTHING = [
   'worker.replicas=5',
 ]
 
+const EVERYTHING_TEXTS = [
+  'settings.VAD_SILENCE_MS=400',
+  'settings.AZURE_OPENAI_ENDPOINT=https://voice.openai.azure.com',
+  'settings.AZURE_OPENAI_DEPLOYMENT=realtime',
+]
+
 /** What `values.yaml` gives alone, the three sizes, and the far corners. */
 export const VARIANTS: readonly Variant[] = [
   { title: 'defaults', options: {} },
   ...['small', 'medium', 'large'].map((size) => ({ title: size, options: { files: [`values-${size}.yaml`] } })),
-  { title: 'everything', options: { sets: EVERYTHING, strings: ['settings.VAD_SILENCE_MS=400'] } },
+  { title: 'everything', options: { sets: EVERYTHING, strings: EVERYTHING_TEXTS } },
   {
     title: 'least',
     options: {

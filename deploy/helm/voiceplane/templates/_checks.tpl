@@ -26,6 +26,17 @@
 {{- if not (or (has "OPENAI_API_KEY" $secrets) (has "AZURE_OPENAI_API_KEY" $secrets)) -}}
 {{- fail "secrets: name OPENAI_API_KEY or AZURE_OPENAI_API_KEY in secrets.keys or secrets.from" -}}
 {{- end -}}
+{{- /* What src/config-checks.ts and src/config-work.ts refuse when a pod starts, as far as values can say it. */ -}}
+{{- $azure := dict "AZURE_OPENAI_API_KEY" (has "AZURE_OPENAI_API_KEY" $secrets) -}}
+{{- range list "AZURE_OPENAI_ENDPOINT" "AZURE_OPENAI_DEPLOYMENT" -}}
+{{- $_ := set $azure . (hasKey $v.settings .) -}}
+{{- end -}}
+{{- if and (has true (values $azure)) (has false (values $azure)) -}}
+{{- fail "secrets: AZURE_OPENAI_API_KEY stands together with settings.AZURE_OPENAI_ENDPOINT and settings.AZURE_OPENAI_DEPLOYMENT, or none of the three is set" -}}
+{{- end -}}
+{{- if and (hasKey $v.settings "CRM_WEBHOOK_URL") (not (has "CRM_WEBHOOK_SECRET" $secrets)) -}}
+{{- fail "settings.CRM_WEBHOOK_URL: name CRM_WEBHOOK_SECRET in secrets.keys or secrets.from" -}}
+{{- end -}}
 {{- range $name := $v.secrets.keys -}}
 {{- if hasKey $v.secrets.from $name -}}{{- fail (printf "secrets: %s is in secrets.keys and in secrets.from; keep one" $name) -}}{{- end -}}
 {{- end -}}
