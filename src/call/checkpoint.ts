@@ -5,6 +5,8 @@
 //      with the other pod. After a loss it speaks first; after a handover only if it owed an answer.
 // CK3: a tool that was called and has not answered stays in the history without an output; one that answered after the
 //      checkpoint was written gets its answer.
+import { NEW_AGENT } from './agent-state.ts'
+import type { PendingTool } from './ports.ts'
 import { type CallState, initialState, STATE_VERSION } from './state.ts'
 import type { TranscriptItem } from './transcript.ts'
 
@@ -34,7 +36,7 @@ export function readCheckpoint(text: string): CheckpointReading {
   if (!Array.isArray(state.transcript?.items) || typeof state.phase?.kind !== 'string') {
     return { kind: 'unreadable', reason: 'lacks its transcript or phase' }
   }
-  return { kind: 'read', state: { ...initialState(), ...state } }
+  return { kind: 'read', state: { ...initialState(), ...state, agent: { ...NEW_AGENT, ...state.agent } } }
 }
 
 /** The state with which a call goes on after `how`; `before` is its checkpoint, undefined when none was written. */
@@ -48,7 +50,7 @@ export function comeBack(
   const handovers = (before?.handovers ?? 0) + (how === 'handover' ? 1 : 0)
   if (before === undefined) return { ...fresh, comeback: how, failovers, handovers }
   const owesAnswer = before.response.kind !== 'idle' || before.wanted !== undefined || before.isCallerSpeaking
-  const { hasGreeted, requests, bargeIns, turns, usage, digits, transcript } = before
+  const { hasGreeted, requests, bargeIns, turns, usage, digits, agent, transcript } = before
   return {
     ...fresh,
     comeback: how,
@@ -62,6 +64,7 @@ export function comeBack(
     turns,
     usage,
     digits,
+    agent,
     transcript: { ...transcript, items: withTools(transcript.items, tools) },
   }
 }
@@ -78,10 +81,17 @@ function withTools(items: readonly TranscriptItem[], tools: readonly KnownTool[]
 }
 
 /** The tools of a state that were called and have not answered. */
-export function pendingTools(state: CallState): KnownTool[] {
+export function pendingTools(state: CallState): PendingTool[] {
   return state.transcript.items.flatMap((item) =>
     item.kind === 'tool' && item.output === undefined
-      ? [{ toolCallId: item.id, name: item.name, argumentsText: item.arguments, output: undefined }]
+      ? [
+          {
+            toolCallId: item.id,
+            name: item.name,
+            argumentsText: item.arguments,
+            ...(item.owner === undefined ? {} : { owner: item.owner }),
+          },
+        ]
       : [],
   )
 }
@@ -107,6 +117,7 @@ export function isWorthKeeping(before: CallState, after: CallState): boolean {
     before.wanted !== after.wanted ||
     before.isCallerSpeaking !== after.isCallerSpeaking ||
     before.hasGreeted !== after.hasGreeted ||
+    before.agentChanges !== after.agentChanges ||
     before.failovers !== after.failovers
   )
 }

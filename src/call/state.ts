@@ -3,6 +3,7 @@
 // ST1: the phase is one union; what belongs to a phase lives in it.
 // ST2: everything here can be written as JSON and read back.
 
+import { type AgentState, NEW_AGENT } from './agent-state.ts'
 import type { CutItem } from './playout.ts'
 import type { LegEnd, ModelEvent, ModelLoss, ResponseRequest, Usage } from './ports.ts'
 import type { Transcript } from './transcript.ts'
@@ -78,6 +79,10 @@ export type CallState = {
   turns: number
   usage: Usage
   digits: string
+  /** What lives in the agent's own objects, as a checkpoint found it; while the call is here they are asked (call.ts). */
+  agent: AgentState
+  /** How often the agent's part changed. */
+  agentChanges: number
   transcript: Transcript
 }
 
@@ -180,6 +185,8 @@ export function initialState(): CallState {
     turns: 0,
     usage: NO_USAGE,
     digits: '',
+    agent: NEW_AGENT,
+    agentChanges: 0,
     transcript: { items: [], dropped: 0 },
   }
 }

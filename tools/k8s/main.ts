@@ -14,7 +14,7 @@ import { checkTyped } from './typed.ts'
 import { VARIANTS, type Variant } from './variants.ts'
 
 /** All findings of one variant. */
-export async function checkVariant(tools: K8sTools, { options }: Variant): Promise<string[]> {
+export async function checkVariant(tools: K8sTools, { options, forAgent }: Variant): Promise<string[]> {
   const linted = await lintChart(tools, options)
   const rendered = await renderChart(tools, options)
   if (rendered.kind === 'refused') return [...linted, rendered.reason]
@@ -22,7 +22,7 @@ export async function checkVariant(tools: K8sTools, { options }: Variant): Promi
   return [
     ...linted,
     ...(await checkTyped(tools, manifests)),
-    ...findBreaches(manifests),
+    ...findBreaches(manifests, forAgent),
     ...findLooseEnds(manifests),
     ...(await checkIngress(manifests)),
   ]

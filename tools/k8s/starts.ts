@@ -46,7 +46,11 @@ export function secretsFor(urls: { redis: string; database: string }): Secrets {
     DIRECT_URL: urls.database,
     OPENAI_API_KEY: 'a-key-that-opens-nothing',
   }
-  return { voiceplane: texts, azure: { key: 'another-key-that-opens-nothing' } }
+  return {
+    voiceplane: { ...texts, BOOKING_PASSWORD: 'a-password-of-an-agent' },
+    azure: { key: 'another-key-that-opens-nothing' },
+    'eu-keys': { realtime: 'a-key-of-another-region' },
+  }
 }
 
 /** The roles of ours in a rendering: those whose containers run our image. */
