@@ -184,7 +184,12 @@ test('[CF4] checks can be turned off only on loopback outside production', () =>
 
 test('[S14] signature checks cannot be off behind a public address, even when the pod listens on loopback', () => {
   const off = { TWILIO_SIGNATURE_CHECK: 'off', TWILIO_AUTH_TOKEN: TOKEN }
-  for (const base of ['https://voice.example.test', 'https://192.0.2.7', 'https://[2001:db8::1]', 'https://127.example'])
+  for (const base of [
+    'https://voice.example.test',
+    'https://192.0.2.7',
+    'https://[2001:db8::1]',
+    'https://127.example',
+  ])
     for (const HOST of ['127.0.0.1', 'localhost', '::1'])
       assert.deepEqual(variablesOf({ ...off, HOST, PUBLIC_BASE_URL: base }), ['TWILIO_SIGNATURE_CHECK'], base)
   for (const base of ['http://127.0.0.1:9000', 'http://[::1]:9000', 'http://localhost'])
