@@ -32,7 +32,8 @@ export function readCheckpoint(text: string): CheckpointReading {
   if (!Array.isArray(state.transcript?.items) || typeof state.phase?.kind !== 'string') {
     return { kind: 'unreadable', reason: 'lacks its transcript or phase' }
   }
-  return { kind: 'read', state }
+  // An older version of the program wrote fewer fields.
+  return { kind: 'read', state: { ...initialState(), ...state } }
 }
 
 /** The state with which a call goes on after `how`; `before` is its checkpoint, undefined when none was written. */
@@ -43,8 +44,14 @@ export function comeBack(
 ): CallState {
   const fresh = initialState()
   if (before === undefined) return { ...fresh, comeback: how, resumes: 1 }
-  const owesAnswer = before.response.kind !== 'idle' || before.wanted !== undefined || before.isCallerSpeaking
-  const { hasGreeted, requests, bargeIns, turns, usage, digits, transcript } = before
+  const owesAnswer =
+    before.owed !== undefined ||
+    before.response.kind !== 'idle' ||
+    before.wanted !== undefined ||
+    before.isCallerSpeaking
+  const { hasGreeted, requests, bargeIns, turns, usage, digits, transcript, strikes, turnTaking } = before
+  const items = withTools(transcript.items, tools)
+  const out = toolsOut(items)
   return {
     ...fresh,
     comeback: how,
@@ -56,7 +63,10 @@ export function comeBack(
     turns,
     usage,
     digits,
-    transcript: { ...transcript, items: withTools(transcript.items, tools) },
+    strikes,
+    turnTaking,
+    tools: out.map(({ toolCallId: id }) => ({ id, holds: true })),
+    transcript: { ...transcript, items },
   }
 }
 
@@ -73,7 +83,11 @@ function withTools(items: readonly TranscriptItem[], tools: readonly KnownTool[]
 
 /** The tools of a state that were called and have not answered. */
 export function pendingTools(state: CallState): KnownTool[] {
-  return state.transcript.items.flatMap((item) =>
+  return toolsOut(state.transcript.items)
+}
+
+function toolsOut(items: readonly TranscriptItem[]): KnownTool[] {
+  return items.flatMap((item) =>
     item.kind === 'tool' && item.output === undefined
       ? [{ toolCallId: item.id, name: item.name, argumentsText: item.arguments, output: undefined }]
       : [],
@@ -81,8 +95,8 @@ export function pendingTools(state: CallState): KnownTool[] {
 }
 
 /** Nobody speaks and nothing is being made. */
-export function isQuiet({ response, wanted, isCallerSpeaking }: CallState): boolean {
-  return response.kind === 'idle' && wanted === undefined && !isCallerSpeaking
+export function isQuiet({ response, wanted, isCallerSpeaking, owed }: CallState): boolean {
+  return owed === undefined && response.kind === 'idle' && wanted === undefined && !isCallerSpeaking
 }
 
 /** Nobody is about to speak and no tool is out: the model has said all it has to say (the caller may still hear it). */
@@ -99,6 +113,7 @@ export function isWorthKeeping(before: CallState, after: CallState): boolean {
     before.phase.kind !== after.phase.kind ||
     before.response.kind !== after.response.kind ||
     before.wanted !== after.wanted ||
+    (before.owed === undefined) !== (after.owed === undefined) ||
     before.isCallerSpeaking !== after.isCallerSpeaking ||
     before.hasGreeted !== after.hasGreeted
   )

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import { step } from './machine.ts'
 import type { ModelEvent } from './ports.ts'
-import { type CallEvent, type CallSettings, type CallState, type Effect, initialState, redialAfterMs } from './state.ts'
+import { type CallEvent, type CallSettings, type CallState, type Effect, initialState, redialAfterMs, TIMER_NAMES } from './state.ts'
 import { testSettings } from './testing/settings.ts'
 
 const READY: ModelEvent = { kind: 'ready', expiresInMs: undefined, renewed: false }
@@ -97,8 +97,8 @@ const anyEvent: fc.Arbitrary<CallEvent> = fc.oneof(
     weight: 5,
     arbitrary: fc.record({
       kind: fc.constant('timer' as const),
-      name: fc.constantFrom('stream-awaited', 'call-max', 'model-answer', 'renew', 'redial', 'digits', 'closing'),
-    }) as fc.Arbitrary<CallEvent>,
+      name: fc.constantFrom(...TIMER_NAMES),
+    }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('audio-begun' as const), responseId: id }) },
   {
@@ -194,8 +194,7 @@ suite('the ends of a call', () => {
       assert.ok(life.state.phase.kind === 'ended')
       assert.deepEqual([life.state.phase.cause, life.state.phase.next.kind], [cause, next])
       const cleared = life.effects.flatMap((effect) => (effect.kind === 'clear-timer' ? [effect.name] : []))
-      const names = ['stream-awaited', 'call-max', 'model-answer', 'renew', 'redial', 'digits', 'closing']
-      for (const name of names) assert.ok(cleared.includes(name as never), name)
+      for (const name of TIMER_NAMES) assert.ok(cleared.includes(name), name)
       assert.equal(life.kinds().includes('close-leg'), event.kind !== 'leg-ended')
       assert.deepEqual(life.kinds().slice(-2), ['close-model', 'ended'])
     })
@@ -209,6 +208,7 @@ suite('the ends of a call', () => {
   test('[CM5] a call that wants to end says what it has begun to say, then closes', () => {
     const life = live()
     life.take(model({ kind: 'response-started', responseId: 'r' }))
+    life.take({ kind: 'audio-begun', responseId: 'r' })
     life.take({ kind: 'end-wanted' })
     assert.deepEqual(life.find('set-timer'), { kind: 'set-timer', name: 'closing', ms: testSettings().closingMaxMs })
     assert.deepEqual(life.take({ kind: 'playout-idle' }), [])

@@ -3,6 +3,7 @@
 // AR2: errors of tools and of the SDK are logged by their message's kind, never with arguments or texts; they never end the process.
 // AR3: the SDK's own tracing to the provider is off: what was said on the phone leaves only through the model link.
 // AR4: what the SDK keeps for ever by response (usage entries) is capped here; the sums stay.
+// AR5: an agent may state its configuration in the SDK's older, flat form: it means the same.
 import { RealtimeSession, type RealtimeSessionConfig } from '@openai/agents-realtime'
 import { messageOf } from '../../kit/errors.ts'
 import type { Log } from '../../kit/log.ts'
@@ -83,8 +84,22 @@ export class AgentRuntime {
   }
 }
 
+const FLAT = { turnDetection: 'turnDetection', inputAudioTranscription: 'transcription', inputAudioNoiseReduction: 'noiseReduction' }
+
+/** The older, flat form of a configuration, in the present one: the SDK drops one of the two when both are there (AR5). */
+function lifted(given: Record<string, unknown>): Record<string, unknown> {
+  const { audio } = given as { audio?: { input?: object } }
+  const rest = { ...given }
+  const input: Record<string, unknown> = {}
+  for (const [flat, name] of Object.entries(FLAT)) {
+    if (rest[flat] !== undefined) input[name] = rest[flat]
+    delete rest[flat]
+  }
+  return { ...rest, audio: { ...audio, input: { ...input, ...audio?.input } } }
+}
+
 function configOf(packCall: PackCall, defaults: SessionDefaults): Partial<RealtimeSessionConfig> {
-  const given = (packCall.config ?? {}) as { audio?: { input?: object; output?: object } } & Record<string, unknown>
+  const given = lifted((packCall.config ?? {}) as Record<string, unknown>) as { audio?: { input?: object; output?: object } } & Record<string, unknown>
   const voice = packCall.voice ?? defaults.voice
   return {
     ...given,

@@ -3,6 +3,7 @@
 // AT2: `response.create` of the SDK goes to the call's own sequencer; `interrupt` to the call's own barge-in.
 // AT3: `conversation.item.retrieve` (the SDK asks for items with their audio) is never sent; what it wanted to know is given from here.
 // AT4: the SDK's history is capped: beyond HISTORY_MAX_ITEMS the oldest item is deleted from it, not from the conversation.
+// AT5: a call of a tool that no agent has is answered with an error and a response is asked for.
 import {
   OpenAIRealtimeBase,
   type RealtimeClientMessage,
@@ -142,7 +143,10 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
     startResponse = true,
   ): void {
     super.sendFunctionCallOutput(toolCall, output, false)
-    this.#sink.toolAnswered(toolCall.callId, toolCall.name, output, startResponse)
+    // The SDK says so of a tool that no agent has, and asks for no response: the caller would wait for ever.
+    const isUnknown = !startResponse && output === `Tool ${toolCall.name} not found`
+    if (isUnknown) this.#log.warn({ code: 'TOOL_UNKNOWN' }, 'the model called a tool that no agent has')
+    this.#sink.toolAnswered(toolCall.callId, toolCall.name, output, startResponse || isUnknown)
   }
 
   override interrupt(): void {

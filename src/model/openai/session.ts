@@ -14,24 +14,28 @@ import type { PackCall } from '../../packs/pack.ts'
 import type { LinkLoss, Route, Routes } from '../route.ts'
 import { AgentRuntime } from './agent-runtime.ts'
 import { isForAgent } from './agent-transport.ts'
-import { clientEventOf, systemNote, toolOutput } from './client-events.ts'
+import { clientEventOf, isProof, systemNote, toolOutput } from './client-events.ts'
 import { Link, type LinkSettings } from './link.ts'
 import { CONFIGURE_ID, LinkSetup, RENEWAL_LOOK_MS } from './link-setup.ts'
 import { isFatalCode, isLimitCode, isWeather } from './refusal.ts'
 import { replayEvents } from './replay.ts'
-import { type SessionDefaults, shapeSession, withoutVoice } from './session-shape.ts'
+import { type SessionDefaults, shapeSession, turnTakingIn, withoutVoice } from './session-shape.ts'
 import { ToolCalls } from './tool-calls.ts'
 import { translate } from './translate.ts'
 import { record, type ServerEvent, text } from './wire.ts'
 
 /** Client events of the agent that wait for a link; beyond it the oldest is dropped. */
 const WAITING_MAX = 64
+/** Signs of life of a response are told no oftener. */
+const ALIVE_EVERY_MS = 250
 
 export type SessionSettings = {
   routes: Routes
   link: Omit<LinkSettings, 'wantsTranscriptDeltas'>
   defaults: SessionDefaults
   model: string
+  /** How long a tool may take. */
+  toolMaxMs: number
 }
 export type SessionWorld = { clock: Clock; wheel: Wheel; log: Log }
 
@@ -53,6 +57,7 @@ export class OpenAiSession implements ModelSession {
   readonly #tools: ToolCalls
   #note: string | undefined
   #hasServed = false
+  #aliveMs = Number.NEGATIVE_INFINITY
   #isClosed = false
 
   constructor(
@@ -71,17 +76,24 @@ export class OpenAiSession implements ModelSession {
       { model: settings.model, defaults: settings.defaults, log: world.log },
       this,
     )
-    this.#tools = new ToolCalls(start, world.log, {
-      run: (event) => this.#agent.transport.deliver(event),
-      decline: (toolCallId, name, words) => this.#declineTool(toolCallId, name, words),
-    })
+    const { log, wheel } = world
+    const { toolMaxMs } = settings
+    this.#tools = new ToolCalls(
+      start,
+      { log, wheel, toolMaxMs },
+      {
+        run: (event) => this.#agent.transport.deliver(event),
+        decline: (toolCallId, name, words) => this.#declineTool(toolCallId, name, words),
+        tellLate: (name, output) => this.#tellLate(name, output),
+      },
+    )
   }
 
-  dial(history: readonly TranscriptItem[], renewal: boolean): void {
+  dial(history: readonly TranscriptItem[], renewal: boolean, elsewhere = false): void {
     if (this.#isClosed) return
     if (!renewal) this.#drop(this.#link)
     this.#abandonSetup()
-    const way = this.#settings.routes.next({ isResume: renewal || this.#hasServed || history.length > 0 })
+    const way = this.#settings.routes.next({ isResume: renewal || this.#hasServed || history.length > 0, elsewhere })
     if (way.kind === 'go') this.#open(way.route, history, renewal)
     else this.#listener.onModelEvent({ kind: renewal ? 'renewal-failed' : 'lost', loss: way.loss })
     this.#agent.start()
@@ -132,7 +144,9 @@ export class OpenAiSession implements ModelSession {
   configure(session: Record<string, unknown>): void {
     this.#session = shapeSession(session, this.#settings.defaults)
     this.#setup?.configure(this.#session)
-    if (this.#link !== undefined) this.#sendSession(this.#link)
+    if (this.#link === undefined) return
+    this.#sendSession(this.#link)
+    this.#listener.onModelEvent({ kind: 'configured', ...turnTakingIn(this.#session) })
   }
 
   sendClientEvent(event: Record<string, unknown>): void {
@@ -156,8 +170,8 @@ export class OpenAiSession implements ModelSession {
   }
 
   toolAnswered(toolCallId: string, name: string, output: string, respond: boolean): void {
-    this.#tools.answered(toolCallId, output)
-    this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output, respond })
+    if (this.#tools.answered(toolCallId, name, output))
+      this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output, respond })
   }
 
   agentFailed(message: string): void {
@@ -165,6 +179,14 @@ export class OpenAiSession implements ModelSession {
   }
 
   // ---- what the links tell (LinkListener)
+
+  onLinkAlive(link: Link): void {
+    if (link !== this.#link) return
+    const nowMs = this.#world.clock.monotonicMs()
+    if (nowMs - this.#aliveMs < ALIVE_EVERY_MS) return
+    this.#aliveMs = nowMs
+    this.#listener.onModelEvent({ kind: 'response-alive' })
+  }
 
   onLinkAudio(link: Link, responseId: string, itemId: string, ulaw: Buffer): void {
     if (link !== this.#link) return
@@ -225,6 +247,7 @@ export class OpenAiSession implements ModelSession {
     for (const event of this.#waiting.splice(0)) setup.link.send(event)
     if (this.#note !== undefined) setup.link.send(systemNote(this.#note))
     this.#note = undefined
+    this.#listener.onModelEvent({ kind: 'configured', ...turnTakingIn(this.#session ?? {}) })
     this.#listener.onModelEvent({ kind: 'ready', expiresInMs: setup.expiresInMs, renewed: setup.isRenewal })
     this.#tools.runPending()
   }
@@ -237,6 +260,7 @@ export class OpenAiSession implements ModelSession {
     const meaning = translate(event)
     if (meaning?.kind === 'tool-called' && this.#tools.isRepeated(meaning.toolCallId)) return
     if (meaning !== undefined) this.#listener.onModelEvent(meaning)
+    else if (event.type.startsWith('response.')) this.onLinkAlive(this.#link!)
     if (this.#isClosed) return
     const itemId = text(record(event.item).id)
     if (event.type === 'conversation.item.added' && this.#agent.transport.isOwnItem(itemId))
@@ -247,12 +271,22 @@ export class OpenAiSession implements ModelSession {
     }
   }
 
+  /** The model was told that a tool had not answered; now it has. */
+  #tellLate(name: string, output: string): void {
+    this.sendClientEvent(systemNote(`The tool ${name} has answered after all: ${output}`))
+    this.wantResponse({})
+  }
+
   #declineTool(toolCallId: string, name: string, words: string): void {
     this.sendClientEvent(toolOutput(toolCallId, words))
     this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output: words, respond: true })
   }
 
   #onError(event: ServerEvent): void {
+    if (isProof(event)) {
+      this.#listener.onModelEvent({ kind: 'link-alive' })
+      return
+    }
     const error = record(event.error)
     const code = codeOf(error)
     const requestId = text(error.event_id) || undefined
