@@ -49,7 +49,7 @@ export function comeBack(
     before.response.kind !== 'idle' ||
     before.wanted !== undefined ||
     before.isCallerSpeaking
-  const { hasGreeted, requests, bargeIns, turns, usage, digits, transcript, strikes, turnTaking } = before
+  const { hasGreeted, requests, bargeIns, turns, usage, digits, transcript, strikes } = before
   const items = withTools(transcript.items, tools)
   const out = toolsOut(items)
   return {
@@ -64,7 +64,6 @@ export function comeBack(
     usage,
     digits,
     strikes,
-    turnTaking,
     tools: out.map(({ toolCallId: id }) => ({ id, holds: true })),
     transcript: { ...transcript, items },
   }

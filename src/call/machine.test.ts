@@ -5,7 +5,15 @@ import fc from 'fast-check'
 import { readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import { step } from './machine.ts'
 import type { ModelEvent } from './ports.ts'
-import { type CallEvent, type CallSettings, type CallState, type Effect, initialState, redialAfterMs, TIMER_NAMES } from './state.ts'
+import {
+  type CallEvent,
+  type CallSettings,
+  type CallState,
+  type Effect,
+  initialState,
+  redialAfterMs,
+  TIMER_NAMES,
+} from './state.ts'
 import { testSettings } from './testing/settings.ts'
 
 const READY: ModelEvent = { kind: 'ready', expiresInMs: undefined, renewed: false }

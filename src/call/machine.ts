@@ -153,7 +153,15 @@ function onTimer(state: CallState, name: string, settings: CallSettings, effects
 /** Renews the link at a turn boundary: nobody speaks, nothing is being made. Unheard by the caller. */
 function renewNow(state: CallState, effects: Effect[]): void {
   const isQuiet = state.response.kind === 'idle' && state.wanted === undefined && !state.isCallerSpeaking
-  if (!state.renewalDue || !isQuiet || state.owed !== undefined || !mayDial(state) || state.model.kind !== 'ready' || state.model.isRenewing) return
+  if (
+    !state.renewalDue ||
+    !isQuiet ||
+    state.owed !== undefined ||
+    !mayDial(state) ||
+    state.model.kind !== 'ready' ||
+    state.model.isRenewing
+  )
+    return
   state.renewalDue = false
   state.model = { kind: 'ready', isRenewing: true }
   dial(state, true, effects)

@@ -10,7 +10,6 @@
 // ME7: speech that breaks off without the caller's doing (length, filter, failure) is counted, and the agent is asked once to go on.
 import { unreachable } from '../kit/errors.ts'
 import {
-  dial,
   isSilentRequest,
   isToolAwaited,
   mayDial,
@@ -262,12 +261,7 @@ export function answerFailed(
 }
 
 /** Nothing helped: a person, or a sentence. */
-export function giveUpTurn(
-  state: CallState,
-  settings: CallSettings,
-  effects: Effect[],
-  to: Transitions,
-): CallState {
+export function giveUpTurn(state: CallState, settings: CallSettings, effects: Effect[], to: Transitions): CallState {
   const message = 'the caller is owed an answer that nobody gives; the call is given up'
   effects.push({ kind: 'note', level: 'warn', message, code: 'TURN_UNANSWERED' })
   return to.end(state, settings, effects, 'unanswered')

@@ -5,7 +5,14 @@ import fc from 'fast-check'
 import { step } from './machine.ts'
 import { DIALS_MAX, FILLER_EVERY_MS, LIMIT_WAIT_MAX_MS, remedyOf, TOOL_HOLD_MS } from './owed-turn.ts'
 import type { ModelEvent } from './ports.ts'
-import { type CallEvent, type CallSettings, type CallState, type Effect, initialState, type TimerName } from './state.ts'
+import {
+  type CallEvent,
+  type CallSettings,
+  type CallState,
+  type Effect,
+  initialState,
+  type TimerName,
+} from './state.ts'
 import { testSettings } from './testing/settings.ts'
 
 type Planned = { atMs: number; run: () => void }
@@ -398,7 +405,8 @@ const BEHAVIOURS = [
 type Behaviour = (typeof BEHAVIOURS)[number]
 
 function behave(world: World, what: Behaviour, id: string, requestId: string | undefined): void {
-  const later = (ms: number, run: () => void): void => world.after(ms, () => world.state.phase.kind !== 'ended' && run())
+  const later = (ms: number, run: () => void): void =>
+    world.after(ms, () => world.state.phase.kind !== 'ended' && run())
   const isMine = (): boolean => world.state.response.kind === 'active' && world.state.response.responseId === id
   const end = (how: Partial<Ended>): void => later(400, () => isMine() && world.finish(id, how))
   if (what === 'refused' && requestId !== undefined) {
@@ -424,7 +432,7 @@ function behave(world: World, what: Behaviour, id: string, requestId: string | u
   else if (what === 'cancelled') end({ status: 'cancelled' })
   else if (what === 'cut short') end({ status: 'incomplete', code: 'max_output_tokens' })
   else if (what === 'two tools' || what === 'tool for ever') {
-    later(100, () => isMine() && (world.call(`${id}-1`), world.call(`${id}-2`)))
+    for (const n of [1, 2]) later(100, () => isMine() && world.call(`${id}-${n}`))
     end({})
     later(500, () => world.answer(`${id}-1`))
     // The session answers for a tool that does not (tool-calls.ts).

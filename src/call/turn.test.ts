@@ -4,7 +4,14 @@ import { suite, test } from 'node:test'
 import { step } from './machine.ts'
 import type { CutItem } from './playout.ts'
 import type { ModelEvent } from './ports.ts'
-import { type CallEvent, type CallSettings, type CallState, type Effect, initialState, type TimerName } from './state.ts'
+import {
+  type CallEvent,
+  type CallSettings,
+  type CallState,
+  type Effect,
+  initialState,
+  type TimerName,
+} from './state.ts'
 import { testSettings } from './testing/settings.ts'
 
 const GO_ON = 'Your speech broke off. Finish what you were saying in one or two short sentences.'

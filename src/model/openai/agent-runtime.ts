@@ -84,7 +84,11 @@ export class AgentRuntime {
   }
 }
 
-const FLAT = { turnDetection: 'turnDetection', inputAudioTranscription: 'transcription', inputAudioNoiseReduction: 'noiseReduction' }
+const FLAT = {
+  turnDetection: 'turnDetection',
+  inputAudioTranscription: 'transcription',
+  inputAudioNoiseReduction: 'noiseReduction',
+}
 
 /** The older, flat form of a configuration, in the present one: the SDK drops one of the two when both are there (AR5). */
 function lifted(given: Record<string, unknown>): Record<string, unknown> {
@@ -99,7 +103,9 @@ function lifted(given: Record<string, unknown>): Record<string, unknown> {
 }
 
 function configOf(packCall: PackCall, defaults: SessionDefaults): Partial<RealtimeSessionConfig> {
-  const given = lifted((packCall.config ?? {}) as Record<string, unknown>) as { audio?: { input?: object; output?: object } } & Record<string, unknown>
+  const given = lifted((packCall.config ?? {}) as Record<string, unknown>) as {
+    audio?: { input?: object; output?: object }
+  } & Record<string, unknown>
   const voice = packCall.voice ?? defaults.voice
   return {
     ...given,

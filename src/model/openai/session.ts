@@ -4,7 +4,14 @@
 // OS2: a renewal is a second link beside the first; the first serves until the second is ready and nobody speaks.
 // OS3: the voice of a conversation is fixed by its first audio: later configurations leave it out (cannot_update_voice).
 // OS4: the whole of a dial, up to ready, is bounded by `connectMs`.
-import type { ModelCommand, ModelListener, ModelLoss, ModelSession, ResponseRequest } from '../../call/ports.ts'
+import type {
+  ModelCommand,
+  ModelListener,
+  ModelLoss,
+  ModelSession,
+  ResponseRequest,
+  TurnTaking,
+} from '../../call/ports.ts'
 import { NEW_SESSION, type SessionStart } from '../../call/ports.ts'
 import type { TranscriptItem } from '../../call/transcript.ts'
 import type { Clock } from '../../kit/clock.ts'
@@ -58,6 +65,8 @@ export class OpenAiSession implements ModelSession {
   #note: string | undefined
   #hasServed = false
   #aliveMs = Number.NEGATIVE_INFINITY
+  /** What the call was told; it begins with this (call-settings.ts). */
+  #turnTaking: TurnTaking = { autoRespond: true, interrupts: true }
   #isClosed = false
 
   constructor(
@@ -146,7 +155,7 @@ export class OpenAiSession implements ModelSession {
     this.#setup?.configure(this.#session)
     if (this.#link === undefined) return
     this.#sendSession(this.#link)
-    this.#listener.onModelEvent({ kind: 'configured', ...turnTakingIn(this.#session) })
+    this.#tellTurnTaking()
   }
 
   sendClientEvent(event: Record<string, unknown>): void {
@@ -247,7 +256,7 @@ export class OpenAiSession implements ModelSession {
     for (const event of this.#waiting.splice(0)) setup.link.send(event)
     if (this.#note !== undefined) setup.link.send(systemNote(this.#note))
     this.#note = undefined
-    this.#listener.onModelEvent({ kind: 'configured', ...turnTakingIn(this.#session ?? {}) })
+    this.#tellTurnTaking()
     this.#listener.onModelEvent({ kind: 'ready', expiresInMs: setup.expiresInMs, renewed: setup.isRenewal })
     this.#tools.runPending()
   }
@@ -297,6 +306,15 @@ export class OpenAiSession implements ModelSession {
     if (!isWeather(code)) this.#world.log.warn({ code, requestId }, 'the model refused a request')
     this.#listener.onModelEvent({ kind: 'request-refused', code, requestId })
     if (!requestId?.startsWith('vp-') && !isWeather(code)) this.#agent.transport.deliver(event)
+  }
+
+  /** Tells the call who ends turns, when that changed (SH4). */
+  #tellTurnTaking(): void {
+    const { autoRespond, interrupts } = turnTakingIn(this.#session ?? {})
+    const told = this.#turnTaking
+    if (told.autoRespond === autoRespond && told.interrupts === interrupts) return
+    this.#turnTaking = { autoRespond, interrupts }
+    this.#listener.onModelEvent({ kind: 'configured', autoRespond, interrupts })
   }
 
   /** Sends the configuration to a link that serves; without the voice once it has spoken (OS3). */

@@ -61,7 +61,10 @@ export class ToolCalls {
     const { toolCallId, name } = tool
     const argumentsText = tool.argumentsText.trim() === '' ? '{}' : tool.argumentsText
     if (!isJsonObject(argumentsText)) {
-      this.#world.log.warn({ code: 'TOOL_ARGUMENTS_BROKEN', tool: name }, 'the model called a tool with broken arguments')
+      this.#world.log.warn(
+        { code: 'TOOL_ARGUMENTS_BROKEN', tool: name },
+        'the model called a tool with broken arguments',
+      )
       this.#deeds.decline(toolCallId, name, BROKEN_ARGUMENTS)
       return
     }
