@@ -14,6 +14,7 @@ import {
   type CallState,
   type Effect,
   type EndCause,
+  FAILOVER_CALM_MS,
   type Next,
   type Step,
   TIMER_NAMES,
@@ -44,6 +45,7 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
       effects.push({ kind: 'clear-timer', name: 'stream-awaited' })
       state.isLegOpen = true
       if (state.comeback === 'failover') effects.push({ kind: 'play-filler' })
+      if (state.failovers > 0) effects.push({ kind: 'set-timer', name: 'calm', ms: FAILOVER_CALM_MS })
       state.comeback = undefined
       if (state.wanted !== undefined || (!state.hasGreeted && settings.greeting.kind === 'agent'))
         owe(state, 'greeting', settings, effects)
@@ -128,6 +130,9 @@ function onTimer(state: CallState, name: string, settings: CallSettings, effects
       return state
     case 'dial-window':
       onDialWindow(state, effects)
+      return state
+    case 'calm':
+      state.failovers = 0
       return state
     case 'digits':
       return flushDigits(state, settings, effects)

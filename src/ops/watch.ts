@@ -86,7 +86,7 @@ export class Watch implements CallMeter {
     else if (what === 'turn-outcome') {
       this.#metrics.turnOutcomes.add(code ?? 'unknown')
       this.#outcome = code
-    }
+    } else if (what === 'redial') this.#metrics.modelRedials += 1
     if (what !== 'turn') this.#note(what, code)
   }
 

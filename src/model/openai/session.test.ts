@@ -123,7 +123,7 @@ class Bench implements ModelListener {
     )
   }
   onModelEvent(event: ModelEvent): void {
-    this.events.push(event)
+    if (event.kind !== 'agent-changed') this.events.push(event)
   }
   onModelAudio(responseId: string, itemId: string, ulaw: Buffer): void {
     this.heard.push(`${responseId} ${itemId} ${ulaw.toString('hex')}`)

@@ -6,7 +6,7 @@
 // OT4: arguments that are no JSON object are answered with an error, and the tool or handoff does not run; none at all are `{}`.
 // OT5: a tool that has not answered within `toolMaxMs`, or that nobody has allowed, is answered for in words. Its own answer, when it
 //      comes, is told to the model as a note.
-import type { SessionStart } from '../../call/ports.ts'
+import type { PendingTool, SessionStart } from '../../call/ports.ts'
 import { messageOf } from '../../kit/errors.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Wheel, WheelTimer } from '../../kit/wheel.ts'
@@ -19,9 +19,9 @@ const BROKEN_ARGUMENTS =
 const TOO_LATE =
   'This has not answered yet, and it may still be done. Tell the caller that it takes longer; do not call it again by yourself.'
 
-type ToolCall = { toolCallId: string; name: string; argumentsText: string }
+type ToolCall = PendingTool
 type Deeds = {
-  run(event: ServerEvent): void
+  run(event: ServerEvent, tool: ToolCall): void
   decline(toolCallId: string, name: string, words: string): void
   /** The model has been answered already; this is what the tool says after all. */
   tellLate(name: string, output: string): void
@@ -71,14 +71,14 @@ export class ToolCalls {
     const readable = argumentsText === tool.argumentsText ? event : withArguments(event, argumentsText)
     this.#bound(toolCallId, name)
     if (gate === undefined) {
-      this.#deeds.run(readable)
+      this.#deeds.run(readable, tool)
       return
     }
     gate.before({ toolCallId, name, argumentsText }).then(
       (answer) => {
         if (this.#isClosed || answer.kind === 'stop') return
-        if (answer.kind === 'go') this.#deeds.run(readable)
-        else if (this.#settles(toolCallId)) this.#deeds.decline(toolCallId, name, answer.words)
+        if (answer.kind === 'go') this.#deeds.run(readable, tool)
+        else if (!this.isAnswered(toolCallId)) this.#deeds.decline(toolCallId, name, answer.words)
       },
       (error: unknown) => this.#world.log.error({ reason: messageOf(error) }, 'the gate of a tool failed'),
     )
@@ -87,28 +87,31 @@ export class ToolCalls {
   /** The tool's own answer has come: true when it is the first that the model gets (OT5). */
   answered(toolCallId: string, name: string, output: string): boolean {
     this.#start.gate?.after(toolCallId, output)
-    const isFirst = this.#settles(toolCallId)
-    if (!isFirst) this.#deeds.tellLate(name, output)
-    return isFirst
+    const isLate = this.isAnswered(toolCallId)
+    this.settle(toolCallId)
+    this.#late = this.#late.filter((other) => other !== toolCallId)
+    if (isLate) this.#deeds.tellLate(name, output)
+    return !isLate
   }
 
-  /** Ends the bound of a tool; false when the model has had its answer already. */
-  #settles(toolCallId: string): boolean {
+  /** Was the tool answered for (OT5)? */
+  isAnswered(toolCallId: string): boolean {
+    return this.#late.includes(toolCallId)
+  }
+
+  /** The model has an answer to this call: its bound is over. */
+  settle(toolCallId: string): void {
     this.#world.wheel.cancel(this.#running.get(toolCallId))
     this.#running.delete(toolCallId)
-    if (!this.#late.includes(toolCallId)) return true
-    this.#late = this.#late.filter((other) => other !== toolCallId)
-    return false
   }
 
   /** [OT5] */
   #bound(toolCallId: string, name: string): void {
     const { wheel, log, toolMaxMs } = this.#world
     const timer = wheel.after(toolMaxMs, () => {
-      this.#running.delete(toolCallId)
-      this.#late = [...this.#late, toolCallId].slice(-TOOL_CALLS_KEPT)
       log.warn({ code: 'TOOL_TIMEOUT', tool: name }, 'a tool has not answered within its bound')
       this.#deeds.decline(toolCallId, name, TOO_LATE)
+      this.#late = [...this.#late, toolCallId].slice(-TOOL_CALLS_KEPT)
     })
     this.#running.set(toolCallId, timer)
   }
