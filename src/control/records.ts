@@ -6,7 +6,8 @@
 // RR3: a tool's intent is durable before the tool runs; its key is `callId:turn:ordinal`, never the model's tool call id.
 // RR4: a call ends once: the first end stands.
 // RR5: a store that cannot be reached rejects with STORE_UNAVAILABLE within its own bound.
-import type { CallId, CallSid } from '../kit/ids.ts'
+import type { CallIdentity } from '../call/identity.ts'
+import type { CallSid } from '../kit/ids.ts'
 
 /** What the carrier is to do when a stream has ended; the same shape as the call's own `Next`. */
 export type RecordedNext = { kind: 'hang-up'; sentence?: string } | { kind: 'transfer'; to: string } | { kind: 'none' }
@@ -20,13 +21,7 @@ export type ToolIntent = {
   output: string | undefined
 }
 
-export type CallRow = {
-  callId: CallId
-  callSid: CallSid
-  tenant: string
-  from: string
-  to: string
-  direction: 'inbound' | 'outbound'
+export type CallRow = CallIdentity & {
   pack: string
   packVersion: string
   state: 'live' | 'ended'

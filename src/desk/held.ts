@@ -4,6 +4,7 @@
 // HC3: a call whose lease went to another model pool is of that pool from then on: so it is reasserted, handed over and resumed.
 import { Call } from '../call/call.ts'
 import { comeBack, pendingTools, readCheckpoint } from '../call/checkpoint.ts'
+import { farPartyOf } from '../call/identity.ts'
 import type { PlayoutSettings } from '../call/playout.ts'
 import type { ModelListener, ModelSession, SessionStart } from '../call/ports.ts'
 import type { CallSettings, CallState, EndCause, Next } from '../call/state.ts'
@@ -143,6 +144,8 @@ export async function makeHeld(
     callSid,
     from: origin.from,
     to: origin.to,
+    direction: origin.direction,
+    farParty: farPartyOf(origin),
     effectKey: (details) => ledger.keyOfDetails(details),
     endCall: () => call?.endCall(),
     transferCall: (to) => call?.transferCall(to),

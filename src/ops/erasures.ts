@@ -1,6 +1,6 @@
 // The admin routes for what is no longer to be kept. Rules:
 // EOP1: a request names a tenant, and a caller's number or none for all callers; what it has erased is told in numbers of calls alone.
-// EOP2: where some calls cannot be told apart, since their key is gone, nothing is erased and the answer is 409.
+// EOP2: a number that identifies nobody is refused with 400: it would erase whom nobody named. Where some calls cannot be told apart, since their key is gone, nothing is erased and the answer is 409.
 import type { FastifyInstance } from 'fastify'
 import { VoiceError } from '../kit/errors.ts'
 import type { ErasureStore } from '../work/erasures.ts'
@@ -28,6 +28,8 @@ export async function erasureRoutes(
       const erasure = await store.request({ tenant, from: from as string | undefined })
       return reply.code(erasure.isDone ? 200 : 202).send(erasure)
     } catch (error) {
+      if (error instanceof VoiceError && error.code === 'CALLER_WITHHELD')
+        return reply.code(400).send({ refused: error.message, code: error.code })
       if (error instanceof VoiceError && error.code === 'DATA_KEY_MISSING')
         return reply.code(409).send({ refused: error.message, code: error.code })
       throw error

@@ -3,6 +3,7 @@
 // RSL2: a row is written only if it still is what was read: a live call's own write wins, and is under the first key by itself.
 // RSL3: tables are walked by their key, PAGE rows at a time; it may be broken off and begun again, and beside live pods.
 // RSL4: what no key opens is left as it is and counted: the old key must not go, or is gone already.
+import { directionOf, farPartyOf, numberOf } from '../../call/identity.ts'
 import { openPostgres } from '../records/postgres.ts'
 import type { Row, Sql } from '../records/sql.ts'
 import { isSealTrouble } from './codec.ts'
@@ -14,6 +15,8 @@ const TIMEOUT_MS = 60_000
 
 /** Rows that were read, that were written anew, that changed meanwhile, and that no key opens. */
 export type Resealed = { rows: number; written: number; moved: number; unopened: number }
+
+const ENDS: ReadonlySet<string> = new Set(['from_number', 'to_number'])
 
 type Table = { name: string; key: string; columns: readonly string[]; isMarked?: boolean }
 
@@ -38,7 +41,7 @@ export async function reseal(sql: Sql, sealer: Sealer, say: (line: string) => vo
   const done: Resealed = { rows: 0, written: 0, moved: 0, unopened: 0 }
   let saidMs = performance.now()
   for (const table of TABLES) {
-    const names = [table.key, ...table.columns, ...(table.isMarked === true ? ['from_mark'] : [])]
+    const names = [table.key, ...table.columns, ...(table.isMarked === true ? ['from_mark', 'direction'] : [])]
     const page = `select ${names.join(', ')} from ${table.name} where ${table.key} > $1 order by ${table.key} limit $2::int`
     for (let after = ''; ; ) {
       const rows = await sql.query(page, [after, PAGE])
@@ -59,7 +62,7 @@ export async function reseal(sql: Sql, sealer: Sealer, say: (line: string) => vo
 async function resealRow(sql: Sql, sealer: Sealer, table: Table, row: Row, done: Resealed): Promise<void> {
   const key = String(row[table.key])
   const renewed: { name: string; old: string; text: string }[] = []
-  let from: string | undefined
+  const ends: Record<string, string> = {}
   try {
     for (const name of table.columns) {
       const value = row[name]
@@ -67,7 +70,7 @@ async function resealRow(sql: Sql, sealer: Sealer, table: Table, row: Row, done:
       const place = `${table.name}.${name} ${key}`
       const old = typeof value === 'string' ? value : JSON.stringify(value)
       const text = typeof value === 'string' ? renew(sealer, value, place) : renewMembers(sealer, value, place)
-      if (name === 'from_number') from = sealer.open(old, place)
+      if (table.isMarked === true && ENDS.has(name)) ends[name] = sealer.open(old, place)
       if (text !== undefined) renewed.push({ name, old, text })
     }
   } catch (error) {
@@ -75,7 +78,7 @@ async function resealRow(sql: Sql, sealer: Sealer, table: Table, row: Row, done:
     done.unopened += 1
     return
   }
-  const mark = from === undefined ? undefined : sealer.marks(from)[0]
+  const mark = markOf(sealer, ends, row.direction)
   const isMarked = table.isMarked !== true || row.from_mark === mark
   if (renewed.length === 0 && isMarked) return
   const cast = (name: string): string => (name === 'next' ? '::jsonb' : '')
@@ -88,6 +91,13 @@ async function resealRow(sql: Sql, sealer: Sealer, table: Table, row: Row, done:
   const written = await sql.query(text, params)
   if (written.length > 0) done.written += 1
   else done.moved += 1
+}
+
+/** The mark of the far party; null: it identifies nobody. */
+function markOf(sealer: Sealer, ends: Record<string, string>, direction: unknown): string | null {
+  const { from_number: from = '', to_number: to = '' } = ends
+  const number = numberOf(farPartyOf({ from, to, direction: directionOf(String(direction)) }))
+  return number === undefined ? null : (sealer.marks(number)[0] ?? null)
 }
 
 /** Undefined: it is under the first key already. */
