@@ -9,7 +9,10 @@ import { type Edge, startEdge } from './edge.ts'
 import type { Log } from './kit/log.ts'
 import type { Pack } from './packs/pack.ts'
 import { openEmbedded } from './pod/embedded/embedded.ts'
+import { closeWithin } from './stopping.ts'
 
+/** How long the database inside the process may take to close. */
+const CLOSE_MAX_MS = 10_000
 const OFFLINE_MODEL = 'sim/openai/main.ts'
 
 /** A running role all. */
@@ -58,7 +61,7 @@ export async function startAll(options: {
     closing ??= (async () => {
       abort.abort()
       await edge.close()
-      await embedded?.close()
+      await closeWithin(CLOSE_MAX_MS, log, async () => embedded?.close())
       await model?.stop()
     })()
     return closing
@@ -69,7 +72,7 @@ export async function startAll(options: {
     get timers() {
       return edge.timers
     },
-    fencedOff: edge.fencedOff,
+    ended: edge.ended,
     demo,
     close,
     drain: async () => {

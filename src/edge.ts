@@ -1,6 +1,6 @@
 // Role edge: one pod. Webhooks, media streams, health and metrics on one port. Rules:
 // ED1: signature and token are checked before the 101; then the pod's door decides; a token opens one stream, once.
-// ED2: start, drain, close; each idempotent; close never rejects.
+// ED2: start, drain, close; each idempotent; close never rejects and takes CLOSE_MAX_MS at most.
 // ED3: POST /drain is for this machine, and for whoever holds the fleet's secret; /internal/ is for peers.
 import type { IncomingMessage, Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
@@ -28,11 +28,14 @@ import { openModelPools } from './pod/pools/places.ts'
 import type { ModelPools } from './pod/pools/pools.ts'
 import type { RescueTimes } from './pod/rescue/rescuer.ts'
 import type { Stores } from './pod/stores.ts'
+import { closeWithin } from './stopping.ts'
 
 const HEADERS_MAX_MS = 10_000
 /** How long a drained pod waits for the carrier's last questions. */
 const FAREWELL_MAX_MS = 5_000
 const FAREWELL_POLL_MS = 50
+/** The sum of what the closes below may take (docs/closures.md), and some more. */
+export const CLOSE_MAX_MS = 20_000
 const LOOPBACK = /^(::ffff:)?127\.|^::1$/
 
 /** A running pod. */
@@ -44,8 +47,8 @@ export interface Edge {
   /** Refuses new calls, hands over or awaits the live ones until the deadline, then closes. Asked again: closes all calls now. */
   drain(): Promise<void>
   close(): Promise<void>
-  /** Resolves when the pod has fenced itself and its calls are gone. */
-  readonly fencedOff: Promise<void>
+  /** Resolves when the pod has ended by itself: after POST /drain, or because it has fenced itself; its calls are gone. */
+  readonly ended: Promise<'drained' | 'fenced'>
 }
 
 /** Starts a pod for `pack`; resolves when it listens. */
@@ -170,8 +173,8 @@ class RunningEdge implements Edge {
     return this.#parts.wheel.size
   }
 
-  get fencedOff(): Promise<void> {
-    return this.pod.fencedOff
+  get ended(): Promise<'drained' | 'fenced'> {
+    return this.pod.gone.then((cause) => (cause === 'fenced' ? 'fenced' : 'drained'))
   }
 
   drain(): Promise<void> {
@@ -202,14 +205,12 @@ class RunningEdge implements Edge {
 
   async #close(): Promise<void> {
     const { app, wheel, lag, traces, log } = this.#parts
-    try {
+    await closeWithin(CLOSE_MAX_MS, log, async () => {
       await this.pod.close()
       await app.close()
       ;(app.server as Server).closeAllConnections()
       await traces.close()
-    } catch (error) {
-      log.error({ reason: messageOf(error) }, 'closing met an error')
-    }
+    })
     lag.close()
     wheel.close()
   }

@@ -1,6 +1,6 @@
 // Role worker: the work after calls, from the database it shares with the pods. Rules:
 // WP1: a worker needs DATABASE_URL and tables of this version; without them it does not start, and says what to do.
-// WP2: start, drain, close; each idempotent; close never rejects. A drain lets jobs end within WORK_DRAIN_MS.
+// WP2: start, drain, close; each idempotent; close never rejects and takes CLOSE_MAX_MS at most. A drain lets jobs end within WORK_DRAIN_MS.
 // WP3: a worker sweeps too: live calls that no pod looks after (pod/rescue/sweeper.ts), each SWEEP_MS.
 import type { AddressInfo } from 'node:net'
 import fastify, { type FastifyInstance } from 'fastify'
@@ -15,7 +15,10 @@ import { LagMeter } from './ops/lag.ts'
 import type { SweeperTimes } from './pod/rescue/sweeper.ts'
 import { makeWorkEngine, type WorkEngine } from './pod/work-engine.ts'
 import { openWorkParts, type RoleParts } from './pod/work-parts.ts'
+import { closeWithin } from './stopping.ts'
 import type { Worker, WorkerTimes } from './work/worker.ts'
+
+const CLOSE_MAX_MS = 20_000
 
 /** A running worker. */
 export interface RunningWorker {
@@ -74,8 +77,10 @@ function run(of: {
   let draining: Promise<void> | undefined
   let closing: Promise<void> | undefined
   const end = async (): Promise<void> => {
-    await of.engine.drain(0)
-    await Promise.allSettled([of.app.close(), of.parts.close()])
+    await closeWithin(CLOSE_MAX_MS, of.log, async () => {
+      await of.engine.drain(0)
+      await Promise.allSettled([of.app.close(), of.parts.close()])
+    })
     of.lag.close()
     of.wheel.close()
   }

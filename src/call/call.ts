@@ -80,6 +80,11 @@ export class Call implements LegListener, ModelListener {
     return this.#state
   }
 
+  /** The state as a checkpoint holds it, with what lives in the agent's own objects. */
+  get checkpoint(): CallState {
+    return { ...this.#state, agent: this.#model.carried() }
+  }
+
   /** The number of its next checkpoint. */
   get changes(): number {
     return this.#changes

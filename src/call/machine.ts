@@ -7,7 +7,16 @@
 // CM5: a closing call says what it has begun to say, within its bound, then closes.
 import { unreachable } from '../kit/errors.ts'
 import { onModelEvent } from './model-events.ts'
-import type { CallEvent, CallSettings, CallState, Effect, EndCause, Next, Step } from './state.ts'
+import {
+  type CallEvent,
+  type CallSettings,
+  type CallState,
+  type Effect,
+  type EndCause,
+  FAILOVER_CALM_MS,
+  type Next,
+  type Step,
+} from './state.ts'
 import { bargeInCut, flushDigits, greet, interrupt, owedRequest } from './turn.ts'
 
 const DIGITS_MAX = 64
@@ -31,6 +40,7 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
       effects.push({ kind: 'clear-timer', name: 'stream-awaited' })
       state.isLegOpen = true
       if (state.comeback === 'failover') effects.push({ kind: 'play-filler' })
+      if (state.failovers > 0) effects.push({ kind: 'set-timer', name: 'calm', ms: FAILOVER_CALM_MS })
       state.comeback = undefined
       if (state.model.kind === 'ready') goLive(state, settings, effects)
       return state
@@ -95,6 +105,9 @@ function onTimer(state: CallState, name: string, settings: CallSettings, effects
       return state.phase.kind === 'closing' ? end(state, effects, state.phase.cause, state.phase.next) : state
     case 'redial':
       effects.push({ kind: 'dial', renewal: false })
+      return state
+    case 'calm':
+      state.failovers = 0
       return state
     case 'digits':
       return flushDigits(state, settings, effects)
@@ -169,7 +182,16 @@ function legEndNext(state: CallState): Next {
 }
 
 function end(state: CallState, effects: Effect[], cause: EndCause, next: Next): CallState {
-  for (const name of ['stream-awaited', 'call-max', 'model-answer', 'renew', 'redial', 'digits', 'closing'] as const) {
+  for (const name of [
+    'stream-awaited',
+    'call-max',
+    'model-answer',
+    'renew',
+    'redial',
+    'digits',
+    'closing',
+    'calm',
+  ] as const) {
     effects.push({ kind: 'clear-timer', name })
   }
   if (state.isLegOpen) effects.push({ kind: 'close-leg', reason: cause })

@@ -71,6 +71,9 @@ export function onModelEvent(
     case 'agent-failed':
       effects.push({ kind: 'note', level: 'warn', message: 'the agent failed', code: 'AGENT_FAILED' })
       return state.model.kind === 'ready' ? state : to.end(state, settings, effects, 'agent-failed')
+    case 'agent-changed':
+      state.agentChanges += 1
+      return state
     case 'caller-said':
     case 'agent-said':
     case 'tool-called':
@@ -110,7 +113,7 @@ function onReady(
     return
   }
   if (wasLost) {
-    state.resumes += 1
+    state.modelRedials += 1
     effects.push({ kind: 'note', level: 'info', message: 'the model link is back' })
   }
   if (state.isLegOpen) to.goLive(state, settings, effects)
@@ -211,23 +214,25 @@ function onSaid(state: CallState, event: ModelEvent, settings: CallSettings, eff
   } else if (event.kind === 'agent-said') {
     state.transcript = withItem(state.transcript, agentSaid(state, event.itemId, clipText(event.text)), max)
   } else if (event.kind === 'tool-called') {
-    const { toolCallId: id, name } = event
+    const { toolCallId: id, name, owner } = event
     state.transcript = withItem(
       state.transcript,
-      { kind: 'tool', id, name, arguments: clipText(event.arguments), output: undefined },
+      {
+        kind: 'tool',
+        id,
+        name,
+        arguments: clipText(event.arguments),
+        output: undefined,
+        ...(owner === undefined ? {} : { owner }),
+      },
       max,
     )
     effects.push({ kind: 'note', level: 'info', message: 'the agent called a tool' })
   } else if (event.kind === 'tool-answered') {
-    const before = state.transcript.items.find((item) => item.kind === 'tool' && item.id === event.toolCallId)
-    const args = before?.kind === 'tool' ? before.arguments : '{}'
-    const item = {
-      kind: 'tool' as const,
-      id: event.toolCallId,
-      name: event.name,
-      arguments: args,
-      output: clipText(event.output),
-    }
+    const { toolCallId: id, name } = event
+    const known = state.transcript.items.find((item) => item.kind === 'tool' && item.id === id)
+    const before = known?.kind === 'tool' ? known : { kind: 'tool' as const, id, name, arguments: '{}' }
+    const item = { ...before, output: clipText(event.output) }
     state.transcript = withItem(state.transcript, item, max)
     if (event.respond) requestResponse(state, {}, settings, effects)
   }

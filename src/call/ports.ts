@@ -2,6 +2,7 @@
 // Rules:
 // PT1: audio towards the caller is G.711 µ-law, 8 kHz, 8 bytes per millisecond, whatever the model speaks.
 // PT2: a listener is called synchronously; byte ranges are valid only during the call.
+import { type AgentPath, type AgentState, NEW_AGENT } from './agent-state.ts'
 import type { TranscriptItem } from './transcript.ts'
 
 /** How the carrier's side of a call ended. */
@@ -48,12 +49,14 @@ export type ModelEvent =
   | { kind: 'audio-ended'; itemId: string }
   | { kind: 'caller-said'; itemId: string; text: string }
   | { kind: 'agent-said'; itemId: string; text: string }
-  | { kind: 'tool-called'; toolCallId: string; name: string; arguments: string }
+  | { kind: 'tool-called'; toolCallId: string; name: string; arguments: string; owner?: AgentPath }
   | { kind: 'tool-answered'; toolCallId: string; name: string; output: string; respond: boolean }
   | ({ kind: 'response-wanted' } & ResponseRequest)
   | { kind: 'interrupt-wanted' }
   | { kind: 'request-refused'; code: string; requestId: string | undefined }
   | { kind: 'agent-failed'; message: string }
+  /** Something of the agent that a checkpoint holds is another: who is in charge, the voice, a decision about a tool. */
+  | { kind: 'agent-changed' }
 
 /** What a response is asked for with. `extra` is the provider's own and opaque to the call. */
 export type ResponseRequest = { instructions?: string; extra?: Record<string, unknown> }
@@ -96,6 +99,8 @@ export interface ModelSession {
   command(command: ModelCommand): void
   /** Tells the agent runtime that its speech was cut: what was heard of which item. */
   interrupted(itemId: string, heardText: string): void
+  /** What of the agent must outlive this pod, as it is now. */
+  carried(): AgentState
   /** Ends the link and the agent; idempotent, never throws. */
   close(): void
 }
@@ -112,14 +117,19 @@ export interface ToolGate {
   after(toolCallId: string, output: string): void
 }
 
+/** A tool call that has no answer; `owner`: the agent whose tool it is, where there is more than one. */
+export type PendingTool = { toolCallId: string; name: string; argumentsText: string; owner?: AgentPath }
+
 /** How a session begins. */
 export type SessionStart = {
   gate: ToolGate | undefined
   /** Tools that were called on another pod and have not answered: they run again, under their first key. */
-  pendingTools: readonly { toolCallId: string; name: string; argumentsText: string }[]
+  pendingTools: readonly PendingTool[]
+  /** How the agent goes on. */
+  agent: AgentState
   /** Told to the model, once, before it speaks: why the line was silent. */
   note: string | undefined
 }
 
 /** A session that begins with its call. */
-export const NEW_SESSION: SessionStart = { gate: undefined, pendingTools: [], note: undefined }
+export const NEW_SESSION: SessionStart = { gate: undefined, pendingTools: [], agent: NEW_AGENT, note: undefined }

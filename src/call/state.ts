@@ -3,11 +3,14 @@
 // ST1: the phase is one union; what belongs to a phase lives in it.
 // ST2: everything here can be written as JSON and read back.
 
+import { type AgentState, NEW_AGENT } from './agent-state.ts'
 import type { CutItem } from './playout.ts'
 import type { LegEnd, ModelEvent, ModelLoss, ResponseRequest, Usage } from './ports.ts'
 import type { Transcript } from './transcript.ts'
 
 export const STATE_VERSION = 1
+/** A call that has gone on so long since its last failover counts its failovers anew. */
+export const FAILOVER_CALM_MS = 600_000
 
 /** What happens to the caller when our media stream has ended; the answer of /twilio/next. */
 export type Next = { kind: 'hang-up'; sentence?: string } | { kind: 'transfer'; to: string } | { kind: 'none' } // the caller is gone
@@ -65,12 +68,21 @@ export type CallState = {
   failures: number
   requests: number
   bargeIns: number
-  resumes: number
+  /** Links to the model that were made again after a loss. */
+  modelRedials: number
+  /** Times its pod or its socket was lost, with less than FAILOVER_CALM_MS between them. */
+  failovers: number
+  /** Planned moves to another pod. */
+  handovers: number
   /** The call comes from another pod and the caller has not been heard since: after a loss he has heard silence. */
   comeback: 'failover' | 'handover' | undefined
   turns: number
   usage: Usage
   digits: string
+  /** What lives in the agent's own objects, as a checkpoint found it; while the call is here they are asked (call.ts). */
+  agent: AgentState
+  /** How often the agent's part changed. */
+  agentChanges: number
   transcript: Transcript
 }
 
@@ -92,7 +104,15 @@ export type CallSettings = {
   sorrySentence: string
 }
 
-export type TimerName = 'stream-awaited' | 'call-max' | 'model-answer' | 'renew' | 'redial' | 'digits' | 'closing'
+export type TimerName =
+  | 'stream-awaited'
+  | 'call-max'
+  | 'model-answer'
+  | 'renew'
+  | 'redial'
+  | 'digits'
+  | 'closing'
+  | 'calm'
 
 /** Everything that can happen to a call. */
 export type CallEvent =
@@ -158,11 +178,15 @@ export function initialState(): CallState {
     failures: 0,
     requests: 0,
     bargeIns: 0,
-    resumes: 0,
+    modelRedials: 0,
+    failovers: 0,
+    handovers: 0,
     comeback: undefined,
     turns: 0,
     usage: NO_USAGE,
     digits: '',
+    agent: NEW_AGENT,
+    agentChanges: 0,
     transcript: { items: [], dropped: 0 },
   }
 }

@@ -44,6 +44,9 @@ const EXPECT_MS = 2_000
 /** Offers of callers who wait, so that their numbers are known when their turn comes. Beyond it the oldest leaves. */
 const WAITING_MAX = 20_000
 
+/** What a call was lost by. `pod-lost`: also a pod that could not take it back. */
+export type ResumeCause = 'pod-lost' | 'socket-lost'
+
 export type DeskParts = {
   pod: string
   packOf: { name: string; version: string }
@@ -62,7 +65,7 @@ export type DeskParts = {
   fallbackNumber: string | undefined
   sorry: string
   isDraining: () => boolean
-  onResume: (outcome: 'resumed' | 'refused' | 'too-often') => void
+  onResume: (cause: ResumeCause, outcome: 'resumed' | 'refused' | 'too-often') => void
   world: DeskWorld
 }
 
@@ -138,7 +141,7 @@ export class Desk implements CallDesk {
     if (broken !== undefined)
       return mayResume(broken.checkpoint)
         ? this.#resume(broken.origin, broken)
-        : this.#endTooOften(broken.origin, broken.checkpoint)
+        : this.#endTooOften(broken.origin, broken.checkpoint, 'socket-lost')
     const found = await askWithin(this.#parts.world.wheel, RECORDS_MS, () => this.#parts.records.find(callSid))
     // The webhook lets the carrier ask again.
     if (found.kind === 'away') throw new VoiceError('STORE_UNAVAILABLE', { retryable: true })
@@ -151,7 +154,7 @@ export class Desk implements CallDesk {
       case 'finish':
         return this.#endWith({ ...row, cause: step.cause, next: step.next, checkpoint: undefined })
       case 'too-often':
-        return this.#endTooOften(row, undefined)
+        return this.#endTooOften(row, undefined, 'pod-lost')
       default:
         return this.#resume(row, undefined)
     }
@@ -228,6 +231,7 @@ export class Desk implements CallDesk {
   async #resume(call: Origin | CallRow, broken: Broken | undefined): Promise<NextStep> {
     const { callSid, epoch, tenant, pool } = call
     const { admission, afterwards, world, pod: own, onResume } = this.#parts
+    const why: ResumeCause = broken === undefined ? 'pod-lost' : 'socket-lost'
     const avoidPod = broken === undefined && 'pod' in call && call.pod !== own ? call.pod : undefined
     const ask = (fromEpoch: number) => admission.resume({ callSid, fromEpoch, tenant, pool, avoidPod })
     let resumed = await ask(epoch)
@@ -235,11 +239,11 @@ export class Desk implements CallDesk {
     if (resumed.kind === 'fenced') resumed = await ask(resumed.epoch)
     if (resumed.kind !== 'transferred') {
       world.log.warn({ callSid, why: resumed.kind === 'refused' ? resumed.reason : 'fenced' }, 'a call could not go on')
-      onResume('refused')
+      onResume(why, 'refused')
       if (broken !== undefined) afterwards.keepBroken(broken)
       throw new VoiceError('STORE_UNAVAILABLE', { message: 'no pod can take the call now', retryable: true })
     }
-    onResume('resumed')
+    onResume(why, 'resumed')
     world.log.info({ callSid, pod: resumed.pod, epoch: resumed.epoch }, 'a call goes on')
     const origin = { ...identityIn(call), pool: resumed.pool, epoch: resumed.epoch }
     await this.#tell({ ...origin, how: { kind: 'failover' } }, resumed, broken)
@@ -259,9 +263,9 @@ export class Desk implements CallDesk {
   }
 
   /** What breaks again and again is for a person, or an apology. */
-  #endTooOften(call: Fenceable, checkpoint: string | undefined): NextStep {
+  #endTooOften(call: Fenceable, checkpoint: string | undefined, why: ResumeCause): NextStep {
     const { onResume, fallbackNumber, sorry } = this.#parts
-    onResume('too-often')
+    onResume(why, 'too-often')
     const next: Next =
       fallbackNumber === undefined ? { kind: 'hang-up', sentence: sorry } : { kind: 'transfer', to: fallbackNumber }
     return this.#endWith({ ...call, cause: 'carrier-lost', next, checkpoint })

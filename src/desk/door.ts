@@ -71,7 +71,7 @@ export class Door {
       default: {
         const there = calls.get(call.callSid)
         if (there !== undefined && there.epoch >= call.epoch) return there.epoch === call.epoch ? there : undefined
-        const claimed = await this.#claim(origin)
+        const claimed = await this.#claim(origin, 'failover')
         if (claimed?.kind === 'fenced' || claimed?.kind === 'ended') return undefined
         return calls.prepare(comebackOf(origin, claimed?.kind === 'claimed' ? claimed.row : undefined, broken))
       }
@@ -113,7 +113,7 @@ export class Door {
       return { kind: 'refused', reason: 'another epoch acts for the call' }
     }
     if (held.needsClaim) {
-      const claimed = await this.#claim(held.origin)
+      const claimed = await this.#claim(held.origin, 'handover')
       if (claimed?.kind === 'fenced' || claimed?.kind === 'ended') {
         calls.letGo(held, 'moved')
         return { kind: 'refused', reason: 'another epoch acts for the call' }
@@ -135,10 +135,10 @@ export class Door {
     return this.prepare({ ...call, how: epoch === 1 ? { kind: 'new' } : { kind: 'failover' } })
   }
 
-  async #claim(origin: Omit<Origin, 'comeback'>): Promise<Claimed | undefined> {
+  async #claim(origin: Omit<Origin, 'comeback'>, how: 'failover' | 'handover'): Promise<Claimed | undefined> {
     const { records, world, pod, history } = this.#parts
     const { callSid, epoch, pool } = origin
-    const answer = await askWithin(world.wheel, ENTER_STORE_MS, () => records.claim({ callSid, epoch, pod, pool }))
+    const answer = await askWithin(world.wheel, ENTER_STORE_MS, () => records.claim({ callSid, epoch, pod, pool, how }))
     if (answer.kind === 'answer') {
       if (answer.value.kind === 'claimed') history('claimed', callSid, epoch)
       return answer.value

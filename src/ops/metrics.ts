@@ -45,7 +45,8 @@ export class Metrics {
   }
   readonly #queueWait = new Durations(WAIT_BOUNDS_MS)
   readonly #tools = new Map<string, Durations>()
-  readonly #resumes = new Map<string, Tally>() // by cause; causes are our own words
+  modelRedials = 0
+  readonly #resumes = new Map<string, Tally>() // by cause: pod-lost, socket-lost, handover
   readonly #connects = new Map<string, Tally>() // by pool; the limits file bounds them
 
   /** Counts a tool call that took `ms`. */
@@ -102,16 +103,18 @@ export class Metrics {
     count('voice_carrier_ends_total', 'Ends of calls told by the carrier', 'outcome', () => this.carrierEnds.entries())
     count('voice_recordings_total', 'Recordings told by the carrier', 'outcome', () => this.recordings.entries())
     count('voice_model_errors_total', 'Errors of the model', 'code', () => this.modelErrors.entries())
-    const metrics = this
-    new Counter({
-      name: 'voice_barge_ins_total',
-      help: 'Times a caller spoke over playout',
-      registers: [registry],
-      collect() {
-        this.reset()
-        this.inc(metrics.bargeIns)
-      },
-    })
+    const countOne = (name: string, help: string, read: () => number) =>
+      new Counter({
+        name,
+        help,
+        registers: [registry],
+        collect() {
+          this.reset()
+          this.inc(read())
+        },
+      })
+    countOne('voice_barge_ins_total', 'Times a caller spoke over playout', () => this.bargeIns)
+    countOne('voice_model_redials_total', 'Dials of a model whose link was lost', () => this.modelRedials)
     const countBoth = (name: string, help: string, label: string, read: () => Iterable<[string, Tally]>) =>
       new Counter({
         name,

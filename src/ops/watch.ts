@@ -81,6 +81,7 @@ export class Watch implements CallMeter {
   count(what: 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn', code: string | undefined): void {
     if (what === 'barge-in') this.#metrics.bargeIns += 1
     else if (what === 'model-error') this.#metrics.modelErrors.add(code ?? 'unknown')
+    else if (what === 'redial') this.#metrics.modelRedials += 1
     if (what !== 'turn') this.#note(what, code)
   }
 

@@ -52,6 +52,11 @@ export type PackSessionOptions = Pick<
 /** One call's agent and settings. */
 export interface PackCall extends PackSessionOptions {
   readonly agent: PackAgent
+  /**
+   * Agents that may come to be in charge though no handoff of `agent` leads to them, directly or over others: by
+   * `session.updateAgent(…)`, or by a handoff that picks its agent when it is used. Named here, they are found again in another pod.
+   */
+  readonly agents?: readonly PackAgent[]
   /** Given to tools as `runContext.context`; the SDK spreads it, so that only own properties arrive. */
   readonly context?: object
   readonly voice?: string

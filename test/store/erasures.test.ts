@@ -260,6 +260,30 @@ test('[ERS1][ERS2][ERS3] the worker goes through requests each minute and by age
   wheel.close()
 })
 
+test('[O4][EOP1][EOP3] a misspelt member erases nothing; a whole tenant goes only by the word and the count', async () => {
+  const app = fastify()
+  const database = await onPostgres(A)
+  await app.register(erasureRoutes, { store: database.erasures, token: TOKEN })
+  const headers = { authorization: `Bearer ${TOKEN}` }
+  const post = (payload: object) => app.inject({ method: 'POST', url: '/admin/erasures', payload, headers })
+  const kept = await Promise.all(Array.from({ length: 12 }, () => leaveCall(database, 'whole', FROM)))
+  assert.equal((await post({ tenant: 'whole', form: FROM })).statusCode, 400)
+  for (const body of [
+    { tenant: 'whole' },
+    { tenant: 'whole', everything: true },
+    { tenant: 'whole', calls: 12 },
+    { tenant: 'whole', everything: true, calls: 1 },
+  ]) {
+    const answer = await post(body)
+    assert.deepEqual([answer.statusCode, (answer.json() as { calls: number }).calls], [409, 12], JSON.stringify(body))
+  }
+  for (const callSid of kept) assert.ok(await database.records.find(callSid))
+  const done = await post({ tenant: 'whole', everything: true, calls: 12 })
+  assert.deepEqual([done.statusCode, (done.json() as { calls: number }).calls], [200, 12])
+  for (const callSid of kept) assert.equal(await database.records.find(callSid), undefined)
+  await app.close()
+})
+
 test('[EOP1][EOP2][BRR1] the routes: token, form, what was erased, and 409 where a key is gone', async () => {
   const app = fastify()
   const database = await onPostgres(A)
@@ -271,6 +295,14 @@ test('[EOP1][EOP2][BRR1] the routes: token, form, what was erased, and 409 where
   assert.equal((await post({ tenant: 'route' }, { authorization: 'Bearer wrong' })).statusCode, 401)
   for (const body of [
     {},
+    { tenant: 'route', form: FROM },
+    { tenant: 'route', From: FROM },
+    { tenant: 'route', from: FROM, everything: true },
+    { tenant: 'route', from: null },
+    { tenant: 'route', everything: false },
+    { tenant: 'route', everything: 'yes', calls: 2 },
+    { tenant: 'route', everything: true, calls: '2' },
+    [],
     { tenant: '' },
     { tenant: 7 },
     { tenant: 'a b' },

@@ -75,6 +75,7 @@ class Bench implements AgentOwner {
   toolAnswered(toolCallId: string, name: string, output: string, respond: boolean): void {
     this.answers.push(`${toolCallId} ${name} ${output} ${respond}`)
   }
+  agentChanged(): void {}
   agentFailed(message: string): void {
     this.failures.push(message)
   }

@@ -18,6 +18,8 @@ import { count, record, type ServerEvent, text } from './wire.ts'
 const HISTORY_MAX_ITEMS = 200
 /** A guardrail looks at the transcript each 100 characters (the SDK's default); finer deltas only cost. */
 const TRANSCRIPT_DELTA_MIN_CHARS = 50
+/** Events that wait while a call is taken under another agent; beyond it the wait is over. */
+const HELD_MAX = 500
 
 type SdkUsage = RealtimeSession['usage']
 type UsageClass = new (counts: object) => SdkUsage
@@ -68,6 +70,7 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
   #status: 'connected' | 'disconnected' | 'connecting' | 'disconnecting' = 'disconnected'
   #itemIds: string[] = []
   #createdIds = new Set<string>()
+  #held: ServerEvent[] | undefined
   #delta: { itemId: string; responseId: string; text: string } | undefined
 
   constructor(sink: AgentSink, options: { needsTranscriptDeltas: boolean; model: string; log: Log }) {
@@ -159,8 +162,26 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
     this.emit('connection_change', 'disconnected')
   }
 
+  /** From now on `deliver` keeps its events until `release`. */
+  hold(): void {
+    this.#held ??= []
+  }
+
+  /** The events that were kept go on, in order. */
+  release(): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    for (const event of held) this.deliverNow(event)
+  }
+
   /** Hands a server event to the SDK. */
   deliver(event: ServerEvent): void {
+    if (this.#held === undefined) this.deliverNow(event)
+    else if (this.#held.push(event) > HELD_MAX) this.release()
+  }
+
+  /** Hands a server event to the SDK, before those that are kept. */
+  deliverNow(event: ServerEvent): void {
     if (this.#status !== 'connected') return
     if (event.type === 'response.done' || event.type === 'response.output_audio.done') this.#flushDelta()
     if (event.type === 'conversation.item.done' || event.type === 'response.output_item.done')

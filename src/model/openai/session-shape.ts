@@ -37,6 +37,19 @@ function withFlags(turnDetection: Record<string, unknown>, defaults: SessionDefa
   return { create_response: defaults.autoRespond, interrupt_response: defaults.bargeIn, ...turnDetection }
 }
 
+/** The voice that a configuration names: a name, or the provider's object. */
+export function voiceOf(session: Record<string, unknown> | undefined): unknown {
+  const { voice } = record(record(session?.audio).output)
+  return voice === null ? undefined : voice
+}
+
+/** The same configuration with another voice; `undefined` leaves the choice to the provider. */
+export function withVoice(session: Record<string, unknown>, voice: unknown): Record<string, unknown> {
+  if (voice === undefined) return withoutVoice(session)
+  const audio = record(session.audio)
+  return { ...session, audio: { ...audio, output: { ...record(audio.output), voice } } }
+}
+
 /** The same configuration without the voice: a conversation that has spoken refuses another one (cannot_update_voice). */
 export function withoutVoice(session: Record<string, unknown>): Record<string, unknown> {
   const audio = record(session.audio)

@@ -118,7 +118,7 @@ class Bench implements ModelListener {
     this.session = new OpenAiSession(this, { agent, onSession }, { routes, link, defaults, model: 'm' }, world)
   }
   onModelEvent(event: ModelEvent): void {
-    this.events.push(event)
+    if (event.kind !== 'agent-changed') this.events.push(event)
   }
   onModelAudio(responseId: string, itemId: string, ulaw: Buffer): void {
     this.heard.push(`${responseId} ${itemId} ${ulaw.toString('hex')}`)

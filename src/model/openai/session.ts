@@ -2,10 +2,12 @@
 // OS1: a link is `ready` when session.created came, our configuration was acknowledged and the history was replayed.
 //      Until then nothing of the agent and no audio is sent: no tools or a wrong format are worse than a wait.
 // OS2: a renewal is a second link beside the first; the first serves until the second is ready and nobody speaks.
-// OS3: the voice of a conversation is fixed by its first audio: later configurations leave it out (cannot_update_voice).
+// OS3: the voice of a conversation is fixed by its first audio: later configurations leave it out (cannot_update_voice), and every
+//      later link begins with it, in whatever pod and whichever agent is in charge.
 // OS4: the whole of a dial, up to ready, is bounded by `connectMs`.
+import type { AgentState } from '../../call/agent-state.ts'
 import type { ModelCommand, ModelListener, ModelLoss, ModelSession, ResponseRequest } from '../../call/ports.ts'
-import { NEW_SESSION, type SessionStart } from '../../call/ports.ts'
+import { NEW_SESSION, type PendingTool, type SessionStart } from '../../call/ports.ts'
 import type { TranscriptItem } from '../../call/transcript.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
@@ -16,16 +18,17 @@ import { AgentRuntime } from './agent-runtime.ts'
 import { isForAgent } from './agent-transport.ts'
 import { clientEventOf, systemNote, toolOutput } from './client-events.ts'
 import { Link, type LinkSettings } from './link.ts'
-import { CONFIGURE_ID, LinkSetup, RENEWAL_LOOK_MS } from './link-setup.ts'
+import { CONFIGURE_ID, type Configuration, LinkSetup, RENEWAL_LOOK_MS } from './link-setup.ts'
 import { isFatalCode, isLimitCode, isWeather } from './refusal.ts'
 import { replayEvents } from './replay.ts'
-import { type SessionDefaults, shapeSession, withoutVoice } from './session-shape.ts'
+import { type SessionDefaults, shapeSession, voiceOf, withoutVoice, withVoice } from './session-shape.ts'
 import { ToolCalls } from './tool-calls.ts'
 import { translate } from './translate.ts'
 import { record, type ServerEvent, text } from './wire.ts'
 
 /** Client events of the agent that wait for a link; beyond it the oldest is dropped. */
 const WAITING_MAX = 64
+const GONE_TOOL = 'This cannot be done any more. Tell the caller so and offer something else.'
 
 export type SessionSettings = {
   routes: Routes
@@ -46,12 +49,14 @@ export class OpenAiSession implements ModelSession {
   #link: Link | undefined
   #setup: LinkSetup | undefined
   #session: Record<string, unknown> | undefined
-  #voiceFixed = false
+  #voice: { name: unknown } | undefined
   #replayed = new Set<string>()
   #waiting: Record<string, unknown>[] = []
   #audioResponse = ''
   readonly #tools: ToolCalls
   #note: string | undefined
+  /** The voice that the provider told, when nobody named one. */
+  #toldVoice: unknown
   #hasServed = false
   #isClosed = false
 
@@ -64,15 +69,16 @@ export class OpenAiSession implements ModelSession {
   ) {
     this.#listener = listener
     this.#note = start.note
+    if (start.agent.voice !== undefined) this.#voice = { name: start.agent.voice }
     this.#settings = settings
     this.#world = world
     this.#agent = new AgentRuntime(
       packCall,
-      { model: settings.model, defaults: settings.defaults, log: world.log },
+      { model: settings.model, defaults: settings.defaults, log: world.log, begin: start.agent },
       this,
     )
     this.#tools = new ToolCalls(start, world.log, {
-      run: (event) => this.#agent.transport.deliver(event),
+      run: (event, tool) => this.#runTool(event, tool),
       decline: (toolCallId, name, words) => this.#declineTool(toolCallId, name, words),
     })
   }
@@ -117,6 +123,10 @@ export class OpenAiSession implements ModelSession {
     this.#agent.transport.audioInterrupted(itemId, heardText)
   }
 
+  carried(): AgentState {
+    return { ...this.#agent.carried(), voice: this.#voice?.name }
+  }
+
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
@@ -130,9 +140,11 @@ export class OpenAiSession implements ModelSession {
   // ---- what the agent asks for (AgentSink)
 
   configure(session: Record<string, unknown>): void {
+    const isFirst = this.#session === undefined
     this.#session = shapeSession(session, this.#settings.defaults)
-    this.#setup?.configure(this.#session)
+    this.#setup?.configure(this.#sessionToBegin())
     if (this.#link !== undefined) this.#sendSession(this.#link)
+    if (!isFirst) this.agentChanged()
   }
 
   sendClientEvent(event: Record<string, unknown>): void {
@@ -160,6 +172,10 @@ export class OpenAiSession implements ModelSession {
     this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output, respond })
   }
 
+  agentChanged(): void {
+    this.#listener.onModelEvent({ kind: 'agent-changed' })
+  }
+
   agentFailed(message: string): void {
     this.#listener.onModelEvent({ kind: 'agent-failed', message })
   }
@@ -170,7 +186,7 @@ export class OpenAiSession implements ModelSession {
     if (link !== this.#link) return
     if (responseId !== this.#audioResponse) {
       this.#audioResponse = responseId
-      this.#voiceFixed = true
+      this.#fixVoice()
       this.#agent.transport.audioStarted(responseId)
     }
     this.#listener.onModelAudio(responseId, itemId, ulaw)
@@ -189,9 +205,10 @@ export class OpenAiSession implements ModelSession {
   #onSetupEvent(setup: LinkSetup, event: ServerEvent): void {
     if (event.type === 'session.created') {
       setup.created(record(event.session).expires_at, this.#world.clock.wallMs())
-      setup.configure(this.#session)
+      setup.configure(this.#sessionToBegin())
     } else if (event.type === 'session.updated') {
       setup.link.route.accepted()
+      this.#toldVoice = voiceOf(record(event.session)) ?? this.#toldVoice
       this.#becomeReady(setup)
     } else if (event.type === 'error') {
       const error = record(event.error)
@@ -221,7 +238,7 @@ export class OpenAiSession implements ModelSession {
     this.#hasServed = true
     this.#drop(before)
     // The agent has changed it meanwhile (a handoff): what is in force must be the latest.
-    if (this.#session !== setup.configured) this.#sendSession(setup.link)
+    if (this.#session !== setup.configured?.of) this.#sendSession(setup.link)
     for (const event of this.#waiting.splice(0)) setup.link.send(event)
     if (this.#note !== undefined) setup.link.send(systemNote(this.#note))
     this.#note = undefined
@@ -234,17 +251,29 @@ export class OpenAiSession implements ModelSession {
       this.#agent.transport.transcriptDelta(text(event.item_id), text(event.response_id), text(event.delta))
       return
     }
-    const meaning = translate(event)
+    const meaning = this.#meaningOf(event)
     if (meaning?.kind === 'tool-called' && this.#tools.isRepeated(meaning.toolCallId)) return
     if (meaning !== undefined) this.#listener.onModelEvent(meaning)
     if (this.#isClosed) return
     const itemId = text(record(event.item).id)
-    if (event.type === 'conversation.item.added' && this.#agent.transport.isOwnItem(itemId))
-      this.#agent.transport.deliver(event)
+    if (event.type === 'conversation.item.added' && this.#agent.transport.isOwnItem(itemId)) this.#agent.deliver(event)
     else if (isForAgent(event) && !this.#replayed.has(itemId)) {
       if (meaning?.kind === 'tool-called') this.#tools.run(event, { ...meaning, argumentsText: meaning.arguments })
-      else this.#agent.transport.deliver(event)
+      else this.#agent.deliver(event)
     }
+  }
+
+  #meaningOf(event: ServerEvent): ReturnType<typeof translate> {
+    const meaning = translate(event)
+    if (meaning?.kind !== 'tool-called') return meaning
+    const owner = this.#agent.ownerOf(text(event.response_id))
+    return owner === undefined ? meaning : { ...meaning, owner }
+  }
+
+  #runTool(event: ServerEvent, { toolCallId, name, owner }: PendingTool): void {
+    if (this.#agent.runTool(event, owner)) return
+    this.#world.log.warn({}, 'a tool was not run: its agent is not in this release of the module')
+    this.#declineTool(toolCallId, name, GONE_TOOL)
   }
 
   #declineTool(toolCallId: string, name: string, words: string): void {
@@ -262,13 +291,26 @@ export class OpenAiSession implements ModelSession {
     }
     if (!isWeather(code)) this.#world.log.warn({ code, requestId }, 'the model refused a request')
     this.#listener.onModelEvent({ kind: 'request-refused', code, requestId })
-    if (!requestId?.startsWith('vp-') && !isWeather(code)) this.#agent.transport.deliver(event)
+    if (!requestId?.startsWith('vp-') && !isWeather(code)) this.#agent.deliver(event)
   }
 
   /** Sends the configuration to a link that serves; without the voice once it has spoken (OS3). */
   #sendSession(link: Link): void {
     const session = this.#session ?? {}
-    link.send({ type: 'session.update', session: this.#voiceFixed ? withoutVoice(session) : session })
+    link.send({ type: 'session.update', session: this.#voice === undefined ? session : withoutVoice(session) })
+  }
+
+  /** The configuration of a new link: a conversation that has spoken keeps its voice (OS3). */
+  #sessionToBegin(): Configuration | undefined {
+    if (this.#session === undefined) return undefined
+    const wire = this.#voice === undefined ? this.#session : withVoice(this.#session, this.#voice.name)
+    return { of: this.#session, wire }
+  }
+
+  #fixVoice(): void {
+    if (this.#voice !== undefined) return
+    this.#voice = { name: voiceOf(this.#session) ?? this.#toldVoice }
+    this.agentChanged()
   }
 
   #fail(link: Link, loss: ModelLoss): void {

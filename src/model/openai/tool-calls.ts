@@ -3,7 +3,7 @@
 // OT2: with a gate, the SDK sees a call only when the gate let it: its intent is durable then. A gate that declines answers in
 //      the tool's place; one that stops leaves the call to the pod that acts.
 // OT3: tools that were called on another pod and have not answered run once the first link is ready.
-import type { SessionStart } from '../../call/ports.ts'
+import type { PendingTool, SessionStart } from '../../call/ports.ts'
 import { messageOf } from '../../kit/errors.ts'
 import type { Log } from '../../kit/log.ts'
 import type { ServerEvent } from './wire.ts'
@@ -11,8 +11,11 @@ import type { ServerEvent } from './wire.ts'
 /** Ids of the last tool calls, to know a repeated one. */
 const TOOL_CALLS_KEPT = 32
 
-type ToolCall = { toolCallId: string; name: string; argumentsText: string }
-type Deeds = { run(event: ServerEvent): void; decline(toolCallId: string, name: string, words: string): void }
+type ToolCall = PendingTool
+type Deeds = {
+  run(event: ServerEvent, tool: ToolCall): void
+  decline(toolCallId: string, name: string, words: string): void
+}
 
 export class ToolCalls {
   readonly #start: SessionStart
@@ -41,14 +44,14 @@ export class ToolCalls {
   run(event: ServerEvent, tool: ToolCall): void {
     const { gate } = this.#start
     if (gate === undefined) {
-      this.#deeds.run(event)
+      this.#deeds.run(event, tool)
       return
     }
     const { toolCallId, name, argumentsText } = tool
     gate.before({ toolCallId, name, argumentsText }).then(
       (answer) => {
         if (this.#isClosed || answer.kind === 'stop') return
-        if (answer.kind === 'go') this.#deeds.run(event)
+        if (answer.kind === 'go') this.#deeds.run(event, tool)
         else this.#deeds.decline(toolCallId, name, answer.words)
       },
       (error: unknown) => this.#log.error({ reason: messageOf(error) }, 'the gate of a tool failed'),

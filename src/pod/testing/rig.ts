@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { RealtimeAgent } from '@openai/agents-realtime'
 import fastify, { type FastifyInstance } from 'fastify'
+import { NEW_AGENT } from '../../call/agent-state.ts'
 import type { CallEnds } from '../../call/identity.ts'
 import type { Leg, LegListener, ModelListener, ModelSession, SessionStart } from '../../call/ports.ts'
 import type { Answer, NextStep } from '../../carrier/twilio/call-desk.ts'
@@ -131,6 +132,7 @@ export async function start(name: string, on: Ground | undefined, env: Record<st
       callerSeemsLoud() {},
       command: ({ kind }) => model.commands.push(kind),
       interrupted() {},
+      carried: () => begin?.agent ?? NEW_AGENT,
       close() {},
     }
   }

@@ -7,11 +7,13 @@
 //      began while the database was away is not ended for it.
 // RQ5: the events of a call are numbered under the lock of its row and are only ever added.
 import { farPartyOf, numberOf } from '../../call/identity.ts'
+import { FAILOVER_CALM_MS } from '../../call/state.ts'
 import type {
   CallRecords,
   CallRow,
   CheckpointWrite,
   Claimed,
+  ClaimRequest,
   EndRequest,
   Fenceable,
   Intended,
@@ -64,9 +66,11 @@ export class SqlRecords implements CallRecords {
   }
 
   /** [RQ3] */
-  async claim({ callSid, epoch, pod, pool }: Fenceable & { pod: string; pool: string }): Promise<Claimed> {
+  async claim({ callSid, epoch, pod, pool, how }: ClaimRequest): Promise<Claimed> {
     await this.#check()
-    await this.#sql.query(statements.CLAIM, [callSid, epoch, storable(pod), storable(pool)])
+    const isFailover = how !== 'handover'
+    const texts = [storable(pod), storable(pool)]
+    await this.#sql.query(statements.CLAIM, [callSid, epoch, ...texts, isFailover, FAILOVER_CALM_MS])
     const row = await this.find(callSid)
     if (row === undefined) return { kind: 'unknown' }
     if (row.state === 'ended') return { kind: 'ended', row }
@@ -144,7 +148,7 @@ export class SqlRecords implements CallRecords {
 
   async find(callSid: CallSid): Promise<CallRow | undefined> {
     await this.#check()
-    const [row] = await this.#sql.query(statements.FIND, [callSid])
+    const [row] = await this.#sql.query(statements.FIND, [callSid, FAILOVER_CALM_MS])
     return row === undefined ? undefined : callRowOf(row, this.#codec)
   }
 

@@ -63,6 +63,11 @@ export class SqlErasures implements ErasureStore {
     return (await this.find(id))!
   }
 
+  async count(tenant: string): Promise<number> {
+    const [row] = await this.#sql.query('select count(*)::int as count from call where tenant = $1', [tenant])
+    return Number(row?.count ?? 0)
+  }
+
   async find(id: string): Promise<Erasure | undefined> {
     const [row] = await this.#sql.query(ONE, [id])
     if (row === undefined) return undefined
