@@ -1,6 +1,7 @@
 // Role edge: one pod. Webhooks, media streams, health and metrics on one port. Rules:
 // ED1: signature and token are checked before the 101; then the pod's door decides; a token opens one stream, once.
 // ED2: start, drain, close; each idempotent; close never rejects and takes CLOSE_MAX_MS at most.
+// ED4: a request has REQUEST_MAX_MS from its first byte to its last; its connection is ended SWEEP_MS later at the latest.
 // ED3: POST /drain is for this machine, and for whoever holds the fleet's secret; /internal/ is for peers.
 import type { IncomingMessage, Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
@@ -14,6 +15,7 @@ import { peerRoutes } from './desk/peers.ts'
 import { systemClock } from './kit/clock.ts'
 import { messageOf } from './kit/errors.ts'
 import type { Log } from './kit/log.ts'
+import { descriptorsMax, Sources, UnauthenticatedConnections, unauthenticatedMax } from './kit/unauthenticated.ts'
 import { Wheel } from './kit/wheel.ts'
 import { healthRoutes } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
@@ -30,7 +32,8 @@ import type { RescueTimes } from './pod/rescue/rescuer.ts'
 import type { Stores } from './pod/stores.ts'
 import { closeWithin } from './stopping.ts'
 
-const HEADERS_MAX_MS = 10_000
+const REQUEST_MAX_MS = 5_000
+const SWEEP_MS = 500
 /** How long a drained pod waits for the carrier's last questions. */
 const FAREWELL_MAX_MS = 5_000
 const FAREWELL_POLL_MS = 50
@@ -90,7 +93,10 @@ export async function startEdge(options: {
   const { stores, rescueTimes } = options
   const parts = { config, pack, makeModel, pools, shape, tokens, lag, world, address, baseUrl, stores, rescueTimes }
   pod = await Pod.open({ ...parts, sorry: SORRY })
+  const max = unauthenticatedMax(descriptorsMax())
+  const strangers = new UnauthenticatedConnections({ max, sources: new Sources(config.http.trustedProxies) })
   const app = await makeApp({
+    strangers,
     config,
     pod,
     pools,
@@ -101,10 +107,15 @@ export async function startEdge(options: {
     alsoServe: options.alsoServe,
     droppedLines: options.droppedLines,
   })
-  const door = new MediaDoor({ pod, log, wheel, tokens, config, baseUrl })
-  app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) =>
-    door.enter(request, socket, head),
-  )
+  const door = new MediaDoor({
+    ...{ pod, log, wheel, tokens, config, baseUrl },
+    onAuthenticated: (socket) => strangers.authenticated(socket),
+    onRefused: (reason) => metrics.refusals.add(reason),
+  })
+  app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    strangers.begin(request)
+    door.enter(request, socket, head)
+  })
   await app.listen({ host: config.http.host, port: config.http.port })
   config = withPort(config, (app.server.address() as AddressInfo).port)
   await pod.start()
@@ -125,17 +136,26 @@ async function makeApp(parts: {
   log: Log
   metrics: Metrics
   lag: LagMeter
+  strangers: UnauthenticatedConnections
   baseUrl: () => string
   droppedLines: (() => number) | undefined
   alsoServe: ((app: FastifyInstance, registry: Registry) => Promise<void>) | undefined
 }): Promise<FastifyInstance> {
-  const { config, pod, pools, log, metrics, lag, baseUrl } = parts
+  const { config, pod, pools, log, metrics, lag, baseUrl, strangers } = parts
   const app = fastify({
-    requestTimeout: HEADERS_MAX_MS,
+    // Node ends both only when it looks (ED4).
+    http: { connectionsCheckingInterval: SWEEP_MS, headersTimeout: REQUEST_MAX_MS },
+    requestTimeout: REQUEST_MAX_MS,
     keepAliveTimeout: 72_000,
     bodyLimit: 65_536,
     forceCloseConnections: true,
   })
+  app.server.on('connection', (socket) => strangers.add(socket))
+  app.server.prependListener('request', (request) => strangers.begin(request))
+  const authentication = {
+    onAuthenticated: (request: IncomingMessage) => strangers.authenticated(request.socket),
+    onRefused: (reason: string) => metrics.refusals.add(reason),
+  }
   const registry = new Registry()
   metrics.register(registry, {
     activeCalls: () => pod.calls.size,
@@ -146,12 +166,19 @@ async function makeApp(parts: {
     queueDepth: () => pod.fleet.usage?.queued,
     leases: () => pod.fleet.leases,
     poolCeilings: () => pools?.ceilings(),
+    unauthenticated: () => strangers.size,
+    unauthenticatedEnded: () => strangers.ended,
   })
   registerDroppedLines(registry, parts.droppedLines)
   await app.register(healthRoutes, { lag, registry, notReady: () => pod.notReady() })
-  await app.register(twilioWebhooks, { config, desk: pod.desk, log, baseUrl })
+  await app.register(twilioWebhooks, { config, desk: pod.desk, log, baseUrl, ...authentication })
   const { secret } = config.streamToken
-  await app.register(peerRoutes, { secret, wallMs: () => systemClock.wallMs(), answers: pod.peerAnswers })
+  await app.register(peerRoutes, {
+    secret,
+    wallMs: () => systemClock.wallMs(),
+    answers: pod.peerAnswers,
+    ...authentication,
+  })
   await parts.alsoServe?.(app, registry)
   app.post('/drain', async (request, reply) => {
     if (!LOOPBACK.test(request.ip)) return reply.code(403).send({ refused: 'ask from this machine' })
