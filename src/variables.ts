@@ -215,6 +215,7 @@ export const VARIABLES = {
   WORK_ANALYSIS_MAX: integer(128, 1, 2_000),
   ANALYSIS: oneOf(['model', 'rules'], undefined),
   ANALYSIS_URL: url(['https', 'http'], true),
+  ANALYSIS_API_KEY: secret(8),
   ANALYSIS_MODEL: named('gpt-4.1-mini'),
   PRICES: pattern(/^\{.{1,2000}\}$/, 'a JSON object like the one on this page', undefined),
   CRM_WEBHOOK_URL: url(['https', 'http'], false),

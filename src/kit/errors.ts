@@ -25,6 +25,7 @@ export const ERROR_CODES = {
   MIGRATION_MISSING: 'The tables of the database are older than this program needs.',
   DATA_KEY_MISSING: 'Data is sealed under a key that DATA_KEYS does not have.',
   DATA_SEAL_BROKEN: 'Sealed data does not open: it was changed, or moved to another place.',
+  CALLER_WITHHELD: 'The number identifies nobody: it is a withheld one, or no number in E.164.',
   CALL_UNKNOWN: 'The records have no row of the call: its opening was not written.',
 } as const
 
