@@ -124,6 +124,7 @@ suite('renewal', () => {
     assert.ok(!kinds(life.model(ended('r'))).includes('dial'))
     life.model({ kind: 'speech-stopped', itemId: 'u' })
     life.model(started('r2'))
+    life.take({ kind: 'audio-begun', responseId: 'r2' })
     assert.deepEqual(life.model(ended('r2')).at(-1), { kind: 'dial', renewal: true })
     assert.deepEqual(life.timer('renew'), [], 'one renewal at a time')
     const ready = life.ready(true)

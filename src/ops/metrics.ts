@@ -35,6 +35,7 @@ export class Metrics {
   readonly calls = new Tally() // by outcome
   readonly framesDropped = new Tally() // by reason
   readonly modelErrors = new Tally() // by code
+  readonly turnOutcomes = new Tally() // of turns that were owed, by outcome
   readonly rescues = new Tally() // by outcome
   readonly carrierEnds = new Tally() // by outcome
   readonly recordings = new Tally() // by outcome
@@ -103,6 +104,7 @@ export class Metrics {
     count('voice_carrier_ends_total', 'Ends of calls told by the carrier', 'outcome', () => this.carrierEnds.entries())
     count('voice_recordings_total', 'Recordings told by the carrier', 'outcome', () => this.recordings.entries())
     count('voice_model_errors_total', 'Errors of the model', 'code', () => this.modelErrors.entries())
+    count('voice_turn_outcomes_total', 'Turns owed to callers', 'outcome', () => this.turnOutcomes.entries())
     const countOne = (name: string, help: string, read: () => number) =>
       new Counter({
         name,

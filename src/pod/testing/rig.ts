@@ -187,6 +187,7 @@ export function converse({ listener }: Model): void {
   listener.onModelEvent({ kind: 'speech-stopped', itemId: 'i1' })
   listener.onModelEvent({ kind: 'caller-said', itemId: 'i1', text: 'a check up please' })
   listener.onModelEvent({ kind: 'response-started', responseId: 'r1' })
+  listener.onModelAudio('r1', 'a1', Buffer.alloc(160, 0x55))
   listener.onModelEvent({ kind: 'agent-said', itemId: 'i2', text: 'on which day' })
   listener.onModelEvent({ kind: 'response-ended', responseId: 'r1', status: 'completed' })
 }
