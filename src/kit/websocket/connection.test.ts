@@ -269,7 +269,7 @@ suite('memory of a frame', () => {
       assert.ok(heard.slice(1).every((text) => text.endsWith('y'.repeat(200))))
     })
 
-  test('[TW3] over TLS, what was sent before a close arrives before it, also from a peer that has closed', async () => {
+  test('[TLW3] over TLS, what was sent before a close arrives before it, also from a peer that has closed', async () => {
     const { ears, connection, peer } = await asClient({}, true)
     const heard: number[] = []
     const closed = once(peer, 'close') as Promise<[number]>

@@ -1,9 +1,9 @@
 // The writes of one TLS socket, past its stream: Node's TLS handle has encrypted or copied what it was given when it returns, so
 // nothing needs to be kept for it. Rules:
-// TW1: memory of a write belongs to the caller again at once, however long the bytes wait.
-// TW2: the handle has one write at a time (a second one would abort the process): what is sent meanwhile is copied into pooled
+// TLW1: memory of a write belongs to the caller again at once, however long the bytes wait.
+// TLW2: the handle has one write at a time (a second one would abort the process): what is sent meanwhile is copied into pooled
 //      blocks, in order, and leaves together when the write is over, up to WRITE_MAX_BYTES at a time.
-// TW3: an end waits for all that was sent before it.
+// TLW3: an end waits for all that was sent before it.
 import type { Socket } from 'node:net'
 import { ByteQueue } from '../byte-queue.ts'
 import { makeRequest, type WriteHandle, type WriteRequest } from './write-request.ts'
@@ -36,13 +36,13 @@ export class TlsWrites {
     return this.#writingBytes + this.#waiting.length
   }
 
-  /** Sends `bytes`, at least one; the memory is the caller's again on return (TW1). */
+  /** Sends `bytes`, at least one; the memory is the caller's again on return (TLW1). */
   write(bytes: Buffer): void {
     if (this.#writingBytes > 0) this.#waiting.push(bytes)
     else this.#start(bytes)
   }
 
-  /** Ends the stream once all has been written (TW3). */
+  /** Ends the stream once all has been written (TLW3). */
   end(): void {
     if (this.#writingBytes > 0) this.#ends = true
     else this.#stream.end()
