@@ -4,6 +4,7 @@
 // ME3: a failed response is asked for once more if the provider says that it may pass (rate, server); else the call goes on in silence and is counted.
 // ME4: a lost link is dialled again at most `redialMax` times in a row, each later than the last.
 // ME5: a link that stalled was due to say something, even if the call cannot know what: the next one is asked for a response.
+// ME6: a provider that says again and again that its session is about to expire is believed later each time: its clock or ours may be wrong.
 import { unreachable } from '../kit/errors.ts'
 import type { ModelEvent, ModelLoss, ResponseRequest, Usage } from './ports.ts'
 import { type CallSettings, type CallState, type Effect, type EndCause, redialAfterMs } from './state.ts'
@@ -11,6 +12,10 @@ import { clipText, cutAt, type TranscriptItem, withItem } from './transcript.ts'
 import { flushWanted, onSpeechStarted, onSpeechStopped, owedRequest, requestResponse } from './turn.ts'
 
 const PASSING_FAILURES = new Set(['rate_limit_exceeded', 'server_error', 'internal_error'])
+/** No renewal comes sooner on a provider's word; the next such one waits twice as long, up to RENEWAL_CALM_MS. */
+const RENEWAL_MIN_MS = 2_000
+/** A link that lives so long was not renewed early. */
+const RENEWAL_CALM_MS = 60_000
 const ALREADY_ACTIVE = 'conversation_already_has_active_response'
 
 /** What lives in machine.ts and is needed here. */
@@ -89,6 +94,19 @@ function wantedOf(event: ResponseRequest): ResponseRequest {
   return { ...(instructions === undefined ? {} : { instructions }), ...(extra === undefined ? {} : { extra }) }
 }
 
+/** [ME6] When the link is renewed, in ms from now. */
+function renewalAfterMs(
+  state: CallState,
+  { expiresInMs, renewed }: ModelEvent & { kind: 'ready' },
+  settings: CallSettings,
+): number {
+  const ms = Math.min(settings.renewAfterMs, expiresInMs === undefined ? Number.POSITIVE_INFINITY : expiresInMs * 0.92)
+  const isEarly = ms < Math.min(RENEWAL_CALM_MS, settings.renewAfterMs)
+  state.earlyRenewals = isEarly ? (renewed ? state.earlyRenewals + 1 : state.earlyRenewals) : 0
+  const floorMs = isEarly ? Math.min(RENEWAL_CALM_MS, RENEWAL_MIN_MS * 2 ** state.earlyRenewals) : RENEWAL_MIN_MS
+  return Math.max(ms, Math.min(floorMs, settings.renewAfterMs))
+}
+
 function onReady(
   state: CallState,
   event: ModelEvent & { kind: 'ready' },
@@ -105,8 +123,7 @@ function onReady(
     effects.push({ kind: 'clear-timer', name: 'model-answer' })
   }
   state.isCallerSpeaking = false
-  const renewMs = Math.min(settings.renewAfterMs, event.expiresInMs === undefined ? Infinity : event.expiresInMs * 0.92)
-  effects.push({ kind: 'set-timer', name: 'renew', ms: Math.max(1_000, renewMs) })
+  effects.push({ kind: 'set-timer', name: 'renew', ms: renewalAfterMs(state, event, settings) })
   if (event.renewed) {
     effects.push({ kind: 'count', what: 'renewal' })
     flushWanted(state, settings, effects)

@@ -64,6 +64,8 @@ export type CallState = {
   isCallerSpeaking: boolean
   hasGreeted: boolean
   renewalDue: boolean
+  /** Renewals in a row that a provider's early expiry asked for. */
+  earlyRenewals: number
   /** Responses in a row that failed. */
   failures: number
   requests: number
@@ -92,6 +94,8 @@ export type CallSettings = {
   /** The provider starts a response by itself when the caller has spoken. */
   autoRespond: boolean
   bargeIn: boolean
+  /** A key that is pressed silences the agent, as speech does. */
+  keysInterrupt: boolean
   transcriptMaxItems: number
   streamAwaitedMs: number
   callMaxMs: number
@@ -175,6 +179,7 @@ export function initialState(): CallState {
     isCallerSpeaking: false,
     hasGreeted: false,
     renewalDue: false,
+    earlyRenewals: 0,
     failures: 0,
     requests: 0,
     bargeIns: 0,

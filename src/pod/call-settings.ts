@@ -15,6 +15,7 @@ export function callSettings(config: Config, packCall: PackCall): CallSettings {
     greeting: packCall.greeting ?? { kind: 'agent' },
     autoRespond: turnDetection !== null && turnDetection?.createResponse !== false,
     bargeIn: turnDetection !== null && turnDetection?.interruptResponse !== false,
+    keysInterrupt: packCall.keysInterrupt ?? true,
     transcriptMaxItems: config.call.transcriptMaxItems,
     streamAwaitedMs: Math.min(30_000, config.streamToken.ttlMs),
     callMaxMs: config.call.callMaxMs,
