@@ -277,6 +277,7 @@ suite('the end', () => {
       bench.model({ kind: 'response-ended', responseId: 'r', status: 'failed', code: 'server_error' })
     }
     bench.live()
+    bench.run(400)
     assert.deepEqual(
       bench.deeds.filter((deed) => deed === 'respond'),
       ['respond', 'respond'],

@@ -124,6 +124,7 @@ suite('renewal', () => {
     assert.ok(!kinds(life.model(ended('r'))).includes('dial'))
     life.model({ kind: 'speech-stopped', itemId: 'u' })
     life.model(started('r2'))
+    life.take({ kind: 'audio-begun', responseId: 'r2' })
     assert.deepEqual(life.model(ended('r2')).at(-1), { kind: 'dial', renewal: true })
     assert.deepEqual(life.timer('renew'), [], 'one renewal at a time')
     const ready = life.ready(true)
@@ -137,7 +138,7 @@ suite('renewal', () => {
     assert.equal(timerOf(life.ready(true, 9_999_999_999), 'renew'), SETTINGS.renewAfterMs)
   })
 
-  test('[P10][ME6] a provider that keeps saying that its session is about to end is believed later each time', () => {
+  test('[P10][ME8] a provider that keeps saying that its session is about to end is believed later each time', () => {
     const life = live()
     assert.equal(timerOf(life.ready(false, 3_000), 'renew'), 2_760)
     const waits = Array.from({ length: 8 }, () => timerOf(life.ready(true, 3_000), 'renew'))

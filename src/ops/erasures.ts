@@ -3,7 +3,8 @@
 //      known is refused whole: a slip in a name must not widen what is erased.
 // EOP3: all calls of a tenant are erased only when the request says `everything` and how many calls that is. A request that does not, or whose count is
 //      off by more than COUNT_SLACK, is answered with the count (409), and nothing is erased.
-// EOP2: where some calls cannot be told apart, since their key is gone, nothing is erased and the answer is 409.
+// EOP2: a number that identifies nobody is refused with 400: it would erase whom nobody named. Where some calls cannot be told apart,
+//      since their key is gone, nothing is erased and the answer is 409.
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { VoiceError } from '../kit/errors.ts'
@@ -51,6 +52,8 @@ export async function erasureRoutes(
       const erasure = await store.request({ tenant, from })
       return reply.code(erasure.isDone ? 200 : 202).send(erasure)
     } catch (error) {
+      if (error instanceof VoiceError && error.code === 'CALLER_WITHHELD')
+        return reply.code(400).send({ refused: error.message, code: error.code })
       if (error instanceof VoiceError && error.code === 'DATA_KEY_MISSING')
         return reply.code(409).send({ refused: error.message, code: error.code })
       throw error

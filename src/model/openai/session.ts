@@ -6,7 +6,14 @@
 //      later link begins with it, in whatever pod and whichever agent is in charge.
 // OS4: the whole of a dial, up to ready, is bounded by `connectMs`.
 import type { AgentState } from '../../call/agent-state.ts'
-import type { ModelCommand, ModelListener, ModelLoss, ModelSession, ResponseRequest } from '../../call/ports.ts'
+import type {
+  ModelCommand,
+  ModelListener,
+  ModelLoss,
+  ModelSession,
+  ResponseRequest,
+  TurnTaking,
+} from '../../call/ports.ts'
 import { NEW_SESSION, type PendingTool, type SessionStart } from '../../call/ports.ts'
 import type { TranscriptItem } from '../../call/transcript.ts'
 import type { Clock } from '../../kit/clock.ts'
@@ -16,18 +23,20 @@ import type { PackCall } from '../../packs/pack.ts'
 import type { LinkLoss, Route, Routes } from '../route.ts'
 import { AgentRuntime } from './agent-runtime.ts'
 import { isForAgent } from './agent-transport.ts'
-import { clientEventOf, systemNote, toolOutput } from './client-events.ts'
+import { clientEventOf, isProof, systemNote, toolOutput } from './client-events.ts'
 import { Link, type LinkSettings } from './link.ts'
 import { CONFIGURE_ID, type Configuration, LinkSetup, RENEWAL_LOOK_MS } from './link-setup.ts'
 import { isFatalCode, isLimitCode, isWeather } from './refusal.ts'
 import { replayEvents } from './replay.ts'
-import { type SessionDefaults, shapeSession, voiceOf, withoutVoice, withVoice } from './session-shape.ts'
+import { type SessionDefaults, shapeSession, turnTakingIn, voiceOf, withoutVoice, withVoice } from './session-shape.ts'
 import { ToolCalls } from './tool-calls.ts'
 import { translate } from './translate.ts'
 import { record, type ServerEvent, text } from './wire.ts'
 
 /** Client events of the agent that wait for a link; beyond it the oldest is dropped. */
 const WAITING_MAX = 64
+/** Signs of life of a response are told no oftener. */
+const ALIVE_EVERY_MS = 250
 const GONE_TOOL = 'This cannot be done any more. Tell the caller so and offer something else.'
 
 export type SessionSettings = {
@@ -35,6 +44,8 @@ export type SessionSettings = {
   link: Omit<LinkSettings, 'wantsTranscriptDeltas'>
   defaults: SessionDefaults
   model: string
+  /** How long a tool may take. */
+  toolMaxMs: number
 }
 export type SessionWorld = { clock: Clock; wheel: Wheel; log: Log }
 
@@ -58,6 +69,9 @@ export class OpenAiSession implements ModelSession {
   /** The voice that the provider told, when nobody named one. */
   #toldVoice: unknown
   #hasServed = false
+  #aliveMs = Number.NEGATIVE_INFINITY
+  /** What the call was told; it begins with this (call-settings.ts). */
+  #turnTaking: TurnTaking = { autoRespond: true, interrupts: true }
   #isClosed = false
 
   constructor(
@@ -77,17 +91,24 @@ export class OpenAiSession implements ModelSession {
       { model: settings.model, defaults: settings.defaults, log: world.log, begin: start.agent },
       this,
     )
-    this.#tools = new ToolCalls(start, world.log, {
-      run: (event, tool) => this.#runTool(event, tool),
-      decline: (toolCallId, name, words) => this.#declineTool(toolCallId, name, words),
-    })
+    const { log, wheel } = world
+    const { toolMaxMs } = settings
+    this.#tools = new ToolCalls(
+      start,
+      { log, wheel, toolMaxMs },
+      {
+        run: (event, tool) => this.#runTool(event, tool),
+        decline: (toolCallId, name, words) => this.#declineTool(toolCallId, name, words),
+        tellLate: (name, output) => this.#tellLate(name, output),
+      },
+    )
   }
 
-  dial(history: readonly TranscriptItem[], renewal: boolean): void {
+  dial(history: readonly TranscriptItem[], renewal: boolean, elsewhere = false): void {
     if (this.#isClosed) return
     if (!renewal) this.#drop(this.#link)
     this.#abandonSetup()
-    const way = this.#settings.routes.next({ isResume: renewal || this.#hasServed || history.length > 0 })
+    const way = this.#settings.routes.next({ isResume: renewal || this.#hasServed || history.length > 0, elsewhere })
     if (way.kind === 'go') this.#open(way.route, history, renewal)
     else this.#listener.onModelEvent({ kind: renewal ? 'renewal-failed' : 'lost', loss: way.loss })
     this.#agent.start()
@@ -143,7 +164,10 @@ export class OpenAiSession implements ModelSession {
     const isFirst = this.#session === undefined
     this.#session = shapeSession(session, this.#settings.defaults)
     this.#setup?.configure(this.#sessionToBegin())
-    if (this.#link !== undefined) this.#sendSession(this.#link)
+    if (this.#link !== undefined) {
+      this.#sendSession(this.#link)
+      this.#tellTurnTaking()
+    }
     if (!isFirst) this.agentChanged()
   }
 
@@ -168,8 +192,12 @@ export class OpenAiSession implements ModelSession {
   }
 
   toolAnswered(toolCallId: string, name: string, output: string, respond: boolean): void {
-    this.#tools.answered(toolCallId, output)
-    this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output, respond })
+    if (this.#tools.answered(toolCallId, name, output))
+      this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output, respond })
+  }
+
+  isToolAnswered(toolCallId: string): boolean {
+    return this.#tools.isAnswered(toolCallId)
   }
 
   agentChanged(): void {
@@ -181,6 +209,14 @@ export class OpenAiSession implements ModelSession {
   }
 
   // ---- what the links tell (LinkListener)
+
+  onLinkAlive(link: Link): void {
+    if (link !== this.#link) return
+    const nowMs = this.#world.clock.monotonicMs()
+    if (nowMs - this.#aliveMs < ALIVE_EVERY_MS) return
+    this.#aliveMs = nowMs
+    this.#listener.onModelEvent({ kind: 'response-alive' })
+  }
 
   onLinkAudio(link: Link, responseId: string, itemId: string, ulaw: Buffer): void {
     if (link !== this.#link) return
@@ -244,6 +280,7 @@ export class OpenAiSession implements ModelSession {
     for (const event of this.#waiting.splice(0)) setup.link.send(event)
     if (this.#note !== undefined) setup.link.send(systemNote(this.#note))
     this.#note = undefined
+    this.#tellTurnTaking()
     this.#listener.onModelEvent({ kind: 'ready', expiresInMs: setup.expiresInMs, renewed: setup.isRenewal })
     this.#tools.runPending()
   }
@@ -256,6 +293,7 @@ export class OpenAiSession implements ModelSession {
     const meaning = this.#meaningOf(event)
     if (meaning?.kind === 'tool-called' && this.#tools.isRepeated(meaning.toolCallId)) return
     if (meaning !== undefined) this.#listener.onModelEvent(meaning)
+    else if (event.type.startsWith('response.')) this.onLinkAlive(this.#link!)
     if (this.#isClosed) return
     const itemId = text(record(event.item).id)
     if (event.type === 'conversation.item.added' && this.#agent.transport.isOwnItem(itemId)) this.#agent.deliver(event)
@@ -278,12 +316,23 @@ export class OpenAiSession implements ModelSession {
     this.#declineTool(toolCallId, name, GONE_TOOL)
   }
 
+  /** The model was told that a tool had not answered; now it has. */
+  #tellLate(name: string, output: string): void {
+    this.sendClientEvent(systemNote(`The tool ${name} has answered after all: ${output}`))
+    this.wantResponse({})
+  }
+
   #declineTool(toolCallId: string, name: string, words: string): void {
+    this.#tools.settle(toolCallId)
     this.sendClientEvent(toolOutput(toolCallId, words))
     this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output: words, respond: true })
   }
 
   #onError(event: ServerEvent): void {
+    if (isProof(event)) {
+      this.#listener.onModelEvent({ kind: 'link-alive' })
+      return
+    }
     const error = record(event.error)
     const code = codeOf(error)
     const requestId = text(error.event_id) || undefined
@@ -294,6 +343,15 @@ export class OpenAiSession implements ModelSession {
     if (!isWeather(code)) this.#world.log.warn({ code, requestId }, 'the model refused a request')
     this.#listener.onModelEvent({ kind: 'request-refused', code, requestId })
     if (!requestId?.startsWith('vp-') && !isWeather(code)) this.#agent.deliver(event)
+  }
+
+  /** Tells the call who ends turns, when that changed (SH4). */
+  #tellTurnTaking(): void {
+    const { autoRespond, interrupts } = turnTakingIn(this.#session ?? {})
+    const told = this.#turnTaking
+    if (told.autoRespond === autoRespond && told.interrupts === interrupts) return
+    this.#turnTaking = { autoRespond, interrupts }
+    this.#listener.onModelEvent({ kind: 'configured', autoRespond, interrupts })
   }
 
   /** Sends the configuration to a link that serves; without the voice once it has spoken (OS3). */

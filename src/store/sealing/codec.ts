@@ -29,7 +29,7 @@ export interface Codec {
   seal(column: SealedColumn, row: string, text: string): string
   /** Throws DATA_KEY_MISSING or DATA_SEAL_BROKEN. */
   open(column: SealedColumn, row: string, text: string): string
-  /** How a caller's number is found; null without keys, where the number itself is there. */
+  /** How a far party's number is found; null without keys, where the number itself is there. */
   mark(number: string): string | null
 }
 

@@ -1,10 +1,11 @@
 // Role reseal: what is in the database comes under the first key, so that an older one may go. Rules:
 // RSL1: everything that is not under the first key is written anew: what an older key sealed, and what was never sealed. Marks too. Which
-//      columns these are the schema says (sealed-columns.ts), so that none is forgotten.
+//      columns these are the schema says (sealed-columns.ts), so that none is forgotten. A number that identifies nobody has no mark.
 // RSL2: a row is written only if it still is what was read: a live call's own write wins, and is under the first key by itself.
 // RSL3: tables are walked by their key, PAGE rows at a time; it may be broken off and begun again, and beside live pods.
 // RSL4: what no key opens is left as it is and counted: the old key must not go, or is gone already.
 // RSL5: an open erasure by number gets the marks of every key that is here, before the calls get theirs.
+import { numberOf, partyOf } from '../../call/identity.ts'
 import { openPostgres } from '../records/postgres.ts'
 import type { Row, Sql } from '../records/sql.ts'
 import { isSealTrouble } from './codec.ts'
@@ -39,7 +40,10 @@ export async function reseal(sql: Sql, sealer: Sealer, say: (line: string) => vo
   for (const table of await readSealedTables(sql)) {
     const { name, key, fields } = table
     const rowNames = fields.flatMap((field) => (field.kind === 'sealed' ? [field.rowName] : []))
-    const names = [...new Set([...rowNames, ...fields.map(({ column }) => column)])]
+    const told = fields.flatMap((field) =>
+      field.kind === 'sealed' || field.unless === undefined ? [] : [field.unless.column],
+    )
+    const names = [...new Set([...rowNames, ...told, ...fields.map(({ column }) => column)])]
     const page = `select ${key}::text as row_key, ${names.join(', ')} from ${name}
       where ${key}::text > $1 order by ${key}::text limit $2::int`
     for (let after = ''; ; ) {
@@ -91,17 +95,19 @@ function renewField(sealer: Sealer, table: SealedTable, field: SealedField, row:
     const value = renewMembers(sealer, before as object, field.members ?? [], place)
     return value === undefined ? undefined : { column, cast: '::jsonb', old: JSON.stringify(before), value }
   }
-  const numberField = table.fields.find((one): one is Sealed => one.kind === 'sealed' && one.column === field.of)
-  const sealed = row[field.of]
+  const { unless } = field
+  const of = unless !== undefined && row[unless.column] === unless.is ? unless.of : field.of
+  const numberField = table.fields.find((one): one is Sealed => one.kind === 'sealed' && one.column === of)
+  const sealed = row[of]
   if (numberField === undefined || typeof sealed !== 'string') return undefined
-  const number = sealer.open(sealed, placeOf(table, numberField, row))
+  const number = numberOf(partyOf(sealer.open(sealed, placeOf(table, numberField, row))))
   if (field.kind === 'mark') {
-    const [mark] = sealer.marks(number)
-    return before === mark ? undefined : { column, cast: '', old: before ?? null, value: mark }
+    const mark = number === undefined ? null : (sealer.marks(number)[0] ?? null)
+    return (before ?? null) === mark ? undefined : { column, cast: '', old: before ?? null, value: mark }
   }
   // [RSL5]
   const known = (before ?? []) as string[]
-  const marks = [...new Set([...known, ...sealer.marks(number)])]
+  const marks = [...new Set([...known, ...(number === undefined ? [] : sealer.marks(number))])]
   return marks.length === known.length ? undefined : { column, cast: '::text[]', old: before ?? null, value: marks }
 }
 

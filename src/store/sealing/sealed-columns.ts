@@ -1,12 +1,18 @@
 // Which columns are sealed, as the database itself says it: in the comments of its columns (migrations). Rules:
-// SCO1: a comment says `sealed by <column>`, `sealed members <names> by <column>` for a JSON object, `mark of <column>` or `marks of <column>`;
-//      <column> names the row in the seal's place. A comment of another form says nothing about sealing.
+// SCO1: a comment says `sealed by <column>`, `sealed members <names> by <column>` for a JSON object, `mark of <column>` or `marks of <column>`,
+//      which may go on `, of <column> where <column> is <word>`; <column> names the row in the seal's place. A comment of another form says nothing about sealing.
 // SCO2: tables that hold marks of a request come first: a call that is marked anew is found by the request's new marks already.
 import type { SqlQuery } from '../records/sql.ts'
 
 export type SealedField =
   | { kind: 'sealed'; column: string; rowName: string; members: readonly string[] | undefined }
-  | { kind: 'mark' | 'marks'; column: string; of: string }
+  /** `unless`: the mark is of another column where a column has that value. */
+  | {
+      kind: 'mark' | 'marks'
+      column: string
+      of: string
+      unless: { column: string; is: string; of: string } | undefined
+    }
 
 /** A table with sealed columns; `key` is its primary key. */
 export type SealedTable = { name: string; key: string; fields: readonly SealedField[] }
@@ -22,7 +28,7 @@ where c.relkind = 'r' and pg_table_is_visible(c.oid) and c.relnamespace <> 'pg_c
 order by c.relname, a.attnum`
 
 const SEALED = /^sealed(?: members (?<members>[a-z_]+(?:, [a-z_]+)*))? by (?<rowName>[a-z_]+)$/
-const MARK = /^(?<kind>marks?) of (?<of>[a-z_]+)$/
+const MARK = /^(?<kind>marks?) of (?<of>[a-z_]+)(?:, of (?<other>[a-z_]+) where (?<where>[a-z_]+) is (?<is>[a-z]+))?$/
 
 /** [SCO1] Undefined: the comment says nothing about sealing. */
 function readComment(column: string, text: string): SealedField | undefined {
@@ -30,7 +36,10 @@ function readComment(column: string, text: string): SealedField | undefined {
   if (sealed !== undefined)
     return { kind: 'sealed', column, rowName: sealed.rowName!, members: sealed.members?.split(', ') }
   const mark = MARK.exec(text)?.groups
-  return mark === undefined ? undefined : { kind: mark.kind as 'mark' | 'marks', column, of: mark.of! }
+  if (mark === undefined) return undefined
+  const { kind, of, other, where, is } = mark
+  const unless = other === undefined ? undefined : { column: where!, is: is!, of: other }
+  return { kind: kind as 'mark' | 'marks', column, of: of!, unless }
 }
 
 /** The tables with sealed columns of an open database, in the order of SCO2. */
