@@ -23,7 +23,7 @@ const from = (address: string): Socket => new FakeSocket(address) as unknown as 
 const request = (socket: Socket, forwarded?: string) =>
   ({ socket, headers: forwarded === undefined ? {} : { 'x-forwarded-for': forwarded } }) as unknown as IncomingMessage
 
-test('[S2] [UA2] one more than the bound ends the oldest, and the newest always has its place', () => {
+test('[S2] [UNA2] one more than the bound ends the oldest, and the newest always has its place', () => {
   const strangers = new UnauthenticatedConnections({ max: 3, sources: new Sources() })
   const sockets = Array.from({ length: 10 }, () => from('192.0.2.1'))
   for (const socket of sockets) strangers.add(socket)
@@ -34,7 +34,7 @@ test('[S2] [UA2] one more than the bound ends the oldest, and the newest always 
   assert.deepEqual([strangers.size, strangers.ended], [3, 7])
 })
 
-test('[S2] [UA2] a source with many loses its own before a source with few', () => {
+test('[S2] [UNA2] a source with many loses its own before a source with few', () => {
   const strangers = new UnauthenticatedConnections({ max: 10, sources: new Sources() })
   const genuine = from('198.51.100.7')
   strangers.add(genuine)
@@ -44,7 +44,7 @@ test('[S2] [UA2] a source with many loses its own before a source with few', () 
   assert.equal(flood.filter(({ destroyed }) => !destroyed).length, 9)
 })
 
-test('[UA1] who has shown a signature does not count until the next request; a closed connection does not either', () => {
+test('[UNA1] who has shown a signature does not count until the next request; a closed connection does not either', () => {
   const strangers = new UnauthenticatedConnections({ max: 2, sources: new Sources() })
   const proxy = from('192.0.2.1')
   strangers.add(proxy)
@@ -62,7 +62,7 @@ test('[UA1] who has shown a signature does not count until the next request; a c
   assert.equal(strangers.size, 1)
 })
 
-test('[UA3] the source is the socket’s address, whatever X-Forwarded-For says, unless the socket is a trusted proxy’s', () => {
+test('[UNA3] the source is the socket’s address, whatever X-Forwarded-For says, unless the socket is a trusted proxy’s', () => {
   const plain = new Sources()
   assert.equal(plain.of(request(from('::ffff:192.0.2.1'), '198.51.100.7')), '192.0.2.1')
   const trusting = new Sources(['192.0.2.1', '10.0.0.0/8', '2001:db8:ffff::/48'])
@@ -76,7 +76,7 @@ test('[UA3] the source is the socket’s address, whatever X-Forwarded-For says,
   assert.equal(source('192.0.2.1', Array(100).fill('10.0.0.1').join(',')), '10.0.0.1')
 })
 
-test('[UA3] the addresses of one IPv6 network are one source', () => {
+test('[UNA3] the addresses of one IPv6 network are one source', () => {
   const sources = new Sources()
   const of = (address: string) => sources.ofSocket(from(address))
   assert.equal(of('2001:db8:1:2:3:4:5:6'), of('2001:0db8:1:2::1'))
@@ -85,7 +85,7 @@ test('[UA3] the addresses of one IPv6 network are one source', () => {
   assert.equal(of('fe80::1%eth0'), of('fe80::2'))
 })
 
-test('[UA2] a process that may open few files gives strangers a quarter of them', () => {
+test('[UNA2] a process that may open few files gives strangers a quarter of them', () => {
   assert.equal(unauthenticatedMax(300), 75)
   assert.equal(unauthenticatedMax(1_048_576), UNAUTHENTICATED_MAX)
   assert.equal(unauthenticatedMax(undefined), UNAUTHENTICATED_MAX)

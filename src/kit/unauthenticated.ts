@@ -1,9 +1,9 @@
 // Connections of those who have not shown who they are: no signature, no token. Rules:
-// UA1: a connection counts from its first moment, and again from the head of each request on it; the request that shows a
+// UNA1: a connection counts from its first moment, and again from the head of each request on it; the request that shows a
 //      signature or a token takes it out until the next one.
-// UA2: at most `max` at once. One more, and the oldest one of the source that has most is destroyed and counted: who shows
+// UNA2: at most `max` at once. One more, and the oldest one of the source that has most is destroyed and counted: who shows
 //      something at once is never the oldest.
-// UA3: a source is the address of the socket, of IPv6 its first 64 bits. Where that is a trusted proxy it is the last address in
+// UNA3: a source is the address of the socket, of IPv6 its first 64 bits. Where that is a trusted proxy it is the last address in
 //      X-Forwarded-For that is none. What a stranger writes there is never believed.
 import { readFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
@@ -71,7 +71,7 @@ export class UnauthenticatedConnections {
     if (others.size === 0) this.#of.delete(source)
   }
 
-  /** [UA2] */
+  /** [UNA2] */
   #makeRoom(): void {
     let most: Set<Socket> | undefined
     for (const sockets of this.#of.values()) if (most === undefined || sockets.size > most.size) most = sockets
@@ -99,7 +99,7 @@ export function descriptorsMax(): number | undefined {
   }
 }
 
-/** Says where a request comes from (UA3). */
+/** Says where a request comes from (UNA3). */
 export class Sources {
   readonly #trusted: BlockList
 
