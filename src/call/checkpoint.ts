@@ -50,7 +50,7 @@ export function comeBack(
   const handovers = (before?.handovers ?? 0) + (how === 'handover' ? 1 : 0)
   if (before === undefined) return { ...fresh, comeback: how, failovers, handovers }
   const owesAnswer = before.response.kind !== 'idle' || before.wanted !== undefined || before.isCallerSpeaking
-  const { hasGreeted, requests, bargeIns, turns, usage, digits, agent, transcript } = before
+  const { hasGreeted, requests, bargeIns, turns, usage, digits, keyMessages, agent, transcript } = before
   return {
     ...fresh,
     comeback: how,
@@ -64,6 +64,7 @@ export function comeBack(
     turns,
     usage,
     digits,
+    keyMessages,
     agent,
     transcript: { ...transcript, items: withTools(transcript.items, tools) },
   }
@@ -89,6 +90,7 @@ export function pendingTools(state: CallState): PendingTool[] {
             toolCallId: item.id,
             name: item.name,
             argumentsText: item.arguments,
+            ...(item.itemId === undefined ? {} : { itemId: item.itemId }),
             ...(item.owner === undefined ? {} : { owner: item.owner }),
           },
         ]

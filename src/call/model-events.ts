@@ -7,7 +7,7 @@
 import { unreachable } from '../kit/errors.ts'
 import type { ModelEvent, ModelLoss, ResponseRequest, Usage } from './ports.ts'
 import { type CallSettings, type CallState, type Effect, type EndCause, redialAfterMs } from './state.ts'
-import { clipText, cutAt, type TranscriptItem, withItem } from './transcript.ts'
+import { clipText, cutAt, messageOf, type TranscriptItem, withItem, withMessage, withoutItem } from './transcript.ts'
 import { flushWanted, onSpeechStarted, onSpeechStopped, owedRequest, requestResponse } from './turn.ts'
 
 const PASSING_FAILURES = new Set(['rate_limit_exceeded', 'server_error', 'internal_error'])
@@ -71,6 +71,15 @@ export function onModelEvent(
     case 'agent-failed':
       effects.push({ kind: 'note', level: 'warn', message: 'the agent failed', code: 'AGENT_FAILED' })
       return state.model.kind === 'ready' ? state : to.end(state, settings, effects, 'agent-failed')
+    case 'item-put': {
+      const { id, role, content, after } = event
+      const put = messageOf(id, role, content)
+      state.transcript = withMessage(state.transcript, put, after, settings.transcriptMaxItems)
+      return state
+    }
+    case 'item-taken':
+      state.transcript = withoutItem(state.transcript, event.id)
+      return state
     case 'agent-changed':
       state.agentChanges += 1
       return state
@@ -214,7 +223,7 @@ function onSaid(state: CallState, event: ModelEvent, settings: CallSettings, eff
   } else if (event.kind === 'agent-said') {
     state.transcript = withItem(state.transcript, agentSaid(state, event.itemId, clipText(event.text)), max)
   } else if (event.kind === 'tool-called') {
-    const { toolCallId: id, name, owner } = event
+    const { toolCallId: id, name, itemId, owner } = event
     state.transcript = withItem(
       state.transcript,
       {
@@ -223,6 +232,7 @@ function onSaid(state: CallState, event: ModelEvent, settings: CallSettings, eff
         name,
         arguments: clipText(event.arguments),
         output: undefined,
+        ...(itemId === undefined ? {} : { itemId }),
         ...(owner === undefined ? {} : { owner }),
       },
       max,

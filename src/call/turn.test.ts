@@ -266,7 +266,7 @@ suite('one response at a time', () => {
       assert.deepEqual(life.take({ kind: 'digit', digit }), [{ kind: 'set-timer', name: 'digits', ms: 1_500 }])
     const effects = life.take({ kind: 'timer', name: 'digits' })
     assert.deepEqual(effects.slice(0, 2), [
-      { kind: 'send-digits', digits: '12#' },
+      { kind: 'send-digits', itemId: 'keys_1', digits: '12#' },
       { kind: 'respond', requestId: 'vp-1' },
     ])
     assert.deepEqual(life.take({ kind: 'timer', name: 'digits' }), [])
