@@ -228,7 +228,7 @@ export class Call implements LegListener, ModelListener {
     const { log, meter } = this.#world
     switch (effect.kind) {
       case 'dial':
-        this.#model.dial(this.#state.transcript.items, effect.renewal)
+        this.#model.dial(this.#state.transcript.items, effect.renewal, effect.elsewhere)
         break
       case 'respond':
         this.#model.command(effect)
@@ -250,7 +250,12 @@ export class Call implements LegListener, ModelListener {
       case 'complete-item':
         this.#speaker.complete(effect.itemId)
         break
+      case 'prove-link':
+        this.#model.command({ kind: 'prove' })
+        break
       case 'play-filler':
+        // The agent is still heard: the line is not silent.
+        if (this.#speaker.remainingMs() > 0) break
         this.#speaker.say(OWN_ITEM, OWN_ITEM, chime())
         this.#speaker.complete(OWN_ITEM)
         break
@@ -300,7 +305,6 @@ export class Call implements LegListener, ModelListener {
     const remainingMs = this.#speaker.remainingMs()
     if (remainingMs <= 0) this.#dispatch({ kind: 'playout-idle' })
     if (this.state.phase.kind === 'ended') return
-    const againMs = Math.max(remainingMs, CLOSING_POLL_MS)
-    this.#closingTimer = this.#world.wheel.after(againMs, () => this.#awaitSilence())
+    this.#closingTimer = this.#world.wheel.after(CLOSING_POLL_MS, () => this.#awaitSilence())
   }
 }

@@ -36,6 +36,7 @@ export function readCheckpoint(text: string): CheckpointReading {
   if (!Array.isArray(state.transcript?.items) || typeof state.phase?.kind !== 'string') {
     return { kind: 'unreadable', reason: 'lacks its transcript or phase' }
   }
+  // An older version of the program wrote fewer fields.
   return { kind: 'read', state: { ...initialState(), ...state, agent: { ...NEW_AGENT, ...state.agent } } }
 }
 
@@ -49,8 +50,14 @@ export function comeBack(
   const failovers = (before?.failovers ?? 0) + (how === 'failover' ? 1 : 0)
   const handovers = (before?.handovers ?? 0) + (how === 'handover' ? 1 : 0)
   if (before === undefined) return { ...fresh, comeback: how, failovers, handovers }
-  const owesAnswer = before.response.kind !== 'idle' || before.wanted !== undefined || before.isCallerSpeaking
-  const { hasGreeted, requests, bargeIns, turns, usage, digits, keyMessages, agent, transcript } = before
+  const owesAnswer =
+    before.owed !== undefined ||
+    before.response.kind !== 'idle' ||
+    before.wanted !== undefined ||
+    before.isCallerSpeaking
+  const { hasGreeted, requests, bargeIns, turns, usage, digits, keyMessages, agent, transcript, strikes } = before
+  const items = withTools(transcript.items, tools)
+  const out = toolsOut(items)
   return {
     ...fresh,
     comeback: how,
@@ -65,8 +72,10 @@ export function comeBack(
     usage,
     digits,
     keyMessages,
+    strikes,
+    tools: out.map(({ toolCallId: id }) => ({ id, holds: true })),
     agent,
-    transcript: { ...transcript, items: withTools(transcript.items, tools) },
+    transcript: { ...transcript, items },
   }
 }
 
@@ -83,7 +92,11 @@ function withTools(items: readonly TranscriptItem[], tools: readonly KnownTool[]
 
 /** The tools of a state that were called and have not answered. */
 export function pendingTools(state: CallState): PendingTool[] {
-  return state.transcript.items.flatMap((item) =>
+  return toolsOut(state.transcript.items)
+}
+
+function toolsOut(items: readonly TranscriptItem[]): PendingTool[] {
+  return items.flatMap((item) =>
     item.kind === 'tool' && item.output === undefined
       ? [
           {
@@ -99,8 +112,8 @@ export function pendingTools(state: CallState): PendingTool[] {
 }
 
 /** Nobody speaks and nothing is being made. */
-export function isQuiet({ response, wanted, isCallerSpeaking }: CallState): boolean {
-  return response.kind === 'idle' && wanted === undefined && !isCallerSpeaking
+export function isQuiet({ response, wanted, isCallerSpeaking, owed }: CallState): boolean {
+  return owed === undefined && response.kind === 'idle' && wanted === undefined && !isCallerSpeaking
 }
 
 /** Nobody is about to speak and no tool is out: the model has said all it has to say (the caller may still hear it). */
@@ -117,6 +130,7 @@ export function isWorthKeeping(before: CallState, after: CallState): boolean {
     before.phase.kind !== after.phase.kind ||
     before.response.kind !== after.response.kind ||
     before.wanted !== after.wanted ||
+    (before.owed === undefined) !== (after.owed === undefined) ||
     before.isCallerSpeaking !== after.isCallerSpeaking ||
     before.hasGreeted !== after.hasGreeted ||
     before.agentChanges !== after.agentChanges ||

@@ -34,6 +34,8 @@ export type ModelLoss = { code: string; fatal: boolean; retryAfterMs?: number }
 /** What a model session tells its call. */
 export type ModelEvent =
   | { kind: 'ready'; expiresInMs: number | undefined; renewed: boolean }
+  /** The configuration that is in force says who ends turns. */
+  | ({ kind: 'configured' } & TurnTaking)
   | { kind: 'lost'; loss: ModelLoss }
   | { kind: 'renewal-failed'; loss: ModelLoss }
   | { kind: 'speech-started'; itemId: string }
@@ -44,8 +46,20 @@ export type ModelEvent =
       responseId: string
       status: 'completed' | 'cancelled' | 'incomplete' | 'failed'
       code?: string
+      /** A limit refused it: of a rate, which passes, or of a quota, which does not soon. */
+      limit?: 'rate' | 'quota'
+      /** When the provider says that it may be asked again. */
+      retryAfterMs?: number
+      /** What it wrote instead of saying it. */
+      text?: string
+      /** It waits for somebody to allow a tool of the provider's own. */
+      awaitsApproval?: true
       usage?: Usage
     }
+  /** A sign of life of the response that is under way; at most a few a second. */
+  | { kind: 'response-alive' }
+  /** The link has answered the question whether it lives. */
+  | { kind: 'link-alive' }
   | { kind: 'audio-ended'; itemId: string }
   | { kind: 'caller-said'; itemId: string; text: string }
   | { kind: 'agent-said'; itemId: string; text: string }
@@ -71,6 +85,9 @@ export type ModelEvent =
 /** What a response is asked for with. `extra` is the provider's own and opaque to the call. */
 export type ResponseRequest = { instructions?: string; extra?: Record<string, unknown> }
 
+/** `autoRespond`: the provider answers by itself when the caller has spoken. `interrupts`: speech of the caller cuts the agent's. */
+export type TurnTaking = { autoRespond: boolean; interrupts: boolean }
+
 /** Tokens of one response, as the provider bills them. */
 export type Usage = {
   inputTokens: number
@@ -86,6 +103,8 @@ export type ModelCommand =
   | { kind: 'cancel' }
   | { kind: 'truncate'; itemId: string; audioEndMs: number }
   | { kind: 'digits'; itemId: string; digits: string }
+  /** A question that a link that lives answers; it becomes `link-alive`. */
+  | { kind: 'prove' }
 
 /** What a model session calls on its call. */
 export interface ModelListener {
@@ -100,8 +119,8 @@ export interface ModelListener {
 
 /** The model's side: agent, tools and one live link at a time, replaceable under the call. */
 export interface ModelSession {
-  /** Opens the link, or a new one beside the old (`renewal`), and replays `history` into it. Ends in `ready` or `lost`/`renewal-failed`. */
-  dial(history: readonly TranscriptItem[], renewal: boolean): void
+  /** Opens the link, or a new one beside the old (`renewal`), and replays `history` into it. Ends in `ready` or `lost`/`renewal-failed`. `elsewhere`: in another pool, if there is one. */
+  dial(history: readonly TranscriptItem[], renewal: boolean, elsewhere?: boolean): void
   /** Caller audio: base64 µ-law. Only after `ready`. */
   appendAudio(buffer: Buffer, start: number, end: number): void
   /** `ms` of silence in the caller's direction. */

@@ -5,6 +5,7 @@
 import { NEW_AGENT } from '../call/agent-state.ts'
 import { Call } from '../call/call.ts'
 import { comeBack, pendingTools, readCheckpoint } from '../call/checkpoint.ts'
+import { farPartyOf } from '../call/identity.ts'
 import type { PlayoutSettings } from '../call/playout.ts'
 import type { ModelListener, ModelSession, SessionStart } from '../call/ports.ts'
 import type { CallSettings, CallState, EndCause, Next } from '../call/state.ts'
@@ -144,6 +145,8 @@ export async function makeHeld(
     callSid,
     from: origin.from,
     to: origin.to,
+    direction: origin.direction,
+    farParty: farPartyOf(origin),
     effectKey: (details) => ledger.keyOfDetails(details),
     endCall: () => call?.endCall(),
     transferCall: (to) => call?.transferCall(to),

@@ -73,6 +73,9 @@ class Desk implements AgentOwner {
   agentFailed(message: string): void {
     assert.fail(message)
   }
+  isToolAnswered(): boolean {
+    return false
+  }
   toolAnswered(_toolCallId: string, _name: string, output: string): void {
     this.answers.push(output)
   }

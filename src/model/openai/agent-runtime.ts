@@ -6,6 +6,7 @@
 // AR5: a tool runs under the agent whose it was when the model called it, whoever is in charge by then. A tool whose agent is not
 //      there any more does not run.
 // AR6: a session goes on as `begin` says: the agent in charge, its context, the decisions about tools.
+// AR7: an agent may state its configuration in the SDK's older, flat form: it means the same.
 import { RealtimeSession, type RealtimeSessionConfig } from '@openai/agents-realtime'
 import { type AgentPath, type AgentState, type CarriedContext, NEW_AGENT } from '../../call/agent-state.ts'
 import { carryContext, restoreContext } from '../../call/carried-context.ts'
@@ -246,8 +247,28 @@ export class AgentRuntime {
   }
 }
 
+const FLAT = {
+  turnDetection: 'turnDetection',
+  inputAudioTranscription: 'transcription',
+  inputAudioNoiseReduction: 'noiseReduction',
+}
+
+/** The older, flat form of a configuration, in the present one: the SDK drops one of the two when both are there (AR7). */
+function lifted(given: Record<string, unknown>): Record<string, unknown> {
+  const { audio } = given as { audio?: { input?: object } }
+  const rest = { ...given }
+  const input: Record<string, unknown> = {}
+  for (const [flat, name] of Object.entries(FLAT)) {
+    if (rest[flat] !== undefined) input[name] = rest[flat]
+    delete rest[flat]
+  }
+  return { ...rest, audio: { ...audio, input: { ...input, ...audio?.input } } }
+}
+
 function configOf(packCall: PackCall, defaults: SessionDefaults): Partial<RealtimeSessionConfig> {
-  const given = (packCall.config ?? {}) as { audio?: { input?: object; output?: object } } & Record<string, unknown>
+  const given = lifted((packCall.config ?? {}) as Record<string, unknown>) as {
+    audio?: { input?: object; output?: object }
+  } & Record<string, unknown>
   const voice = packCall.voice ?? defaults.voice
   return {
     ...given,

@@ -72,6 +72,9 @@ class Bench implements AgentOwner {
   wantInterrupt(): void {
     this.interrupts += 1
   }
+  isToolAnswered(): boolean {
+    return false
+  }
   toolAnswered(toolCallId: string, name: string, output: string, respond: boolean): void {
     this.answers.push(`${toolCallId} ${name} ${output} ${respond}`)
   }

@@ -3,6 +3,7 @@
 // AT2: `response.create` of the SDK goes to the call's own sequencer; `interrupt` to the call's own barge-in.
 // AT3: `conversation.item.retrieve` (the SDK asks for items with their audio) is never sent; what it wanted to know is given from here.
 // AT4: the SDK's history is capped: beyond HISTORY_MAX_ITEMS the oldest item is deleted from it, not from the conversation.
+// AT5: a call of a tool that no agent has is answered with an error and a response is asked for.
 import {
   OpenAIRealtimeBase,
   type RealtimeClientMessage,
@@ -36,6 +37,8 @@ export interface AgentSink {
   wantResponse(request: ResponseRequest): void
   wantInterrupt(): void
   toolAnswered(toolCallId: string, name: string, output: string, respond: boolean): void
+  /** Has the model an answer to this call already? */
+  isToolAnswered(toolCallId: string): boolean
 }
 
 /** The server events that the SDK acts on, or that its users listen to as `transport_event`. */
@@ -145,8 +148,12 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
     output: string,
     startResponse = true,
   ): void {
-    super.sendFunctionCallOutput(toolCall, output, false)
-    this.#sink.toolAnswered(toolCall.callId, toolCall.name, output, startResponse)
+    // One that was answered for is told otherwise (tool-calls.ts).
+    if (!this.#sink.isToolAnswered(toolCall.callId)) super.sendFunctionCallOutput(toolCall, output, false)
+    // The SDK says so of a tool that no agent has, and asks for no response: the caller would wait for ever.
+    const isUnknown = !startResponse && output === `Tool ${toolCall.name} not found`
+    if (isUnknown) this.#log.warn({ code: 'TOOL_UNKNOWN' }, 'the model called a tool that no agent has')
+    this.#sink.toolAnswered(toolCall.callId, toolCall.name, output, startResponse || isUnknown)
   }
 
   override interrupt(): void {

@@ -5,6 +5,7 @@ import { unreachable } from '../../kit/errors.ts'
 import { record, type ServerEvent } from './wire.ts'
 
 const PROBE_ID = 'vp-alive'
+const PROVE_ID = 'vp-prove'
 
 /** A question about an item that never was: cheap, changes nothing, and every server answers it, with an error that names it. */
 export const PROBE = { type: 'conversation.item.retrieve', event_id: PROBE_ID, item_id: 'vp_no_such_item' }
@@ -12,6 +13,11 @@ export const PROBE = { type: 'conversation.item.retrieve', event_id: PROBE_ID, i
 /** Is this the answer to a probe? */
 export function isProbeAnswer(event: ServerEvent): boolean {
   return event.type === 'error' && record(event.error).event_id === PROBE_ID
+}
+
+/** Is this the answer to the call's own question (`prove`)? */
+export function isProof(event: ServerEvent): boolean {
+  return event.type === 'error' && record(event.error).event_id === PROVE_ID
 }
 
 /** The client event that `command` is. Its `event_id` comes back in an error about it. */
@@ -35,6 +41,8 @@ export function clientEventOf(command: ModelCommand): Record<string, unknown> {
       const item = { id: command.itemId, type: 'message', role: 'user', content }
       return { type: 'conversation.item.create', event_id: `vp-${command.itemId}`, item }
     }
+    case 'prove':
+      return { ...PROBE, event_id: PROVE_ID }
     default:
       return unreachable(command)
   }
@@ -48,13 +56,18 @@ export function toolOutput(toolCallId: string, output: string): Record<string, u
   }
 }
 
-/** The item of a system note: nobody's history has it. */
+/** The item that says why the line was silent: nobody's history has it. */
 export const NOTE_ID = 'vp_note'
 
 /** Something the model is told that nobody said. */
-export function systemNote(text: string): Record<string, unknown> {
+export function systemNote(text: string, id?: string): Record<string, unknown> {
   return {
     type: 'conversation.item.create',
-    item: { id: NOTE_ID, type: 'message', role: 'system', content: [{ type: 'input_text', text }] },
+    item: {
+      ...(id === undefined ? {} : { id }),
+      type: 'message',
+      role: 'system',
+      content: [{ type: 'input_text', text }],
+    },
   }
 }

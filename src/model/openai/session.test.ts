@@ -116,7 +116,12 @@ class Bench implements ModelListener {
       session.on('error', () => this.heard.push('agent error'))
     }
     const world = { clock: this.clock, wheel: this.wheel, log: silentLog }
-    this.session = new OpenAiSession(this, { agent, onSession }, { routes, link, defaults, model: 'm' }, world)
+    this.session = new OpenAiSession(
+      this,
+      { agent, onSession },
+      { routes, link, defaults, model: 'm', toolMaxMs: 30_000 },
+      world,
+    )
   }
   onModelEvent(event: ModelEvent): void {
     if (event.kind === 'item-put') this.items.push(messageOf(event.id, event.role, event.content))

@@ -14,6 +14,7 @@ import type {
   ModelLoss,
   ModelSession,
   ResponseRequest,
+  TurnTaking,
 } from '../../call/ports.ts'
 import { NEW_SESSION, type PendingTool, type SessionStart } from '../../call/ports.ts'
 import { itemIdOf, type TranscriptItem } from '../../call/transcript.ts'
@@ -24,18 +25,20 @@ import type { PackCall } from '../../packs/pack.ts'
 import type { LinkLoss, Route, Routes } from '../route.ts'
 import { AgentRuntime } from './agent-runtime.ts'
 import { isForAgent } from './agent-transport.ts'
-import { clientEventOf, NOTE_ID, systemNote, toolOutput } from './client-events.ts'
+import { clientEventOf, isProof, NOTE_ID, systemNote, toolOutput } from './client-events.ts'
 import { Link, type LinkSettings } from './link.ts'
 import { CONFIGURE_ID, type Configuration, LinkSetup, RENEWAL_LOOK_MS } from './link-setup.ts'
 import { type Change, confirmationsOf, OwnItems } from './own-items.ts'
 import { isFatalCode, isLimitCode, isWeather } from './refusal.ts'
 import { heardSpeech, replayEvents } from './replay.ts'
 import { changed, without } from './session-change.ts'
-import { type SessionDefaults, shapeSession, voiceOf, withoutVoice, withVoice } from './session-shape.ts'
+import { type SessionDefaults, shapeSession, turnTakingIn, voiceOf, withoutVoice, withVoice } from './session-shape.ts'
 import { ToolCalls } from './tool-calls.ts'
 import { translate } from './translate.ts'
 import { record, type ServerEvent, text } from './wire.ts'
 
+/** Signs of life of a response are told no oftener. */
+const ALIVE_EVERY_MS = 250
 const GONE_TOOL = 'This cannot be done any more. Tell the caller so and offer something else.'
 
 export type SessionSettings = {
@@ -43,6 +46,8 @@ export type SessionSettings = {
   link: Omit<LinkSettings, 'wantsTranscriptDeltas'>
   defaults: SessionDefaults
   model: string
+  /** How long a tool may take. */
+  toolMaxMs: number
 }
 export type SessionWorld = { clock: Clock; wheel: Wheel; log: Log }
 
@@ -71,6 +76,9 @@ export class OpenAiSession implements ModelSession {
   /** The voice that the provider told, when nobody named one. */
   #toldVoice: unknown
   #hasServed = false
+  #aliveMs = Number.NEGATIVE_INFINITY
+  /** What the call was told; it begins with this (call-settings.ts). */
+  #turnTaking: TurnTaking = { autoRespond: true, interrupts: true }
   #isClosed = false
 
   constructor(
@@ -91,17 +99,24 @@ export class OpenAiSession implements ModelSession {
       { model: settings.model, defaults: settings.defaults, log: world.log, begin: start.agent },
       this,
     )
-    this.#tools = new ToolCalls(start, world.log, {
-      run: (event, tool) => this.#runTool(event, tool),
-      decline: (toolCallId, name, words) => this.#declineTool(toolCallId, name, words),
-    })
+    const { log, wheel } = world
+    const { toolMaxMs } = settings
+    this.#tools = new ToolCalls(
+      start,
+      { log, wheel, toolMaxMs },
+      {
+        run: (event, tool) => this.#runTool(event, tool),
+        decline: (toolCallId, name, words) => this.#declineTool(toolCallId, name, words),
+        tellLate: (name, output) => this.#tellLate(name, output),
+      },
+    )
   }
 
-  dial(history: readonly TranscriptItem[], renewal: boolean): void {
+  dial(history: readonly TranscriptItem[], renewal: boolean, elsewhere = false): void {
     if (this.#isClosed) return
     if (!renewal) this.#drop(this.#link)
     this.#abandonSetup()
-    const way = this.#settings.routes.next({ isResume: renewal || this.#hasServed || history.length > 0 })
+    const way = this.#settings.routes.next({ isResume: renewal || this.#hasServed || history.length > 0, elsewhere })
     if (way.kind === 'go') this.#open(way.route, history, renewal)
     else this.#listener.onModelEvent({ kind: renewal ? 'renewal-failed' : 'lost', loss: way.loss })
     this.#agent.start(history)
@@ -173,7 +188,10 @@ export class OpenAiSession implements ModelSession {
     this.#asked = changed(this.#asked ?? {}, isFirst ? changed(session, this.#amended) : session)
     this.#session = shapeSession(this.#asked, this.#settings.defaults)
     this.#setup?.configure(this.#sessionToBegin())
-    if (this.#link !== undefined) this.#sendSession(this.#link)
+    if (this.#link !== undefined) {
+      this.#sendSession(this.#link)
+      this.#tellTurnTaking()
+    }
     if (!isFirst) this.agentChanged()
   }
 
@@ -202,8 +220,12 @@ export class OpenAiSession implements ModelSession {
   }
 
   toolAnswered(toolCallId: string, name: string, output: string, respond: boolean): void {
-    this.#tools.answered(toolCallId, output)
-    this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output, respond })
+    if (this.#tools.answered(toolCallId, name, output))
+      this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output, respond })
+  }
+
+  isToolAnswered(toolCallId: string): boolean {
+    return this.#tools.isAnswered(toolCallId)
   }
 
   agentChanged(): void {
@@ -215,6 +237,14 @@ export class OpenAiSession implements ModelSession {
   }
 
   // ---- what the links tell (LinkListener)
+
+  onLinkAlive(link: Link): void {
+    if (link !== this.#link) return
+    const nowMs = this.#world.clock.monotonicMs()
+    if (nowMs - this.#aliveMs < ALIVE_EVERY_MS) return
+    this.#aliveMs = nowMs
+    this.#listener.onModelEvent({ kind: 'response-alive' })
+  }
 
   onLinkAudio(link: Link, responseId: string, itemId: string, ulaw: Buffer): void {
     if (link !== this.#link) return
@@ -239,7 +269,9 @@ export class OpenAiSession implements ModelSession {
 
   #onSetupEvent(setup: LinkSetup, event: ServerEvent): void {
     if (event.type === 'session.created') {
-      setup.created(record(event.session).expires_at, this.#world.clock.wallMs())
+      const said = setup.created(record(event.session).expires_at, this.#world.clock.wallMs())
+      if (said === 'implausible')
+        this.#world.log.warn({}, 'the model told an implausible time of expiry; its own age counts')
       setup.configure(this.#sessionToBegin())
     } else if (event.type === 'session.updated') {
       setup.link.route.accepted()
@@ -276,8 +308,9 @@ export class OpenAiSession implements ModelSession {
     this.#drop(before)
     // The agent has changed it meanwhile (a handoff): what is in force must be the latest.
     if (this.#session !== setup.configured?.of) this.#sendSession(setup.link)
-    if (this.#note !== undefined) setup.link.send(systemNote(this.#note))
+    if (this.#note !== undefined) setup.link.send(systemNote(this.#note, NOTE_ID))
     this.#note = undefined
+    this.#tellTurnTaking()
     this.#listener.onModelEvent({ kind: 'ready', expiresInMs: setup.expiresInMs, renewed: setup.isRenewal })
     for (const event of this.#own.overdue()) this.#agent.deliver(event)
     this.#tools.runPending()
@@ -291,6 +324,7 @@ export class OpenAiSession implements ModelSession {
     const meaning = this.#meaningOf(event)
     if (meaning?.kind === 'tool-called' && this.#tools.isRepeated(meaning.toolCallId)) return
     if (meaning !== undefined) this.#listener.onModelEvent(meaning)
+    else if (event.type.startsWith('response.')) this.onLinkAlive(this.#link!)
     if (this.#isClosed) return
     const itemId = text(record(event.item).id)
     if (event.type === 'conversation.item.added') {
@@ -330,12 +364,23 @@ export class OpenAiSession implements ModelSession {
     this.#declineTool(toolCallId, name, GONE_TOOL)
   }
 
+  /** The model was told that a tool had not answered; now it has. */
+  #tellLate(name: string, output: string): void {
+    this.sendClientEvent(systemNote(`The tool ${name} has answered after all: ${output}`))
+    this.wantResponse({})
+  }
+
   #declineTool(toolCallId: string, name: string, words: string): void {
+    this.#tools.settle(toolCallId)
     this.sendClientEvent(toolOutput(toolCallId, words))
     this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output: words, respond: true })
   }
 
   #onError(event: ServerEvent): void {
+    if (isProof(event)) {
+      this.#listener.onModelEvent({ kind: 'link-alive' })
+      return
+    }
     const error = record(event.error)
     const code = codeOf(error)
     const requestId = text(error.event_id) || undefined
@@ -354,6 +399,15 @@ export class OpenAiSession implements ModelSession {
   #onChangeRefused(change: Change): void {
     if (change.kind === 'put') this.#listener.onModelEvent({ kind: 'item-taken', id: change.id })
     else for (const event of confirmationsOf(change, {})) this.#agent.deliver(event)
+  }
+
+  /** Tells the call who ends turns, when that changed (SH4). */
+  #tellTurnTaking(): void {
+    const { autoRespond, interrupts } = turnTakingIn(this.#session ?? {})
+    const told = this.#turnTaking
+    if (told.autoRespond === autoRespond && told.interrupts === interrupts) return
+    this.#turnTaking = { autoRespond, interrupts }
+    this.#listener.onModelEvent({ kind: 'configured', autoRespond, interrupts })
   }
 
   /** Sends the configuration to a link that serves; without the voice once it has spoken (OS3). */
