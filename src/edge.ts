@@ -17,7 +17,7 @@ import type { Log } from './kit/log.ts'
 import { Wheel } from './kit/wheel.ts'
 import { healthRoutes } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
-import { Metrics } from './ops/metrics.ts'
+import { Metrics, registerDroppedLines } from './ops/metrics.ts'
 import { openTraces, type Traces } from './ops/traces.ts'
 import type { Pack } from './packs/pack.ts'
 import { callSettings, SORRY } from './pod/call-settings.ts'
@@ -68,6 +68,8 @@ export async function startEdge(options: {
   /** What else answers on the pod's port. */
   alsoServe?: (app: FastifyInstance, registry: Registry) => Promise<void>
   rescueTimes?: Partial<RescueTimes>
+  /** Log lines that were dropped, for /metrics; none unless given. */
+  droppedLines?: () => number
 }): Promise<Edge> {
   const { pack, log } = options
   let config = options.config
@@ -95,7 +97,18 @@ export async function startEdge(options: {
   const parts = { config, pack, makeModel, pools, shape, tokens, lag, world, address, baseUrl, stores, rescueTimes }
   pod = await Pod.open({ ...parts, sorry: SORRY })
   const inFlight = { count: 0 }
-  const app = await makeApp({ config, pod, pools, log, metrics, lag, baseUrl, inFlight, alsoServe: options.alsoServe })
+  const app = await makeApp({
+    config,
+    pod,
+    pools,
+    log,
+    metrics,
+    lag,
+    baseUrl,
+    inFlight,
+    alsoServe: options.alsoServe,
+    droppedLines: options.droppedLines,
+  })
   const door = new MediaDoor({ pod, log, wheel, tokens, config, baseUrl })
   app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) =>
     door.enter(request, socket, head),
@@ -122,6 +135,7 @@ async function makeApp(parts: {
   lag: LagMeter
   baseUrl: () => string
   inFlight: InFlight
+  droppedLines: (() => number) | undefined
   alsoServe: ((app: FastifyInstance, registry: Registry) => Promise<void>) | undefined
 }): Promise<FastifyInstance> {
   const { config, pod, pools, log, metrics, lag, baseUrl } = parts
@@ -142,6 +156,7 @@ async function makeApp(parts: {
     leases: () => pod.fleet.leases,
     poolCeilings: () => pools?.ceilings(),
   })
+  registerDroppedLines(registry, parts.droppedLines)
   await app.register(healthRoutes, { lag, registry, notReady: () => pod.notReady() })
   app.addHook('onRequest', async (request, reply) => {
     if (!request.url.startsWith('/twilio/')) return

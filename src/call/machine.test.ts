@@ -13,6 +13,7 @@ import {
   FAILOVER_CALM_MS,
   initialState,
   redialAfterMs,
+  TIMER_NAMES,
 } from './state.ts'
 import { testSettings } from './testing/settings.ts'
 
@@ -105,17 +106,8 @@ const anyEvent: fc.Arbitrary<CallEvent> = fc.oneof(
     weight: 5,
     arbitrary: fc.record({
       kind: fc.constant('timer' as const),
-      name: fc.constantFrom(
-        'stream-awaited',
-        'call-max',
-        'model-answer',
-        'renew',
-        'redial',
-        'digits',
-        'closing',
-        'calm',
-      ),
-    }) as fc.Arbitrary<CallEvent>,
+      name: fc.constantFrom(...TIMER_NAMES),
+    }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('audio-begun' as const), responseId: id }) },
   {
@@ -211,8 +203,7 @@ suite('the ends of a call', () => {
       assert.ok(life.state.phase.kind === 'ended')
       assert.deepEqual([life.state.phase.cause, life.state.phase.next.kind], [cause, next])
       const cleared = life.effects.flatMap((effect) => (effect.kind === 'clear-timer' ? [effect.name] : []))
-      const names = ['stream-awaited', 'call-max', 'model-answer', 'renew', 'redial', 'digits', 'closing', 'calm']
-      for (const name of names) assert.ok(cleared.includes(name as never), name)
+      for (const name of TIMER_NAMES) assert.ok(cleared.includes(name), name)
       assert.equal(life.kinds().includes('close-leg'), event.kind !== 'leg-ended')
       assert.deepEqual(life.kinds().slice(-2), ['close-model', 'ended'])
     })
@@ -226,6 +217,7 @@ suite('the ends of a call', () => {
   test('[CM5] a call that wants to end says what it has begun to say, then closes', () => {
     const life = live()
     life.take(model({ kind: 'response-started', responseId: 'r' }))
+    life.take({ kind: 'audio-begun', responseId: 'r' })
     life.take({ kind: 'end-wanted' })
     assert.deepEqual(life.find('set-timer'), { kind: 'set-timer', name: 'closing', ms: testSettings().closingMaxMs })
     assert.deepEqual(life.take({ kind: 'playout-idle' }), [])

@@ -8,7 +8,8 @@
 // RR6: a claim counts as a failover unless it is a handover's. Failovers with less than FAILOVER_CALM_MS between them count together, by
 //      the store's clock.
 // RR5: a store that cannot be reached rejects with STORE_UNAVAILABLE within its own bound.
-import type { CallId, CallSid } from '../kit/ids.ts'
+import type { CallIdentity } from '../call/identity.ts'
+import type { CallSid } from '../kit/ids.ts'
 
 /** What the carrier is to do when a stream has ended; the same shape as the call's own `Next`. */
 export type RecordedNext = { kind: 'hang-up'; sentence?: string } | { kind: 'transfer'; to: string } | { kind: 'none' }
@@ -22,13 +23,7 @@ export type ToolIntent = {
   output: string | undefined
 }
 
-export type CallRow = {
-  callId: CallId
-  callSid: CallSid
-  tenant: string
-  from: string
-  to: string
-  direction: 'inbound' | 'outbound'
+export type CallRow = CallIdentity & {
   pack: string
   packVersion: string
   state: 'live' | 'ended'

@@ -1,7 +1,7 @@
 // The desk of one pod: it answers what the carrier asks of a call. Rules:
 // DK1: one offer per Call SID; a repeated webhook gets the same answer, from any pod: the call's id follows from its Call SID.
 // DK2: admission decides who enters and where; while draining a new call is refused, never a live one.
-// DK8: what the carrier says of a call's end reaches the call where it is: held here, pending here, without its socket here, or at the pod
+// DK9: what the carrier says of a call's end reaches the call where it is: held here, pending here, without its socket here, or at the pod
 //      that its lease names.
 // DK3: what follows a call's end is answered by the pod that ended it, and by any other from the records.
 // DK4: the model link is dialled in the webhook, here or at the pod that was picked; if the stream never comes, the call's own
@@ -10,7 +10,9 @@
 //      store picks; a call that was ending anyway ends.
 // DK6: what the carrier says of a call that no pod holds is written down by the pod that is told; it is answered before the stores are asked.
 // DK7: what a caller is told when an end is decided here is part of that end's record, and is told again when asked again.
+// DK8: whose call it is and what it is admitted as follow its direction, on every path: entering, waiting, resuming.
 import { createHash } from 'node:crypto'
+import { type CallIdentity, type Direction, farEndOf, ownNumberOf } from '../call/identity.ts'
 import type { Leg, LegListener } from '../call/ports.ts'
 import type { EndCause, Next } from '../call/state.ts'
 import type {
@@ -60,7 +62,8 @@ export type DeskParts = {
   records: CallRecords
   peers: Peers
   grants: Grants
-  tenantOf: (to: string) => string
+  /** Whose our own number in a call is. */
+  tenantOf: (ownNumber: string) => string
   queue: { isOpen: boolean; waitMaxMs: number; language: string }
   fallbackNumber: string | undefined
   sorry: string
@@ -72,6 +75,11 @@ export type DeskParts = {
 /** The call's own id: the same from every pod, so that a repeated webhook makes no second call. */
 export function callIdOf(callSid: CallSid): CallId {
   return `call_${createHash('sha256').update(callSid).digest('base64url').slice(0, 16)}` as CallId
+}
+
+/** The identity alone, of whatever holds one. */
+function identityIn({ callId, callSid, tenant, from, to, direction }: CallIdentity): CallIdentity {
+  return { callId, callSid, tenant, from, to, direction }
 }
 
 export class Desk implements CallDesk {
@@ -102,9 +110,8 @@ export class Desk implements CallDesk {
   async #admit(offer: CallOffer, pending: PendingCall): Promise<Answer> {
     const { admission, queue } = this.#parts
     const { callSid } = offer
-    const tenant = this.#parts.tenantOf(offer.to)
-    const admitted = await admission.admit({ callSid, tenant, class: 'inbound', queue: queue.isOpen })
-    if (admitted.kind === 'granted') return this.#place(offer, tenant, admitted, pending)
+    const admitted = await admission.admit({ ...this.#asked(offer), queue: queue.isOpen })
+    if (admitted.kind === 'granted') return this.#place(offer, admitted, pending)
     if (admitted.kind === 'queued') {
       pending.onEnd(() => this.#leave(callSid))
       this.#remember(offer, 0)
@@ -129,13 +136,12 @@ export class Desk implements CallDesk {
     const { admission, queue } = this.#parts
     const known = this.#waiting.get(callSid)
     const offer = known?.offer ?? asked
-    const tenant = this.#parts.tenantOf(offer.to)
-    const waited = await admission.poll({ callSid, tenant })
+    const waited = await admission.poll(this.#asked(offer))
     switch (waited.kind) {
       case 'granted':
         this.#waiting.delete(callSid)
         if (known !== undefined) this.#parts.world.metrics.queueWaited(this.#nowMs - known.sinceMs)
-        return this.#place(offer, tenant, waited, pending)
+        return this.#place(offer, waited, pending)
       case 'waiting': {
         const { ahead, etaMs, waitedMs } = waited
         this.#remember(offer, waitedMs)
@@ -192,7 +198,7 @@ export class Desk implements CallDesk {
     endings.overAtCarrier(callSid, cause)
   }
 
-  /** [DK8] A call of this pod is over for its carrier; false when it is none of this pod's. */
+  /** [DK9] A call of this pod is over for its carrier; false when it is none of this pod's. */
   endedHere({ callSid, cause }: ToldEnd): boolean {
     const { calls, afterwards, endings, world } = this.#parts
     const held = calls.get(callSid)
@@ -229,17 +235,17 @@ export class Desk implements CallDesk {
   }
 
   /** A call that was admitted goes to its pod, which begins to prepare. */
-  async #place(offer: CallOffer, tenant: string, placement: Placement, pending: PendingCall): Promise<StreamGrant> {
-    const { callSid, from, to, direction } = offer
+  async #place(offer: CallOffer, placement: Placement, pending: PendingCall): Promise<StreamGrant> {
+    const { callSid } = offer
     const { pool, epoch, pod } = placement
-    const origin = { callId: callIdOf(callSid), callSid, tenant, from, to, direction, pool, epoch }
+    const origin = { ...this.#identityOf(offer), pool, epoch }
     const { packOf, world } = this.#parts
     const { name: pack, version: packVersion } = packOf
     const open = (records: CallRecords) => records.open({ ...origin, pack, packVersion, pod })
     const opened = this.#ask('the row of a call', open).then((answer) => {
       if (answer === undefined) this.#parts.endings.open(() => open(this.#parts.records))
     })
-    world.log.info({ callSid, pod, 'pii.from': from }, 'call admitted')
+    world.log.info({ callSid, pod, 'pii.far': farEndOf(offer) }, 'call admitted')
     pending.onEnd((end) => this.#giveBack(origin, placement, end))
     const told = this.#tell({ ...origin, how: { kind: 'new' } }, placement, pending)
     told.catch((error: unknown) => pending.end({ kind: 'failed', error }))
@@ -313,7 +319,7 @@ export class Desk implements CallDesk {
 
   /** The call goes on at another pod, or here, under the next epoch (DK5). */
   async #resume(call: Origin | CallRow, broken: Broken | undefined, pending: PendingCall): Promise<NextStep> {
-    const { callSid, callId, epoch, tenant, pool, from, to, direction } = call
+    const { callSid, epoch, tenant, pool } = call
     const { admission, afterwards, world, pod: own, onResume } = this.#parts
     const why: ResumeCause = broken === undefined ? 'pod-lost' : 'socket-lost'
     const avoidPod = broken === undefined && 'pod' in call && call.pod !== own ? call.pod : undefined
@@ -330,10 +336,22 @@ export class Desk implements CallDesk {
     }
     onResume(why, 'resumed')
     world.log.info({ callSid, pod: resumed.pod, epoch: resumed.epoch }, 'a call goes on')
-    const origin = { callId, callSid, tenant, from, to, direction, pool: resumed.pool, epoch: resumed.epoch }
+    const origin = { ...identityIn(call), pool: resumed.pool, epoch: resumed.epoch }
     if (resumed.pod !== own) pending.onEnd((end) => end.kind === 'over' && this.#giveBack(origin, resumed, end))
     await this.#tell({ ...origin, how: { kind: 'failover' } }, resumed, pending, broken)
     return this.#parts.grants.to({ ...origin, pod: resumed.pod })
+  }
+
+  /** DK8. */
+  #identityOf({ callSid, from, to, direction }: CallOffer): CallIdentity {
+    const ends = { from, to, direction }
+    return { callId: callIdOf(callSid), callSid, tenant: this.#parts.tenantOf(ownNumberOf(ends)), ...ends }
+  }
+
+  /** As admission is asked, whether the call enters or waits. */
+  #asked(offer: CallOffer): { callSid: CallSid; tenant: string; class: Direction } {
+    const { callSid, tenant, direction } = this.#identityOf(offer)
+    return { callSid, tenant, class: direction }
   }
 
   /** What breaks again and again is for a person, or an apology. */

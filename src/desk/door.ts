@@ -3,6 +3,7 @@
 // DO2: while the stores are away this pod's own knowledge decides; a stream waits for them ENTER_STORE_MS at most.
 // DO3: a call of a lost pod is claimed before it is made here: from then on the lost pod's writes are refused.
 // DO4: a call that was prepared for a handover is claimed when its stream opens: until then the other pod acts.
+import { ownNumberOf } from '../call/identity.ts'
 import type { LeaseStore } from '../control/ports.ts'
 import type { CallRecords, CallRow, Claimed } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'
@@ -30,7 +31,7 @@ export type DoorParts = {
   endings: Endings
   leases: LeaseStore
   records: CallRecords
-  tenantOf: (to: string) => string
+  tenantOf: (ownNumber: string) => string
   isTaking: () => boolean
   history: History
   world: DeskWorld
@@ -140,7 +141,7 @@ export class Door {
     const row = answer.kind === 'answer' ? answer.value : undefined
     if (row !== undefined && (row.state === 'ended' || row.epoch > epoch)) return undefined
     const { from = '', to = '', direction = 'inbound', pool = 'default' } = row ?? {}
-    const tenant = row?.tenant ?? tenantOf(to)
+    const tenant = row?.tenant ?? tenantOf(ownNumberOf({ from, to, direction }))
     const call = { callId: row?.callId ?? callIdOf(callSid), callSid, tenant, from, to, direction, pool, epoch }
     return this.prepare({ ...call, how: epoch === 1 ? { kind: 'new' } : { kind: 'failover' } })
   }
@@ -173,6 +174,13 @@ export class Door {
 
 function comebackOf(origin: Omit<Origin, 'comeback'>, row: CallRow | undefined, broken: Broken | undefined): Origin {
   const checkpoint = broken?.checkpoint ?? row?.checkpoint
-  const { from = origin.from, to = origin.to, tenant = origin.tenant } = row ?? {}
-  return { ...origin, from, to, tenant, comeback: { kind: 'failover', checkpoint, intents: row?.intents ?? [] } }
+  const { from, to, direction, tenant } = row ?? origin
+  return {
+    ...origin,
+    from,
+    to,
+    direction,
+    tenant,
+    comeback: { kind: 'failover', checkpoint, intents: row?.intents ?? [] },
+  }
 }

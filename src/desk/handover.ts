@@ -83,7 +83,7 @@ export class Handover {
   async #expected(held: Held): Promise<Expected> {
     const { records, world } = this.#parts
     const { comeback: _comeback, ...origin } = held.origin
-    const checkpoint = writeCheckpoint(held.call.state)
+    const checkpoint = writeCheckpoint(held.call.checkpoint)
     const row = await askWithin(world.wheel, RECORDS_MS, () => records.find(held.callSid))
     const intents = row.kind === 'answer' ? (row.value?.intents ?? []) : []
     return { ...origin, epoch: held.epoch + 1, how: { kind: 'handover', checkpoint, intents } }

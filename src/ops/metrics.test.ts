@@ -45,6 +45,7 @@ test('the names of the design are on the page, with the process’s own', async 
     'voice_resumes_total counter',
     'voice_tool_seconds histogram',
     'voice_turn_latency_seconds histogram',
+    'voice_turn_outcomes_total counter',
   ])
   assert.ok(names.includes('process_resident_memory_bytes gauge'))
 })

@@ -35,6 +35,7 @@ export class Metrics {
   readonly calls = new Tally() // by outcome
   readonly framesDropped = new Tally() // by reason
   readonly modelErrors = new Tally() // by code
+  readonly turnOutcomes = new Tally() // of turns that were owed, by outcome
   readonly rescues = new Tally() // by outcome
   readonly carrierEnds = new Tally() // by outcome
   readonly recordings = new Tally() // by outcome
@@ -103,6 +104,7 @@ export class Metrics {
     count('voice_carrier_ends_total', 'Ends of calls told by the carrier', 'outcome', () => this.carrierEnds.entries())
     count('voice_recordings_total', 'Recordings told by the carrier', 'outcome', () => this.recordings.entries())
     count('voice_model_errors_total', 'Errors of the model', 'code', () => this.modelErrors.entries())
+    count('voice_turn_outcomes_total', 'Turns owed to callers', 'outcome', () => this.turnOutcomes.entries())
     const countOne = (name: string, help: string, read: () => number) =>
       new Counter({
         name,
@@ -154,6 +156,19 @@ export class Metrics {
       read: () => (this.#queueWait.count === 0 ? [] : [[{}, this.#queueWait]]),
     })
   }
+}
+
+/** Counts the log lines that nobody read in time; `dropped` is asked at the scrape. */
+export function registerDroppedLines(registry: Registry, dropped: () => number = () => 0): void {
+  new Counter({
+    name: 'voice_log_lines_dropped_total',
+    help: 'Log lines dropped because nobody read the log in time',
+    registers: [registry],
+    collect() {
+      this.reset()
+      this.inc(dropped())
+    },
+  })
 }
 
 function registerGauges(registry: Registry, sources: MetricSources): void {

@@ -32,7 +32,13 @@ export function modelMaker(
     new OpenAiSession(
       listener,
       packCall,
-      { routes: pools.routesOf(pool, log, movePool), link, defaults, model: endpoint.model },
+      {
+        routes: pools.routesOf(pool, log, movePool),
+        link,
+        defaults,
+        model: endpoint.model,
+        toolMaxMs: config.model.toolMaxMs,
+      },
       { clock: world.clock, wheel: world.wheel, log },
       start,
     )

@@ -73,7 +73,7 @@ suite('a call that is over while its agent is made', () => {
     assert.deepEqual(await stateOf(shared), ['ended', 'caller-hung-up'])
   })
 
-  test('[P19][DK8] told to another pod, it ends at its own within a second: while it is made, and while its stream is awaited', async () => {
+  test('[P19][DK9] told to another pod, it ends at its own within a second: while it is made, and while its stream is awaited', async () => {
     for (const isMade of [false, true]) {
       const shared = await ground()
       const first = await start('pod-a', shared)
@@ -99,7 +99,7 @@ suite('a call that is over while its agent is made', () => {
     }
   })
 
-  test('[P19][DK8] of a pod that gave it away before its stream came there, the end reaches the pod that has it', async () => {
+  test('[P19][DK9] of a pod that gave it away before its stream came there, the end reaches the pod that has it', async () => {
     const shared = await ground()
     const first = await start('pod-a', shared)
     await first.offer(sid(1))

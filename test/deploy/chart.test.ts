@@ -64,11 +64,15 @@ describe('every variant is sound', () => {
       'HorizontalPodAutoscaler',
       'Job',
       'NetworkPolicy',
+      'Pod',
       'PodDisruptionBudget',
+      'Role',
+      'RoleBinding',
       'Service',
+      'ServiceAccount',
       'ServiceMonitor',
     ])
-    assert.equal(findWorkloads(full).length, 4)
+    assert.equal(findWorkloads(full).length, 5)
   })
 })
 
@@ -178,7 +182,6 @@ describe('the chart refuses what cannot work, and says what to do', () => {
     ['edge.replica=3', /additional properties 'replica' not allowed/],
     ['edge.callsMax=many', /callsMax.*got string, want integer/],
     ['settings.VAD_SILENCE_MS=400', /got number, want string/],
-    ['settings.OPENAI_API_KEY=abc', /invalid propertyName 'OPENAI_API_KEY'/],
     ['cell=Main', /cell/],
   ]
   for (const [set, wanted] of refusals) {
@@ -191,20 +194,11 @@ describe('the chart refuses what cannot work, and says what to do', () => {
 })
 
 describe('chart, image and plane agree', () => {
-  const schema = JSON.parse(readFileSync(join(CHART, 'values.schema.json'), 'utf8'))
   const dockerfile = readFileSync(join(ROOT, 'deploy/Dockerfile'), 'utf8')
   const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
     version: string
     scripts: Record<string, string>
   }
-
-  test('the secrets of the schema are those of the plane', () => {
-    const secrets = Object.entries(VARIABLES).filter(([, variable]) => variable.secret)
-    assert.deepEqual(
-      [...schema.properties.secrets.properties.keys.items.enum].sort(),
-      secrets.map(([name]) => name).sort(),
-    )
-  })
 
   test('the chart reckons with the plane’s own rate of handovers', () => {
     const checks = readFileSync(join(CHART, 'templates/_checks.tpl'), 'utf8')

@@ -98,5 +98,5 @@ test('[O1] every pod of every rendering starts as it is rendered and becomes rea
     summary,
     Object.fromEntries(VARIANTS.map(({ title }) => [title, title === 'least' ? ['edge'] : whole])),
   )
-  for (const { variant, metrics } of started) assert.match(metrics, /^voice_demand_calls /m, variant)
+  for (const { variant, metrics } of started) assert.match(metrics, /^# TYPE voice_demand_calls gauge$/m, variant)
 })

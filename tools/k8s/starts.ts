@@ -46,12 +46,19 @@ export function secretsFor(urls: { redis: string; database: string }): Secrets {
     DIRECT_URL: urls.database,
     OPENAI_API_KEY: 'a-key-that-opens-nothing',
   }
-  return { voiceplane: texts, azure: { key: 'another-key-that-opens-nothing' } }
+  return {
+    voiceplane: { ...texts, BOOKING_PASSWORD: 'a-password-of-an-agent' },
+    azure: { key: 'another-key-that-opens-nothing' },
+    'eu-keys': { realtime: 'a-key-of-another-region' },
+  }
 }
 
-/** The roles of ours in a rendering: those whose containers run our image. */
+/** The roles of the plane, as `app.kubernetes.io/component` names them. */
+const ROLES = ['edge', 'worker', 'migrate']
+
+/** The workloads of a rendering that are roles of the plane. */
 export function ownWorkloads(manifests: readonly Manifest[]): Workload[] {
-  return findWorkloads(manifests).filter(({ labels }) => labels['app.kubernetes.io/component'] !== 'ingress')
+  return findWorkloads(manifests).filter((workload) => ROLES.includes(roleOf(workload)))
 }
 
 export const roleOf = ({ labels }: Workload): string => labels['app.kubernetes.io/component'] ?? ''

@@ -6,6 +6,7 @@
 // RQ4: a call without a row is unknown, not fenced: `save` leaves it out, `intend` rejects with CALL_UNKNOWN, so that a call that
 //      began while the database was away is not ended for it.
 // RQ5: the events of a call are numbered under the lock of its row and are only ever added.
+import { farPartyOf, numberOf } from '../../call/identity.ts'
 import { FAILOVER_CALM_MS } from '../../call/state.ts'
 import type {
   CallRecords,
@@ -58,7 +59,9 @@ export class SqlRecords implements CallRecords {
     const sealedFrom = this.#codec.seal('call.from_number', callSid, storable(from))
     const sealedTo = this.#codec.seal('call.to_number', callSid, storable(to))
     const texts = [callSid, callId, tenant, sealedFrom, sealedTo, direction, pack, packVersion, pod, pool].map(storable)
-    const rows = await this.#sql.query(statements.OPEN, [...texts, this.#codec.mark(from), epoch])
+    const number = numberOf(farPartyOf({ from, to, direction }))
+    const mark = number === undefined ? null : this.#codec.mark(number)
+    const rows = await this.#sql.query(statements.OPEN, [...texts, mark, epoch])
     return { kind: rows.length > 0 ? 'opened' : 'exists' }
   }
 

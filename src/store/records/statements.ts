@@ -3,7 +3,7 @@
 //      row's raises it: its claim could not be written when the call moved.
 // RT2: where a verdict is needed beside the write, the row is locked first and the verdict is that of the locked row.
 
-/** A new row with its first event. $1 Call SID, $2 call id, $3 tenant, $4 from, $5 to, $6 direction, $7 pack, $8 its version, $9 pod, $10 pool, $11 mark of from, $12 epoch */
+/** A new row with its first event. $1 Call SID, $2 call id, $3 tenant, $4 from, $5 to, $6 direction, $7 pack, $8 its version, $9 pod, $10 pool, $11 mark of the far party, $12 epoch */
 export const OPEN = `
 with opened as (
   insert into call (call_sid, call_id, tenant, from_number, to_number, direction, pack, pack_version, pod, pool, from_mark, epoch, event_count)

@@ -2,6 +2,9 @@
 {{- define "voiceplane.checks" -}}
 {{- $v := .Values -}}
 {{- $e := $v.edge -}}
+{{- if not $v.image.repository -}}
+{{- fail "image.repository: set the name under which your image was pushed; a chart that comes with a release has it" -}}
+{{- end -}}
 {{- if not (regexMatch "^https://[^/?#]+$" $v.publicBaseUrl) -}}
 {{- fail "publicBaseUrl: set the https:// address at which the carrier reaches the plane, scheme and host only" -}}
 {{- end -}}
@@ -23,8 +26,48 @@
 {{- fail (printf "secrets: %s is neither in secrets.keys nor in secrets.from" .) -}}
 {{- end -}}
 {{- end -}}
-{{- if not (or (has "OPENAI_API_KEY" $secrets) (has "AZURE_OPENAI_API_KEY" $secrets)) -}}
+{{- /* A pool without an endpoint of its own is at the plane's provider. */ -}}
+{{- $needsProvider := empty $v.limits -}}
+{{- range $pool := $v.limits.pools -}}
+{{- if not $pool.endpoint -}}{{- $needsProvider = true -}}
+{{- else if not (or (has $pool.endpoint.keyVariable $secrets) (hasKey $v.secrets.extra $pool.endpoint.keyVariable)) -}}
+{{- fail (printf "limits: the key of the pool %s is nowhere: write secrets.extra.%s" $pool.pool $pool.endpoint.keyVariable) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $needsProvider (not (or (has "OPENAI_API_KEY" $secrets) (has "AZURE_OPENAI_API_KEY" $secrets) (hasKey $v.settings "OPENAI_REALTIME_URL"))) -}}
 {{- fail "secrets: name OPENAI_API_KEY or AZURE_OPENAI_API_KEY in secrets.keys or secrets.from" -}}
+{{- end -}}
+{{- /* files/settings.json is made from src/variables.ts. The schema has held the texts to their forms. */ -}}
+{{- $known := .Files.Get "files/settings.json" | fromJson -}}
+{{- $textOfSecret := "^sk-[A-Za-z0-9_-]{16,}|PRIVATE KEY-----|://[^/@\\s]*:[^/@\\s]+@" -}}
+{{- range $name, $text := $v.settings -}}
+{{- if has $name $known.secrets -}}
+{{- fail (printf "settings.%s is a secret: name it in secrets.keys or secrets.from" $name) -}}
+{{- end -}}
+{{- if hasKey $known.own $name -}}
+{{- fail (printf "settings.%s is set by the chart: %s" $name (get $known.own $name)) -}}
+{{- end -}}
+{{- if regexMatch $textOfSecret $text -}}
+{{- fail (printf "settings.%s looks like a secret: put it into a Secret" $name) -}}
+{{- end -}}
+{{- with get $known.ranges $name -}}
+{{- if or (lt (float64 $text) (float64 .min)) (gt (float64 $text) (float64 .max)) -}}
+{{- fail (printf "settings.%s cannot be %s: %s" $name $text .words) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $text := $v.agentSettings -}}
+{{- if or (has $name $known.names) (has (trimSuffix "_FILE" $name) $known.names) (has $name (list "KUBE_POD_NAME" "POD_IP")) -}}
+{{- fail (printf "agentSettings.%s is a variable of the plane: write it in settings, or in secrets" $name) -}}
+{{- end -}}
+{{- if or (regexMatch "(^|_)(API_?)?(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL)S?(_|$)" $name) (regexMatch $textOfSecret $text) -}}
+{{- fail (printf "agentSettings.%s looks like a secret: put it into a Secret and write secrets.extra.%s" $name $name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $_ := $v.secrets.extra -}}
+{{- if has $name $known.secrets -}}{{- fail (printf "secrets.extra.%s: write it in secrets.keys or secrets.from" $name) -}}{{- end -}}
+{{- if has $name $known.names -}}{{- fail (printf "secrets.extra.%s is no secret: write it in settings" $name) -}}{{- end -}}
+{{- if hasKey $v.agentSettings $name -}}{{- fail (printf "secrets.extra.%s is in agentSettings too; keep one" $name) -}}{{- end -}}
 {{- end -}}
 {{- /* What src/config-checks.ts and src/config-work.ts refuse when a pod starts, as far as values can say it. */ -}}
 {{- $azure := dict "AZURE_OPENAI_API_KEY" (has "AZURE_OPENAI_API_KEY" $secrets) -}}
@@ -39,6 +82,39 @@
 {{- end -}}
 {{- range $name := $v.secrets.keys -}}
 {{- if hasKey $v.secrets.from $name -}}{{- fail (printf "secrets: %s is in secrets.keys and in secrets.from; keep one" $name) -}}{{- end -}}
+{{- end -}}
+{{- $own := $v.networkPolicy.ownIngress -}}
+{{- $hasOwn := or $own.namespace $own.podLabels -}}
+{{- if and $v.networkPolicy.enabled (not $v.ingress.enabled) (not $hasOwn) -}}
+{{- fail "networkPolicy.ownIngress: with ingress.enabled=false no call would get in; name the namespace and the pod labels of your own ingress, or set networkPolicy.enabled=false" -}}
+{{- end -}}
+{{- if and $v.ingress.enabled $hasOwn -}}
+{{- fail "networkPolicy.ownIngress is for ingress.enabled=false: beside the chart's ingress it would reach /internal and /drain" -}}
+{{- end -}}
+{{- /* What can never scale. The metrics go from /metrics over Prometheus to the autoscaler. */ -}}
+{{- if $v.autoscaling.enabled -}}
+{{- if and $v.networkPolicy.enabled (not $v.monitoring.namespace) -}}
+{{- fail "autoscaling: nothing may read the pods' metrics, so it would never scale; set monitoring.namespace to that of Prometheus, or autoscaling.enabled=false" -}}
+{{- end -}}
+{{- if not (or $v.monitoring.annotations $v.monitoring.serviceMonitor) -}}
+{{- fail "autoscaling: Prometheus is told of no pod, so it would never scale; set monitoring.annotations or monitoring.serviceMonitor to true, or autoscaling.enabled=false" -}}
+{{- end -}}
+{{- if eq (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas) -}}
+{{- fail "autoscaling: minReplicas is maxReplicas, so it would never scale; raise maxReplicas, or set autoscaling.enabled=false and edge.replicas" -}}
+{{- end -}}
+{{- if and (eq $v.autoscaling.measure "active") (ge (float64 $v.autoscaling.activePerPod) (float64 $e.callsMax)) -}}
+{{- fail "autoscaling: activePerPod must be below edge.callsMax: a pod never has more calls, so it would never scale" -}}
+{{- end -}}
+{{- end -}}
+{{- /* Every cluster has this API; `helm template` without a cluster does not. */ -}}
+{{- $apis := .Capabilities.APIVersions -}}
+{{- if $apis.Has "apiregistration.k8s.io/v1" -}}
+{{- if and $v.autoscaling.enabled (eq $v.autoscaling.kind "keda") (not ($apis.Has "keda.sh/v1alpha1")) -}}
+{{- fail "autoscaling.kind: this cluster has no KEDA (keda.sh/v1alpha1); install it, or set autoscaling.kind=hpa" -}}
+{{- end -}}
+{{- if and $v.monitoring.serviceMonitor (not ($apis.Has "monitoring.coreos.com/v1")) -}}
+{{- fail "monitoring.serviceMonitor: this cluster has no Prometheus operator (monitoring.coreos.com/v1); install it, or set monitoring.serviceMonitor=false: the pods carry annotations then" -}}
+{{- end -}}
 {{- end -}}
 {{- if gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas) -}}
 {{- fail "autoscaling: minReplicas is more than maxReplicas" -}}

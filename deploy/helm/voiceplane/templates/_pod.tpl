@@ -30,6 +30,16 @@ capabilities: { drop: [ALL] }
 - { name: {{ $name }}_FILE, value: /run/secrets/voiceplane/{{ $name }} }
 {{- end }}
 {{- end }}
+{{- range $name, $place := $values.secrets.extra }}
+{{- if eq (default "file" $place.as) "env" }}
+- { name: {{ $name }}, valueFrom: { secretKeyRef: { name: {{ default $values.secrets.name $place.name }}, key: {{ default $name $place.key }} } } }
+{{- else }}
+- { name: {{ $name }}_FILE, value: /run/secrets/voiceplane/{{ $name }} }
+{{- end }}
+{{- end }}
+{{- range $name, $value := $values.agentSettings }}
+- { name: {{ $name }}, value: {{ $value | quote }} }
+{{- end }}
 {{- range $name, $value := $values.settings }}
 - { name: {{ $name }}, value: {{ $value | quote }} }
 {{- end }}
@@ -55,6 +65,30 @@ capabilities: { drop: [ALL] }
           items:
             - { key: {{ $place.key }}, path: {{ $name }} }
       {{- end }}
+      {{- range $name, $place := .Values.secrets.extra }}
+      {{- if eq (default "file" $place.as) "file" }}
+      - secret:
+          name: {{ default $.Values.secrets.name $place.name }}
+          items:
+            - { key: {{ default $name $place.key }}, path: {{ $name }} }
+      {{- end }}
+      {{- end }}
+{{- end -}}
+
+{{- /* How a Prometheus without the operator finds /metrics. Call with (dict "root" . "port" 8080). */ -}}
+{{- define "voiceplane.scrape" -}}
+{{- $m := .root.Values.monitoring -}}
+{{- if and $m.annotations (not $m.serviceMonitor) -}}
+prometheus.io/scrape: "true"
+prometheus.io/path: /metrics
+prometheus.io/port: {{ int .port | quote }}
+{{- end -}}
+{{- end -}}
+
+{{- /* What `helm test` runs, and removes when it has passed. */ -}}
+{{- define "voiceplane.testHook" -}}
+helm.sh/hook: test
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end -}}
 
 {{- define "voiceplane.pullSecrets" -}}
