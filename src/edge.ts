@@ -3,7 +3,7 @@
 // ED2: start, drain, close; each idempotent; close never rejects and takes CLOSE_MAX_MS at most.
 // ED4: a request has REQUEST_MAX_MS from its first byte to its last; its connection is ended SWEEP_MS later at the latest.
 // ED3: POST /drain is for this machine, and for whoever holds the fleet's secret; /internal/ is for peers.
-import type { IncomingMessage, Server } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import fastify, { type FastifyInstance } from 'fastify'
 import { Registry } from 'prom-client'
@@ -37,9 +37,15 @@ const SWEEP_MS = 500
 /** How long a drained pod waits for the carrier's last questions. */
 const FAREWELL_MAX_MS = 5_000
 const FAREWELL_POLL_MS = 50
+/** How long a pod that closes waits for webhooks under way to be answered. */
+const ANSWERS_MAX_MS = 2_000
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 /** The sum of what the closes below may take (docs/closures.md), and some more. */
 export const CLOSE_MAX_MS = 20_000
 const LOOPBACK = /^(::ffff:)?127\.|^::1$/
+
+/** Webhooks that were not answered yet. */
+type InFlight = { count: number }
 
 /** A running pod. */
 export interface Edge {
@@ -95,6 +101,7 @@ export async function startEdge(options: {
   pod = await Pod.open({ ...parts, sorry: SORRY })
   const max = unauthenticatedMax(descriptorsMax())
   const strangers = new UnauthenticatedConnections({ max, sources: new Sources(config.http.trustedProxies) })
+  const inFlight = { count: 0 }
   const app = await makeApp({
     strangers,
     config,
@@ -104,6 +111,7 @@ export async function startEdge(options: {
     metrics,
     lag,
     baseUrl,
+    inFlight,
     alsoServe: options.alsoServe,
     droppedLines: options.droppedLines,
   })
@@ -126,7 +134,7 @@ export async function startEdge(options: {
   )
   if (config.twilio.signatureCheck !== 'on')
     log.warn({}, 'signatures of the carrier are not checked: loopback development only')
-  return new RunningEdge({ app, pod, wheel, lag, traces, log, url: url() })
+  return new RunningEdge({ app, inFlight, pod, wheel, lag, traces, log, url: url() })
 }
 
 async function makeApp(parts: {
@@ -138,6 +146,7 @@ async function makeApp(parts: {
   lag: LagMeter
   strangers: UnauthenticatedConnections
   baseUrl: () => string
+  inFlight: InFlight
   droppedLines: (() => number) | undefined
   alsoServe: ((app: FastifyInstance, registry: Registry) => Promise<void>) | undefined
 }): Promise<FastifyInstance> {
@@ -151,10 +160,25 @@ async function makeApp(parts: {
     forceCloseConnections: true,
   })
   app.server.on('connection', (socket) => strangers.add(socket))
-  app.server.prependListener('request', (request) => strangers.begin(request))
+  const answers = new WeakMap<IncomingMessage, ServerResponse>()
+  app.server.prependListener('request', (request, response) => {
+    strangers.begin(request)
+    answers.set(request, response)
+  })
   const authentication = {
     onAuthenticated: (request: IncomingMessage) => strangers.authenticated(request.socket),
     onRefused: (reason: string) => metrics.refusals.add(reason),
+  }
+  const webhookAuthentication = {
+    ...authentication,
+    onAuthenticated: (request: IncomingMessage) => {
+      strangers.authenticated(request.socket)
+      // A drain waits for the answers to the carrier, and for no stranger.
+      parts.inFlight.count += 1
+      answers.get(request)?.once('close', () => {
+        parts.inFlight.count -= 1
+      })
+    },
   }
   const registry = new Registry()
   metrics.register(registry, {
@@ -171,7 +195,7 @@ async function makeApp(parts: {
   })
   registerDroppedLines(registry, parts.droppedLines)
   await app.register(healthRoutes, { lag, registry, notReady: () => pod.notReady() })
-  await app.register(twilioWebhooks, { config, desk: pod.desk, log, baseUrl, ...authentication })
+  await app.register(twilioWebhooks, { config, desk: pod.desk, log, baseUrl, ...webhookAuthentication })
   const { secret } = config.streamToken
   await app.register(peerRoutes, {
     secret,
@@ -192,12 +216,13 @@ async function makeApp(parts: {
 class RunningEdge implements Edge {
   readonly url: string
   readonly pod: Pod
-  readonly #parts: { app: FastifyInstance; wheel: Wheel; lag: LagMeter; traces: Traces; log: Log }
+  readonly #parts: { app: FastifyInstance; inFlight: InFlight; wheel: Wheel; lag: LagMeter; traces: Traces; log: Log }
   #closing: Promise<void> | undefined
   #draining: Promise<void> | undefined
 
   constructor(parts: {
     app: FastifyInstance
+    inFlight: InFlight
     pod: Pod
     wheel: Wheel
     lag: LagMeter
@@ -234,8 +259,9 @@ class RunningEdge implements Edge {
   /** The last callers' carrier asks /twilio/next a moment after the stream has closed: it must find somebody. */
   async #farewell(): Promise<void> {
     const untilMs = performance.now() + FAREWELL_MAX_MS
-    while (this.pod.afterwards.unasked > 0 && performance.now() < untilMs && this.#closing === undefined) {
-      await new Promise((resolve) => setTimeout(resolve, FAREWELL_POLL_MS))
+    const isAsking = () => this.pod.afterwards.unasked > 0 || this.#parts.inFlight.count > 0
+    while (isAsking() && performance.now() < untilMs && this.#closing === undefined) {
+      await pause(FAREWELL_POLL_MS)
     }
   }
 
@@ -248,6 +274,9 @@ class RunningEdge implements Edge {
     const { app, wheel, lag, traces, log } = this.#parts
     await closeWithin(CLOSE_MAX_MS, log, async () => {
       await this.pod.close()
+      // Whoever asked is answered: with what follows, or that this pod takes no call now.
+      const untilMs = performance.now() + ANSWERS_MAX_MS
+      while (this.#parts.inFlight.count > 0 && performance.now() < untilMs) await pause(FAREWELL_POLL_MS)
       await app.close()
       ;(app.server as Server).closeAllConnections()
       await traces.close()

@@ -49,6 +49,7 @@ async function open() {
         return 'ready'
       },
       forget: () => {},
+      ended: () => false,
       storeState: () => 'well',
     },
     onAuthenticated: () => {
