@@ -235,7 +235,13 @@ suite('replay', () => {
         ],
         [
           'conversation.item.create',
-          { id: 'a', type: 'message', role: 'assistant', content: [{ type: 'output_text', text: 'we are' }] },
+          {
+            id: 'a',
+            type: 'message',
+            role: 'assistant',
+            content: [{ type: 'output_text', text: 'we are' }],
+            status: 'incomplete',
+          },
         ],
       ],
     )
@@ -320,7 +326,7 @@ suite('what we send', () => {
       content_index: 0,
       audio_end_ms: 5,
     })
-    const digits = clientEventOf({ kind: 'digits', digits: '12#' })
+    const digits = clientEventOf({ kind: 'digits', itemId: 'k', digits: '12#' })
     assert.match(JSON.stringify(digits), /"role":"user".*12#/)
   })
 })
