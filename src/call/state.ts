@@ -113,6 +113,8 @@ export type CallState = {
   isCallerSpeaking: boolean
   hasGreeted: boolean
   renewalDue: boolean
+  /** Renewals in a row that a provider's early expiry asked for. */
+  earlyRenewals: number
   owed: OwedTurn | undefined
   strikes: Strikes
   /** The request in `wanted` waits for its time (timer turn-retry). */
@@ -141,6 +143,8 @@ export type CallState = {
   turns: number
   usage: Usage
   digits: string
+  /** How often pressed keys were told to the model. */
+  keyMessages: number
   /** What lives in the agent's own objects, as a checkpoint found it; while the call is here they are asked (call.ts). */
   agent: AgentState
   /** How often the agent's part changed. */
@@ -154,6 +158,8 @@ export type CallSettings = {
   /** The provider starts a response by itself when the caller has spoken. */
   autoRespond: boolean
   bargeIn: boolean
+  /** A key that is pressed silences the agent, as speech does. */
+  keysInterrupt: boolean
   transcriptMaxItems: number
   streamAwaitedMs: number
   callMaxMs: number
@@ -220,7 +226,7 @@ export type Effect =
   | { kind: 'play-filler' }
   /** Asks the link for a sign of life; the answer is the event `link-alive`. */
   | { kind: 'prove-link' }
-  | { kind: 'send-digits'; digits: string }
+  | { kind: 'send-digits'; itemId: string; digits: string }
   | { kind: 'set-timer'; name: TimerName; ms: number }
   | { kind: 'clear-timer'; name: TimerName }
   | { kind: 'close-leg'; reason: string }
@@ -251,6 +257,7 @@ export function initialState(): CallState {
     isCallerSpeaking: false,
     hasGreeted: false,
     renewalDue: false,
+    earlyRenewals: 0,
     owed: undefined,
     strikes: { rung: 0, limitWaits: 0 },
     isHolding: false,
@@ -269,6 +276,7 @@ export function initialState(): CallState {
     turns: 0,
     usage: NO_USAGE,
     digits: '',
+    keyMessages: 0,
     agent: NEW_AGENT,
     agentChanges: 0,
     transcript: { items: [], dropped: 0 },
