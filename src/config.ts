@@ -213,6 +213,7 @@ function assemble(values: Values) {
     },
     work: workOf(values),
     agentModule: values.AGENT_MODULE === undefined ? undefined : resolve(values.AGENT_MODULE),
+    agent: { loadMs: values.AGENT_LOAD_MS, reload: values.AGENT_RELOAD === 'on' },
     pack: values.PACK,
     /** undefined: role all places the demonstration call, every other role does not. */
     demoCall: values.DEMO_CALL === undefined ? undefined : values.DEMO_CALL === 'on',

@@ -176,6 +176,8 @@ export const VARIABLES = {
   OUTBOUND_BUFFER_MAX_BYTES: integer(1_048_576, 16_384, 67_108_864),
   TRANSCRIPT_MAX_ITEMS: integer(400, 10, 100_000),
   AGENT_MODULE: pattern(/^.{1,4096}$/, 'the path of a module', undefined),
+  AGENT_LOAD_MS: integer(30_000, 100, 600_000),
+  AGENT_RELOAD: onOff('off'),
   PACK: pattern(/^[a-z][a-z0-9-]{0,62}$/, 'the name of a pack: lowercase letters, digits and dashes', 'clinic'),
   DEMO_CALL: oneOf(['on', 'off'], undefined),
   EXIT_AFTER_DEMO: onOff('off'),

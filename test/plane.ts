@@ -44,7 +44,7 @@ export type LogLine = { level: 'warn' | 'error'; message: string } & Record<stri
 
 const LOG_LINES_MAX = 5_000
 
-function keepingLog(lines: LogLine[], bound: object = {}): Log {
+export function keepingLog(lines: LogLine[], bound: object = {}): Log {
   const keep =
     (level: LogLine['level']) =>
     (fields: object, message: string): void => {

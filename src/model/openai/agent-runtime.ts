@@ -36,6 +36,7 @@ export class AgentRuntime {
       log: options.log,
     })
     const { outputGuardrails, outputGuardrailSettings, toolExecution, toolErrorFormatter, context } = packCall
+    const answersMcp = packCall.automaticallyTriggerResponseForMcpToolCalls
     this.#session = new RealtimeSession(packCall.agent, {
       transport: this.transport,
       model: options.model as 'gpt-realtime',
@@ -47,6 +48,7 @@ export class AgentRuntime {
       ...(outputGuardrailSettings === undefined ? {} : { outputGuardrailSettings }),
       ...(toolExecution === undefined ? {} : { toolExecution }),
       ...(toolErrorFormatter === undefined ? {} : { toolErrorFormatter }),
+      ...(answersMcp === undefined ? {} : { automaticallyTriggerResponseForMcpToolCalls: answersMcp }),
     })
     // AR4: the SDK keeps one entry of usage for each response, for ever; the sums stay, the entries are capped.
     this.transport.on('usage_update', () => {
