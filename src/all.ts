@@ -9,7 +9,10 @@ import { type Edge, startEdge } from './edge.ts'
 import type { Log } from './kit/log.ts'
 import type { Pack } from './packs/pack.ts'
 import { openEmbedded } from './pod/embedded/embedded.ts'
+import { closeWithin } from './stopping.ts'
 
+/** How long the database inside the process may take to close. */
+const CLOSE_MAX_MS = 10_000
 const OFFLINE_MODEL = 'sim/openai/main.ts'
 
 /** A running role all. */
@@ -25,8 +28,10 @@ export async function startAll(options: {
   log: Log
   root: string
   say: Say
+  /** See startEdge. */
+  droppedLines?: () => number
 }): Promise<All> {
-  const { pack, log, root, say } = options
+  const { pack, log, root, say, droppedLines } = options
   let { config } = options
   let model: ReadyChild | undefined
   // Both take seconds: they start side by side.
@@ -41,7 +46,7 @@ export async function startAll(options: {
   const embedded = await opening
   if (embedded !== undefined && embedded.folder === undefined)
     say('Another process has the database of DATA_DIR: the records of this one end with it.')
-  const edge = await startEdge({ config, pack, log, ...(embedded ?? {}) })
+  const edge = await startEdge({ config, pack, log, droppedLines, ...(embedded ?? {}) })
   say(
     `Voiceplane answers on ${edge.url} (pod ${config.podName}, pack ${pack.name}). Point your carrier's voice webhook to POST /twilio/voice.`,
   )
@@ -58,7 +63,7 @@ export async function startAll(options: {
     closing ??= (async () => {
       abort.abort()
       await edge.close()
-      await embedded?.close()
+      await closeWithin(CLOSE_MAX_MS, log, async () => embedded?.close())
       await model?.stop()
     })()
     return closing
@@ -69,7 +74,7 @@ export async function startAll(options: {
     get timers() {
       return edge.timers
     },
-    fencedOff: edge.fencedOff,
+    ended: edge.ended,
     demo,
     close,
     drain: async () => {

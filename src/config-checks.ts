@@ -40,8 +40,9 @@ function checkCarrier(values: Values, add: AddProblem): void {
   if (base === undefined && (isProduction(values) || !listensOnLoopback)) {
     add('PUBLIC_BASE_URL', 'is not set', 'set the https:// address at which the carrier reaches this plane')
   }
-  if (values.TWILIO_SIGNATURE_CHECK === 'off' && (!listensOnLoopback || isProduction(values))) {
-    const fix = 'remove it; checks may be off only when HOST is loopback and NODE_ENV is not production'
+  if (values.TWILIO_SIGNATURE_CHECK === 'off' && !isLoopbackOnly(values)) {
+    const fix =
+      'remove it; checks may be off only when HOST and PUBLIC_BASE_URL are loopback and NODE_ENV is not production'
     add('TWILIO_SIGNATURE_CHECK', 'cannot be "off" here', fix)
   } else if (values.TWILIO_SIGNATURE_CHECK === 'on' && !values.TWILIO_AUTH_TOKEN && !isLoopbackOnly(values)) {
     add('TWILIO_AUTH_TOKEN', 'is not set', 'set the auth token of the Twilio account (or TWILIO_AUTH_TOKEN_FILE)')

@@ -1,5 +1,7 @@
 // The settings of the work after calls, from the variables' values; what they must have between them is checked here too. Rules:
 // CWK1: prices are the operator's: an amount for a million tokens of each kind, for a minute of the carrier, and their currency.
+// CWK2: a key goes to the host that it belongs to: OPENAI_API_KEY is the analysis' key only where the analysis is asked at the model's own host. For
+//      another host ANALYSIS_API_KEY says so by name. Without a key and an address the rules judge, and nothing leaves.
 import { z } from 'zod'
 import type { Problem } from './config-checks.ts'
 import type { Values } from './variables.ts'
@@ -17,12 +19,14 @@ const PRICES = z.strictObject({
   carrierMinute: amount.default(0),
 })
 
+const OPENAI_API = 'https://api.openai.com/v1'
+
 /** What a call's parts cost. */
 export type Prices = z.infer<typeof PRICES>
 
 /** The part `work` of the configuration. */
 export function workOf(values: Values) {
-  const key = values.OPENAI_API_KEY
+  const { url, key } = analysisPlaceOf(values)
   const kind = values.ANALYSIS ?? (key === undefined && values.ANALYSIS_URL === undefined ? 'rules' : 'model')
   return {
     pollMs: values.WORK_POLL_MS,
@@ -33,7 +37,7 @@ export function workOf(values: Values) {
     analysis: {
       kind,
       /** Base of the API, without a slash at its end. */
-      url: (values.ANALYSIS_URL?.href ?? 'https://api.openai.com/v1').replace(/\/+$/, ''),
+      url,
       model: values.ANALYSIS_MODEL,
       key,
     },
@@ -59,8 +63,8 @@ export function checkWork(
 ): void {
   if (values.PRICES !== undefined && pricesOf(values) === undefined)
     add('PRICES', 'is not of the right form', 'write the JSON object that docs/configuration.md shows')
-  if (values.ANALYSIS === 'model' && values.OPENAI_API_KEY === undefined && values.ANALYSIS_URL === undefined)
-    add('ANALYSIS', 'is "model" without a key', 'set OPENAI_API_KEY, or write rules')
+  if (values.ANALYSIS === 'model' && values.ANALYSIS_URL === undefined && analysisPlaceOf(values).key === undefined)
+    add('ANALYSIS', 'is "model" without a key for it', 'set ANALYSIS_API_KEY or ANALYSIS_URL, or write rules')
   if (values.CRM_WEBHOOK_URL !== undefined && values.CRM_WEBHOOK_SECRET === undefined)
     add(
       'CRM_WEBHOOK_SECRET',
@@ -69,6 +73,14 @@ export function checkWork(
     )
   if (values.CRM_WEBHOOK_URL?.protocol === 'http:' && values.CRM_ALLOW_PRIVATE !== 'on')
     add('CRM_WEBHOOK_URL', 'is not https', 'use https://, or CRM_ALLOW_PRIVATE=on for a receiver in your own network')
+}
+
+/** [CWK2] Where the analysis is asked, and with which key. */
+function analysisPlaceOf(values: Values): { url: string; key: string | undefined } {
+  const url = (values.ANALYSIS_URL?.href ?? OPENAI_API).replace(/\/+$/, '')
+  const ownHost = values.OPENAI_REALTIME_URL?.host ?? new URL(OPENAI_API).host
+  const own = new URL(url).host === ownHost ? values.OPENAI_API_KEY : undefined
+  return { url, key: values.ANALYSIS_API_KEY ?? own }
 }
 
 /** [CWK1] undefined: not set, or not of the right form. */

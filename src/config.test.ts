@@ -173,13 +173,27 @@ test('[CF4] without a token the plane stays on loopback', () => {
 })
 
 test('[CF4] checks can be turned off only on loopback outside production', () => {
-  const off = { TWILIO_SIGNATURE_CHECK: 'off', TWILIO_AUTH_TOKEN: TOKEN, PUBLIC_BASE_URL: 'https://voice.example.test' }
+  const off = { TWILIO_SIGNATURE_CHECK: 'off', TWILIO_AUTH_TOKEN: TOKEN, PUBLIC_BASE_URL: 'http://localhost:8080' }
   for (const HOST of ['localhost', '::1', '[::1]', '127.0.0.2']) {
     assert.equal(configOf({ ...off, HOST }).twilio.signatureCheck, 'off')
   }
   assert.deepEqual(variablesOf({ ...off, HOST: '0.0.0.0' }), ['TWILIO_SIGNATURE_CHECK'])
   assert.deepEqual(variablesOf({ ...off, HOST: '127.evil.example' }), ['TWILIO_SIGNATURE_CHECK'])
   assert.deepEqual(variablesOf({ ...off, NODE_ENV: 'production' }), ['TWILIO_SIGNATURE_CHECK'])
+})
+
+test('[S14] signature checks cannot be off behind a public address, even when the pod listens on loopback', () => {
+  const off = { TWILIO_SIGNATURE_CHECK: 'off', TWILIO_AUTH_TOKEN: TOKEN }
+  for (const base of [
+    'https://voice.example.test',
+    'https://192.0.2.7',
+    'https://[2001:db8::1]',
+    'https://127.example',
+  ])
+    for (const HOST of ['127.0.0.1', 'localhost', '::1'])
+      assert.deepEqual(variablesOf({ ...off, HOST, PUBLIC_BASE_URL: base }), ['TWILIO_SIGNATURE_CHECK'], base)
+  for (const base of ['http://127.0.0.1:9000', 'http://[::1]:9000', 'http://localhost'])
+    assert.equal(configOf({ ...off, PUBLIC_BASE_URL: base }).twilio.signatureCheck, 'off')
 })
 
 test('the public address is scheme and host, https except on loopback', () => {

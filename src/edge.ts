@@ -1,6 +1,6 @@
 // Role edge: one pod. Webhooks, media streams, health and metrics on one port. Rules:
 // ED1: signature and token are checked before the 101; then the pod's door decides; a token opens one stream, once.
-// ED2: start, drain, close; each idempotent; close never rejects.
+// ED2: start, drain, close; each idempotent; close never rejects and takes CLOSE_MAX_MS at most.
 // ED3: POST /drain is for this machine, and for whoever holds the fleet's secret; /internal/ is for peers.
 import type { IncomingMessage, Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
@@ -17,7 +17,7 @@ import type { Log } from './kit/log.ts'
 import { Wheel } from './kit/wheel.ts'
 import { healthRoutes } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
-import { Metrics } from './ops/metrics.ts'
+import { Metrics, registerDroppedLines } from './ops/metrics.ts'
 import { openTraces, type Traces } from './ops/traces.ts'
 import type { Pack } from './packs/pack.ts'
 import { callSettings, SORRY } from './pod/call-settings.ts'
@@ -28,11 +28,14 @@ import { openModelPools } from './pod/pools/places.ts'
 import type { ModelPools } from './pod/pools/pools.ts'
 import type { RescueTimes } from './pod/rescue/rescuer.ts'
 import type { Stores } from './pod/stores.ts'
+import { closeWithin } from './stopping.ts'
 
 const HEADERS_MAX_MS = 10_000
 /** How long a drained pod waits for the carrier's last questions. */
 const FAREWELL_MAX_MS = 5_000
 const FAREWELL_POLL_MS = 50
+/** The sum of what the closes below may take (docs/closures.md), and some more. */
+export const CLOSE_MAX_MS = 20_000
 const LOOPBACK = /^(::ffff:)?127\.|^::1$/
 
 /** A running pod. */
@@ -44,8 +47,8 @@ export interface Edge {
   /** Refuses new calls, hands over or awaits the live ones until the deadline, then closes. Asked again: closes all calls now. */
   drain(): Promise<void>
   close(): Promise<void>
-  /** Resolves when the pod has fenced itself and its calls are gone. */
-  readonly fencedOff: Promise<void>
+  /** Resolves when the pod has ended by itself: after POST /drain, or because it has fenced itself; its calls are gone. */
+  readonly ended: Promise<'drained' | 'fenced'>
 }
 
 /** Starts a pod for `pack`; resolves when it listens. */
@@ -59,6 +62,8 @@ export async function startEdge(options: {
   /** What else answers on the pod's port. */
   alsoServe?: (app: FastifyInstance, registry: Registry) => Promise<void>
   rescueTimes?: Partial<RescueTimes>
+  /** Log lines that were dropped, for /metrics; none unless given. */
+  droppedLines?: () => number
 }): Promise<Edge> {
   const { pack, log } = options
   let config = options.config
@@ -85,7 +90,17 @@ export async function startEdge(options: {
   const { stores, rescueTimes } = options
   const parts = { config, pack, makeModel, pools, shape, tokens, lag, world, address, baseUrl, stores, rescueTimes }
   pod = await Pod.open({ ...parts, sorry: SORRY })
-  const app = await makeApp({ config, pod, pools, log, metrics, lag, baseUrl, alsoServe: options.alsoServe })
+  const app = await makeApp({
+    config,
+    pod,
+    pools,
+    log,
+    metrics,
+    lag,
+    baseUrl,
+    alsoServe: options.alsoServe,
+    droppedLines: options.droppedLines,
+  })
   const door = new MediaDoor({ pod, log, wheel, tokens, config, baseUrl })
   app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) =>
     door.enter(request, socket, head),
@@ -111,6 +126,7 @@ async function makeApp(parts: {
   metrics: Metrics
   lag: LagMeter
   baseUrl: () => string
+  droppedLines: (() => number) | undefined
   alsoServe: ((app: FastifyInstance, registry: Registry) => Promise<void>) | undefined
 }): Promise<FastifyInstance> {
   const { config, pod, pools, log, metrics, lag, baseUrl } = parts
@@ -131,6 +147,7 @@ async function makeApp(parts: {
     leases: () => pod.fleet.leases,
     poolCeilings: () => pools?.ceilings(),
   })
+  registerDroppedLines(registry, parts.droppedLines)
   await app.register(healthRoutes, { lag, registry, notReady: () => pod.notReady() })
   await app.register(twilioWebhooks, { config, desk: pod.desk, log, baseUrl })
   const { secret } = config.streamToken
@@ -170,8 +187,8 @@ class RunningEdge implements Edge {
     return this.#parts.wheel.size
   }
 
-  get fencedOff(): Promise<void> {
-    return this.pod.fencedOff
+  get ended(): Promise<'drained' | 'fenced'> {
+    return this.pod.gone.then((cause) => (cause === 'fenced' ? 'fenced' : 'drained'))
   }
 
   drain(): Promise<void> {
@@ -202,14 +219,12 @@ class RunningEdge implements Edge {
 
   async #close(): Promise<void> {
     const { app, wheel, lag, traces, log } = this.#parts
-    try {
+    await closeWithin(CLOSE_MAX_MS, log, async () => {
       await this.pod.close()
       await app.close()
       ;(app.server as Server).closeAllConnections()
       await traces.close()
-    } catch (error) {
-      log.error({ reason: messageOf(error) }, 'closing met an error')
-    }
+    })
     lag.close()
     wheel.close()
   }

@@ -1,22 +1,22 @@
-// argv → role. Signals: the first SIGTERM or SIGINT drains, the second lets all calls go at once. The only process.exit.
+// argv → role. What signals do: stopping.ts. The only process.exit.
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startAll } from './all.ts'
 import { type Config, formatProblems, readConfig } from './config.ts'
-import { type Edge, startEdge } from './edge.ts'
+import { startEdge } from './edge.ts'
 import { systemClock } from './kit/clock.ts'
 import { messageOf } from './kit/errors.ts'
-import { type Log, makeLog } from './kit/log.ts'
+import { type Log, LogLines, makeLog } from './kit/log.ts'
 import { makeClinicPack } from './packs/clinic/clinic.ts'
 import type { Pack } from './packs/pack.ts'
 import { loadUserAgent } from './packs/user-agent.ts'
 import { runPlan } from './plan/plan.ts'
+import { runUntilStopped } from './stopping.ts'
 import { runMigrations } from './store/records/migrate.ts'
 import { runReseal } from './store/sealing/reseal.ts'
 import { startWorker } from './worker.ts'
 
 const EXIT_CONFIG = 78 // EX_CONFIG of sysexits.h
-const EXIT_FENCED = 75 // EX_TEMPFAIL of sysexits.h
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)))
 const HELP = `Voiceplane answers phone calls with AI agents.
 
@@ -34,6 +34,7 @@ const ROLES = ['all', 'edge', 'worker', 'migrate', 'reseal', 'plan'] as const
 type Role = (typeof ROLES)[number]
 const isRole = (name: string): name is Role => (ROLES as readonly string[]).includes(name)
 
+const lines = new LogLines(process.stderr)
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 async function main(): Promise<number> {
@@ -73,9 +74,12 @@ function plan(args: readonly string[]): number {
 }
 
 async function work(config: Config): Promise<number> {
-  const log = makeLog(config.log)
+  const log = makeLog({ ...config.log, destination: lines })
   try {
-    return await untilStopped(await startWorker({ config, log }), log)
+    return await runUntilStopped(() => startWorker({ config, log, droppedLines: () => lines.dropped }), {
+      signals: process,
+      log,
+    })
   } catch (error) {
     process.stderr.write(`The worker could not start: ${messageOf(error)}\n`)
     return EXIT_CONFIG
@@ -130,28 +134,26 @@ function holdRejections(log: Log): void {
 async function run(role: 'all' | 'edge', config: Config): Promise<number> {
   const log = makeLog({
     ...config.log,
+    destination: lines,
     level: role === 'all' && config.log.level === 'info' ? 'warn' : config.log.level,
   })
   holdRejections(log)
-  let running: Edge
-  let demo: Promise<boolean | undefined> = Promise.resolve(undefined)
+  const droppedLines = () => lines.dropped
+  const startEverything = async () =>
+    startAll({ config, pack: await loadPack(config, log), log, root: ROOT, say, droppedLines })
+  const startPod = async () => startEdge({ config, pack: await loadPack(config, log), log, droppedLines })
   try {
-    const pack = await loadPack(config, log)
-    if (role === 'all') {
-      const all = await startAll({ config, pack, log, root: ROOT, say })
-      demo = all.demo
-      running = all
-    } else running = await startEdge({ config, pack, log })
+    if (config.exitAfterDemo && role === 'all') {
+      const all = await startEverything()
+      const served = await all.demo
+      await all.close()
+      return served === false ? 1 : 0
+    }
+    return await runUntilStopped(role === 'all' ? startEverything : startPod, { signals: process, log })
   } catch (error) {
     process.stderr.write(`Voiceplane could not start: ${messageOf(error)}\n`)
     return EXIT_CONFIG
   }
-  if (config.exitAfterDemo) {
-    const served = await demo
-    await running.close()
-    return served === false ? 1 : 0
-  }
-  return untilStopped(running, log)
 }
 
 async function loadPack(config: Config, log: Log): Promise<Pack> {
@@ -164,30 +166,6 @@ async function loadPack(config: Config, log: Log): Promise<Pack> {
   throw new Error(`there is no pack ${JSON.stringify(config.pack)}; PACK may be: clinic. Or set AGENT_MODULE.`)
 }
 
-/**
- * The exit code. The first signal drains, the second lets all calls go at once, a third closes without more ado. A pod that was
- * fenced off ends by itself, so that it is started anew.
- */
-async function untilStopped(
-  running: Pick<Edge, 'drain' | 'close'> & { fencedOff?: Promise<void> },
-  log: Log,
-): Promise<number> {
-  const { promise: stopped, resolve } = Promise.withResolvers<number>()
-  let signals = 0
-  const onSignal = (signal: string): void => {
-    signals += 1
-    log.info({ signal, signals }, 'signal received')
-    const stopping = signals <= 2 ? running.drain() : running.close()
-    stopping.finally(() => resolve(0)).catch(() => undefined)
-  }
-  process.on('SIGTERM', onSignal)
-  process.on('SIGINT', onSignal)
-  void running.fencedOff?.then(async () => {
-    log.error({ code: 'POD_FENCED' }, 'the pod was fenced off and ends')
-    await running.close()
-    resolve(EXIT_FENCED)
-  })
-  return stopped
-}
-
-process.exit(await main())
+const code = await main()
+await lines.flush()
+process.exit(code)

@@ -2,17 +2,26 @@
 // VA1: each variable is listed here once and on docs/configuration.md once; a test compares both ways.
 // VA2: a form never guesses: text that does not fit is refused with the fix in words.
 // VA3: what depends on two variables is decided in config.ts, not here.
+// VA4: the form is data too, so that schemas and pages are made from it and not written again.
 import { readDataKeys, type Sealer } from './store/sealing/sealer.ts'
 import type { Retention } from './work/erasures.ts'
 
 /** The outcome of reading one text: its value, or what to write instead. */
 export type Parsed<T> = { kind: 'ok'; value: T } | { kind: 'bad'; fix: string }
 
+/** What a text must look like. `words` and `parse` may ask for more than `text`: a form like `https://…` is an outline of it. */
+export type Form =
+  | { kind: 'integer' | 'decimal'; min: number; max: number }
+  | { kind: 'choice'; choices: readonly string[] }
+  | { kind: 'text'; pattern: RegExp }
+  | { kind: 'url'; schemes: readonly string[]; plainToLoopback: boolean }
+
 /** One variable: its default (`shown` as the page prints it) and the form of its text. */
 export interface Variable<T> {
   fallback: T
   shown: string
   secret: boolean
+  form: Form
   parse(text: string): Parsed<T>
 }
 
@@ -34,7 +43,7 @@ function optionalInteger(min: number, max: number): Variable<number | undefined>
     const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
     return value >= min && value <= max ? ok(value) : bad(`write a whole number from ${min} to ${max}`)
   }
-  return { fallback: undefined, shown: 'unset', secret: false, parse }
+  return { fallback: undefined, shown: 'unset', secret: false, form: { kind: 'integer', min, max }, parse }
 }
 
 function decimal(fallback: number, min: number, max: number): Variable<number> {
@@ -42,18 +51,18 @@ function decimal(fallback: number, min: number, max: number): Variable<number> {
     const value = /^\d*\.?\d+$/.test(text) ? Number(text) : Number.NaN
     return value >= min && value <= max ? ok(value) : bad(`write a number from ${min} to ${max}`)
   }
-  return { fallback, shown: String(fallback), secret: false, parse }
+  return { fallback, shown: String(fallback), secret: false, form: { kind: 'decimal', min, max }, parse }
 }
 
 function oneOf<const T extends string, F extends T | undefined>(choices: readonly T[], fallback: F): Variable<T | F> {
   const parse = (text: string): Parsed<T | F> =>
     (choices as readonly string[]).includes(text) ? ok(text as T) : bad(`write one of: ${choices.join(', ')}`)
-  return { fallback, shown: fallback ?? 'unset', secret: false, parse }
+  return { fallback, shown: fallback ?? 'unset', secret: false, form: { kind: 'choice', choices }, parse }
 }
 
 function pattern<F extends string | undefined>(form: RegExp, words: string, fallback: F): Variable<string | F> {
   const parse = (text: string): Parsed<string | F> => (form.test(text) ? ok(text) : bad(`write ${words}`))
-  return { fallback, shown: fallback ?? 'unset', secret: false, parse }
+  return { fallback, shown: fallback ?? 'unset', secret: false, form: { kind: 'text', pattern: form }, parse }
 }
 
 /** `30`, `30,tenant-a=7` or `tenant-a=7`. */
@@ -72,7 +81,9 @@ function retention(): Variable<Retention | undefined> {
     }
     return ok({ days, tenants })
   }
-  return { fallback: undefined, shown: 'unset', secret: false, parse }
+  const part = String.raw`\s*(?:[^=,\s]{1,100}=)?\d{1,5}\s*`
+  const form: Form = { kind: 'text', pattern: new RegExp(`^${part}(?:,${part})*$`) }
+  return { fallback: undefined, shown: 'unset', secret: false, form, parse }
 }
 
 function dataKeys(): Variable<Sealer | undefined> {
@@ -80,7 +91,7 @@ function dataKeys(): Variable<Sealer | undefined> {
     const read = readDataKeys(text)
     return read.kind === 'keys' ? ok(read.sealer) : bad(read.fix)
   }
-  return { fallback: undefined, shown: 'unset', secret: true, parse }
+  return { fallback: undefined, shown: 'unset', secret: true, form: { kind: 'text', pattern: /:/ }, parse }
 }
 
 function secret(minCharacters: number): Variable<string | undefined> {
@@ -104,7 +115,8 @@ function url(schemes: readonly string[], plainToLoopback: boolean): Variable<URL
     }
     return ok(value)
   }
-  return { fallback: undefined, shown: 'unset', secret: false, parse }
+  const form: Form = { kind: 'url', schemes, plainToLoopback }
+  return { fallback: undefined, shown: 'unset', secret: false, form, parse }
 }
 
 /** A URL that may hold a password: `schemes` in lowercase. */
@@ -112,7 +124,8 @@ function secretUrl(schemes: readonly string[]): Variable<string | undefined> {
   const words = `a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`
   const parse = (text: string): Parsed<string | undefined> =>
     URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1)) ? ok(text) : bad(`write ${words}`)
-  return { fallback: undefined, shown: 'unset', secret: true, parse }
+  const form: Form = { kind: 'url', schemes, plainToLoopback: false }
+  return { fallback: undefined, shown: 'unset', secret: true, form, parse }
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/
@@ -154,6 +167,9 @@ export const VARIABLES = {
   MODEL_AUDIO: oneOf(['pcmu', 'pcm16'], 'pcmu'),
   MODEL_CONNECT_MS: integer(8_000, 500, MINUTE_MS),
   MODEL_STALL_MS: integer(5_000, 1_000, 5 * MINUTE_MS),
+  TURN_MAX_MS: integer(60_000, 5_000, 10 * MINUTE_MS),
+  TURN_FILLER_MS: integer(3_000, 500, MINUTE_MS),
+  TOOL_MAX_MS: integer(30_000, 1_000, 5 * MINUTE_MS),
   MODEL_SESSION_MAX_MS: integer(3_300_000, 10_000, 3_540_000),
   VAD: oneOf(['server', 'semantic'], 'server'),
   VAD_THRESHOLD: decimal(0.5, 0, 1),
@@ -204,6 +220,7 @@ export const VARIABLES = {
   WORK_ANALYSIS_MAX: integer(128, 1, 2_000),
   ANALYSIS: oneOf(['model', 'rules'], undefined),
   ANALYSIS_URL: url(['https', 'http'], true),
+  ANALYSIS_API_KEY: secret(8),
   ANALYSIS_MODEL: named('gpt-4.1-mini'),
   PRICES: pattern(/^\{.{1,2000}\}$/, 'a JSON object like the one on this page', undefined),
   CRM_WEBHOOK_URL: url(['https', 'http'], false),

@@ -1,6 +1,6 @@
 // Role worker: the work after calls, from the database it shares with the pods. Rules:
 // WP1: a worker needs DATABASE_URL and tables of this version; without them it does not start, and says what to do.
-// WP2: start, drain, close; each idempotent; close never rejects. A drain lets jobs end within WORK_DRAIN_MS.
+// WP2: start, drain, close; each idempotent; close never rejects and takes CLOSE_MAX_MS at most. A drain lets jobs end within WORK_DRAIN_MS.
 // WP3: a worker sweeps too: live calls that no pod looks after (pod/rescue/sweeper.ts), each SWEEP_MS.
 import type { AddressInfo } from 'node:net'
 import fastify, { type FastifyInstance } from 'fastify'
@@ -12,10 +12,14 @@ import type { Log } from './kit/log.ts'
 import { Wheel } from './kit/wheel.ts'
 import { healthRoutes } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
+import { registerDroppedLines } from './ops/metrics.ts'
 import type { SweeperTimes } from './pod/rescue/sweeper.ts'
 import { makeWorkEngine, type WorkEngine } from './pod/work-engine.ts'
 import { openWorkParts, type RoleParts } from './pod/work-parts.ts'
+import { closeWithin } from './stopping.ts'
 import type { Worker, WorkerTimes } from './work/worker.ts'
+
+const CLOSE_MAX_MS = 20_000
 
 /** A running worker. */
 export interface RunningWorker {
@@ -32,6 +36,8 @@ export async function startWorker(options: {
   log: Log
   times?: Partial<WorkerTimes>
   sweep?: Partial<SweeperTimes>
+  /** Log lines that were dropped, for /metrics; none unless given. */
+  droppedLines?: () => number
 }): Promise<RunningWorker> {
   const { config, log } = options
   const wheel = new Wheel({
@@ -44,7 +50,7 @@ export async function startWorker(options: {
     ...{ config, log, wheel, parts, leases: parts.leases, rest: parts.rest, reads: parts.reads },
     ...{ rooms: { analysis: config.work.analysisMax }, times: options.times, sweep: options.sweep },
   })
-  const app = await makeApp(engine, lag)
+  const app = await makeApp(engine, lag, options.droppedLines)
   await app.listen({ host: config.http.host, port: config.http.port })
   const { port } = app.server.address() as AddressInfo
   engine.start()
@@ -53,9 +59,10 @@ export async function startWorker(options: {
   return run({ app, parts, engine, wheel, lag, log, url, drainMs: config.work.drainMs })
 }
 
-async function makeApp(engine: WorkEngine, lag: LagMeter): Promise<FastifyInstance> {
+async function makeApp(engine: WorkEngine, lag: LagMeter, droppedLines?: () => number): Promise<FastifyInstance> {
   const app = fastify({ requestTimeout: 10_000, bodyLimit: 65_536, forceCloseConnections: true })
   const registry = new Registry()
+  registerDroppedLines(registry, droppedLines)
   await app.register(healthRoutes, { lag, registry, notReady: () => engine.worker.notReady() })
   await engine.serve(app, registry)
   return app
@@ -74,8 +81,10 @@ function run(of: {
   let draining: Promise<void> | undefined
   let closing: Promise<void> | undefined
   const end = async (): Promise<void> => {
-    await of.engine.drain(0)
-    await Promise.allSettled([of.app.close(), of.parts.close()])
+    await closeWithin(CLOSE_MAX_MS, of.log, async () => {
+      await of.engine.drain(0)
+      await Promise.allSettled([of.app.close(), of.parts.close()])
+    })
     of.lag.close()
     of.wheel.close()
   }

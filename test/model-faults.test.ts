@@ -94,7 +94,7 @@ describe('a model that', { concurrency: 8 }, () => {
           refusalsIn(log).filter((code) => code !== 'session_expired'),
           [],
         )
-        assert.equal(plane.ended[0]!.call.state.resumes, 1)
+        assert.equal(plane.ended[0]!.call.state.modelRedials, 1)
         assert.deepEqual(plane.relay!.itemsOf(1), [
           'assistant: Good morning, this is the clinic.',
           'user: I need an appointment.',
@@ -147,7 +147,7 @@ describe('a model that', { concurrency: 8 }, () => {
         const log = await plane.witness()
         assert.equal(count(log, 'session_opened'), 2)
         assert.deepEqual(plane.relay!.itemsOf(1), ['assistant: Good morning, this is the clinic.'])
-        assert.equal(plane.ended[0]!.call.state.resumes, 0)
+        assert.equal(plane.ended[0]!.call.state.modelRedials, 0)
         const closes = log.flatMap(({ event, code }) => (event === 'session_closed' ? [code] : []))
         assert.deepEqual(closes, [1000, 1000], 'a session ran into its cap')
       }))

@@ -27,8 +27,12 @@ export class RawCarrier {
     this.#url = edgeUrl
   }
 
-  /** Posts the voice webhook of a call. */
-  voice(callSid: string, signing: Signing = { token: TOKEN }): Promise<{ status: number; body: string }> {
+  /** Posts the voice webhook of a call; `ends` stand before the usual ones. */
+  voice(
+    callSid: string,
+    signing: Signing = { token: TOKEN },
+    ends: { From?: string; To?: string; Direction?: string } = {},
+  ): Promise<{ status: number; body: string }> {
     const fields = {
       CallSid: callSid,
       AccountSid: 'AC1',
@@ -36,6 +40,7 @@ export class RawCarrier {
       To: '+15005550001',
       CallStatus: 'ringing',
       Direction: 'inbound',
+      ...ends,
     }
     return this.#post('/twilio/voice', fields, signing)
   }

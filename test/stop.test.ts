@@ -2,6 +2,9 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, describe, test } from 'node:test'
 import { type OpenAiSim, startOpenAiSim } from '../sim/openai/sim.ts'
@@ -131,6 +134,57 @@ describe('a pod', { concurrency: 3 }, () => {
       pod.child.kill('SIGTERM')
       assert.deepEqual(await pod.exit, [0, null])
     }))
+
+  const drain = async ({ url }: Pod) => assert.equal((await fetch(`${url}/drain`, { method: 'POST' })).status, 200)
+
+  test('[O2] after POST /drain serves the live call to its end, then exits 0 without a signal', () =>
+    withPod({}, async (pod) => {
+      const call = await liveCall(pod, { steps: [{ stayMs: 1_500 }, { hangUp: true }], maxMs: 20_000 })
+      await drain(pod)
+      await drain(pod)
+      const report = await call.done
+      assert.deepEqual([report.wasDropped, report.endCause], [false, 'caller-hung-up'])
+      assert.deepEqual(await pod.exit, [0, null])
+    }))
+
+  test('[O2] after POST /drain without a call exits 0', () =>
+    withPod({}, async (pod) => {
+      await drain(pod)
+      assert.deepEqual(await pod.exit, [0, null])
+    }))
+
+  test('[O2] after POST /drain the first SIGTERM goes on to wait, the second lets the call go, and it exits 0', () =>
+    withPod({}, async (pod) => {
+      const call = await liveCall(pod, { steps: [{ stayMs: 15_000 }], maxMs: 16_000 })
+      await drain(pod)
+      pod.child.kill('SIGTERM')
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      assert.equal(pod.child.exitCode, null, 'it did not wait for the live call')
+      pod.child.kill('SIGTERM')
+      assert.deepEqual(await pod.exit, [0, null])
+      await call.done
+    }))
+
+  test('[O2] that cannot come up, since its agent never loads, ends on the second SIGTERM', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'agent-'))
+    const file = join(folder, 'agent.ts')
+    await writeFile(
+      file,
+      "process.stderr.write('loading\\n')\nawait new Promise((resolve) => setTimeout(resolve, 3_600_000))\n",
+    )
+    const child = start({ PORT: '0', OPENAI_API_KEY: 'a-key-for-tests', AGENT_MODULE: file })
+    const exit = once(child, 'exit')
+    try {
+      await once(child.stderr!, 'data')
+      child.kill('SIGTERM')
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      child.kill('SIGTERM')
+      assert.deepEqual(await exit, [0, null])
+    } finally {
+      child.kill('SIGKILL')
+      await rm(folder, { recursive: true })
+    }
+  })
 
   test('[CF2] that is configured wrongly tells every problem by name with its fix, and exits 78', async () => {
     const child = start({

@@ -5,6 +5,7 @@ import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { slope } from '../../load/report/statistics.ts'
 import { Call } from '../../src/call/call.ts'
+import { partyOf } from '../../src/call/identity.ts'
 import type { Leg } from '../../src/call/ports.ts'
 import { type Config, readConfig } from '../../src/config.ts'
 import { FakeClock } from '../../src/kit/clock.ts'
@@ -159,6 +160,8 @@ async function openCall(
     ...ids,
     from: '+15005550006',
     to: '+15005550001',
+    direction: 'inbound',
+    farParty: partyOf('+15005550006'),
     effectKey: () => 'call_test:1:1',
     endCall() {},
     transferCall() {},

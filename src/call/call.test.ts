@@ -5,6 +5,7 @@ import { FakeClock } from '../kit/clock.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 import { silentLog } from '../kit/log.ts'
 import { Wheel } from '../kit/wheel.ts'
+import { NEW_AGENT } from './agent-state.ts'
 import { Call } from './call.ts'
 import type { CallMeter } from './meter.ts'
 import type { Leg, ModelCommand, ModelEvent, ModelListener, ModelSession } from './ports.ts'
@@ -65,6 +66,7 @@ class Bench {
         this.onCommand(command)
       },
       interrupted: (itemId, text) => void this.deeds.push(`interrupted ${itemId} ${text}`),
+      carried: () => NEW_AGENT,
       close: () => void this.deeds.push('close model'),
     }
   }
@@ -274,6 +276,7 @@ suite('the end', () => {
       bench.model({ kind: 'response-ended', responseId: 'r', status: 'failed', code: 'server_error' })
     }
     bench.live()
+    bench.run(400)
     assert.deepEqual(
       bench.deeds.filter((deed) => deed === 'respond'),
       ['respond', 'respond'],

@@ -80,6 +80,11 @@ export class Call implements LegListener, ModelListener {
     return this.#state
   }
 
+  /** The state as a checkpoint holds it, with what lives in the agent's own objects. */
+  get checkpoint(): CallState {
+    return { ...this.#state, agent: this.#model.carried() }
+  }
+
   /** The number of its next checkpoint. */
   get changes(): number {
     return this.#changes
@@ -219,7 +224,7 @@ export class Call implements LegListener, ModelListener {
     const { log, meter } = this.#world
     switch (effect.kind) {
       case 'dial':
-        this.#model.dial(this.#state.transcript.items, effect.renewal)
+        this.#model.dial(this.#state.transcript.items, effect.renewal, effect.elsewhere)
         break
       case 'respond':
         this.#model.command(effect)
@@ -241,7 +246,12 @@ export class Call implements LegListener, ModelListener {
       case 'complete-item':
         this.#speaker.complete(effect.itemId)
         break
+      case 'prove-link':
+        this.#model.command({ kind: 'prove' })
+        break
       case 'play-filler':
+        // The agent is still heard: the line is not silent.
+        if (this.#speaker.remainingMs() > 0) break
         this.#speaker.say(OWN_ITEM, OWN_ITEM, chime())
         this.#speaker.complete(OWN_ITEM)
         break

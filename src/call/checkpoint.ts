@@ -1,9 +1,12 @@
 // The checkpoint of a call: its state, versioned, as JSON. Rules:
-// CK1: what was written by another version, or is no checkpoint, is `unreadable`, never an exception.
+// CK1: what was written by another version, or is no checkpoint, is `unreadable`, never an exception. A field that an earlier
+//      program of this version did not write has its initial value.
 // CK2: a call that comes back begins with its history and its counts, and with no model, no leg and no response: those died
 //      with the other pod. After a loss it speaks first; after a handover only if it owed an answer.
 // CK3: a tool that was called and has not answered stays in the history without an output; one that answered after the
 //      checkpoint was written gets its answer.
+import { NEW_AGENT } from './agent-state.ts'
+import type { PendingTool } from './ports.ts'
 import { type CallState, initialState, STATE_VERSION } from './state.ts'
 import type { TranscriptItem } from './transcript.ts'
 
@@ -15,7 +18,8 @@ export type CheckpointReading = { kind: 'read'; state: CallState } | { kind: 'un
 
 /** The state as text, to be stored. */
 export function writeCheckpoint(state: CallState): string {
-  return JSON.stringify(state)
+  // `resumes`: a pod of an earlier version, which runs beside this one in a rollout, counts by it.
+  return JSON.stringify({ ...state, resumes: state.failovers })
 }
 
 /** Reads what `writeCheckpoint` wrote. */
@@ -32,7 +36,8 @@ export function readCheckpoint(text: string): CheckpointReading {
   if (!Array.isArray(state.transcript?.items) || typeof state.phase?.kind !== 'string') {
     return { kind: 'unreadable', reason: 'lacks its transcript or phase' }
   }
-  return { kind: 'read', state }
+  // An older version of the program wrote fewer fields.
+  return { kind: 'read', state: { ...initialState(), ...state, agent: { ...NEW_AGENT, ...state.agent } } }
 }
 
 /** The state with which a call goes on after `how`; `before` is its checkpoint, undefined when none was written. */
@@ -42,13 +47,23 @@ export function comeBack(
   tools: readonly KnownTool[],
 ): CallState {
   const fresh = initialState()
-  if (before === undefined) return { ...fresh, comeback: how, resumes: 1 }
-  const owesAnswer = before.response.kind !== 'idle' || before.wanted !== undefined || before.isCallerSpeaking
-  const { hasGreeted, requests, bargeIns, turns, usage, digits, transcript } = before
+  const failovers = (before?.failovers ?? 0) + (how === 'failover' ? 1 : 0)
+  const handovers = (before?.handovers ?? 0) + (how === 'handover' ? 1 : 0)
+  if (before === undefined) return { ...fresh, comeback: how, failovers, handovers }
+  const owesAnswer =
+    before.owed !== undefined ||
+    before.response.kind !== 'idle' ||
+    before.wanted !== undefined ||
+    before.isCallerSpeaking
+  const { hasGreeted, requests, bargeIns, turns, usage, digits, agent, transcript, strikes } = before
+  const items = withTools(transcript.items, tools)
+  const out = toolsOut(items)
   return {
     ...fresh,
     comeback: how,
-    resumes: before.resumes + 1,
+    modelRedials: before.modelRedials,
+    failovers,
+    handovers,
     hasGreeted,
     wanted: hasGreeted && (how === 'failover' || owesAnswer) ? (before.wanted ?? {}) : undefined,
     requests,
@@ -56,7 +71,10 @@ export function comeBack(
     turns,
     usage,
     digits,
-    transcript: { ...transcript, items: withTools(transcript.items, tools) },
+    strikes,
+    tools: out.map(({ toolCallId: id }) => ({ id, holds: true })),
+    agent,
+    transcript: { ...transcript, items },
   }
 }
 
@@ -72,17 +90,28 @@ function withTools(items: readonly TranscriptItem[], tools: readonly KnownTool[]
 }
 
 /** The tools of a state that were called and have not answered. */
-export function pendingTools(state: CallState): KnownTool[] {
-  return state.transcript.items.flatMap((item) =>
+export function pendingTools(state: CallState): PendingTool[] {
+  return toolsOut(state.transcript.items)
+}
+
+function toolsOut(items: readonly TranscriptItem[]): PendingTool[] {
+  return items.flatMap((item) =>
     item.kind === 'tool' && item.output === undefined
-      ? [{ toolCallId: item.id, name: item.name, argumentsText: item.arguments, output: undefined }]
+      ? [
+          {
+            toolCallId: item.id,
+            name: item.name,
+            argumentsText: item.arguments,
+            ...(item.owner === undefined ? {} : { owner: item.owner }),
+          },
+        ]
       : [],
   )
 }
 
 /** Nobody speaks and nothing is being made. */
-export function isQuiet({ response, wanted, isCallerSpeaking }: CallState): boolean {
-  return response.kind === 'idle' && wanted === undefined && !isCallerSpeaking
+export function isQuiet({ response, wanted, isCallerSpeaking, owed }: CallState): boolean {
+  return owed === undefined && response.kind === 'idle' && wanted === undefined && !isCallerSpeaking
 }
 
 /** Nobody is about to speak and no tool is out: the model has said all it has to say (the caller may still hear it). */
@@ -99,7 +128,10 @@ export function isWorthKeeping(before: CallState, after: CallState): boolean {
     before.phase.kind !== after.phase.kind ||
     before.response.kind !== after.response.kind ||
     before.wanted !== after.wanted ||
+    (before.owed === undefined) !== (after.owed === undefined) ||
     before.isCallerSpeaking !== after.isCallerSpeaking ||
-    before.hasGreeted !== after.hasGreeted
+    before.hasGreeted !== after.hasGreeted ||
+    before.agentChanges !== after.agentChanges ||
+    before.failovers !== after.failovers
   )
 }

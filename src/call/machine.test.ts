@@ -2,10 +2,19 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
-import { readCheckpoint, writeCheckpoint } from './checkpoint.ts'
+import { comeBack, isWorthKeeping, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import { step } from './machine.ts'
 import type { ModelEvent } from './ports.ts'
-import { type CallEvent, type CallSettings, type CallState, type Effect, initialState, redialAfterMs } from './state.ts'
+import {
+  type CallEvent,
+  type CallSettings,
+  type CallState,
+  type Effect,
+  FAILOVER_CALM_MS,
+  initialState,
+  redialAfterMs,
+  TIMER_NAMES,
+} from './state.ts'
 import { testSettings } from './testing/settings.ts'
 
 const READY: ModelEvent = { kind: 'ready', expiresInMs: undefined, renewed: false }
@@ -97,8 +106,8 @@ const anyEvent: fc.Arbitrary<CallEvent> = fc.oneof(
     weight: 5,
     arbitrary: fc.record({
       kind: fc.constant('timer' as const),
-      name: fc.constantFrom('stream-awaited', 'call-max', 'model-answer', 'renew', 'redial', 'digits', 'closing'),
-    }) as fc.Arbitrary<CallEvent>,
+      name: fc.constantFrom(...TIMER_NAMES),
+    }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('audio-begun' as const), responseId: id }) },
   {
@@ -194,8 +203,7 @@ suite('the ends of a call', () => {
       assert.ok(life.state.phase.kind === 'ended')
       assert.deepEqual([life.state.phase.cause, life.state.phase.next.kind], [cause, next])
       const cleared = life.effects.flatMap((effect) => (effect.kind === 'clear-timer' ? [effect.name] : []))
-      const names = ['stream-awaited', 'call-max', 'model-answer', 'renew', 'redial', 'digits', 'closing']
-      for (const name of names) assert.ok(cleared.includes(name as never), name)
+      for (const name of TIMER_NAMES) assert.ok(cleared.includes(name), name)
       assert.equal(life.kinds().includes('close-leg'), event.kind !== 'leg-ended')
       assert.deepEqual(life.kinds().slice(-2), ['close-model', 'ended'])
     })
@@ -209,6 +217,7 @@ suite('the ends of a call', () => {
   test('[CM5] a call that wants to end says what it has begun to say, then closes', () => {
     const life = live()
     life.take(model({ kind: 'response-started', responseId: 'r' }))
+    life.take({ kind: 'audio-begun', responseId: 'r' })
     life.take({ kind: 'end-wanted' })
     assert.deepEqual(life.find('set-timer'), { kind: 'set-timer', name: 'closing', ms: testSettings().closingMaxMs })
     assert.deepEqual(life.take({ kind: 'playout-idle' }), [])
@@ -256,6 +265,47 @@ test('[CK1] what is no checkpoint of this version is unreadable, never an except
   ] as const)
     assert.deepEqual(readCheckpoint(textOf), { kind: 'unreadable', reason })
   fc.assert(fc.property(fc.oneof(fc.json(), fc.string()), (any) => readCheckpoint(any).kind === 'unreadable'))
+})
+
+test('[CK1] a checkpoint of an earlier program is read: what it lacks has its initial value', () => {
+  const { failovers: _, handovers: __, modelRedials: ___, ...earlier } = initialState()
+  const reading = readCheckpoint(JSON.stringify({ ...earlier, resumes: 4, turns: 7 }))
+  assert.ok(reading.kind === 'read')
+  const { failovers, handovers, modelRedials, turns } = reading.state
+  assert.deepEqual([failovers, handovers, modelRedials, turns], [0, 0, 0, 7])
+})
+
+test('[RZ2] failovers, handovers and redials are counted apart; failovers alone are forgotten after a calm while', () => {
+  let state = initialState()
+  const take = (event: CallEvent): Effect[] => {
+    const done = step(state, event, testSettings({}))
+    state = done.state
+    return done.effects
+  }
+  const calm = (effects: Effect[]) => effects.find((effect) => effect.kind === 'set-timer' && effect.name === 'calm')
+  const move = (how: 'failover' | 'handover'): Effect[] => {
+    const reading = readCheckpoint(writeCheckpoint(state))
+    assert.ok(reading.kind === 'read')
+    state = comeBack(reading.state, how, [])
+    take({ kind: 'opened' })
+    return take({ kind: 'leg-opened' })
+  }
+  assert.equal(calm(move('handover')), undefined, 'nothing to forget')
+  assert.deepEqual(calm(move('failover')), { kind: 'set-timer', name: 'calm', ms: FAILOVER_CALM_MS })
+  take({ kind: 'model', event: { kind: 'ready', expiresInMs: undefined, renewed: false } })
+  take({ kind: 'model', event: { kind: 'lost', loss: { code: 'x', fatal: false } } })
+  take({ kind: 'model', event: { kind: 'ready', expiresInMs: undefined, renewed: false } })
+  assert.ok(calm(move('handover')), 'a planned move is no calm')
+  assert.deepEqual([state.failovers, state.handovers, state.modelRedials], [1, 2, 1])
+  assert.equal(
+    (JSON.parse(writeCheckpoint(state)) as { resumes: number }).resumes,
+    1,
+    'for a pod of an earlier version',
+  )
+  const before = state
+  take({ kind: 'timer', name: 'calm' })
+  assert.deepEqual([state.failovers, state.handovers, state.modelRedials], [0, 2, 1])
+  assert.ok(isWorthKeeping(before, state))
 })
 
 test('[ME4] each redial waits longer than the last, up to 2 s; Retry-After makes it longer within a bound', () => {

@@ -6,11 +6,25 @@
 // CM4: a model link that is lost is dialled again with the history; a refusal that is final is not.
 // CM5: a closing call says what it has begun to say, within its bound, then closes.
 import { unreachable } from '../kit/errors.ts'
-import { onModelEvent } from './model-events.ts'
-import type { CallEvent, CallSettings, CallState, Effect, EndCause, Next, Step } from './state.ts'
-import { bargeInCut, flushDigits, greet, interrupt, owedRequest } from './turn.ts'
+import { askLink, giveUpTurn, onModelEvent, type Transitions } from './model-events.ts'
+import { answered, dial, letToolsGo, mayDial, onDialWindow, onFillerDue, owe, settle } from './owed-turn.ts'
+import {
+  type CallEvent,
+  type CallSettings,
+  type CallState,
+  type Effect,
+  type EndCause,
+  FAILOVER_CALM_MS,
+  type Next,
+  type Step,
+  TIMER_NAMES,
+  type TurnOutcome,
+} from './state.ts'
+import { answerTools, bargeInCut, flushDigits, flushWanted, greet, interrupt, owedRequest } from './turn.ts'
 
 const DIGITS_MAX = 64
+
+const TO: Transitions = { goLive, end: giveUp, interrupt, renewNow }
 
 /** One step of a call. Returns the state after `event` and what is to be done, in order. */
 export function step(before: CallState, event: CallEvent, settings: CallSettings): Step {
@@ -25,13 +39,16 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
     case 'opened':
       effects.push({ kind: 'set-timer', name: 'stream-awaited', ms: settings.streamAwaitedMs })
       effects.push({ kind: 'set-timer', name: 'call-max', ms: settings.callMaxMs })
-      effects.push({ kind: 'dial', renewal: false })
+      dial(state, false, effects)
       return state
     case 'leg-opened':
       effects.push({ kind: 'clear-timer', name: 'stream-awaited' })
       state.isLegOpen = true
       if (state.comeback === 'failover') effects.push({ kind: 'play-filler' })
+      if (state.failovers > 0) effects.push({ kind: 'set-timer', name: 'calm', ms: FAILOVER_CALM_MS })
       state.comeback = undefined
+      if (state.wanted !== undefined || (!state.hasGreeted && settings.greeting.kind === 'agent'))
+        owe(state, 'greeting', settings, effects)
       if (state.model.kind === 'ready') goLive(state, settings, effects)
       return state
     case 'leg-ended':
@@ -61,6 +78,7 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
       if (state.response.kind === 'active' && state.response.responseId === event.responseId) {
         state.response = { ...state.response, hasAudio: true }
       }
+      answered(state, event.responseId, effects)
       effects.push({ kind: 'clear-timer', name: 'model-answer' })
       return state
     case 'cut':
@@ -74,7 +92,7 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
     case 'timer':
       return onTimer(state, event.name, settings, effects)
     case 'model':
-      return onModelEvent(state, event.event, settings, effects, { goLive, end: giveUp, interrupt, renewNow })
+      return onModelEvent(state, event.event, settings, effects, TO)
     default:
       return unreachable(event)
   }
@@ -94,7 +112,27 @@ function onTimer(state: CallState, name: string, settings: CallSettings, effects
     case 'closing':
       return state.phase.kind === 'closing' ? end(state, effects, state.phase.cause, state.phase.next) : state
     case 'redial':
-      effects.push({ kind: 'dial', renewal: false })
+      if (!mayDial(state)) return giveUp(state, settings, effects, 'model-lost')
+      dial(state, false, effects)
+      return state
+    case 'turn-bound':
+      return state.owed === undefined ? state : giveUpTurn(state, settings, effects, TO)
+    case 'turn-filler':
+      onFillerDue(state, settings, effects)
+      return state
+    case 'turn-retry':
+      state.isHolding = false
+      flushWanted(state, settings, effects)
+      return state
+    case 'tool-hold':
+      letToolsGo(state)
+      answerTools(state, settings, effects)
+      return state
+    case 'dial-window':
+      onDialWindow(state, effects)
+      return state
+    case 'calm':
+      state.failovers = 0
       return state
     case 'digits':
       return flushDigits(state, settings, effects)
@@ -103,6 +141,7 @@ function onTimer(state: CallState, name: string, settings: CallSettings, effects
       renewNow(state, effects)
       return state
     case 'model-answer':
+      if (askLink(state, effects)) return state
       effects.push({
         kind: 'note',
         level: 'warn',
@@ -110,12 +149,7 @@ function onTimer(state: CallState, name: string, settings: CallSettings, effects
         code: 'MODEL_STALLED',
       })
       state.wanted = state.wanted ?? owedRequest(state)
-      return onModelEvent(state, { kind: 'lost', loss: { code: 'MODEL_STALLED', fatal: false } }, settings, effects, {
-        goLive,
-        end: giveUp,
-        interrupt,
-        renewNow,
-      })
+      return onModelEvent(state, { kind: 'lost', loss: { code: 'MODEL_STALLED', fatal: false } }, settings, effects, TO)
     default:
       return state
   }
@@ -124,10 +158,18 @@ function onTimer(state: CallState, name: string, settings: CallSettings, effects
 /** Renews the link at a turn boundary: nobody speaks, nothing is being made. Unheard by the caller. */
 function renewNow(state: CallState, effects: Effect[]): void {
   const isQuiet = state.response.kind === 'idle' && state.wanted === undefined && !state.isCallerSpeaking
-  if (!state.renewalDue || !isQuiet || state.model.kind !== 'ready' || state.model.isRenewing) return
+  if (
+    !state.renewalDue ||
+    !isQuiet ||
+    state.owed !== undefined ||
+    !mayDial(state) ||
+    state.model.kind !== 'ready' ||
+    state.model.isRenewing
+  )
+    return
   state.renewalDue = false
   state.model = { kind: 'ready', isRenewing: true }
-  effects.push({ kind: 'dial', renewal: true })
+  dial(state, true, effects)
 }
 
 function beginClosing(
@@ -147,11 +189,13 @@ function beginClosing(
 /** Nothing is left to hear: a closing call may end, unless a response is still being made. */
 function finishClosing(state: CallState, effects: Effect[]): CallState {
   if (state.phase.kind !== 'closing' || state.response.kind !== 'idle' || state.wanted !== undefined) return state
+  if (state.toolsAnswered) return state
   return end(state, effects, state.phase.cause, state.phase.next)
 }
 
 /** The call cannot go on without its model: a person if there is one, else a polite sentence. */
 function giveUp(state: CallState, settings: CallSettings, effects: Effect[], cause: EndCause): CallState {
+  if (state.phase.kind === 'closing') return end(state, effects, state.phase.cause, state.phase.next)
   const next: Next =
     settings.fallbackNumber === undefined
       ? { kind: 'hang-up', sentence: settings.sorrySentence }
@@ -168,10 +212,16 @@ function legEndNext(state: CallState): Next {
   return state.phase.kind === 'closing' ? state.phase.next : { kind: 'none' }
 }
 
+/** What becomes of a turn that is owed when the call ends. */
+function outcomeOf(cause: EndCause, next: Next): TurnOutcome {
+  if (cause === 'moved' || cause === 'handed-over') return 'moved'
+  if (next.kind === 'transfer') return 'person'
+  return next.kind === 'hang-up' && next.sentence !== undefined ? 'sentence' : 'call-ended'
+}
+
 function end(state: CallState, effects: Effect[], cause: EndCause, next: Next): CallState {
-  for (const name of ['stream-awaited', 'call-max', 'model-answer', 'renew', 'redial', 'digits', 'closing'] as const) {
-    effects.push({ kind: 'clear-timer', name })
-  }
+  settle(state, outcomeOf(cause, next), effects)
+  for (const name of TIMER_NAMES) effects.push({ kind: 'clear-timer', name })
   if (state.isLegOpen) effects.push({ kind: 'close-leg', reason: cause })
   effects.push({ kind: 'close-model' })
   effects.push({ kind: 'ended', cause, next })

@@ -14,6 +14,9 @@ export interface CallMeter {
   moment(moment: Moment): void
   toolStarted(toolCallId: string, tool: string): void
   toolEnded(toolCallId: string): void
-  count(what: 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn', code: string | undefined): void
+  count(
+    what: 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn' | 'turn-outcome',
+    code: string | undefined,
+  ): void
   ended(cause: EndCause, state: CallState): void
 }

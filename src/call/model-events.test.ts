@@ -65,7 +65,7 @@ suite('a link that is lost', () => {
       assert.equal(timerOf(life.lose(), 'redial'), 100)
       life.ready()
     }
-    assert.equal(life.state.resumes, 5)
+    assert.equal(life.state.modelRedials, 5)
   })
 
   test('[CM4] whoever was owed an answer gets it after the redial: one request, no more', () => {
@@ -96,7 +96,7 @@ suite('a link that is lost', () => {
     assert.deepEqual([kinds(effects).includes('play-filler'), timerOf(effects, 'redial')], [true, 100])
     assert.deepEqual(life.timer('redial'), [{ kind: 'dial', renewal: false }])
     assert.equal(life.ready().filter(({ kind }) => kind === 'respond').length, 1)
-    assert.equal(life.state.resumes, 1)
+    assert.equal(life.state.modelRedials, 1)
   })
 
   test('[CM4] what the old link still says before the redial does not hold the new one’s turn', () => {
@@ -124,6 +124,7 @@ suite('renewal', () => {
     assert.ok(!kinds(life.model(ended('r'))).includes('dial'))
     life.model({ kind: 'speech-stopped', itemId: 'u' })
     life.model(started('r2'))
+    life.take({ kind: 'audio-begun', responseId: 'r2' })
     assert.deepEqual(life.model(ended('r2')).at(-1), { kind: 'dial', renewal: true })
     assert.deepEqual(life.timer('renew'), [], 'one renewal at a time')
     const ready = life.ready(true)

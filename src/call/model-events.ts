@@ -1,17 +1,51 @@
 // What the model's side does to a call. Pure part of the machine. Rules:
 // ME1: a response that ends frees the turn; what waited goes out.
 // ME2: `conversation_already_has_active_response` is weather: the request waits for that response's end, with all it asked for.
-// ME3: a failed response is asked for once more if the provider says that it may pass (rate, server); else the call goes on in silence and is counted.
+// ME3: a response that ends without sound, whatever the reason, is an answer that came to nothing: it is counted and takes the
+//      next rung (owed-turn.ts). What was only written is kept in the history, and asked for aloud.
 // ME4: a lost link is dialled again at most `redialMax` times in a row, each later than the last.
 // ME5: a link that stalled was due to say something, even if the call cannot know what: the next one is asked for a response.
+// ME6: any sign of life of a response counts against the stall bound. A response that began and says nothing costs its link only
+//      when the link does not answer either, or after one more bound.
+// ME7: speech that breaks off without the caller's doing (length, filter, failure) is counted, and the agent is asked once to go on.
 import { unreachable } from '../kit/errors.ts'
+import {
+  isSilentRequest,
+  isToolAwaited,
+  mayDial,
+  owe,
+  playFiller,
+  reach,
+  remedyOf,
+  settle,
+  TOOL_HOLD_MS,
+  type Trouble,
+  takeBackDial,
+  toolBack,
+  toolOut,
+  turnTakingOf,
+} from './owed-turn.ts'
 import type { ModelEvent, ModelLoss, ResponseRequest, Usage } from './ports.ts'
 import { type CallSettings, type CallState, type Effect, type EndCause, redialAfterMs } from './state.ts'
 import { clipText, cutAt, type TranscriptItem, withItem } from './transcript.ts'
-import { flushWanted, onSpeechStarted, onSpeechStopped, owedRequest, requestResponse } from './turn.ts'
+import { answerTools, flushWanted, onSpeechStarted, onSpeechStopped, owedRequest, requestResponse } from './turn.ts'
 
-const PASSING_FAILURES = new Set(['rate_limit_exceeded', 'server_error', 'internal_error'])
+/** Our own throttle put a dial off: the provider was not asked. */
+const NOT_DIALLED = 'MODEL_SHED'
 const ALREADY_ACTIVE = 'conversation_already_has_active_response'
+/** Cancelled by somebody's wish: the caller's words, or ours. */
+const CANCELLED_ON_PURPOSE = new Set(['turn_detected', 'client_cancelled'])
+/** How long before the stall bound a link whose response says nothing is asked whether it lives. */
+const PROOF_MS = 1_000
+/** A wait that the caller would notice is begun with our own sound. */
+const NOTICED_MS = 1_000
+/** How long the provider has to answer the caller by itself after a response that it was busy with. */
+const NUDGE_MS = 1_000
+/** A tool of the provider's own that nobody allows for so long is answered for by the model, in words. */
+const APPROVAL_MAX_MS = 30_000
+const APPROVAL = 'vp-approval'
+const SAY_ALOUD = 'You wrote your answer, and the caller cannot read. Say exactly this aloud now: '
+const GO_ON = 'Your speech broke off. Finish what you were saying in one or two short sentences.'
 
 /** What lives in machine.ts and is needed here. */
 export type Transitions = {
@@ -51,9 +85,23 @@ export function onModelEvent(
       onSpeechStopped(state, settings, effects)
       placeCaller(state, event.itemId, settings)
       return state
+    case 'configured':
+      state.turnTaking = { autoRespond: event.autoRespond, interrupts: event.interrupts }
+      return state
     case 'response-started':
       state.response = startedResponse(state, event.responseId)
-      effects.push({ kind: 'set-timer', name: 'model-answer', ms: settings.modelStallMs })
+      // The provider answers by itself what was to be asked for again.
+      if (state.isHolding) state.wanted = undefined
+      letGoOfRetry(state, effects)
+      toolBack(state, APPROVAL)
+      if (!isSilent(state.response) && !state.isCallerSpeaking) owe(state, 'model', settings, effects)
+      awaitSign(state, settings, effects)
+      return state
+    case 'response-alive':
+      if (state.response.kind === 'active' && !state.response.hasAudio) awaitSign(state, settings, effects)
+      return state
+    case 'link-alive':
+      onLinkAlive(state, settings, effects)
       return state
     case 'response-ended':
       return onResponseEnded(state, event, settings, effects, to)
@@ -61,7 +109,7 @@ export function onModelEvent(
       effects.push({ kind: 'complete-item', itemId: event.itemId })
       return state
     case 'request-refused':
-      return onRequestRefused(state, event.code, event.requestId, effects)
+      return onRequestRefused(state, event, settings, effects, to)
     case 'response-wanted':
       requestResponse(state, wantedOf(event), settings, effects)
       return state
@@ -71,6 +119,9 @@ export function onModelEvent(
     case 'agent-failed':
       effects.push({ kind: 'note', level: 'warn', message: 'the agent failed', code: 'AGENT_FAILED' })
       return state.model.kind === 'ready' ? state : to.end(state, settings, effects, 'agent-failed')
+    case 'agent-changed':
+      state.agentChanges += 1
+      return state
     case 'caller-said':
     case 'agent-said':
     case 'tool-called':
@@ -100,20 +151,24 @@ function onReady(
     state.wanted = state.wanted ?? owedRequest(state)
     state.response = { kind: 'idle' }
     effects.push({ kind: 'clear-timer', name: 'model-answer' })
-  }
+  } else if (state.owed !== undefined && state.hasGreeted && !isToolAwaited(state)) state.wanted = state.wanted ?? {}
+  letGoOfRetry(state, effects)
   state.isCallerSpeaking = false
   const renewMs = Math.min(settings.renewAfterMs, event.expiresInMs === undefined ? Infinity : event.expiresInMs * 0.92)
   effects.push({ kind: 'set-timer', name: 'renew', ms: Math.max(1_000, renewMs) })
   if (event.renewed) {
     effects.push({ kind: 'count', what: 'renewal' })
+    answerTools(state, settings, effects)
     flushWanted(state, settings, effects)
     return
   }
   if (wasLost) {
-    state.resumes += 1
+    state.modelRedials += 1
     effects.push({ kind: 'note', level: 'info', message: 'the model link is back' })
   }
-  if (state.isLegOpen) to.goLive(state, settings, effects)
+  if (!state.isLegOpen) return
+  to.goLive(state, settings, effects)
+  answerTools(state, settings, effects)
 }
 
 function onLost(
@@ -130,24 +185,116 @@ function onLost(
     effects.push({ kind: 'note', level: 'warn', message: 'the model refused the session for good', code: loss.code })
     return to.end(state, settings, effects, 'model-refused')
   }
+  if (loss.code === NOT_DIALLED) takeBackDial(state)
+  const wasReady = state.model.kind === 'ready'
   const attempt = state.model.kind === 'ready' ? 1 : state.model.attempt + 1
-  if (attempt > settings.redialMax) {
+  // Whoever was due to speak must be heard after the reconnection.
+  const wasOwed =
+    state.owed !== undefined ||
+    state.response.kind !== 'idle' ||
+    state.isCallerSpeaking ||
+    loss.code === 'MODEL_STALLED'
+  if (wasReady && wasOwed && state.wanted === undefined && state.isLegOpen && !isToolAwaited(state))
+    state.wanted = owedRequest(state)
+  if (wasReady && state.owed !== undefined) {
+    const { remedy, strikes } = remedyOf(state.strikes, { code: loss.code, isLink: true })
+    if (remedy.kind === 'give-up') return giveUpTurn(state, settings, effects, to)
+    state.strikes = strikes
+    reach(state, strikes.rung)
+    state.mustMove = state.mustMove || (remedy.kind === 'dial' && remedy.elsewhere)
+  }
+  if (attempt > settings.redialMax || !mayDial(state)) {
     effects.push({ kind: 'note', level: 'warn', message: 'the model link could not be made again', code: loss.code })
     return to.end(state, settings, effects, 'model-lost')
   }
-  if (state.model.kind === 'ready') {
-    // Whoever was due to speak must be heard after the reconnection.
-    const wasOwed = state.response.kind !== 'idle' || state.isCallerSpeaking || loss.code === 'MODEL_STALLED'
-    if (wasOwed && state.wanted === undefined && state.isLegOpen) state.wanted = owedRequest(state)
-    if (state.isLegOpen) effects.push({ kind: 'play-filler' })
-  }
+  if (wasReady) playFiller(state, effects)
+  letGoOfRetry(state, effects)
+  redial(state, attempt, loss, effects)
+  return state
+}
+
+/** Dials again after a while. */
+function redial(state: CallState, attempt: number, loss: ModelLoss, effects: Effect[]): void {
   state.response = { kind: 'idle' }
   state.isCallerSpeaking = false
   state.model = state.model.kind === 'dialing' ? { kind: 'dialing', attempt } : { kind: 'lost', attempt }
   effects.push({ kind: 'note', level: 'warn', message: 'the model link was lost; dialling again', code: loss.code })
   effects.push({ kind: 'count', what: 'redial' })
   effects.push({ kind: 'set-timer', name: 'redial', ms: redialAfterMs(attempt, loss) })
+}
+
+function letGoOfRetry(state: CallState, effects: Effect[]): void {
+  if (!state.isHolding) return
+  state.isHolding = false
+  effects.push({ kind: 'clear-timer', name: 'turn-retry' })
+}
+
+/** [ME3] An answer came to nothing: the next rung is taken (owed-turn.ts). `request`: what is asked for again. */
+export function answerFailed(
+  state: CallState,
+  trouble: Trouble,
+  request: ResponseRequest,
+  settings: CallSettings,
+  effects: Effect[],
+  to: Transitions,
+): CallState {
+  const { code } = trouble
+  const { remedy, strikes } = remedyOf(state.strikes, trouble)
+  effects.push({ kind: 'count', what: 'model-error', code })
+  effects.push({ kind: 'note', level: 'warn', message: 'the model failed to respond', code })
+  effects.push({ kind: 'clear-timer', name: 'model-answer' })
+  if (remedy.kind === 'give-up' || (remedy.kind === 'dial' && !mayDial(state)))
+    return giveUpTurn(state, settings, effects, to)
+  state.strikes = strikes
+  state.wanted = request
+  owe(state, 'request', settings, effects)
+  reach(state, strikes.rung)
+  if (remedy.kind === 'ask') {
+    state.isHolding = true
+    effects.push({ kind: 'set-timer', name: 'turn-retry', ms: remedy.waitMs })
+    if (remedy.waitMs >= NOTICED_MS) playFiller(state, effects)
+    return state
+  }
+  state.mustMove = state.mustMove || remedy.elsewhere
+  playFiller(state, effects)
+  letGoOfRetry(state, effects)
+  effects.push({ kind: 'clear-timer', name: 'renew' })
+  redial(state, 1, { code, fatal: false }, effects)
   return state
+}
+
+/** Nothing helped: a person, or a sentence. */
+export function giveUpTurn(state: CallState, settings: CallSettings, effects: Effect[], to: Transitions): CallState {
+  const message = 'the caller is owed an answer that nobody gives; the call is given up'
+  effects.push({ kind: 'note', level: 'warn', message, code: 'TURN_UNANSWERED' })
+  return to.end(state, settings, effects, 'unanswered')
+}
+
+/** The response under way has its stall bound before it anew. A link that is silent is asked before the bound (ME6). */
+function awaitSign(state: CallState, settings: CallSettings, effects: Effect[]): void {
+  const { owed } = state
+  if (owed === undefined || owed.proof === 'given') {
+    effects.push({ kind: 'set-timer', name: 'model-answer', ms: settings.modelStallMs })
+    return
+  }
+  if (owed.proof === 'asked') state.owed = { ...owed, proof: 'none' }
+  effects.push({ kind: 'set-timer', name: 'model-answer', ms: Math.max(PROOF_MS, settings.modelStallMs - PROOF_MS) })
+}
+
+/** The stall bound of the response is near: asks the link (ME6). False when it is to be taken as stalled. */
+export function askLink(state: CallState, effects: Effect[]): boolean {
+  const { owed, response } = state
+  if (owed?.proof !== 'none' || response.kind !== 'active' || state.model.kind !== 'ready') return false
+  state.owed = { ...owed, proof: 'asked' }
+  effects.push({ kind: 'prove-link' })
+  effects.push({ kind: 'set-timer', name: 'model-answer', ms: PROOF_MS })
+  return true
+}
+
+function onLinkAlive(state: CallState, settings: CallSettings, effects: Effect[]): void {
+  if (state.owed?.proof !== 'asked') return
+  state.owed = { ...state.owed, proof: 'given' }
+  effects.push({ kind: 'set-timer', name: 'model-answer', ms: settings.modelStallMs })
 }
 
 function onResponseEnded(
@@ -162,40 +309,129 @@ function onResponseEnded(
     (state.response.responseId === event.responseId || state.response.responseId === '')
   if (event.usage !== undefined) state.usage = addUsage(state.usage, event.usage)
   if (event.status === 'cancelled') effects.push({ kind: 'drop-response', responseId: event.responseId })
-  const owed = wasOurs ? owedRequest(state) : {}
+  const { response } = state
+  const request = wasOurs ? owedRequest(state) : {}
+  const isSilentOne = wasOurs && isSilent(response)
+  const wasHeard = wasOurs && response.kind === 'active' && response.hasAudio
   if (wasOurs) {
     state.response = { kind: 'idle' }
     effects.push({ kind: 'clear-timer', name: 'model-answer' })
   }
-  if (event.status === 'completed') state.failures = 0
-  if (event.status === 'failed') {
-    effects.push({ kind: 'count', what: 'model-error', code: event.code ?? 'unknown' })
-    effects.push({ kind: 'note', level: 'warn', message: 'the model failed to respond', code: event.code ?? 'unknown' })
-    state.failures += 1
-    const mayPass = event.code !== undefined && PASSING_FAILURES.has(event.code)
-    if (mayPass && state.failures === 1) state.wanted = state.wanted ?? owed
-  }
-  if (!wasOurs && state.response.kind !== 'idle') return state
+  const isOurDoing = wasOurs && response.kind === 'active' && response.isCancelled === true
+  const trouble = isOurDoing ? undefined : troubleOf(event)
+  if ((!wasOurs && state.response.kind !== 'idle') || state.model.kind !== 'ready') return state
+  answerTools(state, settings, effects)
+  if (trouble !== undefined && wasHeard) brokeOff(state, trouble, settings, effects)
+  else if (!isSilentOne && !wasHeard && state.owed !== undefined && !state.isCallerSpeaking) {
+    const after = withoutSound(state, event, trouble, request, settings, effects, to)
+    if (after.phase.kind === 'ended') return after
+  } else if (trouble !== undefined) countTrouble(trouble, effects)
+  if (state.model.kind !== 'ready') return state
   flushWanted(state, settings, effects)
+  if (wasHeard && state.owed !== undefined && state.owed.before === event.responseId) nudge(state, effects)
   to.renewNow(state, effects)
   return state
 }
 
-function onRequestRefused(state: CallState, code: string, requestId: string | undefined, effects: Effect[]): CallState {
+/** The caller's words fell into a response that was not cut: if the provider does not answer them soon, it is asked to. */
+function nudge(state: CallState, effects: Effect[]): void {
+  if (state.response.kind !== 'idle' || state.wanted !== undefined || isToolAwaited(state)) return
+  state.wanted = {}
+  state.isHolding = true
+  effects.push({ kind: 'set-timer', name: 'turn-retry', ms: NUDGE_MS })
+}
+
+/** Why a response came to nothing; undefined when nothing is wrong by its own word. */
+function troubleOf(event: ModelEvent & { kind: 'response-ended' }): Trouble | undefined {
+  const { status, code = 'unknown', limit, retryAfterMs } = event
+  if (status === 'completed') return undefined
+  if (status === 'cancelled') return CANCELLED_ON_PURPOSE.has(code) ? undefined : { code: 'response_cancelled' }
+  return { code, ...(limit === undefined ? {} : { limit }), ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }
+}
+
+function countTrouble({ code }: Trouble, effects: Effect[]): void {
+  effects.push({ kind: 'count', what: 'model-error', code })
+  effects.push({ kind: 'note', level: 'warn', message: 'the model failed to respond', code })
+}
+
+/** [ME7] */
+function brokeOff(state: CallState, trouble: Trouble, settings: CallSettings, effects: Effect[]): void {
+  countTrouble(trouble, effects)
+  if (state.hasContinued || state.wanted !== undefined || state.isCallerSpeaking || state.tools.length > 0) return
+  state.hasContinued = true
+  requestResponse(state, { instructions: GO_ON }, settings, effects)
+}
+
+/** The response that has ended was to be the answer, and nothing of it was heard. */
+function withoutSound(
+  state: CallState,
+  event: ModelEvent & { kind: 'response-ended' },
+  trouble: Trouble | undefined,
+  request: ResponseRequest,
+  settings: CallSettings,
+  effects: Effect[],
+  to: Transitions,
+): CallState {
+  const { status, text, awaitsApproval, code } = event
+  if (trouble !== undefined && status === 'failed')
+    return answerFailed(state, trouble, state.wanted ?? request, settings, effects, to)
+  // Something else is on its way: a tool, its answer, or a request that waits.
+  if (isToolAwaited(state) || state.toolsAnswered || state.wanted !== undefined || state.response.kind !== 'idle')
+    return state
+  if (trouble !== undefined) return answerFailed(state, trouble, request, settings, effects, to)
+  // What the caller's words have cut short; their own answer is still to come.
+  if (status === 'cancelled') {
+    if (code !== 'turn_detected' || !turnTakingOf(state, settings).autoRespond) settle(state, 'agent-quiet', effects)
+    else effects.push({ kind: 'set-timer', name: 'model-answer', ms: settings.modelStallMs })
+    return state
+  }
+  if (text !== undefined) {
+    const aloud = { instructions: `${SAY_ALOUD}${text}`, extra: { output_modalities: ['audio'] } }
+    return answerFailed(state, { code: 'text_only' }, aloud, settings, effects, to)
+  }
+  if (state.owed?.isQuiet === true) {
+    settle(state, 'agent-quiet', effects)
+    return state
+  }
+  if (awaitsApproval === true) {
+    toolOut(state, APPROVAL)
+    state.toolsAnswered = true
+    effects.push({ kind: 'set-timer', name: 'tool-hold', ms: APPROVAL_MAX_MS })
+    return state
+  }
+  return answerFailed(state, { code: 'empty_response' }, request, settings, effects, to)
+}
+
+function onRequestRefused(
+  state: CallState,
+  { code, requestId }: ModelEvent & { kind: 'request-refused' },
+  settings: CallSettings,
+  effects: Effect[],
+  to: Transitions,
+): CallState {
   const { response } = state
-  if (code !== ALREADY_ACTIVE) effects.push({ kind: 'count', what: 'model-error', code })
   const asked = response.kind === 'idle' ? undefined : response.asked
-  if (response.kind === 'idle' || asked === undefined || asked.requestId !== requestId) return state
-  if (code === ALREADY_ACTIVE) {
+  const isOurs = asked !== undefined && asked.requestId === requestId
+  if (isOurs && code === ALREADY_ACTIVE && response.kind !== 'idle') {
     // ME2: the other response's own events say, or have said, that it began and when it is over.
     state.wanted = state.wanted ?? asked.request
     const { responseId = '', hasAudio = false } = response.kind === 'active' ? response : {}
     state.response = { kind: 'active', responseId, hasAudio }
-  } else if (response.kind === 'requested') {
+    return state
+  }
+  if (isOurs && response.kind === 'requested') {
     state.response = { kind: 'idle' }
     effects.push({ kind: 'clear-timer', name: 'model-answer' })
+    if (state.owed !== undefined && !isSilentRequest(asked.request) && !state.isCallerSpeaking)
+      return answerFailed(state, { code }, state.wanted ?? asked.request, settings, effects, to)
+    flushWanted(state, settings, effects)
   }
+  if (code !== ALREADY_ACTIVE) effects.push({ kind: 'count', what: 'model-error', code })
   return state
+}
+
+function isSilent(response: CallState['response']): boolean {
+  return response.kind !== 'idle' && response.asked !== undefined && isSilentRequest(response.asked.request)
 }
 
 /** A response began: ours, or one that the provider made by itself while ours was on its way (then a refusal follows). */
@@ -211,27 +447,45 @@ function onSaid(state: CallState, event: ModelEvent, settings: CallSettings, eff
   } else if (event.kind === 'agent-said') {
     state.transcript = withItem(state.transcript, agentSaid(state, event.itemId, clipText(event.text)), max)
   } else if (event.kind === 'tool-called') {
-    const { toolCallId: id, name } = event
+    const { toolCallId: id, name, owner } = event
     state.transcript = withItem(
       state.transcript,
-      { kind: 'tool', id, name, arguments: clipText(event.arguments), output: undefined },
+      {
+        kind: 'tool',
+        id,
+        name,
+        arguments: clipText(event.arguments),
+        output: undefined,
+        ...(owner === undefined ? {} : { owner }),
+      },
       max,
     )
     effects.push({ kind: 'note', level: 'info', message: 'the agent called a tool' })
+    toolOut(state, id)
+    if (!state.isCallerSpeaking) owe(state, 'tool', settings, effects)
   } else if (event.kind === 'tool-answered') {
-    const before = state.transcript.items.find((item) => item.kind === 'tool' && item.id === event.toolCallId)
-    const args = before?.kind === 'tool' ? before.arguments : '{}'
-    const item = {
-      kind: 'tool' as const,
-      id: event.toolCallId,
-      name: event.name,
-      arguments: args,
-      output: clipText(event.output),
-    }
+    const { toolCallId: id, name } = event
+    const known = state.transcript.items.find((item) => item.kind === 'tool' && item.id === id)
+    const before = known?.kind === 'tool' ? known : { kind: 'tool' as const, id, name, arguments: '{}' }
+    const item = { ...before, output: clipText(event.output) }
     state.transcript = withItem(state.transcript, item, max)
-    if (event.respond) requestResponse(state, {}, settings, effects)
+    toolBack(state, event.toolCallId)
+    if (event.respond && !state.toolsAnswered) {
+      state.toolsAnswered = true
+      effects.push({ kind: 'set-timer', name: 'tool-hold', ms: TOOL_HOLD_MS })
+    }
+    if (!event.respond) toldQuietly(state, effects)
+    answerTools(state, settings, effects)
   }
   return state
+}
+
+/** A tool has answered and wants no response: the turn is over when nothing else is to come of it. */
+function toldQuietly(state: CallState, effects: Effect[]): void {
+  if (state.owed === undefined) return
+  state.owed = { ...state.owed, isQuiet: true }
+  const isLast = state.response.kind === 'idle' && state.tools.length === 0 && state.wanted === undefined
+  if (isLast && !state.toolsAnswered) settle(state, 'agent-quiet', effects)
 }
 
 /** TR3: the words of a turn come after the agent's deeds that they led to. */

@@ -2,6 +2,7 @@
 // Rules:
 // PT1: audio towards the caller is G.711 µ-law, 8 kHz, 8 bytes per millisecond, whatever the model speaks.
 // PT2: a listener is called synchronously; byte ranges are valid only during the call.
+import { type AgentPath, type AgentState, NEW_AGENT } from './agent-state.ts'
 import type { TranscriptItem } from './transcript.ts'
 
 /** How the carrier's side of a call ended. */
@@ -33,6 +34,8 @@ export type ModelLoss = { code: string; fatal: boolean; retryAfterMs?: number }
 /** What a model session tells its call. */
 export type ModelEvent =
   | { kind: 'ready'; expiresInMs: number | undefined; renewed: boolean }
+  /** The configuration that is in force says who ends turns. */
+  | ({ kind: 'configured' } & TurnTaking)
   | { kind: 'lost'; loss: ModelLoss }
   | { kind: 'renewal-failed'; loss: ModelLoss }
   | { kind: 'speech-started'; itemId: string }
@@ -43,20 +46,37 @@ export type ModelEvent =
       responseId: string
       status: 'completed' | 'cancelled' | 'incomplete' | 'failed'
       code?: string
+      /** A limit refused it: of a rate, which passes, or of a quota, which does not soon. */
+      limit?: 'rate' | 'quota'
+      /** When the provider says that it may be asked again. */
+      retryAfterMs?: number
+      /** What it wrote instead of saying it. */
+      text?: string
+      /** It waits for somebody to allow a tool of the provider's own. */
+      awaitsApproval?: true
       usage?: Usage
     }
+  /** A sign of life of the response that is under way; at most a few a second. */
+  | { kind: 'response-alive' }
+  /** The link has answered the question whether it lives. */
+  | { kind: 'link-alive' }
   | { kind: 'audio-ended'; itemId: string }
   | { kind: 'caller-said'; itemId: string; text: string }
   | { kind: 'agent-said'; itemId: string; text: string }
-  | { kind: 'tool-called'; toolCallId: string; name: string; arguments: string }
+  | { kind: 'tool-called'; toolCallId: string; name: string; arguments: string; owner?: AgentPath }
   | { kind: 'tool-answered'; toolCallId: string; name: string; output: string; respond: boolean }
   | ({ kind: 'response-wanted' } & ResponseRequest)
   | { kind: 'interrupt-wanted' }
   | { kind: 'request-refused'; code: string; requestId: string | undefined }
   | { kind: 'agent-failed'; message: string }
+  /** Something of the agent that a checkpoint holds is another: who is in charge, the voice, a decision about a tool. */
+  | { kind: 'agent-changed' }
 
 /** What a response is asked for with. `extra` is the provider's own and opaque to the call. */
 export type ResponseRequest = { instructions?: string; extra?: Record<string, unknown> }
+
+/** `autoRespond`: the provider answers by itself when the caller has spoken. `interrupts`: speech of the caller cuts the agent's. */
+export type TurnTaking = { autoRespond: boolean; interrupts: boolean }
 
 /** Tokens of one response, as the provider bills them. */
 export type Usage = {
@@ -73,6 +93,8 @@ export type ModelCommand =
   | { kind: 'cancel' }
   | { kind: 'truncate'; itemId: string; audioEndMs: number }
   | { kind: 'digits'; digits: string }
+  /** A question that a link that lives answers; it becomes `link-alive`. */
+  | { kind: 'prove' }
 
 /** What a model session calls on its call. */
 export interface ModelListener {
@@ -85,8 +107,8 @@ export interface ModelListener {
 
 /** The model's side: agent, tools and one live link at a time, replaceable under the call. */
 export interface ModelSession {
-  /** Opens the link, or a new one beside the old (`renewal`), and replays `history` into it. Ends in `ready` or `lost`/`renewal-failed`. */
-  dial(history: readonly TranscriptItem[], renewal: boolean): void
+  /** Opens the link, or a new one beside the old (`renewal`), and replays `history` into it. Ends in `ready` or `lost`/`renewal-failed`. `elsewhere`: in another pool, if there is one. */
+  dial(history: readonly TranscriptItem[], renewal: boolean, elsewhere?: boolean): void
   /** Caller audio: base64 µ-law. Only after `ready`. */
   appendAudio(buffer: Buffer, start: number, end: number): void
   /** `ms` of silence in the caller's direction. */
@@ -96,6 +118,8 @@ export interface ModelSession {
   command(command: ModelCommand): void
   /** Tells the agent runtime that its speech was cut: what was heard of which item. */
   interrupted(itemId: string, heardText: string): void
+  /** What of the agent must outlive this pod, as it is now. */
+  carried(): AgentState
   /** Ends the link and the agent; idempotent, never throws. */
   close(): void
 }
@@ -112,14 +136,19 @@ export interface ToolGate {
   after(toolCallId: string, output: string): void
 }
 
+/** A tool call that has no answer; `owner`: the agent whose tool it is, where there is more than one. */
+export type PendingTool = { toolCallId: string; name: string; argumentsText: string; owner?: AgentPath }
+
 /** How a session begins. */
 export type SessionStart = {
   gate: ToolGate | undefined
   /** Tools that were called on another pod and have not answered: they run again, under their first key. */
-  pendingTools: readonly { toolCallId: string; name: string; argumentsText: string }[]
+  pendingTools: readonly PendingTool[]
+  /** How the agent goes on. */
+  agent: AgentState
   /** Told to the model, once, before it speaks: why the line was silent. */
   note: string | undefined
 }
 
 /** A session that begins with its call. */
-export const NEW_SESSION: SessionStart = { gate: undefined, pendingTools: [], note: undefined }
+export const NEW_SESSION: SessionStart = { gate: undefined, pendingTools: [], agent: NEW_AGENT, note: undefined }

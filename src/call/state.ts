@@ -3,11 +3,14 @@
 // ST1: the phase is one union; what belongs to a phase lives in it.
 // ST2: everything here can be written as JSON and read back.
 
+import { type AgentState, NEW_AGENT } from './agent-state.ts'
 import type { CutItem } from './playout.ts'
-import type { LegEnd, ModelEvent, ModelLoss, ResponseRequest, Usage } from './ports.ts'
+import type { LegEnd, ModelEvent, ModelLoss, ResponseRequest, TurnTaking, Usage } from './ports.ts'
 import type { Transcript } from './transcript.ts'
 
 export const STATE_VERSION = 1
+/** A call that has gone on so long since its last failover counts its failovers anew. */
+export const FAILOVER_CALM_MS = 600_000
 
 /** What happens to the caller when our media stream has ended; the answer of /twilio/next. */
 export type Next = { kind: 'hang-up'; sentence?: string } | { kind: 'transfer'; to: string } | { kind: 'none' } // the caller is gone
@@ -24,6 +27,8 @@ export type EndCause =
   | 'model-refused'
   | 'model-lost'
   | 'agent-failed'
+  /** The caller was owed an answer, and every way to one came to nothing (owed-turn.ts). */
+  | 'unanswered'
   | 'drained'
   /** Another pod acts for the call: this one's part is over, the call is not. */
   | 'moved'
@@ -44,11 +49,58 @@ export type ModelState =
 export type ResponseState =
   | { kind: 'idle' }
   | { kind: 'requested'; asked: AskedResponse }
-  /** `asked`: what was under way to the model when this response began; perhaps it is the answer to it. */
-  | { kind: 'active'; responseId: string; hasAudio: boolean; asked?: AskedResponse }
+  /**
+   * `asked`: what was under way to the model when this response began; perhaps it is the answer to it. `isCancelled`: we have asked
+   * for its end.
+   */
+  | { kind: 'active'; responseId: string; hasAudio: boolean; asked?: AskedResponse; isCancelled?: true }
 
 /** A request that was sent, kept until its response has begun to sound: it may have to be made again. */
 export type AskedResponse = { requestId: string; request: ResponseRequest }
+
+/** What made an answer due. */
+export type DueCause = 'greeting' | 'caller' | 'digits' | 'tool' | 'request' | 'model'
+
+/** How far the plane has gone to get an answer: asked again, on another link, elsewhere (another pool). */
+export type Rung = 0 | 1 | 2 | 3
+
+/** An answer that the caller is owed: from what made it due to its first sound, or to another named outcome. */
+export type OwedTurn = {
+  cause: DueCause
+  /** The highest rung of this turn. */
+  reached: Rung
+  /** The caller has heard our own sound meanwhile. */
+  hasFilled: boolean
+  /** A tool of this turn asked for no response. */
+  isQuiet: boolean
+  /** The response that was under way when the turn became due: its sound is no answer to it. */
+  before: string | undefined
+  /** Whether a link whose response says nothing was asked if it lives, and has answered. */
+  proof: 'none' | 'asked' | 'given'
+}
+
+/** How a turn that was owed ended. */
+export type TurnOutcome =
+  | 'answered'
+  | 'answered-after-filler'
+  | 'answered-after-retry'
+  | 'answered-after-redial'
+  | 'answered-after-move'
+  /** The caller spoke again before an answer came: a new turn is owed when they stop. */
+  | 'caller-spoke'
+  /** The agent's own code wanted no answer. */
+  | 'agent-quiet'
+  | 'person'
+  | 'sentence'
+  | 'call-ended'
+  /** Another pod owes it now. */
+  | 'moved'
+
+/** Answers that came to nothing, in a row. Only an answer that is heard clears it: no redial, no other response. */
+export type Strikes = { rung: Rung; limitWaits: number }
+
+/** A tool that the model called and that has not answered. `holds`: the answers of the others wait for it. */
+export type ToolOut = { id: string; holds: boolean }
 
 export type CallState = {
   version: typeof STATE_VERSION
@@ -61,16 +113,38 @@ export type CallState = {
   isCallerSpeaking: boolean
   hasGreeted: boolean
   renewalDue: boolean
-  /** Responses in a row that failed. */
-  failures: number
+  owed: OwedTurn | undefined
+  strikes: Strikes
+  /** The request in `wanted` waits for its time (timer turn-retry). */
+  isHolding: boolean
+  tools: ToolOut[]
+  /** A tool has answered and wants a response, which waits for other tools or for the response that called it. */
+  toolsAnswered: boolean
+  /** The next dial is to go to another pool, if there is one. */
+  mustMove: boolean
+  /** Dials of the last DIAL_BUCKETS stretches of DIAL_BUCKET_MS, the present one first. */
+  dials: number[]
+  /** The agent was asked to go on after its speech broke off, and has not been heard to the end since. */
+  hasContinued: boolean
+  /** Who ends turns, by the configuration that was sent; undefined before the first one was. */
+  turnTaking: TurnTaking | undefined
   requests: number
   bargeIns: number
-  resumes: number
+  /** Links to the model that were made again after a loss. */
+  modelRedials: number
+  /** Times its pod or its socket was lost, with less than FAILOVER_CALM_MS between them. */
+  failovers: number
+  /** Planned moves to another pod. */
+  handovers: number
   /** The call comes from another pod and the caller has not been heard since: after a loss he has heard silence. */
   comeback: 'failover' | 'handover' | undefined
   turns: number
   usage: Usage
   digits: string
+  /** What lives in the agent's own objects, as a checkpoint found it; while the call is here they are asked (call.ts). */
+  agent: AgentState
+  /** How often the agent's part changed. */
+  agentChanges: number
   transcript: Transcript
 }
 
@@ -84,6 +158,10 @@ export type CallSettings = {
   streamAwaitedMs: number
   callMaxMs: number
   modelStallMs: number
+  /** From what makes an answer due to its first sound, at most. */
+  turnMaxMs: number
+  /** How long the caller waits in silence before our own sound says that the line lives. */
+  fillerAfterMs: number
   renewAfterMs: number
   redialMax: number
   digitsPauseMs: number
@@ -92,7 +170,22 @@ export type CallSettings = {
   sorrySentence: string
 }
 
-export type TimerName = 'stream-awaited' | 'call-max' | 'model-answer' | 'renew' | 'redial' | 'digits' | 'closing'
+export const TIMER_NAMES = [
+  'stream-awaited',
+  'call-max',
+  'model-answer',
+  'renew',
+  'redial',
+  'digits',
+  'closing',
+  'calm',
+  'turn-bound',
+  'turn-filler',
+  'turn-retry',
+  'tool-hold',
+  'dial-window',
+] as const
+export type TimerName = (typeof TIMER_NAMES)[number]
 
 /** Everything that can happen to a call. */
 export type CallEvent =
@@ -115,7 +208,8 @@ export type CallEvent =
 
 /** Everything a call can do; the driver does it. */
 export type Effect =
-  | { kind: 'dial'; renewal: boolean }
+  /** `elsewhere`: to another pool, if there is one. */
+  | { kind: 'dial'; renewal: boolean; elsewhere?: true }
   | ({ kind: 'respond'; requestId: string } & ResponseRequest)
   | { kind: 'cancel-response' }
   | { kind: 'drop-response'; responseId: string }
@@ -124,13 +218,15 @@ export type Effect =
   | { kind: 'truncate'; itemId: string; audioEndMs: number; heardText: string }
   | { kind: 'complete-item'; itemId: string }
   | { kind: 'play-filler' }
+  /** Asks the link for a sign of life; the answer is the event `link-alive`. */
+  | { kind: 'prove-link' }
   | { kind: 'send-digits'; digits: string }
   | { kind: 'set-timer'; name: TimerName; ms: number }
   | { kind: 'clear-timer'; name: TimerName }
   | { kind: 'close-leg'; reason: string }
   | { kind: 'close-model' }
   | { kind: 'note'; level: 'info' | 'warn'; message: string; code?: string }
-  | { kind: 'count'; what: 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn'; code?: string }
+  | { kind: 'count'; what: 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn' | 'turn-outcome'; code?: string }
   | { kind: 'ended'; cause: EndCause; next: Next }
 
 export type Step = { state: CallState; effects: Effect[] }
@@ -155,14 +251,26 @@ export function initialState(): CallState {
     isCallerSpeaking: false,
     hasGreeted: false,
     renewalDue: false,
-    failures: 0,
+    owed: undefined,
+    strikes: { rung: 0, limitWaits: 0 },
+    isHolding: false,
+    tools: [],
+    toolsAnswered: false,
+    mustMove: false,
+    dials: [0],
+    hasContinued: false,
+    turnTaking: undefined,
     requests: 0,
     bargeIns: 0,
-    resumes: 0,
+    modelRedials: 0,
+    failovers: 0,
+    handovers: 0,
     comeback: undefined,
     turns: 0,
     usage: NO_USAGE,
     digits: '',
+    agent: NEW_AGENT,
+    agentChanges: 0,
     transcript: { items: [], dropped: 0 },
   }
 }

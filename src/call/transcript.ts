@@ -3,12 +3,15 @@
 // TR2: agent speech that was cut keeps only the part that was heard.
 // TR3: a caller's turn takes its place when it ends; its text comes later, and is empty until then.
 
+import type { AgentPath } from './agent-state.ts'
+
 export const TEXT_MAX_CHARS = 4_000
 
 export type TranscriptItem =
   | { kind: 'caller'; id: string; text: string }
   | { kind: 'agent'; id: string; text: string; heardMs?: number; receivedMs?: number; cut: boolean }
-  | { kind: 'tool'; id: string; name: string; arguments: string; output: string | undefined }
+  /** `owner`: whose tool it is, where there is more than one agent. */
+  | { kind: 'tool'; id: string; name: string; arguments: string; output: string | undefined; owner?: AgentPath }
 
 export type Transcript = { items: TranscriptItem[]; dropped: number }
 

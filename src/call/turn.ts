@@ -5,9 +5,10 @@
 // TU3: a request waits while the caller speaks, if the provider will answer the caller by itself.
 // TU4: keypad digits are gathered until a pause and given to the model as one message.
 // TU5: a request that must be made again keeps its instructions, until its response has begun to sound.
+import { isSilentRequest, isToolAwaited, owe, settle, turnTakingOf } from './owed-turn.ts'
 import type { CutItem } from './playout.ts'
 import type { ResponseRequest } from './ports.ts'
-import type { CallSettings, CallState, Effect } from './state.ts'
+import type { CallSettings, CallState, DueCause, Effect } from './state.ts'
 import { cutAt, withItem } from './transcript.ts'
 
 /** Asks for a response, now or when it may be (TU1, TU3). */
@@ -16,9 +17,12 @@ export function requestResponse(
   wanted: ResponseRequest,
   settings: CallSettings,
   effects: Effect[],
+  cause: DueCause = 'request',
 ): void {
-  const mustWait =
-    state.model.kind !== 'ready' || state.response.kind !== 'idle' || (state.isCallerSpeaking && settings.autoRespond)
+  const isListening = state.isCallerSpeaking && turnTakingOf(state, settings).autoRespond
+  const mustWait = state.model.kind !== 'ready' || state.response.kind !== 'idle' || isListening || state.isHolding
+  const isOwed = !isSilentRequest(wanted) && !isListening && state.response.kind === 'idle'
+  if (isOwed && (!mustWait || state.isLegOpen)) owe(state, cause, settings, effects)
   if (mustWait) {
     state.wanted = wanted
     return
@@ -27,6 +31,8 @@ export function requestResponse(
   const requestId = `vp-${state.requests}`
   state.response = { kind: 'requested', asked: { requestId, request: wanted } }
   state.wanted = undefined
+  if (state.toolsAnswered) effects.push({ kind: 'clear-timer', name: 'tool-hold' })
+  state.toolsAnswered = false
   effects.push({ kind: 'respond', requestId, ...wanted })
   effects.push({ kind: 'set-timer', name: 'model-answer', ms: settings.modelStallMs })
 }
@@ -43,6 +49,12 @@ export function flushWanted(state: CallState, settings: CallSettings, effects: E
   if (state.wanted !== undefined) requestResponse(state, state.wanted, settings, effects)
 }
 
+/** [OD7] Asks for the answer to tools, once all that hold it have answered and the response that called them is over. */
+export function answerTools(state: CallState, settings: CallSettings, effects: Effect[]): void {
+  if (!state.toolsAnswered || state.response.kind !== 'idle' || isToolAwaited(state)) return
+  requestResponse(state, state.wanted ?? {}, settings, effects, 'tool')
+}
+
 /** The agent speaks first, once both sides are there. */
 export function greet(state: CallState, settings: CallSettings, effects: Effect[]): void {
   if (!state.isLegOpen || state.model.kind !== 'ready') return
@@ -50,7 +62,7 @@ export function greet(state: CallState, settings: CallSettings, effects: Effect[
     state.hasGreeted = true
     if (settings.greeting.kind === 'agent') {
       const { instructions } = settings.greeting
-      requestResponse(state, instructions === undefined ? {} : { instructions }, settings, effects)
+      requestResponse(state, instructions === undefined ? {} : { instructions }, settings, effects, 'greeting')
     }
   }
   flushWanted(state, settings, effects)
@@ -58,8 +70,17 @@ export function greet(state: CallState, settings: CallSettings, effects: Effect[
 
 /** The caller began to speak. */
 export function onSpeechStarted(state: CallState, settings: CallSettings, effects: Effect[]): void {
+  const { autoRespond, interrupts } = turnTakingOf(state, settings)
   state.isCallerSpeaking = true
-  if (settings.bargeIn) effects.push({ kind: 'clear-playout' })
+  if (interrupts) effects.push({ kind: 'clear-playout' })
+  if (state.owed !== undefined && state.response.kind === 'idle')
+    effects.push({ kind: 'clear-timer', name: 'model-answer' })
+  settle(state, 'caller-spoke', effects)
+  if (!autoRespond || !state.isHolding) return
+  // The provider answers what the caller says now; what was to be asked for again is behind it.
+  state.isHolding = false
+  state.wanted = undefined
+  effects.push({ kind: 'clear-timer', name: 'turn-retry' })
 }
 
 /** The caller fell silent: an answer is due. */
@@ -67,14 +88,23 @@ export function onSpeechStopped(state: CallState, settings: CallSettings, effect
   state.isCallerSpeaking = false
   state.turns += 1
   effects.push({ kind: 'count', what: 'turn' })
-  if (settings.autoRespond) effects.push({ kind: 'set-timer', name: 'model-answer', ms: settings.modelStallMs })
-  else flushWanted(state, settings, effects)
+  state.hasContinued = false
+  if (!turnTakingOf(state, settings).autoRespond) {
+    flushWanted(state, settings, effects)
+    return
+  }
+  owe(state, 'caller', settings, effects)
+  effects.push({ kind: 'set-timer', name: 'model-answer', ms: settings.modelStallMs })
 }
 
 /** Our side wants silence (a guardrail tripped, or code called interrupt): as barge-in, and the response is cancelled. */
 export function interrupt(state: CallState, effects: Effect[]): void {
-  if (state.response.kind === 'active') effects.push({ kind: 'cancel-response' })
+  if (state.response.kind === 'active') {
+    effects.push({ kind: 'cancel-response' })
+    state.response = { ...state.response, isCancelled: true }
+  }
   effects.push({ kind: 'clear-playout' })
+  settle(state, 'agent-quiet', effects)
 }
 
 /** The playout was cut: tell the model what was heard (TU2). */
@@ -117,6 +147,6 @@ export function flushDigits(state: CallState, settings: CallSettings, effects: E
   }
   effects.push({ kind: 'send-digits', digits: state.digits })
   state.digits = ''
-  requestResponse(state, {}, settings, effects)
+  requestResponse(state, {}, settings, effects, 'digits')
   return state
 }

@@ -120,7 +120,7 @@ suite('admission with a store', () => {
 
   test('[AD1] a waiting caller hears what the store says', async () => {
     const world = new World()
-    const request = { callSid: sid(1), tenant: 't' }
+    const request = { callSid: sid(1), tenant: 't', class: 'inbound' as const }
     assert.deepEqual(await world.admission.poll(request), { kind: 'gone' })
     world.polled = { kind: 'waiting', ahead: 1, etaMs: 2_000, waitedMs: 8_000 }
     assert.deepEqual(await world.admission.poll(request), world.polled)
@@ -213,8 +213,17 @@ suite('admission without a store', () => {
     const world = new World()
     world.mode = 'rejects'
     world.self.callsMax = 1
-    assert.equal((await world.admission.poll({ callSid: sid(1), tenant: 'big' })).kind, 'granted')
-    assert.equal((await world.admission.poll({ callSid: sid(2), tenant: 'big' })).kind, 'away')
+    assert.equal((await world.admission.poll({ callSid: sid(1), tenant: 'big', class: 'inbound' })).kind, 'granted')
+    assert.equal((await world.admission.poll({ callSid: sid(2), tenant: 'big', class: 'inbound' })).kind, 'away')
+  })
+
+  test('[P18][AD2][AD4] an outbound call that waits takes no place of the share: nobody counts outbound calls over the fleet', async () => {
+    const world = new World()
+    world.mode = 'rejects'
+    const request = { callSid: sid(1), tenant: 'big', class: 'outbound' as const }
+    assert.equal((await world.admission.poll(request)).kind, 'away')
+    assert.equal((await world.admission.admit({ ...request, queue: true })).kind, 'refused')
+    assert.equal((await world.admission.poll({ ...request, class: 'inbound' })).kind, 'granted')
   })
 
   test('[AD5] a resume is placed here under the next epoch, beyond the share, while the pod has room', async () => {

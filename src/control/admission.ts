@@ -4,7 +4,8 @@
 //      static share floor(0.9 · limit / ready pods last seen); beyond it, and outbound always, it is refused `store-away`.
 // AD3: the static share ends LOCAL_MAX_MS after the store's last answer, and never begins before its first: nobody knows then
 //      how many pods there are.
-// AD4: a caller who waits comes before a new one also while the store is away: its poll may take a place of the static share.
+// AD4: a caller who waits comes before a new one also while the store is away: its poll may take a place of the static share, if its
+//      class may (AD2).
 // AD5: a resume needs no share, only room on this pod, and that it still takes streams; it never waits for a slot.
 // AD6: a call that was placed here counts from then on, once, until it is held or its stream is overdue; asked again, the answer
 //      is the same.
@@ -120,18 +121,18 @@ export class Admission {
   async admit(request: AdmitRequest): Promise<Admitted> {
     const answer = await this.#ask((store) => store.acquire(request))
     if (answer.kind === 'answer') return admittedOf(answer.value)
-    const place = request.class === 'inbound' ? this.#placeNew(request.callSid, request.tenant) : undefined
+    const place = this.#placeNew(request)
     return place === undefined ? refuse('store-away') : { kind: 'granted', ...place }
   }
 
   /** A waiting caller asks again. */
-  async poll(request: { callSid: CallSid; tenant: string }): Promise<Waited> {
+  async poll(request: Omit<AdmitRequest, 'queue'>): Promise<Waited> {
     const answer = await this.#ask((store) => store.poll(request.callSid))
     if (answer.kind === 'answer') {
       const { value } = answer
       return value.kind === 'granted' ? { ...value, isLocal: false } : value
     }
-    const place = this.#placeNew(request.callSid, request.tenant)
+    const place = this.#placeNew(request)
     return place === undefined
       ? { kind: 'away', retryAfterMs: RETRY_AFTER_MS['store-away'] }
       : { kind: 'granted', ...place }
@@ -183,10 +184,10 @@ export class Admission {
     return this.#place(callSid, { tenant, pool: pool ?? this.#poolWithRoom(own), epoch })
   }
 
-  #placeNew(callSid: CallSid, tenant: string): Placement | undefined {
+  #placeNew({ callSid, tenant, class: callClass }: Omit<AdmitRequest, 'queue'>): Placement | undefined {
     const known = this.#known(callSid)
     if (known !== undefined) return this.#placement(known.pool, known.epoch)
-    if (!this.#parts.takesCalls() || !this.#mayPlaceAlone()) return undefined
+    if (callClass !== 'inbound' || !this.#parts.takesCalls() || !this.#mayPlaceAlone()) return undefined
     const own = this.#ownCalls()
     const limits = this.#parts.limits()
     const limit = limits.pools.reduce((sum, { pool, callsMax }) => sum + this.#limitOf(pool, callsMax), 0)

@@ -36,8 +36,8 @@ export type Limits = {
   endpoints: ReadonlyMap<string, PoolEndpoint>
   /** The longest wait in the queue, ms; undefined: the file does not say. */
   waitMaxMs: number | undefined
-  /** The tenant whose number was dialled (E.164). */
-  tenantOf: (to: string) => string
+  /** Whose our own number in a call is (E.164): the dialled one of an inbound call, the calling one of an outbound call. */
+  tenantOf: (ownNumber: string) => string
 }
 export type LimitsResult = { kind: 'ok'; limits: Limits } | { kind: 'invalid'; problems: LimitProblem[] }
 
@@ -122,7 +122,7 @@ function assemble(root: unknown, add: Problems): Limits | undefined {
     : undefined
   checkGuarantees(tenants, limit, reserve.inbound, add)
   const cell: CellLimits = { pools, tenants, otherTenants, reserve, queueMax }
-  return { cell, endpoints, waitMaxMs, tenantOf: (to) => numbers.get(to) ?? DEFAULT_NAME }
+  return { cell, endpoints, waitMaxMs, tenantOf: (ownNumber) => numbers.get(ownNumber) ?? DEFAULT_NAME }
 }
 
 function poolsOf(root: Found, endpoints: Map<string, PoolEndpoint>, add: Problems): PoolLimit[] {

@@ -5,8 +5,11 @@
 // RR2: a claim raises the epoch, never lowers it.
 // RR3: a tool's intent is durable before the tool runs; its key is `callId:turn:ordinal`, never the model's tool call id.
 // RR4: a call ends once: the first end stands.
+// RR6: a claim counts as a failover unless it is a handover's. Failovers with less than FAILOVER_CALM_MS between them count together, by
+//      the store's clock.
 // RR5: a store that cannot be reached rejects with STORE_UNAVAILABLE within its own bound.
-import type { CallId, CallSid } from '../kit/ids.ts'
+import type { CallIdentity } from '../call/identity.ts'
+import type { CallSid } from '../kit/ids.ts'
 
 /** What the carrier is to do when a stream has ended; the same shape as the call's own `Next`. */
 export type RecordedNext = { kind: 'hang-up'; sentence?: string } | { kind: 'transfer'; to: string } | { kind: 'none' }
@@ -20,13 +23,7 @@ export type ToolIntent = {
   output: string | undefined
 }
 
-export type CallRow = {
-  callId: CallId
-  callSid: CallSid
-  tenant: string
-  from: string
-  to: string
-  direction: 'inbound' | 'outbound'
+export type CallRow = CallIdentity & {
   pack: string
   packVersion: string
   state: 'live' | 'ended'
@@ -39,6 +36,8 @@ export type CallRow = {
   sequence: number
   /** Claims after the first. */
   resumes: number
+  /** Claims after its pod or socket was lost, with less than FAILOVER_CALM_MS between them; 0 when the last was longer ago. */
+  failovers: number
   /** Wall-clock ms since 1970, the store's clock. */
   startedAtMs: number
   endedAtMs: number | undefined
@@ -54,6 +53,8 @@ export type OpenRequest = Pick<
   'callId' | 'callSid' | 'tenant' | 'from' | 'to' | 'direction' | 'pack' | 'packVersion' | 'epoch' | 'pod' | 'pool'
 >
 export type Fenceable = { callSid: CallSid; epoch: number }
+/** `how`: left out, the call's pod or socket was lost. */
+export type ClaimRequest = Fenceable & { pod: string; pool: string; how?: 'failover' | 'handover' }
 export type CheckpointWrite = Fenceable & { sequence: number; text: string }
 export type Claimed =
   | { kind: 'claimed'; row: CallRow }
@@ -74,7 +75,7 @@ export interface CallRecords {
   /** Writes the row of a new call; a repeated one changes nothing. */
   open(request: OpenRequest): Promise<{ kind: 'opened' | 'exists' }>
   /** Takes the call over under `epoch` if it is higher than the row's and the call is live; repeated by the same pod it is the same answer. */
-  claim(request: Fenceable & { pod: string; pool: string }): Promise<Claimed>
+  claim(request: ClaimRequest): Promise<Claimed>
   /** Writes many checkpoints in one statement, each a sign of life also when it is not newer; gives back the calls that are fenced (a higher epoch, or ended); those without a row are left out. */
   save(writes: readonly CheckpointWrite[]): Promise<CallSid[]>
   /** Rejects with CALL_UNKNOWN when the call has no row. */

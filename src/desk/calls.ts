@@ -100,7 +100,7 @@ export class Calls {
     const { checkpoints } = this.#parts
     for (const held of this.#dirty) {
       const { callSid, epoch, call } = held
-      checkpoints?.put({ callSid, epoch, sequence: call.changes, text: writeCheckpoint(call.state) })
+      checkpoints?.put({ callSid, epoch, sequence: call.changes, text: writeCheckpoint(call.checkpoint) })
     }
     this.#dirty.clear()
   }

@@ -8,7 +8,9 @@
 //      store picks; a call that was ending anyway ends.
 // DK6: what the carrier says of a call that no pod holds is written down by the pod that is told; it is answered before the stores are asked.
 // DK7: what a caller is told when an end is decided here is part of that end's record, and is told again when asked again.
+// DK8: whose call it is and what it is admitted as follow its direction, on every path: entering, waiting, resuming.
 import { createHash } from 'node:crypto'
+import { type CallIdentity, type Direction, farEndOf, ownNumberOf } from '../call/identity.ts'
 import type { Leg, LegListener } from '../call/ports.ts'
 import type { Next } from '../call/state.ts'
 import type {
@@ -42,6 +44,9 @@ const EXPECT_MS = 2_000
 /** Offers of callers who wait, so that their numbers are known when their turn comes. Beyond it the oldest leaves. */
 const WAITING_MAX = 20_000
 
+/** What a call was lost by. `pod-lost`: also a pod that could not take it back. */
+export type ResumeCause = 'pod-lost' | 'socket-lost'
+
 export type DeskParts = {
   pod: string
   packOf: { name: string; version: string }
@@ -54,18 +59,24 @@ export type DeskParts = {
   records: CallRecords
   peers: Peers
   grants: Grants
-  tenantOf: (to: string) => string
+  /** Whose our own number in a call is. */
+  tenantOf: (ownNumber: string) => string
   queue: { isOpen: boolean; waitMaxMs: number; language: string }
   fallbackNumber: string | undefined
   sorry: string
   isDraining: () => boolean
-  onResume: (outcome: 'resumed' | 'refused' | 'too-often') => void
+  onResume: (cause: ResumeCause, outcome: 'resumed' | 'refused' | 'too-often') => void
   world: DeskWorld
 }
 
 /** The call's own id: the same from every pod, so that a repeated webhook makes no second call. */
 export function callIdOf(callSid: CallSid): CallId {
   return `call_${createHash('sha256').update(callSid).digest('base64url').slice(0, 16)}` as CallId
+}
+
+/** The identity alone, of whatever holds one. */
+function identityIn({ callId, callSid, tenant, from, to, direction }: CallIdentity): CallIdentity {
+  return { callId, callSid, tenant, from, to, direction }
 }
 
 export class Desk implements CallDesk {
@@ -83,9 +94,8 @@ export class Desk implements CallDesk {
     const held = calls.get(callSid)
     if (held !== undefined) return this.#parts.grants.to({ ...held.origin, pod: this.#parts.pod })
     if (this.#parts.isDraining()) return { kind: 'busy', reason: 'draining' }
-    const tenant = this.#parts.tenantOf(offer.to)
-    const admitted = await admission.admit({ callSid, tenant, class: 'inbound', queue: queue.isOpen })
-    if (admitted.kind === 'granted') return this.#place(offer, tenant, admitted)
+    const admitted = await admission.admit({ ...this.#asked(offer), queue: queue.isOpen })
+    if (admitted.kind === 'granted') return this.#place(offer, admitted)
     if (admitted.kind === 'queued') {
       this.#remember(offer, 0)
       return { kind: 'queued', ahead: admitted.ahead, etaMs: admitted.etaMs, language: queue.language }
@@ -97,13 +107,12 @@ export class Desk implements CallDesk {
     const { admission, queue } = this.#parts
     const known = this.#waiting.get(callSid)
     const offer = known?.offer ?? asked
-    const tenant = this.#parts.tenantOf(offer.to)
-    const waited = await admission.poll({ callSid, tenant })
+    const waited = await admission.poll(this.#asked(offer))
     switch (waited.kind) {
       case 'granted':
         this.#waiting.delete(callSid)
         if (known !== undefined) this.#parts.world.metrics.queueWaited(this.#nowMs - known.sinceMs)
-        return this.#place(offer, tenant, waited)
+        return this.#place(offer, waited)
       case 'waiting': {
         const { ahead, etaMs, waitedMs } = waited
         this.#remember(offer, waitedMs)
@@ -132,7 +141,7 @@ export class Desk implements CallDesk {
     if (broken !== undefined)
       return mayResume(broken.checkpoint)
         ? this.#resume(broken.origin, broken)
-        : this.#endTooOften(broken.origin, broken.checkpoint)
+        : this.#endTooOften(broken.origin, broken.checkpoint, 'socket-lost')
     const found = await askWithin(this.#parts.world.wheel, RECORDS_MS, () => this.#parts.records.find(callSid))
     // The webhook lets the carrier ask again.
     if (found.kind === 'away') throw new VoiceError('STORE_UNAVAILABLE', { retryable: true })
@@ -145,7 +154,7 @@ export class Desk implements CallDesk {
       case 'finish':
         return this.#endWith({ ...row, cause: step.cause, next: step.next, checkpoint: undefined })
       case 'too-often':
-        return this.#endTooOften(row, undefined)
+        return this.#endTooOften(row, undefined, 'pod-lost')
       default:
         return this.#resume(row, undefined)
     }
@@ -191,17 +200,17 @@ export class Desk implements CallDesk {
   }
 
   /** A call that was admitted goes to its pod, which begins to prepare. */
-  async #place(offer: CallOffer, tenant: string, placement: Placement): Promise<StreamGrant> {
-    const { callSid, from, to, direction } = offer
+  async #place(offer: CallOffer, placement: Placement): Promise<StreamGrant> {
+    const { callSid } = offer
     const { pool, epoch, pod } = placement
-    const origin = { callId: callIdOf(callSid), callSid, tenant, from, to, direction, pool, epoch }
+    const origin = { ...this.#identityOf(offer), pool, epoch }
     const { packOf, world } = this.#parts
     const { name: pack, version: packVersion } = packOf
     const open = (records: CallRecords) => records.open({ ...origin, pack, packVersion, pod })
     const opened = this.#ask('the row of a call', open).then((answer) => {
       if (answer === undefined) this.#parts.endings.open(() => open(this.#parts.records))
     })
-    world.log.info({ callSid, pod, 'pii.from': from }, 'call admitted')
+    world.log.info({ callSid, pod, 'pii.far': farEndOf(offer) }, 'call admitted')
     await Promise.all([opened, this.#tell({ ...origin, how: { kind: 'new' } }, placement)])
     return this.#parts.grants.to({ ...origin, pod })
   }
@@ -220,8 +229,9 @@ export class Desk implements CallDesk {
 
   /** The call goes on at another pod, or here, under the next epoch (DK5). */
   async #resume(call: Origin | CallRow, broken: Broken | undefined): Promise<NextStep> {
-    const { callSid, callId, epoch, tenant, pool, from, to, direction } = call
+    const { callSid, epoch, tenant, pool } = call
     const { admission, afterwards, world, pod: own, onResume } = this.#parts
+    const why: ResumeCause = broken === undefined ? 'pod-lost' : 'socket-lost'
     const avoidPod = broken === undefined && 'pod' in call && call.pod !== own ? call.pod : undefined
     const ask = (fromEpoch: number) => admission.resume({ callSid, fromEpoch, tenant, pool, avoidPod })
     let resumed = await ask(epoch)
@@ -229,21 +239,33 @@ export class Desk implements CallDesk {
     if (resumed.kind === 'fenced') resumed = await ask(resumed.epoch)
     if (resumed.kind !== 'transferred') {
       world.log.warn({ callSid, why: resumed.kind === 'refused' ? resumed.reason : 'fenced' }, 'a call could not go on')
-      onResume('refused')
+      onResume(why, 'refused')
       if (broken !== undefined) afterwards.keepBroken(broken)
       throw new VoiceError('STORE_UNAVAILABLE', { message: 'no pod can take the call now', retryable: true })
     }
-    onResume('resumed')
+    onResume(why, 'resumed')
     world.log.info({ callSid, pod: resumed.pod, epoch: resumed.epoch }, 'a call goes on')
-    const origin = { callId, callSid, tenant, from, to, direction, pool: resumed.pool, epoch: resumed.epoch }
+    const origin = { ...identityIn(call), pool: resumed.pool, epoch: resumed.epoch }
     await this.#tell({ ...origin, how: { kind: 'failover' } }, resumed, broken)
     return this.#parts.grants.to({ ...origin, pod: resumed.pod })
   }
 
+  /** DK8. */
+  #identityOf({ callSid, from, to, direction }: CallOffer): CallIdentity {
+    const ends = { from, to, direction }
+    return { callId: callIdOf(callSid), callSid, tenant: this.#parts.tenantOf(ownNumberOf(ends)), ...ends }
+  }
+
+  /** As admission is asked, whether the call enters or waits. */
+  #asked(offer: CallOffer): { callSid: CallSid; tenant: string; class: Direction } {
+    const { callSid, tenant, direction } = this.#identityOf(offer)
+    return { callSid, tenant, class: direction }
+  }
+
   /** What breaks again and again is for a person, or an apology. */
-  #endTooOften(call: Fenceable, checkpoint: string | undefined): NextStep {
+  #endTooOften(call: Fenceable, checkpoint: string | undefined, why: ResumeCause): NextStep {
     const { onResume, fallbackNumber, sorry } = this.#parts
-    onResume('too-often')
+    onResume(why, 'too-often')
     const next: Next =
       fallbackNumber === undefined ? { kind: 'hang-up', sentence: sorry } : { kind: 'transfer', to: fallbackNumber }
     return this.#endWith({ ...call, cause: 'carrier-lost', next, checkpoint })

@@ -3,6 +3,7 @@
 // DO2: while the stores are away this pod's own knowledge decides; a stream waits for them ENTER_STORE_MS at most.
 // DO3: a call of a lost pod is claimed before it is made here: from then on the lost pod's writes are refused.
 // DO4: a call that was prepared for a handover is claimed when its stream opens: until then the other pod acts.
+import { ownNumberOf } from '../call/identity.ts'
 import type { LeaseStore } from '../control/ports.ts'
 import type { CallRecords, CallRow, Claimed } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'
@@ -28,7 +29,7 @@ export type DoorParts = {
   calls: Calls
   leases: LeaseStore
   records: CallRecords
-  tenantOf: (to: string) => string
+  tenantOf: (ownNumber: string) => string
   isTaking: () => boolean
   history: History
   world: DeskWorld
@@ -70,7 +71,7 @@ export class Door {
       default: {
         const there = calls.get(call.callSid)
         if (there !== undefined && there.epoch >= call.epoch) return there.epoch === call.epoch ? there : undefined
-        const claimed = await this.#claim(origin)
+        const claimed = await this.#claim(origin, 'failover')
         if (claimed?.kind === 'fenced' || claimed?.kind === 'ended') return undefined
         return calls.prepare(comebackOf(origin, claimed?.kind === 'claimed' ? claimed.row : undefined, broken))
       }
@@ -112,7 +113,7 @@ export class Door {
       return { kind: 'refused', reason: 'another epoch acts for the call' }
     }
     if (held.needsClaim) {
-      const claimed = await this.#claim(held.origin)
+      const claimed = await this.#claim(held.origin, 'handover')
       if (claimed?.kind === 'fenced' || claimed?.kind === 'ended') {
         calls.letGo(held, 'moved')
         return { kind: 'refused', reason: 'another epoch acts for the call' }
@@ -129,15 +130,15 @@ export class Door {
     const row = answer.kind === 'answer' ? answer.value : undefined
     if (row !== undefined && (row.state === 'ended' || row.epoch > epoch)) return undefined
     const { from = '', to = '', direction = 'inbound', pool = 'default' } = row ?? {}
-    const tenant = row?.tenant ?? tenantOf(to)
+    const tenant = row?.tenant ?? tenantOf(ownNumberOf({ from, to, direction }))
     const call = { callId: row?.callId ?? callIdOf(callSid), callSid, tenant, from, to, direction, pool, epoch }
     return this.prepare({ ...call, how: epoch === 1 ? { kind: 'new' } : { kind: 'failover' } })
   }
 
-  async #claim(origin: Omit<Origin, 'comeback'>): Promise<Claimed | undefined> {
+  async #claim(origin: Omit<Origin, 'comeback'>, how: 'failover' | 'handover'): Promise<Claimed | undefined> {
     const { records, world, pod, history } = this.#parts
     const { callSid, epoch, pool } = origin
-    const answer = await askWithin(world.wheel, ENTER_STORE_MS, () => records.claim({ callSid, epoch, pod, pool }))
+    const answer = await askWithin(world.wheel, ENTER_STORE_MS, () => records.claim({ callSid, epoch, pod, pool, how }))
     if (answer.kind === 'answer') {
       if (answer.value.kind === 'claimed') history('claimed', callSid, epoch)
       return answer.value
@@ -162,6 +163,13 @@ export class Door {
 
 function comebackOf(origin: Omit<Origin, 'comeback'>, row: CallRow | undefined, broken: Broken | undefined): Origin {
   const checkpoint = broken?.checkpoint ?? row?.checkpoint
-  const { from = origin.from, to = origin.to, tenant = origin.tenant } = row ?? {}
-  return { ...origin, from, to, tenant, comeback: { kind: 'failover', checkpoint, intents: row?.intents ?? [] } }
+  const { from, to, direction, tenant } = row ?? origin
+  return {
+    ...origin,
+    from,
+    to,
+    direction,
+    tenant,
+    comeback: { kind: 'failover', checkpoint, intents: row?.intents ?? [] },
+  }
 }

@@ -73,7 +73,7 @@ export class Endings {
     this.#parts.log.info({ callSid, cause, turns, bargeIns }, 'call ended')
     held.isOver = true
     if (cause === 'moved' || cause === 'handed-over') return
-    const checkpoint = writeCheckpoint(call.state)
+    const checkpoint = writeCheckpoint(call.checkpoint)
     if (cause === 'carrier-lost' && held.isActive) {
       this.#parts.afterwards.keepBroken({ origin, checkpoint })
       return

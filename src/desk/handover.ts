@@ -83,14 +83,14 @@ export class Handover {
   async #expected(held: Held): Promise<Expected> {
     const { records, world } = this.#parts
     const { comeback: _comeback, ...origin } = held.origin
-    const checkpoint = writeCheckpoint(held.call.state)
+    const checkpoint = writeCheckpoint(held.call.checkpoint)
     const row = await askWithin(world.wheel, RECORDS_MS, () => records.find(held.callSid))
     const intents = row.kind === 'answer' ? (row.value?.intents ?? []) : []
     return { ...origin, epoch: held.epoch + 1, how: { kind: 'handover', checkpoint, intents } }
   }
 
   async #giveAway(held: Held, preferPod: string): Promise<'given' | 'stays'> {
-    const { calls, checkpoints, admission, afterwards, pod } = this.#parts
+    const { calls, checkpoints, admission, afterwards, pod, world } = this.#parts
     const { callSid, callId, tenant, pool } = held.origin
     calls.writeNow()
     await checkpoints?.flush(callSid, FLUSH_MS)
@@ -98,8 +98,10 @@ export class Handover {
     const resumed = await admission.resume({ callSid, fromEpoch: held.epoch, tenant, pool, avoidPod: pod, preferPod })
     if (resumed.kind !== 'transferred' || resumed.pod === pod) {
       held.isMoving = false
+      world.metrics.resumed('handover', 'refused')
       return 'stays'
     }
+    world.metrics.resumed('handover', 'resumed')
     afterwards.remember(callSid, this.#parts.grants.to({ callSid, callId, epoch: resumed.epoch, pod: resumed.pod }))
     calls.letGo(held, 'handed-over')
     return 'given'

@@ -2,8 +2,10 @@
 // HC1: a held call acts while its epoch does: once it was let go, or another epoch was seen, none of its tools starts.
 // HC2: a call that comes back after a loss is told to the model as such, once; after a handover nothing is said of it.
 // HC3: a call whose lease went to another model pool is of that pool from then on: so it is reasserted, handed over and resumed.
+import { NEW_AGENT } from '../call/agent-state.ts'
 import { Call } from '../call/call.ts'
 import { comeBack, pendingTools, readCheckpoint } from '../call/checkpoint.ts'
+import { farPartyOf } from '../call/identity.ts'
 import type { PlayoutSettings } from '../call/playout.ts'
 import type { ModelListener, ModelSession, SessionStart } from '../call/ports.ts'
 import type { CallSettings, CallState, EndCause, Next } from '../call/state.ts'
@@ -143,6 +145,8 @@ export async function makeHeld(
     callSid,
     from: origin.from,
     to: origin.to,
+    direction: origin.direction,
+    farParty: farPartyOf(origin),
     effectKey: (details) => ledger.keyOfDetails(details),
     endCall: () => call?.endCall(),
     transferCall: (to) => call?.transferCall(to),
@@ -177,6 +181,7 @@ function makeCall(
   const start: SessionStart = {
     gate: ledger,
     pendingTools: initial === undefined ? [] : pendingTools(initial),
+    agent: initial?.agent ?? NEW_AGENT,
     note: origin.comeback?.kind === 'failover' && initial?.hasGreeted === true ? CUT_NOTE : undefined,
   }
   const { shape, movePool } = parts

@@ -7,8 +7,9 @@ import { createHmac, timingSafeEqual } from 'node:crypto'
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { FastifyInstance } from 'fastify'
+import type { CallIdentity } from '../call/identity.ts'
 import type { ToolIntent } from '../control/records.ts'
-import type { CallId, CallSid } from '../kit/ids.ts'
+import type { CallSid } from '../kit/ids.ts'
 
 export const SKEW_MAX_MS = 30_000
 export const PEER_BODY_MAX_BYTES = 4_194_304
@@ -16,13 +17,7 @@ const FORGET_MS = 2_000
 const HEADER = 'x-voice-peer'
 
 /** A call that will come: its stream is to open at the pod that is told. */
-export type Expected = {
-  callId: CallId
-  callSid: CallSid
-  tenant: string
-  from: string
-  to: string
-  direction: 'inbound' | 'outbound'
+export type Expected = CallIdentity & {
   pool: string
   epoch: number
   how:

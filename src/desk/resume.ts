@@ -1,6 +1,7 @@
 // What the records say of a call whose carrier asks what follows, and whose pod does not answer. Pure. Rules:
 // RZ1: a call that has ended gets what its end decided; one that was closing gets what it was about to.
-// RZ2: a live call goes on elsewhere, at most RESUMES_MAX times: what breaks again and again is for a person, or an apology.
+// RZ2: a live call goes on elsewhere, after at most FAILOVERS_MAX losses of its pod or socket with less than FAILOVER_CALM_MS between
+//      them: what breaks again and again is for a person, or an apology. Planned moves and new model links do not count.
 // RZ3: what follows the end of a transfer is the end, however its row reads: it may have been given to a person while nobody
 //      could write.
 // RZ4: a call that is over at the carrier ends for what its checkpoint was ending for; otherwise its caller hung up (completed, canceled),
@@ -9,7 +10,7 @@ import { readCheckpoint } from '../call/checkpoint.ts'
 import type { EndCause, Next } from '../call/state.ts'
 import type { CallRow } from '../control/records.ts'
 
-export const RESUMES_MAX = 5
+export const FAILOVERS_MAX = 5
 
 /** What follows. `finish`: the call is over, and its end is still to be written. */
 export type RowStep =
@@ -29,7 +30,9 @@ export function stepOfRow(row: CallRow, isTransferOver = false): RowStep {
   const phase = reading?.kind === 'read' ? reading.state.phase : undefined
   if (phase?.kind === 'closing' || phase?.kind === 'ended')
     return { kind: 'finish', cause: phase.cause, next: phase.next }
-  return row.resumes >= RESUMES_MAX ? { kind: 'too-often' } : { kind: 'resume' }
+  // A pod that dies before its first checkpoint has counted in the row alone; a claim that could not be written, in the checkpoint alone.
+  const failovers = Math.max(row.failovers, reading?.kind === 'read' ? reading.state.failovers : 0)
+  return failovers >= FAILOVERS_MAX ? { kind: 'too-often' } : { kind: 'resume' }
 }
 
 /** How a live row ends that nobody goes on with: as it was about to, otherwise for `cause`. */
@@ -46,5 +49,5 @@ export function causeOfStatus(status: string): 'caller-hung-up' | 'carrier-lost'
 /** Whether a call may go on once more, by its own count. */
 export function mayResume(checkpoint: string): boolean {
   const reading = readCheckpoint(checkpoint)
-  return reading.kind === 'unreadable' || reading.state.resumes < RESUMES_MAX
+  return reading.kind === 'unreadable' || reading.state.failovers < FAILOVERS_MAX
 }

@@ -12,6 +12,10 @@ export const ERROR_CODES = {
   MODEL_REFUSED: 'The model provider refused the session for good (key, model, quota).',
   MODEL_LOST: 'The link to the model ended while the call was live.',
   MODEL_STALLED: 'The model did not answer within its bound.',
+  TURN_UNANSWERED: 'A caller was owed an answer and every way to one came to nothing.',
+  TOOL_UNKNOWN: 'The model called a tool that no agent has; it was told so.',
+  TOOL_ARGUMENTS_BROKEN: 'The model called a tool with arguments that are no JSON object; it was told so.',
+  TOOL_TIMEOUT: 'A tool did not answer within its bound; the model was told so.',
   MODEL_SHED: 'The model was not dialled: its pool refuses too much of what is asked, and no other has room.',
   AGENT_FAILED: 'The agent module threw or could not be loaded.',
   TOKEN_INVALID: 'A stream token is forged, expired, used, or for another call.',
@@ -25,6 +29,7 @@ export const ERROR_CODES = {
   MIGRATION_MISSING: 'The tables of the database are older than this program needs.',
   DATA_KEY_MISSING: 'Data is sealed under a key that DATA_KEYS does not have.',
   DATA_SEAL_BROKEN: 'Sealed data does not open: it was changed, or moved to another place.',
+  CALLER_WITHHELD: 'The number identifies nobody: it is a withheld one, or no number in E.164.',
   CALL_UNKNOWN: 'The records have no row of the call: its opening was not written.',
 } as const
 

@@ -22,8 +22,8 @@ export type Way = { kind: 'go'; route: Route } | { kind: 'shed'; loss: ModelLoss
 
 /** The ways of one call. */
 export interface Routes {
-  /** `isResume`: the call has a conversation that goes on. */
-  next(dial: { isResume: boolean }): Way
+  /** `isResume`: the call has a conversation that goes on. `elsewhere`: another pool is wanted, if there is one. */
+  next(dial: { isResume: boolean; elsewhere?: boolean }): Way
 }
 
 /** One address for every dial. */

@@ -35,6 +35,7 @@ test('the names of the design are on the page, with the process’s own', async 
     'voice_model_connects_total counter',
     'voice_model_errors_total counter',
     'voice_model_pool_ceiling gauge',
+    'voice_model_redials_total counter',
     'voice_queue_depth gauge',
     'voice_queue_wait_seconds histogram',
     'voice_quota_limit gauge',
@@ -44,6 +45,7 @@ test('the names of the design are on the page, with the process’s own', async 
     'voice_resumes_total counter',
     'voice_tool_seconds histogram',
     'voice_turn_latency_seconds histogram',
+    'voice_turn_outcomes_total counter',
   ])
   assert.ok(names.includes('process_resident_memory_bytes gauge'))
 })
@@ -54,6 +56,7 @@ test('[MX1] counts are read at the scrape, and a second scrape does not add them
   metrics.register(registry, sources)
   metrics.frames.inbound += 50
   metrics.bargeIns += 2
+  metrics.modelRedials += 3
   metrics.calls.add('completed')
   metrics.calls.add('completed')
   metrics.framesDropped.add('early-overflow', 3)
@@ -67,6 +70,7 @@ test('[MX1] counts are read at the scrape, and a second scrape does not add them
     'voice_frames_total{direction="inbound"} 50',
     'voice_frames_total{direction="outbound"} 0',
     'voice_barge_ins_total 2',
+    'voice_model_redials_total 3',
     'voice_calls_total{outcome="completed"} 2',
     'voice_frames_dropped_total{reason="early-overflow"} 3',
     'voice_model_errors_total{code="rate_limit_exceeded"} 1',

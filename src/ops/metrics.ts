@@ -35,6 +35,7 @@ export class Metrics {
   readonly calls = new Tally() // by outcome
   readonly framesDropped = new Tally() // by reason
   readonly modelErrors = new Tally() // by code
+  readonly turnOutcomes = new Tally() // of turns that were owed, by outcome
   readonly rescues = new Tally() // by outcome
   readonly carrierEnds = new Tally() // by outcome
   readonly recordings = new Tally() // by outcome
@@ -45,7 +46,8 @@ export class Metrics {
   }
   readonly #queueWait = new Durations(WAIT_BOUNDS_MS)
   readonly #tools = new Map<string, Durations>()
-  readonly #resumes = new Map<string, Tally>() // by cause; causes are our own words
+  modelRedials = 0
+  readonly #resumes = new Map<string, Tally>() // by cause: pod-lost, socket-lost, handover
   readonly #connects = new Map<string, Tally>() // by pool; the limits file bounds them
 
   /** Counts a tool call that took `ms`. */
@@ -102,16 +104,19 @@ export class Metrics {
     count('voice_carrier_ends_total', 'Ends of calls told by the carrier', 'outcome', () => this.carrierEnds.entries())
     count('voice_recordings_total', 'Recordings told by the carrier', 'outcome', () => this.recordings.entries())
     count('voice_model_errors_total', 'Errors of the model', 'code', () => this.modelErrors.entries())
-    const metrics = this
-    new Counter({
-      name: 'voice_barge_ins_total',
-      help: 'Times a caller spoke over playout',
-      registers: [registry],
-      collect() {
-        this.reset()
-        this.inc(metrics.bargeIns)
-      },
-    })
+    count('voice_turn_outcomes_total', 'Turns owed to callers', 'outcome', () => this.turnOutcomes.entries())
+    const countOne = (name: string, help: string, read: () => number) =>
+      new Counter({
+        name,
+        help,
+        registers: [registry],
+        collect() {
+          this.reset()
+          this.inc(read())
+        },
+      })
+    countOne('voice_barge_ins_total', 'Times a caller spoke over playout', () => this.bargeIns)
+    countOne('voice_model_redials_total', 'Dials of a model whose link was lost', () => this.modelRedials)
     const countBoth = (name: string, help: string, label: string, read: () => Iterable<[string, Tally]>) =>
       new Counter({
         name,
@@ -151,6 +156,19 @@ export class Metrics {
       read: () => (this.#queueWait.count === 0 ? [] : [[{}, this.#queueWait]]),
     })
   }
+}
+
+/** Counts the log lines that nobody read in time; `dropped` is asked at the scrape. */
+export function registerDroppedLines(registry: Registry, dropped: () => number = () => 0): void {
+  new Counter({
+    name: 'voice_log_lines_dropped_total',
+    help: 'Log lines dropped because nobody read the log in time',
+    registers: [registry],
+    collect() {
+      this.reset()
+      this.inc(dropped())
+    },
+  })
 }
 
 function registerGauges(registry: Registry, sources: MetricSources): void {

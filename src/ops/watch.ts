@@ -20,6 +20,8 @@ export class Watch implements CallMeter {
   readonly #startMs: number
   #silentSinceMs: number | undefined
   #turn: { party: 'caller' | 'agent'; startMs: number } | undefined
+  /** What became of the answer that was owed since the turn began. */
+  #outcome: string | undefined
   #tools = new Map<string, { tool: string; startMs: number }>()
 
   constructor(parts: {
@@ -78,9 +80,13 @@ export class Watch implements CallMeter {
     this.#note('tool answered', running.tool)
   }
 
-  count(what: 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn', code: string | undefined): void {
+  count(what: Parameters<CallMeter['count']>[0], code: string | undefined): void {
     if (what === 'barge-in') this.#metrics.bargeIns += 1
     else if (what === 'model-error') this.#metrics.modelErrors.add(code ?? 'unknown')
+    else if (what === 'turn-outcome') {
+      this.#metrics.turnOutcomes.add(code ?? 'unknown')
+      this.#outcome = code
+    } else if (what === 'redial') this.#metrics.modelRedials += 1
     if (what !== 'turn') this.#note(what, code)
   }
 
@@ -95,7 +101,11 @@ export class Watch implements CallMeter {
 
   #endTurn(ending: string, next: 'caller' | 'agent' | undefined): void {
     const nowMs = this.#clock.wallMs()
-    if (this.#turn !== undefined) this.#trace.turn({ ...this.#turn, endMs: nowMs, ending })
+    if (this.#turn !== undefined) {
+      const attributes = this.#outcome === undefined ? undefined : { 'turn.outcome': this.#outcome }
+      this.#trace.turn({ ...this.#turn, endMs: nowMs, ending, ...(attributes === undefined ? {} : { attributes }) })
+    }
+    this.#outcome = undefined
     this.#turn = next === undefined ? undefined : { party: next, startMs: nowMs }
   }
 

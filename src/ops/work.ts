@@ -1,4 +1,5 @@
 // What an operator sees and does of the work after calls: figures and the admin routes. Rules:
+// WOP1: what the store has not said for a while is absent from the figures, never zero.
 // WOP2: a list holds no number and no transcript; the record of one call does, for whoever has the token.
 // WOP3: a record that is sealed under a key that is not here is 409 with the code and the id of the key, not an empty record.
 import type { FastifyInstance } from 'fastify'
@@ -32,8 +33,8 @@ export class WorkMetrics {
     took.observeMs(tookMs)
   }
 
-  /** Puts the counts and `depth`, the store's last word, on the registry's page. */
-  register(registry: Registry, depth: () => readonly WorkDepth[]): void {
+  /** Puts the counts and `depth`, the store's last word, on the registry's page. Undefined: it is not known, and its figures are absent. */
+  register(registry: Registry, depth: () => readonly WorkDepth[] | undefined): void {
     const outcomes = this.#outcomes
     const took = this.#took
     new Counter({
@@ -80,7 +81,7 @@ export class WorkMetrics {
       registers: [registry],
       collect() {
         this.reset()
-        for (const { type, state, count } of depth()) this.set({ type, state }, count)
+        for (const { type, state, count } of depth() ?? []) this.set({ type, state }, count)
       },
     })
     new Gauge({
@@ -88,14 +89,13 @@ export class WorkMetrics {
       help: 'How long the oldest item has been due',
       registers: [registry],
       collect() {
-        this.set(
-          Math.max(
-            0,
-            ...depth()
-              .filter(({ state }) => state === 'ready')
-              .map(({ oldestMs }) => oldestMs),
-          ) / 1_000,
-        )
+        const known = depth()
+        if (known === undefined) {
+          this.remove()
+          return
+        }
+        const due = known.filter(({ state }) => state === 'ready').map(({ oldestMs }) => oldestMs)
+        this.set(Math.max(0, ...due) / 1_000)
       },
     })
   }

@@ -5,7 +5,7 @@
 // AX3: an export that looks like a misspelt or misplaced setting is refused; a guardrail that nothing uses is refused too.
 //      Other exports are the module's own affair: they are named in the log.
 import { isAgent, isTextAgent } from './agent-shape.ts'
-import type { Greeting, Pack, PackCall, PackSession } from './pack.ts'
+import type { Greeting, Pack, PackAgent, PackCall, PackSession } from './pack.ts'
 import {
   isGuardrail,
   isSessionOption,
@@ -24,7 +24,7 @@ export type CallReading = { kind: 'read'; call: PackCall } | { kind: 'refused'; 
 
 const ENTRY_NAMES = ['pack', 'default', 'createAgent', 'agent', 'getStartingAgent'] as const
 const BESIDE_NAMES = ['options', 'greeting', 'voice', 'modelAudio', 'onSession'] as const
-const CALL_NAMES = ['agent', 'options', 'context', 'voice', 'greeting', 'onSession', 'close'] as const
+const CALL_NAMES = ['agent', 'agents', 'options', 'context', 'voice', 'greeting', 'onSession', 'close'] as const
 
 const isRecord = (value: unknown): value is Values => typeof value === 'object' && value !== null
 const isPlain = (value: unknown): value is Values =>
@@ -119,6 +119,12 @@ function guardrailsIn(value: unknown): unknown[] {
   return inside.flatMap((list) => (Array.isArray(list) ? list.filter(isGuardrail) : []))
 }
 
+/** Agents that the module exports: they may come to be in charge without a handoff that leads to them. */
+export function exportedAgents(exports: Values): PackAgent[] {
+  const found = Object.values(exports).flatMap((value) => (isAgentList(value) ? value : isAgent(value) ? [value] : []))
+  return [...new Set(found as PackAgent[])]
+}
+
 /** What stands beside the agent; `problems` are sentences without the file's name. */
 export function readBeside(exports: Values, plane: PlaneLimits): { beside: Beside; problems: string[] } {
   const problems: string[] = []
@@ -181,6 +187,8 @@ function readParts(value: Values, what: string, beside: Beside, plane: PlaneLimi
   if (given.context !== undefined && !isRecord(given.context)) problems.push(`\`context\` of ${what} is no object`)
   if (given.close !== undefined && typeof given.close !== 'function')
     problems.push(`\`close\` of ${what} is no function`)
+  if (given.agents !== undefined && !isAgentList(given.agents))
+    problems.push(`\`agents\` of ${what} is no list of RealtimeAgents`)
   if (problems.length > 0 || direct.kind === 'refused') return refuse(problems.join('; '))
   // Bound, so that an author's object may use `this`.
   const bound = Object.fromEntries(
@@ -189,8 +197,9 @@ function readParts(value: Values, what: string, beside: Beside, plane: PlaneLimi
       return typeof one === 'function' ? [[name, one.bind(value)]] : []
     }),
   )
-  const { context } = given
-  const parts = { ...beside, ...direct.options, ...own, ...(context === undefined ? {} : { context }), ...bound }
+  const { context, agents } = given
+  const named = { ...(context === undefined ? {} : { context }), ...(agents === undefined ? {} : { agents }) }
+  const parts = { ...beside, ...direct.options, ...own, ...named, ...bound }
   return { kind: 'read', call: { ...parts, agent: given.agent } as PackCall }
 }
 

@@ -33,9 +33,9 @@ function classNames(value: object): string[] {
   return names
 }
 
-/** The agent and all that it can hand over to. */
-export function agentsFrom(first: PackAgent): PackAgent[] {
-  const found = new Set<PackAgent>([first])
+/** These agents and all that they can hand over to. */
+export function agentsFrom(first: readonly PackAgent[]): PackAgent[] {
+  const found = new Set(first)
   for (const agent of found) {
     if (found.size > AGENTS_MAX) break
     for (const one of (agent.handoffs ?? []) as unknown[]) {

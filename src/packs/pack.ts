@@ -1,8 +1,9 @@
 // What a pack is, as the plane sees it. Rules:
 // PK1: a pack is loaded once and opens once per call; what can be shared between calls (tools, schemas, prompt) is.
-// PK2: the caller's identity comes from the call (CallControl), never from the model's arguments.
+// PK2: who the call is with comes from the call (CallControl.farParty), never from the model's arguments; who is withheld is asked.
 // PK3: a pack touches a call only through its CallControl; it has no socket, no store and no clock but those handed to it.
 import type { RealtimeAgent, RealtimeSession, RealtimeSessionOptions } from '@openai/agents-realtime'
+import type { Direction, FarParty } from '../call/identity.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 
 /** What the SDK tells a tool of its call; only the id is looked at. */
@@ -12,9 +13,15 @@ export type ToolDetails = { toolCall?: unknown }
 export interface CallControl {
   readonly callId: CallId
   readonly callSid: CallSid
-  /** The caller's number in E.164, or whatever the carrier gave for a withheld one. */
+  /** Both ends as the carrier gave them: text that proves nothing. Whom the call is with is `farParty`. */
   readonly from: string
   readonly to: string
+  readonly direction: Direction
+  /**
+   * Whom the call is with, whoever called: his number when it is known. `withheld`: nobody is known by it, so ask for a name or a
+   * number; look nothing up by it, and promise no call-back to it.
+   */
+  readonly farParty: FarParty
   /** BCP 47, when it is known before the first word. */
   readonly language?: string
   /** Hangs up once the caller has heard what is being said. Idempotent. */
@@ -51,6 +58,11 @@ export type PackSessionOptions = Pick<
 /** One call's agent and settings. */
 export interface PackCall extends PackSessionOptions {
   readonly agent: PackAgent
+  /**
+   * Agents that may come to be in charge though no handoff of `agent` leads to them, directly or over others: by
+   * `session.updateAgent(…)`, or by a handoff that picks its agent when it is used. Named here, they are found again in another pod.
+   */
+  readonly agents?: readonly PackAgent[]
   /** Given to tools as `runContext.context`; the SDK spreads it, so that only own properties arrive. */
   readonly context?: object
   readonly voice?: string

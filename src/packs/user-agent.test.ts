@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, test } from 'node:test'
 import { isBackgroundResult, RealtimeAgent } from '@openai/agents-realtime'
+import { partyOf } from '../call/identity.ts'
 import { VoiceError } from '../kit/errors.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 import type { CallControl, Pack, PackSession } from './pack.ts'
@@ -17,6 +18,8 @@ const CALL: CallControl = {
   callSid: 'CA1' as CallSid,
   from: '+12025550100',
   to: '+12025550199',
+  direction: 'inbound',
+  farParty: partyOf('+12025550100'),
   effectKey: () => 'call_test:1:1',
   endCall() {},
   transferCall() {},

@@ -19,6 +19,7 @@ import {
   type Beside,
   describeMissing,
   type Entry,
+  exportedAgents,
   findEntry,
   isClass,
   isPack,
@@ -89,6 +90,7 @@ function packOf(file: string, version: string, raw: Exports, options: LoadOption
   const plane: PlaneLimits = { canChooseModel: options.canChooseModel ?? true, modelAudio: audio }
   const { beside, problems: wrongBeside } = readBeside(exports, plane)
   problems.push(...wrongBeside)
+  const agents = exportedAgents(exports)
   if (isClass(value)) problems.push(`\`${entry.name}\` is a class. Export an instance, or a function that makes one`)
   const { log = silentLog } = options
   const others = readOthers(exports, entry, beside)
@@ -107,7 +109,7 @@ function packOf(file: string, version: string, raw: Exports, options: LoadOption
     name: basename(file, extname(file)),
     version,
     modelAudio: audio,
-    openCall: makeOpenCall({ file, entry, beside, plane, log }),
+    openCall: makeOpenCall({ file, entry, beside: agents.length === 0 ? beside : { ...beside, agents }, plane, log }),
   }
 }
 
@@ -145,7 +147,7 @@ async function bounded(file: string, name: string, create: () => unknown): Promi
 
 function finished({ file, log }: Made, reading: ReturnType<typeof readCall>): PackCall {
   if (reading.kind === 'refused') throw failed(file, `${reading.problem}.`)
-  const agents = agentsFrom(reading.call.agent)
+  const agents = agentsFrom([reading.call.agent, ...(reading.call.agents ?? [])])
   const { refused, warned } = ignoredParts(agents)
   if (refused.length > 0) throw failed(file, `${refused.join('; ')}.`)
   for (const reason of warned) log.warn({ code: 'AGENT_FAILED', reason }, 'a part of the agent is left out')

@@ -8,17 +8,17 @@ export const SORRY = 'We are sorry, the assistant cannot go on with this call. P
 
 /** What the machine needs to know of the configuration and the agent. */
 export function callSettings(config: Config, packCall: PackCall): CallSettings {
-  const turnDetection = (
-    packCall.config as { audio?: { input?: { turnDetection?: Record<string, unknown> | null } } } | undefined
-  )?.audio?.input?.turnDetection
   return {
     greeting: packCall.greeting ?? { kind: 'agent' },
-    autoRespond: turnDetection !== null && turnDetection?.createResponse !== false,
-    bargeIn: turnDetection !== null && turnDetection?.interruptResponse !== false,
+    // Until the configuration that was sent says otherwise (session.ts).
+    autoRespond: true,
+    bargeIn: true,
     transcriptMaxItems: config.call.transcriptMaxItems,
     streamAwaitedMs: Math.min(30_000, config.streamToken.ttlMs),
     callMaxMs: config.call.callMaxMs,
     modelStallMs: config.model.stallMs,
+    turnMaxMs: config.model.turnMaxMs,
+    fillerAfterMs: config.model.fillerAfterMs,
     renewAfterMs: config.model.sessionMaxMs,
     redialMax: 5,
     digitsPauseMs: 1_500,

@@ -11,7 +11,7 @@ import type { Config } from '../config.ts'
 import { systemClock } from '../kit/clock.ts'
 import { type ErrorCode, messageOf } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
-import type { Log } from '../kit/log.ts'
+import { type Log, sampled } from '../kit/log.ts'
 import { refuseUpgrade, sendUpgrade, upgradeProblem } from '../kit/websocket/accept.ts'
 import { WebSocketConnection } from '../kit/websocket/connection.ts'
 import type { Wheel } from '../kit/wheel.ts'
@@ -35,6 +35,7 @@ export class MediaDoor {
   readonly #tokens: StreamTokens
   readonly #signatures: Signatures
   readonly #uses = new TokenUse()
+  readonly #refusals: Log
   #knocking = 0
 
   constructor(parts: {
@@ -46,6 +47,7 @@ export class MediaDoor {
     baseUrl: () => string
   }) {
     this.#parts = parts
+    this.#refusals = sampled(parts.log)
     this.#tokens = parts.tokens
     const { signatureCheck: check, authTokens } = parts.config.twilio
     this.#signatures = makeSignatures({ check, authTokens, baseUrl: parts.baseUrl })
@@ -98,7 +100,7 @@ export class MediaDoor {
   }
 
   #refuse(socket: Socket, { status, reason, code }: Shown & { kind: 'refused' }): void {
-    this.#parts.log.warn({ code, reason }, 'a media stream was refused')
+    this.#refusals.warn({ code, reason }, 'a media stream was refused')
     refuseUpgrade(socket, status, STATUS_TEXT[status] ?? 'Bad Request')
   }
 

@@ -40,6 +40,7 @@ export function modelMaker(
         link,
         defaults,
         model: model ?? endpoint.model,
+        toolMaxMs: config.model.toolMaxMs,
       },
       { clock: world.clock, wheel: world.wheel, log },
       start,

@@ -4,7 +4,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, suite, test } from 'node:test'
+import { Registry } from 'prom-client'
+import { writeCheckpoint } from '../call/checkpoint.ts'
 import type { Leg } from '../call/ports.ts'
+import { initialState } from '../call/state.ts'
 import type { NextStep } from '../carrier/twilio/call-desk.ts'
 import { callIdOf } from '../desk/desk.ts'
 import { SORRY } from './call-settings.ts'
@@ -126,8 +129,8 @@ suite('pods of a fleet', () => {
     await first.offer(sid(1))
     await first.open(sid(1))
     let isOff = false
-    void first.pod.fencedOff.then(() => {
-      isOff = true
+    void first.pod.gone.then((cause) => {
+      isOff = cause === 'fenced'
     })
     await wait(50)
     assert.equal(isOff, false)
@@ -189,6 +192,22 @@ suite('pods of a fleet', () => {
     const row = await shared.records.find(sid(1))
     assert.deepEqual([row?.state, row?.cause], ['ended', 'carrier-lost'])
     assert.deepEqual(await second.next(sid(1)), { kind: 'hang-up', sentence: SORRY })
+  })
+
+  test('[RZ2] planned moves and new model links are no reason to give a call up', async () => {
+    const shared = await ground()
+    const first = await start('pod-a', shared)
+    await first.offer(sid(1))
+    for (let epoch = 2; epoch <= 8; epoch += 1)
+      await shared.records.claim({ callSid: sid(1), epoch, pod: 'pod-z', pool: 'default', how: 'handover' })
+    const text = writeCheckpoint({ ...initialState(), phase: { kind: 'live' }, handovers: 7, modelRedials: 9 })
+    await shared.records.save([{ callSid: sid(1), epoch: 8, sequence: 1, text }])
+    const second = await start('pod-b', shared)
+    const step = await second.next(sid(1))
+    assert.ok(step.kind === 'stream' && step.pod === 'pod-b', JSON.stringify(step))
+    const registry = new Registry()
+    second.metrics.register(registry, { activeCalls: () => 0, eventLoopLagMs: () => undefined })
+    assert.match(await registry.metrics(), /voice_resumes_total{cause="pod-lost",outcome="resumed"} 1/)
   })
 
   test('[DK7] a call whose socket breaks again and again ends with what any pod tells its caller', async () => {

@@ -1,6 +1,7 @@
 // One pod's control of its calls: stores, admission, leases, desk and life, put together. Rules:
 // PD1: a pod without REDIS_URL is alone: it drains by waiting, and ends what remains at the deadline with a sentence.
 // PD2: a pod of a fleet drains by handing over; what remains at the deadline is let go after its last checkpoint and goes on elsewhere.
+// PD4: whoever began it (a signal, POST /drain, a fence), a pod whose calls are gone says so once (`gone`): its process is to exit.
 // PD3: a pod that fences itself writes nothing more for its calls.
 
 import type { Call } from '../call/call.ts'
@@ -11,6 +12,7 @@ import { Admission } from '../control/admission.ts'
 import { LeaseKeeper } from '../control/lease-keeper.ts'
 import type { Limits } from '../control/limits.ts'
 import { PodDriver } from '../control/pod-driver.ts'
+import type { ExitCause } from '../control/pod-life.ts'
 import type { PodAnnouncement } from '../control/ports.ts'
 import { askWithin } from '../control/store-answer.ts'
 import { Afterwards } from '../desk/afterwards.ts'
@@ -54,8 +56,7 @@ export class Pod {
   readonly #handover: Handover
   readonly #rescuer: Rescuer
   readonly #incarnation = newIncarnation()
-  #onDrained: (() => void) | undefined
-  readonly #fencedOff = Promise.withResolvers<void>()
+  readonly #gone = Promise.withResolvers<ExitCause>()
   #closing: Promise<void> | undefined
   onCallEnded: ((call: Call, cause: EndCause) => void) | undefined
 
@@ -130,10 +131,7 @@ export class Pod {
         handOver: (callSid) => this.#handOver(callSid),
         force: (cause) => void this.#force(cause),
         flush: () => this.#flush(),
-        exit: (cause) => {
-          if (cause === 'fenced') this.#fencedOff.resolve()
-          this.#onDrained?.()
-        },
+        exit: (cause) => this.#gone.resolve(cause),
       },
     })
     this.#admission = new Admission({
@@ -167,7 +165,7 @@ export class Pod {
       fallbackNumber: config.twilio.fallbackNumber,
       sorry: parts.sorry,
       isDraining: () => !this.driver.takesWebhooks,
-      onResume: (outcome) => world.metrics.resumed('failover', outcome),
+      onResume: (cause, outcome) => world.metrics.resumed(cause, outcome),
       world: control,
     })
     const { calls, afterwards } = this
@@ -222,18 +220,15 @@ export class Pod {
     if (held?.epoch === epoch) held.call.letGo('carrier-lost')
   }
 
-  /** Resolves when the pod has fenced itself and let its calls go: its process is to end, another one begins anew. */
-  get fencedOff(): Promise<void> {
-    return this.#fencedOff.promise
+  /** [PD4] */
+  get gone(): Promise<ExitCause> {
+    return this.#gone.promise
   }
 
   /** Drains; resolves when no call is left, or at the deadline. A second one closes all calls now. */
-  drain(): Promise<void> {
-    const drained = new Promise<void>((resolve) => {
-      this.#onDrained = resolve
-    })
+  async drain(): Promise<void> {
     this.driver.signal()
-    return drained
+    await this.#gone.promise
   }
 
   endAll(): void {

@@ -28,6 +28,8 @@ export interface ErasureStore {
    * a key that is not here: nobody could say whether they are the caller's.
    */
   request(request: ErasureRequest): Promise<Erasure>
+  /** How many calls of `tenant` are kept, live ones included. */
+  count(tenant: string): Promise<number>
   find(id: string): Promise<Erasure | undefined>
   /** Goes through the open requests again; how many calls were erased. [ERS1] */
   round(): Promise<number>

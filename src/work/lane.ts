@@ -28,6 +28,8 @@ export type LaneParts = {
   /** Monotonic ms. */
   nowMs: () => number
   onOver: (type: WorkType, outcome: LaneOutcome, tookMs: number) => void
+  /** An attempt failed; before it is written. */
+  onFailed: (item: WorkItem, failure: WorkFailure) => void
 }
 
 type Running = { held: Held; abort: AbortController; isSlow: boolean }
@@ -156,10 +158,12 @@ export class Lane {
     switch (outcome.kind) {
       case 'retry': {
         const inMs = Math.max(outcome.inMs, backOffMs(item.attempt))
+        this.#parts.onFailed(item, outcome)
         return (await store.fail(held, { ...outcome, inMs })).kind === 'lost' ? 'lost' : 'retry'
       }
       case 'dead':
       case 'uncertain':
+        this.#parts.onFailed(item, outcome)
         return (await store.fail(held, outcome)).kind === 'lost' ? 'lost' : outcome.kind
       default:
         return (await store.finish(held, outcome)).kind

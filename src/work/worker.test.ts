@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Registry } from 'prom-client'
 import { FakeClock, systemClock } from '../kit/clock.ts'
-import { silentLog } from '../kit/log.ts'
+import { type Log, silentLog } from '../kit/log.ts'
 import { Wheel } from '../kit/wheel.ts'
+import { WorkMetrics } from '../ops/work.ts'
 import { BACK_OFF_MAX_MS, backOffMs } from './back-off.ts'
 import type { Job } from './job.ts'
 import type { LaneOutcome } from './lane.ts'
@@ -15,7 +17,10 @@ const TYPES: readonly WorkType[] = ['record', 'analysis', 'crm']
 type Run = (item: WorkItem, signal: AbortSignal) => Promise<WorkResult | WorkFailure>
 
 /** A worker on the real clock, with short times; `run` does the work of every type unless `of` names one. */
-function rig(run: Run, options: { times?: Partial<WorkerTimes>; rooms?: Partial<Record<WorkType, number>> } = {}) {
+function rig(
+  run: Run,
+  options: { times?: Partial<WorkerTimes>; rooms?: Partial<Record<WorkType, number>>; log?: Log } = {},
+) {
   const errors: unknown[] = []
   const wheel = new Wheel({ clock: systemClock, onError: (error) => errors.push(error), tickMs: 2 })
   const store = new FakeStore(() => systemClock.monotonicMs())
@@ -28,7 +33,7 @@ function rig(run: Run, options: { times?: Partial<WorkerTimes>; rooms?: Partial<
     jobs,
     clock: systemClock,
     wheel,
-    log: silentLog,
+    log: options.log ?? silentLog,
     times,
     ...(options.rooms === undefined ? {} : { rooms: options.rooms }),
     onOver: (type, outcome) => outcomes.push([type, outcome]),
@@ -172,7 +177,7 @@ test('[WE4] analysis waits while other work has been due for long', async () => 
   const { worker, store, close } = rig(() => Promise.resolve(DONE), { times: { holdBackMs: 1_000 } })
   store.depths = [{ type: 'crm', state: 'ready', count: 9, oldestMs: 5_000 }]
   worker.start()
-  await until('the depth is known', () => worker.depth.length === 1)
+  await until('the depth is known', () => worker.depth?.length === 1)
   store.addCall(1, ['analysis'])
   store.addCall(2, ['record'])
   await until('the record is done', () => store.inState('done').length === 1)
@@ -183,6 +188,51 @@ test('[WE4] analysis waits while other work has been due for long', async () => 
   )
   store.depths = []
   await until('analysis goes on', () => store.inState('done').length === 2)
+  await close()
+})
+
+test('[O14][WOP1] what the store has not said, or not for a while, is absent from the figures', async () => {
+  const { worker, store, close } = rig(() => Promise.resolve(DONE), { times: { depthMs: 500 } })
+  const registry = new Registry()
+  new WorkMetrics().register(registry, () => worker.depth)
+  const figures = async () =>
+    (await registry.metrics()).split('\n').filter((line) => /^voice_postcall_(oldest|jobs)/.test(line))
+  store.depths = [{ type: 'crm', state: 'ready', count: 2, oldestMs: 3_000 }]
+  store.isAway = true
+  worker.start()
+  await until('it is away', () => worker.notReady().length > 0)
+  assert.deepEqual(await figures(), [])
+  store.isAway = false
+  await until('the depth is known', () => worker.depth !== undefined)
+  assert.deepEqual((await figures()).sort(), [
+    'voice_postcall_jobs{type="crm",state="ready"} 2',
+    'voice_postcall_oldest_seconds 3',
+  ])
+  store.isAway = true
+  await until('the depth is too old', () => worker.depth === undefined)
+  assert.deepEqual(await figures(), [])
+  store.depths = []
+  store.isAway = false
+  await until('the depth is known again', () => worker.depth !== undefined)
+  assert.deepEqual(await figures(), ['voice_postcall_oldest_seconds 0'])
+  await close()
+})
+
+test('[O3][WE7] a failure is told in the log, once for each kind in a while', async () => {
+  const told: { fields: object; message: string }[] = []
+  const log = { ...silentLog, warn: (fields: object, message: string) => told.push({ fields, message }) }
+  const { worker, store, close } = rig(async () => ({ kind: 'dead', error: 'analysis: the model refuses with 401' }), {
+    log,
+  })
+  for (let n = 0; n < 20; n++) store.addCall(n, ['record'])
+  worker.start()
+  await until('all are dead', () => store.inState('dead').length === 20)
+  assert.deepEqual(told, [
+    {
+      fields: { type: 'record', outcome: 'dead', error: 'analysis: the model refuses with 401', attempt: 1, untold: 0 },
+      message: 'an item of work failed',
+    },
+  ])
   await close()
 })
 

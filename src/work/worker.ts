@@ -5,6 +5,7 @@
 // WE3: a database that is away is waited for, each time longer, DB_WAIT_MAX_MS at most; nothing else happens meanwhile, and nothing crashes.
 // WE4: analysis waits first: it is not claimed while another type's oldest item has been due for HOLD_BACK_MS.
 // WE5: each DERIVE_MS what is missing for ended calls is made: a trigger of its own, whoever else made or forgot them.
+// WE7: a failure is told in the log, once in FAILURE_TOLD_MS for each type and reason, with how many were not told since.
 // WE6: a drain claims no more and lets jobs end; what is left at its bound is aborted and due again by its lease.
 import type { Clock } from '../kit/clock.ts'
 import { messageOf } from '../kit/errors.ts'
@@ -12,13 +13,15 @@ import type { Log } from '../kit/log.ts'
 import type { Wheel, WheelTimer } from '../kit/wheel.ts'
 import type { Job } from './job.ts'
 import { Lane, type LaneOutcome } from './lane.ts'
-import { AFTER, type WorkDepth, type WorkStore, type WorkType } from './ports.ts'
+import { AFTER, type WorkDepth, type WorkFailure, type WorkItem, type WorkStore, type WorkType } from './ports.ts'
 
 export const CLAIM_MAX = 100
 export const DERIVE_MAX = 500
 const DB_WAIT_FIRST_MS = 500
 const DB_WAIT_MAX_MS = 15_000
 const DRAIN_LOOK_MS = 50
+/** A figure of the store that is older than so many periods is not told. */
+const DEPTH_KNOWN_TIMES = 3
 
 /** In ms, but for rooms. */
 export type WorkerTimes = {
@@ -57,13 +60,42 @@ export type WorkerParts = {
   onOver?: (type: WorkType, outcome: LaneOutcome, tookMs: number) => void
 }
 
+/** [WE7] */
+const FAILURE_TOLD_MS = 60_000
+/** Kinds of failure that are remembered; beyond it all are forgotten, and told again. */
+const FAILURE_KINDS_MAX = 100
+
+/** Tells failures in the log without repeating each. [WE7] */
+class FailureLog {
+  readonly #log: Log
+  readonly #nowMs: () => number
+  readonly #told = new Map<string, { atMs: number; untold: number }>()
+
+  constructor(log: Log, nowMs: () => number) {
+    this.#log = log
+    this.#nowMs = nowMs
+  }
+
+  failed({ type, attempt }: WorkItem, { kind: outcome, error }: WorkFailure): void {
+    const name = `${type} ${outcome} ${error}`
+    const before = this.#told.get(name)
+    if (before !== undefined && this.#nowMs() - before.atMs < FAILURE_TOLD_MS) {
+      before.untold += 1
+      return
+    }
+    if (this.#told.size >= FAILURE_KINDS_MAX) this.#told.clear()
+    this.#told.set(name, { atMs: this.#nowMs(), untold: 0 })
+    this.#log.warn({ type, outcome, error, attempt, untold: before?.untold ?? 0 }, 'an item of work failed')
+  }
+}
+
 export class Worker {
   readonly #parts: WorkerParts
   readonly #times: WorkerTimes
   readonly #lanes: Lane[]
   readonly #timers = new Map<string, WheelTimer>()
   #state: 'new' | 'working' | 'draining' | 'over' = 'new'
-  #depth: WorkDepth[] = []
+  #depth: { told: WorkDepth[]; atMs: number } | undefined
   #isAway = false
 
   constructor(parts: WorkerParts) {
@@ -78,7 +110,9 @@ export class Worker {
         for (const lane of this.#lanes) if (AFTER[lane.type] === type) lane.wake()
     }
     const nowMs = () => clock.monotonicMs()
-    const laneParts = { store, wheel, log, jobMaxMs, leaseMs, slowMs, nowMs, onOver }
+    const failures = new FailureLog(log, nowMs)
+    const onFailed = (item: WorkItem, failure: WorkFailure): void => failures.failed(item, failure)
+    const laneParts = { store, wheel, log, jobMaxMs, leaseMs, slowMs, nowMs, onOver, onFailed }
     this.#lanes = parts.jobs.map((job) => new Lane(job, parts.rooms?.[job.type] ?? ROOMS[job.type], laneParts))
   }
 
@@ -87,9 +121,13 @@ export class Worker {
     return this.#lanes.reduce((sum, lane) => sum + lane.size, 0)
   }
 
-  /** The last known depths; empty before the first. */
-  get depth(): readonly WorkDepth[] {
-    return this.#depth
+  /** What the store last said, DEPTH_KNOWN_TIMES periods old at most; undefined: it is not known. */
+  get depth(): readonly WorkDepth[] | undefined {
+    const { clock } = this.#parts
+    const depth = this.#depth
+    if (depth === undefined || clock.monotonicMs() - depth.atMs > DEPTH_KNOWN_TIMES * this.#times.depthMs)
+      return undefined
+    return depth.told
   }
 
   /** Why it does not work; none: it does. */
@@ -106,7 +144,8 @@ export class Worker {
     this.#each('renew', this.#times.leaseMs / 3, () => this.#renew())
     this.#each('derive', this.#times.deriveMs, () => this.#derive())
     this.#each('depth', this.#times.depthMs, async () => {
-      this.#depth = await this.#parts.store.depth()
+      const told = await this.#parts.store.depth()
+      this.#depth = { told, atMs: this.#parts.clock.monotonicMs() }
     })
   }
 
@@ -163,7 +202,7 @@ export class Worker {
   #isHeldBack(type: WorkType): boolean {
     return (
       type === 'analysis' &&
-      this.#depth.some(
+      (this.depth ?? []).some(
         ({ type: other, state, oldestMs }) =>
           other !== 'analysis' && state === 'ready' && oldestMs > this.#times.holdBackMs,
       )

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { RealtimeSession, type RealtimeSessionOptions } from '@openai/agents-realtime'
 import { ScriptedRealtimeTransport } from '@openai/agents-realtime/testing'
+import { partyOf } from '../../src/call/identity.ts'
 import type { CallId, CallSid } from '../../src/kit/ids.ts'
 import type { CallControl, PackCall } from '../../src/packs/pack.ts'
 
@@ -19,6 +20,8 @@ export function recordingCall(from = '+12025550100'): CallControl & { ended: num
     to: '+12025550199',
     ended: 0,
     transfers: [],
+    direction: 'inbound',
+    farParty: partyOf(from),
     effectKey: () => 'call_test:1:1',
     endCall() {
       this.ended += 1

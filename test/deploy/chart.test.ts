@@ -168,6 +168,8 @@ describe('the chart refuses what cannot work, and says what to do', () => {
     ['worker.graceSeconds=40', /worker.graceSeconds: must be more than WORK_DRAIN_MS \(30000 ms\)/],
     ['secrets.keys={REDIS_URL}', /TWILIO_AUTH_TOKEN is neither/],
     ['secrets.keys={TWILIO_AUTH_TOKEN,STREAM_TOKEN_SECRET,REDIS_URL,DATABASE_URL}', /OPENAI_API_KEY or AZURE/],
+    ['settings.AZURE_OPENAI_ENDPOINT=https://a.openai.azure.com', /AZURE_OPENAI_API_KEY stands together/],
+    ['settings.CRM_WEBHOOK_URL=https://crm.example.com/hook', /name CRM_WEBHOOK_SECRET in secrets.keys/],
     ['autoscaling.kind=keda', /keda.prometheusUrl/],
     ['autoscaling.minReplicas=50', /minReplicas is more/],
     ['autoscaling.demandPerPod=40', /below edge.callsMax/],
@@ -176,7 +178,6 @@ describe('the chart refuses what cannot work, and says what to do', () => {
     ['edge.replica=3', /additional properties 'replica' not allowed/],
     ['edge.callsMax=many', /callsMax.*got string, want integer/],
     ['settings.VAD_SILENCE_MS=400', /got number, want string/],
-    ['settings.OPENAI_API_KEY=abc', /invalid propertyName 'OPENAI_API_KEY'/],
     ['cell=Main', /cell/],
   ]
   for (const [set, wanted] of refusals) {
@@ -189,20 +190,11 @@ describe('the chart refuses what cannot work, and says what to do', () => {
 })
 
 describe('chart, image and plane agree', () => {
-  const schema = JSON.parse(readFileSync(join(CHART, 'values.schema.json'), 'utf8'))
   const dockerfile = readFileSync(join(ROOT, 'deploy/Dockerfile'), 'utf8')
   const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
     version: string
     scripts: Record<string, string>
   }
-
-  test('the secrets of the schema are those of the plane', () => {
-    const secrets = Object.entries(VARIABLES).filter(([, variable]) => variable.secret)
-    assert.deepEqual(
-      [...schema.properties.secrets.properties.keys.items.enum].sort(),
-      secrets.map(([name]) => name).sort(),
-    )
-  })
 
   test('the chart reckons with the plane’s own rate of handovers', () => {
     const checks = readFileSync(join(CHART, 'templates/_checks.tpl'), 'utf8')

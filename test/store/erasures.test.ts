@@ -11,6 +11,7 @@ import { silentLog } from '../../src/kit/log.ts'
 import { Wheel } from '../../src/kit/wheel.ts'
 import { erasureRoutes } from '../../src/ops/erasures.ts'
 import { runMigrations } from '../../src/store/records/migrate.ts'
+import { runReseal } from '../../src/store/sealing/reseal.ts'
 import { readDataKeys, type Sealer } from '../../src/store/sealing/sealer.ts'
 import { BATCH } from '../../src/store/work/erasures.ts'
 import { type Database, openDatabase } from '../../src/store/work/open.ts'
@@ -19,6 +20,8 @@ import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
 
 const FROM = '+493012345678'
 const OTHER = '+493087654321'
+const OURS = '+15550100000'
+const WITHHELD = ['+266696687', '+7378742833', 'Restricted', '', 'sip:x@example.test']
 const TOKEN = 'erasure-test-token-0123456789'
 const A = `a:${randomBytes(32).toString('base64')}`
 const B = `b:${randomBytes(32).toString('base64')}`
@@ -58,10 +61,17 @@ async function ask(text: string, params: unknown[] = []): Promise<Record<string,
 }
 
 /** A call with an intent, and its items when it has ended. */
-async function leaveCall(database: Database, tenant: string, from: string, isEnded = true): Promise<CallSid> {
+async function leaveCall(
+  database: Database,
+  tenant: string,
+  far: string,
+  isEnded = true,
+  direction: 'inbound' | 'outbound' = 'inbound',
+): Promise<CallSid> {
   const callSid = `CA${(++calls).toString(16).padStart(32, '0')}` as CallSid
   const callId = `call-${calls}` as CallId
-  const who = { tenant, from, to: '+15550100000', direction: 'inbound' as const, pack: 'p', packVersion: '1' }
+  const ends = direction === 'inbound' ? { from: far, to: OURS } : { from: OURS, to: far }
+  const who = { tenant, ...ends, direction, pack: 'p', packVersion: '1' }
   await database.records.open({ callSid, callId, ...who, epoch: 1, pod: 'pod', pool: 'q' })
   const intent = { key: `${callId}:1:1`, toolCallId: 't', name: 'n', argumentsText: '{}' }
   await database.records.intend({ callSid, epoch: 1, ...intent })
@@ -104,6 +114,34 @@ for (const world of worlds)
       assert.equal(await database.erasures.find('999999'), undefined)
       if (world.name === 'PGlite') await database.close()
     })
+  })
+
+for (const world of worlds)
+  test(`[P11][P12][ESQ2] whom an outbound call reached is erased by his number, and a withheld number erases nobody, on ${world.name}`, async () => {
+    const tenant = `ends-${world.name.replaceAll(' ', '-')}`
+    const database = await world.open()
+    const gone = [await leaveCall(database, tenant, FROM), await leaveCall(database, tenant, FROM, true, 'outbound')]
+    const kept = [await leaveCall(database, tenant, OTHER, true, 'outbound')]
+    for (const withheld of WITHHELD) {
+      kept.push(await leaveCall(database, tenant, withheld), await leaveCall(database, tenant, withheld))
+      const isWithheld = (error: unknown) => error instanceof VoiceError && error.code === 'CALLER_WITHHELD'
+      await assert.rejects(database.erasures.request({ tenant, from: withheld }), isWithheld, withheld)
+    }
+    assert.equal((await database.erasures.request({ tenant, from: FROM })).calls, 2)
+    assert.equal((await database.erasures.request({ tenant, from: OURS })).calls, 0, 'our own number is nobody')
+    for (const callSid of gone) assert.equal(await database.records.find(callSid), undefined)
+    for (const callSid of kept) assert.ok(await database.records.find(callSid))
+    if (world.name === 'Postgres with keys') {
+      const marks = await ask('select from_mark from call where call_sid = any($1)', [kept.slice(1)])
+      assert.deepEqual(
+        marks,
+        kept.slice(1).map(() => ({ from_mark: null })),
+      )
+      await runReseal(postgres.url, sealerOf(`${B},${A}`)!, () => {})
+      const anew = await ask('select from_mark from call where call_sid = any($1)', [kept])
+      assert.equal(anew.filter(({ from_mark: mark }) => mark !== null).length, 1, 'the one whose number is known')
+    }
+    if (world.name === 'PGlite') await database.close()
   })
 
 test('[ESQ3] of a request that is done no number is left, and while it is open none that can be read', async () => {
@@ -222,6 +260,30 @@ test('[ERS1][ERS2][ERS3] the worker goes through requests each minute and by age
   wheel.close()
 })
 
+test('[O4][EOP1][EOP3] a misspelt member erases nothing; a whole tenant goes only by the word and the count', async () => {
+  const app = fastify()
+  const database = await onPostgres(A)
+  await app.register(erasureRoutes, { store: database.erasures, token: TOKEN })
+  const headers = { authorization: `Bearer ${TOKEN}` }
+  const post = (payload: object) => app.inject({ method: 'POST', url: '/admin/erasures', payload, headers })
+  const kept = await Promise.all(Array.from({ length: 12 }, () => leaveCall(database, 'whole', FROM)))
+  assert.equal((await post({ tenant: 'whole', form: FROM })).statusCode, 400)
+  for (const body of [
+    { tenant: 'whole' },
+    { tenant: 'whole', everything: true },
+    { tenant: 'whole', calls: 12 },
+    { tenant: 'whole', everything: true, calls: 1 },
+  ]) {
+    const answer = await post(body)
+    assert.deepEqual([answer.statusCode, (answer.json() as { calls: number }).calls], [409, 12], JSON.stringify(body))
+  }
+  for (const callSid of kept) assert.ok(await database.records.find(callSid))
+  const done = await post({ tenant: 'whole', everything: true, calls: 12 })
+  assert.deepEqual([done.statusCode, (done.json() as { calls: number }).calls], [200, 12])
+  for (const callSid of kept) assert.equal(await database.records.find(callSid), undefined)
+  await app.close()
+})
+
 test('[EOP1][EOP2][BRR1] the routes: token, form, what was erased, and 409 where a key is gone', async () => {
   const app = fastify()
   const database = await onPostgres(A)
@@ -233,11 +295,21 @@ test('[EOP1][EOP2][BRR1] the routes: token, form, what was erased, and 409 where
   assert.equal((await post({ tenant: 'route' }, { authorization: 'Bearer wrong' })).statusCode, 401)
   for (const body of [
     {},
+    { tenant: 'route', form: FROM },
+    { tenant: 'route', From: FROM },
+    { tenant: 'route', from: FROM, everything: true },
+    { tenant: 'route', from: null },
+    { tenant: 'route', everything: false },
+    { tenant: 'route', everything: 'yes', calls: 2 },
+    { tenant: 'route', everything: true, calls: '2' },
+    [],
     { tenant: '' },
     { tenant: 7 },
     { tenant: 'a b' },
     { tenant: 'route', from: 4 },
     { tenant: 'route', from: '' },
+    { tenant: 'route', from: '+266696687' },
+    { tenant: 'route', from: 'sip:x@example.test' },
   ])
     assert.equal((await post(body)).statusCode, 400, JSON.stringify(body))
   await leaveCall(database, 'route', FROM)

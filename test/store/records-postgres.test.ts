@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { FAILOVER_CALM_MS } from '../../src/call/state.ts'
 import { VoiceError } from '../../src/kit/errors.ts'
 import { runMigrations } from '../../src/store/records/migrate.ts'
 import { openRecords } from '../../src/store/records/open.ts'
@@ -47,6 +48,28 @@ async function whileItWaits<T>(statement: string, params: unknown[], meanwhile: 
   }
 }
 
+test('[RR6] losses long ago are not counted with a new one, and nobody need write for it', async () => {
+  const records = await openRecords({ kind: 'postgres', url: postgres.url })
+  const sql = openPostgres({ url: postgres.url })
+  const callSid = nextSid()
+  const failovers = async () => (await records.find(callSid))?.failovers
+  await records.open(openRequest(callSid))
+  for (const epoch of [2, 3, 4]) await records.claim({ callSid, epoch, pod: 'pod-b', pool: 'main' })
+  assert.equal(await failovers(), 3)
+  const age = (ms: number) =>
+    sql.query(
+      `update call set failover_at = clock_timestamp() - make_interval(secs => $2::float8 / 1000) where call_sid = $1`,
+      [callSid, ms],
+    )
+  await age(FAILOVER_CALM_MS - 30_000)
+  assert.equal(await failovers(), 3)
+  await age(FAILOVER_CALM_MS + 1)
+  assert.equal(await failovers(), 0)
+  await records.claim({ callSid, epoch: 5, pod: 'pod-c', pool: 'main' })
+  assert.equal(await failovers(), 1)
+  await Promise.all([records.close(), sql.close()])
+})
+
 test('[RQ3] a claim that waited for the last write of the last pod sees the intent it wrote', async () => {
   const records = await openRecords({ kind: 'postgres', url: postgres.url })
   const callSid = nextSid()
@@ -69,7 +92,7 @@ test('[RQ1][RT2] writes that waited for a claim are fenced by it, and the rest o
   await records.open(openRequest(callSid))
   await records.open(openRequest(other))
   const write = { epoch: 1, sequence: 1, text: 'of epoch 1' }
-  const [fenced, intended, end] = await whileItWaits(CLAIM, [callSid, 2, 'pod-b', 'main'], () =>
+  const [fenced, intended, end] = await whileItWaits(CLAIM, [callSid, 2, 'pod-b', 'main', true, FAILOVER_CALM_MS], () =>
     Promise.all([
       records.save([
         { callSid, ...write },

@@ -54,7 +54,14 @@ export const CASES: Case[] = [
       assert.deepEqual(await records.open({ ...request, epoch: 9, pod: 'pod-z' }), { kind: 'exists' })
       const { startedAtMs, ...row } = await rowOf(records, callSid)
       assert.ok(Math.abs(startedAtMs - Date.now()) < 60_000)
-      const fresh = { checkpoint: undefined, sequence: 0, resumes: 0, endedAtMs: undefined, cause: undefined }
+      const fresh = {
+        checkpoint: undefined,
+        sequence: 0,
+        resumes: 0,
+        failovers: 0,
+        endedAtMs: undefined,
+        cause: undefined,
+      }
       assert.deepEqual(row, { ...request, state: 'live', ...fresh, next: undefined, intents: [] })
       assert.equal(await records.find(nextSid()), undefined)
     },
@@ -100,6 +107,20 @@ export const CASES: Case[] = [
       assert.deepEqual(await records.claim({ callSid: nextSid(), epoch: 2, pod: 'pod-b', pool: 'main' }), {
         kind: 'unknown',
       })
+    },
+  },
+  {
+    title: '[RR6] losses are counted apart from planned moves',
+    run: async (records) => {
+      const { callSid } = await opened(records)
+      const at = { callSid, pod: 'pod-b', pool: 'main' }
+      await records.claim({ ...at, epoch: 2, how: 'handover' })
+      await records.claim({ ...at, epoch: 3 })
+      await records.claim({ ...at, epoch: 3 })
+      await records.claim({ ...at, epoch: 4, how: 'handover' })
+      await records.claim({ ...at, epoch: 5, how: 'failover' })
+      const { resumes, failovers } = await rowOf(records, callSid)
+      assert.deepEqual([resumes, failovers], [4, 2])
     },
   },
   {

@@ -9,7 +9,9 @@ import type { CallId, CallSid } from '../../src/kit/ids.ts'
 import { runMigrations } from '../../src/store/records/migrate.ts'
 import { openPostgres } from '../../src/store/records/postgres.ts'
 import type { Sql } from '../../src/store/records/sql.ts'
+import { SEALED_COLUMNS } from '../../src/store/sealing/codec.ts'
 import { reseal, runReseal } from '../../src/store/sealing/reseal.ts'
+import { readSealedTables } from '../../src/store/sealing/sealed-columns.ts'
 import { readDataKeys, type Sealer } from '../../src/store/sealing/sealer.ts'
 import { type Database, openDatabase } from '../../src/store/work/open.ts'
 import { linesOf, TRANSCRIPT_MAX_CHARS } from '../../src/work/jobs/record.ts'
@@ -21,9 +23,47 @@ const TO = '+15550109999'
 const DESK = '+447700900123'
 /** None of them may be found in any column. */
 const WORDS = ['marzipan', 'quicksilver', 'tangerine', 'obsidian', 'periwinkle', 'saffron', 'vermilion', 'juniper']
+/** What a model may put into a disposition. */
+const DISPOSITION = 'Mrs juniper, call +493012345678'
 const SECRETS = [FROM, TO, DESK, FROM.slice(1), TO.slice(1), DESK.slice(1), ...WORDS]
 const A = `a:${randomBytes(32).toString('base64')}`
 const B = `b:${randomBytes(32).toString('base64')}`
+/** Texts that never hold a number or words of a call: names of code and of the operator, ids, states, marks. */
+const PLAIN_COLUMNS = [
+  'call.call_id',
+  'call.call_sid',
+  'call.cause',
+  'call.direction',
+  'call.from_mark',
+  'call.pack',
+  'call.pack_version',
+  'call.pod',
+  'call.pool',
+  'call.state',
+  'call.tenant',
+  'call_event.body',
+  'call_event.call_sid',
+  'call_event.type',
+  'call_record.analyser',
+  'call_record.call_sid',
+  'call_record.cost',
+  'erasure.marks',
+  'erasure.tenant',
+  'schema_version.name',
+  'tool_intent.call_sid',
+  'tool_intent.key',
+  'tool_intent.name',
+  'tool_intent.tool_call_id',
+  'work_item.after_type',
+  'work_item.body',
+  'work_item.call_sid',
+  'work_item.effect',
+  'work_item.error',
+  'work_item.intended_key',
+  'work_item.state',
+  'work_item.type',
+  'work_item.worker',
+]
 const KEYLESS: Sealer | undefined = undefined
 
 function sealerOf(text: string): Sealer {
@@ -99,7 +139,7 @@ async function finish(work: Database['work'], item: WorkItem): Promise<void> {
   if (item.type === 'record')
     await work.finish(item, { kind: 'record', durationMs: 1_000, turns: 1, transcript, cost: undefined })
   else if (item.type === 'analysis') {
-    const words = { summary: `about ${WORDS[5]}`, intent: WORDS[6]!, disposition: 'served' }
+    const words = { summary: `about ${WORDS[5]}`, intent: WORDS[6]!, disposition: DISPOSITION }
     const marks = { sentiment: 0, leadScore: 1, satisfaction: 3, isEscalated: false }
     await work.finish(item, { kind: 'analysis', analysis: { analyser: 'rules', ...words, ...marks } })
   } else await work.finish(item, { kind: 'delivered', key: 'k', status: 200 })
@@ -131,7 +171,7 @@ const isMissing = (error: unknown): boolean =>
   error.code === 'DATA_KEY_MISSING' &&
   !SECRETS.some((one) => error.message.includes(one))
 
-test('[CDC1] with keys no number and no word of a call is anywhere in the database; the plane reads all of it', async () => {
+test('[S12][CDC1] with keys no number and no word of a call is anywhere in the database; the plane reads all of it', async () => {
   const database = await onPostgres(sealerOf(A))
   const callSid = await leaveCall(database)
   const texts = await dump()
@@ -147,13 +187,14 @@ test('[CDC1] with keys no number and no word of a call is anywhere in the databa
   assert.deepEqual([row?.intents[0]?.argumentsText, row?.isSealed], [`{"a":"${WORDS[0]}"}`, undefined])
   const record = await database.work.record(callSid)
   assert.deepEqual([record?.from, record?.transcript?.[1]?.text], [FROM, `Here is ${WORDS[4]} ü`])
-  assert.deepEqual([record?.analysis?.summary, record?.analysis?.intent], [`about ${WORDS[5]}`, WORDS[6]])
+  const { summary, intent, disposition } = record!.analysis!
+  assert.deepEqual([summary, intent, disposition], [`about ${WORDS[5]}`, WORDS[6], DISPOSITION])
 })
 
 test('counter-proof: without keys the same dump finds them', async () => {
   await leaveCall(await onPostgres(KEYLESS))
   const texts = await dump()
-  for (const secret of [FROM, TO, DESK, ...WORDS.slice(0, 7)])
+  for (const secret of [FROM, TO, DESK, ...WORDS])
     assert.ok(
       texts.some((text) => text.includes(secret)),
       secret,
@@ -191,6 +232,24 @@ describe('[CDC2][ROW1] keys that are gone', () => {
   })
 })
 
+test('[S17][SCO1] the columns that are sealed are those of the schema, and every text column is judged', async () => {
+  const sql = openPostgres({ url: postgres.url, poolMax: 1 })
+  const tables = await readSealedTables(sql)
+  const sealed = tables.flatMap(({ name, fields }) =>
+    fields.flatMap((field) => (field.kind === 'sealed' ? [`${name}.${field.column}`] : [])),
+  )
+  assert.deepEqual(sealed.sort(), [...SEALED_COLUMNS].sort())
+  // A new text column is sealed, or it is listed here as one that never holds a number or words of a call.
+  const rows = await sql.query(
+    `select table_name || '.' || column_name as name from information_schema.columns
+     where table_schema = 'public' and data_type in ('text', 'jsonb', 'ARRAY')`,
+    [],
+  )
+  const unsealed = rows.map(({ name }) => String(name)).filter((name) => !sealed.includes(name))
+  assert.deepEqual(unsealed.sort(), PLAIN_COLUMNS)
+  await sql.close()
+})
+
 describe('[RSL1][RSL4] rotation', () => {
   test('after reseal the new key alone reads all of it, what was plain too; a key that went before is told', async () => {
     const { url } = postgres
@@ -212,11 +271,38 @@ describe('[RSL1][RSL4] rotation', () => {
     }
     const texts = await dump()
     assert.deepEqual(
-      texts.filter((text) => text.includes('vp1:a:') || SECRETS.some((secret) => text.includes(secret))),
+      texts.filter((text) => /vp[12]:a:/.test(text) || SECRETS.some((secret) => text.includes(secret))),
       [],
     )
     assert.ok(texts.filter((text) => text.startsWith('call.from_mark')).every((text) => text.includes(': b:')))
     assert.equal((await runReseal(url, sealerOf(B), () => {})).written, 0)
+  })
+
+  test('[S17][RSL5] an open erasure by number comes under the new key and still finds its calls', async () => {
+    const old = await onPostgres(sealerOf(A))
+    const callSid = `CA${(++calls).toString(16).padStart(32, '0')}` as CallSid
+    const who = {
+      tenant: 'leaving',
+      from: FROM,
+      to: TO,
+      direction: 'inbound' as const,
+      pack: 'clinic',
+      packVersion: '1',
+    }
+    await old.records.open({ callSid, callId: `call-${calls}` as CallId, ...who, epoch: 1, pod: 'p', pool: 'q' })
+    const { id, live } = await old.erasures.request({ tenant: 'leaving', from: FROM })
+    assert.equal(live, 1)
+    const sql = openPostgres({ url: postgres.url, poolMax: 1 })
+    await reseal(sql, sealerOf(`${B},${A}`))
+    const [row] = await sql.query('select number, marks from erasure where id = $1::bigint', [id])
+    assert.match(String(row?.number), /^vp2:b:/)
+    assert.ok(((row?.marks ?? []) as string[]).some((mark) => mark.startsWith('b:')))
+    const onlyB = await onPostgres(sealerOf(B))
+    await onlyB.records.end({ callSid, epoch: 1, cause: 'x', next: { kind: 'none' }, checkpoint: undefined })
+    assert.equal(await onlyB.erasures.round(), 1)
+    assert.equal(await onlyB.records.find(callSid), undefined)
+    assert.equal((await onlyB.erasures.find(id))?.isDone, true)
+    await sql.close()
   })
 
   test('[RSL2] a row that changes while it is sealed anew keeps its own write', async () => {

@@ -16,7 +16,7 @@ const ROOMS: Readonly<Record<string, Permits>> = {
   call: { audio: 'all', kit: 'all', packs: 'types' },
   carrier: { call: 'all', audio: 'all', kit: 'all' },
   model: { call: 'all', audio: 'all', kit: 'all', packs: 'types' },
-  control: { kit: 'all' },
+  control: { call: 'types', kit: 'all' },
   packs: { call: 'types', kit: 'all' },
   plan: { kit: 'all' },
   desk: { call: 'all', carrier: 'types', control: 'all', packs: 'types', ops: 'all', kit: 'all' },

@@ -1,7 +1,7 @@
 // The chart through the real helm: lint, and rendering to documents. Rules:
 // KC1: a refusal of helm (schema, `fail`) is a value with helm's own words.
 // KC2: what is rendered is parsed strictly: a key that stands twice is an error.
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describeEnd, runChild } from '../child.ts'
 import { ROOT } from '../tree.ts'
@@ -17,7 +17,7 @@ const HELM_MAX_MS = 30_000
 export type Manifest = { apiVersion: string; kind: string; metadata: { name: string }; [key: string]: unknown }
 export type Rendered = { kind: 'rendered'; manifests: Manifest[]; text: string } | { kind: 'refused'; reason: string }
 
-/** What to render: value files of the chart by name (`values-small.yaml`), and `--set` texts; `strings` are kept as strings. */
+/** What to render: value files of the chart by name (`values-small.yaml`) or others by their whole path, and `--set` texts; `strings` are kept as strings. */
 export type RenderOptions = {
   files?: readonly string[]
   sets?: readonly string[]
@@ -30,7 +30,7 @@ export type RenderOptions = {
 const BASE_URL = 'publicBaseUrl=https://voice.example.com'
 
 function argumentsOf(options: RenderOptions): string[] {
-  const files = (options.files ?? []).flatMap((file) => ['-f', join(CHART, file)])
+  const files = (options.files ?? []).flatMap((file) => ['-f', resolve(CHART, file)])
   const sets = (options.sets ?? []).flatMap((text) => ['--set', text])
   const strings = (options.strings ?? []).flatMap((text) => ['--set-string', text])
   return [...files, '--set', BASE_URL, ...sets, ...strings]

@@ -1,4 +1,5 @@
-// The check of the chart as a command: `node tools/k8s/main.ts`; with `--package FOLDER` it makes the archive instead. Rules:
+// The check of the chart as a command: `node tools/k8s/main.ts`; with `--package FOLDER` it makes the archive instead, with `--start`
+// it starts what is rendered (starts.ts) and prints the outcome as JSON. Rules:
 // KM1: every variant is linted, rendered, typed and held to our rules; each finding is one line; any finding is exit code 1.
 // KM2: every ingress configuration that is rendered is read by the real HAProxy.
 import '../node-version.mjs'
@@ -8,11 +9,12 @@ import { checkIngress } from './ingress.ts'
 import { findLooseEnds } from './links.ts'
 import { fetchK8sTools, type K8sTools } from './programs.ts'
 import { findBreaches } from './rules.ts'
+import { startVariants } from './starts.ts'
 import { checkTyped } from './typed.ts'
 import { VARIANTS, type Variant } from './variants.ts'
 
 /** All findings of one variant. */
-export async function checkVariant(tools: K8sTools, { options }: Variant): Promise<string[]> {
+export async function checkVariant(tools: K8sTools, { options, forAgent }: Variant): Promise<string[]> {
   const linted = await lintChart(tools, options)
   const rendered = await renderChart(tools, options)
   if (rendered.kind === 'refused') return [...linted, rendered.reason]
@@ -20,7 +22,7 @@ export async function checkVariant(tools: K8sTools, { options }: Variant): Promi
   return [
     ...linted,
     ...(await checkTyped(tools, manifests)),
-    ...findBreaches(manifests),
+    ...findBreaches(manifests, forAgent),
     ...findLooseEnds(manifests),
     ...(await checkIngress(manifests)),
   ]
@@ -37,8 +39,16 @@ async function checkAll(tools: K8sTools): Promise<number> {
   return failed
 }
 
+async function startAll(tools: K8sTools): Promise<number> {
+  const started = await startVariants(tools)
+  const roles = started.flatMap((one) => one.roles).length
+  const problems = started.flatMap((one) => one.problems.map((problem) => `${one.variant}: ${problem}`))
+  console.log(JSON.stringify({ variants: started.length, roles, problems }))
+  return problems.length
+}
+
 if (import.meta.main) {
-  const { values } = parseArgs({ options: { package: { type: 'string' } } })
+  const { values } = parseArgs({ options: { package: { type: 'string' }, start: { type: 'boolean' } } })
   const tools = await fetchK8sTools()
   if (tools.kind === 'failed') {
     console.error(tools.message)
@@ -47,7 +57,7 @@ if (import.meta.main) {
     const problem = await packageChart(tools, values.package)
     console.log(problem ?? `the chart is packed in ${values.package}`)
     if (problem !== undefined) process.exitCode = 1
-  } else if ((await checkAll(tools)) > 0) {
+  } else if ((await (values.start === true ? startAll(tools) : checkAll(tools))) > 0) {
     process.exitCode = 1
   }
 }

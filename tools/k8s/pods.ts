@@ -2,7 +2,15 @@
 // KO1: a Deployment and a Job hold a pod; an object of another kind holds none.
 import type { Manifest } from './chart.ts'
 
-type Env = { name: string; value?: string; valueFrom?: unknown }
+export type Env = {
+  name: string
+  value?: string
+  valueFrom?: {
+    fieldRef?: { fieldPath: string }
+    secretKeyRef?: { name: string; key: string }
+  }
+}
+export type Probe = { httpGet?: { path: string; port: number | string }; exec?: { command: string[] } }
 type Security = {
   runAsNonRoot?: boolean
   runAsUser?: number
@@ -21,12 +29,21 @@ export type Container = {
   ports?: { name: string; containerPort: number }[]
   resources?: { requests?: Record<string, string>; limits?: Record<string, string> }
   securityContext?: Security
-  livenessProbe?: unknown
-  readinessProbe?: unknown
+  startupProbe?: Probe
+  livenessProbe?: Probe
+  readinessProbe?: Probe
   lifecycle?: { preStop?: { exec?: { command?: string[] } } }
   volumeMounts?: { name: string; mountPath: string }[]
 }
-type Volume = { name: string; configMap?: { name: string } }
+/** A file of a Secret: its key, and where it lies in the volume. */
+export type Item = { key: string; path: string }
+export type Volume = {
+  name: string
+  configMap?: { name: string; items?: Item[] }
+  secret?: { secretName: string; items?: Item[] }
+  projected?: { sources: { secret?: { name: string; items?: Item[] } }[] }
+  emptyDir?: object
+}
 export type PodSpec = {
   containers: Container[]
   initContainers?: Container[]

@@ -4,7 +4,8 @@
 // KR3: what runs on has a liveness and a readiness probe; a Job has neither.
 // KR4: no pod gets a token for the Kubernetes API, and none uses the host's network.
 // KR5: a Deployment gives up no pod before its successor is ready, and spreads over zones and machines.
-// KR6: an environment variable is one of the plane's (src/variables.ts) or one of the chart's own two; a secret is never a plain text.
+// KR6: an environment variable is one of the plane's (src/variables.ts), one of the chart's own two, a file of a Secret, or one that the
+//      values name for an agent; a secret is never a plain text.
 import { VARIABLES } from '../../src/variables.ts'
 import type { Manifest } from './chart.ts'
 import { type Container, containersOf, findWorkloads, type Workload } from './pods.ts'
@@ -12,11 +13,13 @@ import { type Container, containersOf, findWorkloads, type Workload } from './po
 /** Read by the start line of the edge's container, not by the plane. */
 const OWN_VARIABLES = ['KUBE_POD_NAME', 'POD_IP']
 
+const SECRETS_FOLDER = '/run/secrets/voiceplane/'
+
 type Rule = (workload: Workload) => string[]
 
-/** The breaches of KR1 to KR6, one text each. */
-export function findBreaches(manifests: readonly Manifest[]): string[] {
-  const rules: Rule[] = [limits, security, probes, cluster, rollout, environment]
+/** The breaches of KR1 to KR6, one text each. `forAgent`: the variables that the values name for an agent. */
+export function findBreaches(manifests: readonly Manifest[], forAgent: readonly string[] = []): string[] {
+  const rules: Rule[] = [limits, security, probes, cluster, rollout, environment(forAgent)]
   return findWorkloads(manifests).flatMap((workload) =>
     rules.flatMap((rule) => rule(workload).map((text) => `${workload.title}: ${text}`)),
   )
@@ -79,17 +82,18 @@ const rollout: Rule = ({ kind, manifest, pod }) => {
   ].filter((text) => text !== false)
 }
 
-const environment: Rule = (workload) =>
-  eachContainer(workload, ({ env = [] }) =>
-    env.flatMap(({ name, value }) => {
-      const base = name.replace(/_FILE$/, '')
-      const variable = VARIABLES[name as keyof typeof VARIABLES] as { secret: boolean } | undefined
-      const ofFile = VARIABLES[base as keyof typeof VARIABLES] as { secret: boolean } | undefined
-      const isKnown = variable !== undefined || ofFile?.secret === true || OWN_VARIABLES.includes(name)
-      return [
-        !isKnown && `has ${name}, which the plane does not know`,
-        variable?.secret === true && value !== undefined && `has the secret ${name} as plain text`,
-        env.filter((other) => other.name === name).length > 1 && `has ${name} twice`,
-      ]
-    }),
-  )
+const environment =
+  (forAgent: readonly string[]): Rule =>
+  (workload) =>
+    eachContainer(workload, ({ env = [] }) =>
+      env.flatMap(({ name, value }) => {
+        const variable = VARIABLES[name as keyof typeof VARIABLES] as { secret: boolean } | undefined
+        const isOfSecret = name.endsWith('_FILE') && value?.startsWith(SECRETS_FOLDER) === true
+        const isKnown = variable !== undefined || isOfSecret || [...OWN_VARIABLES, ...forAgent].includes(name)
+        return [
+          !isKnown && `has ${name}, which the plane does not know`,
+          variable?.secret === true && value !== undefined && `has the secret ${name} as plain text`,
+          env.filter((other) => other.name === name).length > 1 && `has ${name} twice`,
+        ]
+      }),
+    )

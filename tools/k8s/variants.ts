@@ -1,13 +1,23 @@
 // The renderings of the chart that are checked: the three sizes, and one with everything that is off by default.
 import type { RenderOptions } from './chart.ts'
 
-/** One rendering with its title. */
-export type Variant = { title: string; options: RenderOptions }
+/** One rendering with its title, and the variables that it names for an agent. */
+export type Variant = { title: string; options: RenderOptions; forAgent?: readonly string[] }
 
 const EVERYTHING = [
   'ingress.tls.secretName=voice-tls',
   'migrate.databaseUrl.name=voiceplane',
   'migrate.databaseUrl.key=DIRECT_URL',
+  'limits.pools[0].pool=own',
+  'limits.pools[0].callsMax=300',
+  'limits.pools[1].pool=eu',
+  'limits.pools[1].callsMax=180',
+  'limits.pools[1].endpoint.kind=openai',
+  'limits.pools[1].endpoint.keyVariable=OPENAI_API_KEY_EU',
+  'secrets.extra.OPENAI_API_KEY_EU.name=eu-keys',
+  'secrets.extra.OPENAI_API_KEY_EU.key=realtime',
+  'secrets.extra.BOOKING_PASSWORD.as=env',
+  'agentSettings.BOOKING_URL=https://booking.example.com',
   'limits.queueMax=5',
   'monitoring.serviceMonitor=true',
   'monitoring.labels.release=prometheus',
@@ -20,11 +30,21 @@ const EVERYTHING = [
   'worker.replicas=5',
 ]
 
+const EVERYTHING_TEXTS = [
+  'settings.VAD_SILENCE_MS=400',
+  'settings.AZURE_OPENAI_ENDPOINT=https://voice.openai.azure.com',
+  'settings.AZURE_OPENAI_DEPLOYMENT=realtime',
+]
+
 /** What `values.yaml` gives alone, the three sizes, and the far corners. */
 export const VARIANTS: readonly Variant[] = [
   { title: 'defaults', options: {} },
   ...['small', 'medium', 'large'].map((size) => ({ title: size, options: { files: [`values-${size}.yaml`] } })),
-  { title: 'everything', options: { sets: EVERYTHING, strings: ['settings.VAD_SILENCE_MS=400'] } },
+  {
+    title: 'everything',
+    options: { sets: EVERYTHING, strings: EVERYTHING_TEXTS },
+    forAgent: ['BOOKING_URL', 'BOOKING_PASSWORD'],
+  },
   {
     title: 'least',
     options: {

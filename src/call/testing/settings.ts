@@ -11,6 +11,8 @@ export function testSettings(changes: Partial<CallSettings> = {}): CallSettings 
     streamAwaitedMs: 30_000,
     callMaxMs: 3_600_000,
     modelStallMs: 8_000,
+    turnMaxMs: 60_000,
+    fillerAfterMs: 3_000,
     renewAfterMs: 3_000_000,
     redialMax: 3,
     digitsPauseMs: 1_500,

@@ -2,14 +2,11 @@
 // KD1: every question is idempotent by Call SID: webhooks repeat, and any pod may be asked.
 // KD2: a caller who waits keeps the place by asking; a question about a call that waits nowhere is answered `gone`.
 // KD3: `pod` in the parameters of next names the pod that served the stream; it is a hint, and never needed to answer.
+import type { CallIdentity } from '../../call/identity.ts'
 import type { CallId, CallSid } from '../../kit/ids.ts'
 
 /** A call that asks to enter. `parameters` are the webhook's fields, those of the URL's query included. */
-export type CallOffer = {
-  callSid: CallSid
-  from: string
-  to: string
-  direction: 'inbound' | 'outbound'
+export type CallOffer = Pick<CallIdentity, 'callSid' | 'from' | 'to' | 'direction'> & {
   parameters: Record<string, string>
 }
 

@@ -14,6 +14,7 @@
 // WH9: a recording is told by its SID, an http(s) URL and seconds; what is not of that form → 400. It is never fetched.
 import formbody from '@fastify/formbody'
 import type { FastifyInstance } from 'fastify'
+import { type CallEnds, directionOf, farPartyOf } from '../../call/identity.ts'
 import { messageOf, unreachable, VoiceError } from '../../kit/errors.ts'
 import type { CallSid } from '../../kit/ids.ts'
 import type { Log } from '../../kit/log.ts'
@@ -156,7 +157,7 @@ class Webhooks {
       case 'waiting':
         return this.#replies.hold(callSid, step, { said, anew })
       case 'overflow':
-        return ok(overflow(step.to, language, parameters.From ?? '', this.#links.overflow({ language })))
+        return ok(overflow(step.to, language, farPartyOf(endsOf(parameters)), this.#links.overflow({ language })))
       case 'gone':
         if (anew >= ANEW_MAX) return this.#replies.busy()
         return ok(askAgain({ url: this.#links.voice({ language, anew: anew + 1 }), pauseSeconds: 1 }))
@@ -203,14 +204,15 @@ class Webhooks {
 
   /** The digits with which a caller wants to be called back; others are asked for once more. */
   async callBack({ callSid, parameters }: Webhook): Promise<Reply> {
-    const { From: from = '', Digits: digits = '' } = parameters
+    const { Digits: digits = '' } = parameters
+    const party = farPartyOf(endsOf(parameters))
     const { language, tries } = carriedIn(parameters)
     const { say, phrases } = languageOf(language)
-    const number = callBackNumber(from, digits)
+    const number = callBackNumber(party, digits)
     if (number === undefined) {
       if (tries + 1 >= CALL_BACK_ASKED_MAX) return ok(hangUp(phrases.busy, say))
       const urls = this.#links.overflow({ language, tries: tries + 1 })
-      return ok(overflow({ kind: 'call-back' }, language, from, urls))
+      return ok(overflow({ kind: 'call-back' }, language, party, urls))
     }
     await inTime(this.#desk.callBackWanted(callSid, number), this.#deskAnswerMs)
     return ok(hangUp(phrases.callBackTaken, say))
@@ -261,8 +263,11 @@ function recordingOf({ RecordingSid = '', RecordingUrl: url = '', RecordingDurat
 }
 
 function offerOf(callSid: CallSid, parameters: Record<string, string>): CallOffer {
-  const { From: from = '', To: to = '', Direction: way = 'inbound' } = parameters
-  return { callSid, from, to, direction: way.startsWith('outbound') ? 'outbound' : 'inbound', parameters }
+  return { callSid, ...endsOf(parameters), parameters }
+}
+
+function endsOf({ From: from = '', To: to = '', Direction: direction = '' }: Record<string, string>): CallEnds {
+  return { from, to, direction: directionOf(direction) }
 }
 
 const sayOf = (tag: string | undefined) => (tag === undefined ? undefined : languageOf(tag).say)

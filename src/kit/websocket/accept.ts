@@ -1,10 +1,13 @@
 // The server's half of the WebSocket handshake (RFC 6455 §4.2). Rules:
 // WA1: nothing but a correct upgrade request gets a 101; everything else gets a status and a closed socket.
+// WA2: a refused socket is destroyed when its peer has closed, and REFUSED_LINGER_MS after the refusal at the latest.
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
+/** Time for the refusal to reach the peer: a socket that is destroyed with bytes unread resets the connection. */
+export const REFUSED_LINGER_MS = 1_000
 const KEY = /^[+/0-9A-Za-z]{22}==$/
 
 /** The `Sec-WebSocket-Accept` value for a client's key. */
@@ -32,11 +35,23 @@ export function sendUpgrade(request: IncomingMessage, socket: Socket): void {
   )
 }
 
-/** Refuses an upgrade with an HTTP status and closes the socket. */
+/** Refuses an upgrade with an HTTP status and closes the socket; idempotent, never throws. */
 export function refuseUpgrade(socket: Socket, status: number, reason: string): void {
   const body = `${reason}\n`
   socket.on('error', () => socket.destroy())
   socket.end(
     `HTTP/1.1 ${status} ${reason}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   )
+  destroyAfterLinger(socket)
+}
+
+/** [WA2] Ends a socket that has got its last answer. What its peer still sends is thrown away. */
+export function destroyAfterLinger(socket: Socket): void {
+  if (socket.destroyed) return
+  const timer = setTimeout(() => socket.destroy(), REFUSED_LINGER_MS)
+  timer.unref()
+  socket.once('close', () => clearTimeout(timer))
+  // Unread bytes would hide the peer's end.
+  socket.once('end', () => socket.destroy())
+  socket.resume()
 }

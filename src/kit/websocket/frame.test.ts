@@ -180,6 +180,36 @@ suite('what is forbidden', () => {
       assert.deepEqual(parse([...bytes].map((byte) => Buffer.of(byte))), [`violation ${code}`])
     })
 
+  /** A masked head with its length as it is told, whatever would be shortest. */
+  const head = (opcode: number, form: 126 | 127, bytes: number, highest = 0): Buffer => {
+    const length = Buffer.alloc(form === 126 ? 2 : 8)
+    if (form === 126) length.writeUInt16BE(bytes)
+    else length.writeUInt32BE(bytes, 4)
+    if (highest > 0) length[0] = highest
+    return Buffer.concat([Buffer.of(0x80 | opcode, 0x80 | form), length, Buffer.alloc(4), Buffer.alloc(bytes)])
+  }
+  const padded: [string, Buffer][] = [
+    ['a text of 5 bytes in two', head(OPCODE.text, 126, 5)],
+    ['a text of 125 bytes in two', head(OPCODE.text, 126, 125)],
+    ['a text of no bytes in eight', head(OPCODE.text, 127, 0)],
+    ['a text of 126 bytes in eight', head(OPCODE.text, 127, 126)],
+    ['a binary of 65 535 bytes in eight', head(OPCODE.binary, 127, 65_535)],
+    ['a text with the highest bit of its length set', head(OPCODE.text, 127, 10, 0x80)],
+    ['a ping of 5 bytes in two', head(OPCODE.ping, 126, 5)],
+    ['a pong of 5 bytes in eight', head(OPCODE.pong, 127, 5)],
+    ['a close of 2 bytes in two', head(OPCODE.close, 126, 2)],
+  ]
+  for (const [what, bytes] of padded)
+    test(`[S15] [FR4] the length of ${what} is a violation (1002), in one piece and byte by byte`, () => {
+      assert.deepEqual(parse([bytes]), ['violation 1002'])
+      assert.deepEqual(parse([...bytes].map((byte) => Buffer.of(byte))), ['violation 1002'])
+    })
+
+  test('[FR4] the least length of each form is right', () => {
+    assert.deepEqual(parse([head(OPCODE.binary, 126, 126)]), [`binary ${'00'.repeat(126)}`])
+    assert.deepEqual(parse([head(OPCODE.binary, 127, 65_536)]), [`binary ${'00'.repeat(65_536)}`])
+  })
+
   test('[FR3] a client refuses a masked frame', () => {
     assert.deepEqual(parse([frame({ payload: 'x' })], { masked: false }), ['violation 1002'])
   })

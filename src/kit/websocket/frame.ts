@@ -4,6 +4,8 @@
 // FR2: a frame or message over `maxPayloadBytes` is a violation (1009) before it is buffered.
 // FR3: what the RFC forbids (reserved bits, unknown opcodes, long or fragmented control frames, a mask where none
 //     may be, none where one must be, invalid UTF-8, invalid close codes) is a violation, reported once; then nothing more is parsed.
+// FR4: a length that a shorter form could carry, or that has its highest bit set, is a violation (1002); a control frame has
+//     the shortest form only.
 import { isUtf8 } from 'node:buffer'
 import { applyMask, viewOf } from './memory.ts'
 
@@ -90,17 +92,20 @@ export class FrameParser {
     if (isMasked !== this.#masked) return this.#fail(1002, this.#masked ? 'frame is not masked' : 'frame is masked')
     let payloadBytes = second & 0x7f
     let headBytes = 2
+    if (opcode >= 0x8 && (payloadBytes > 125 || (first & 0x80) === 0)) {
+      return this.#fail(1002, 'control frame is long or fragmented')
+    }
     if (payloadBytes === 126) {
       headBytes = 4
       if (available < 4) return this.#need(4)
       payloadBytes = buffer.readUInt16BE(offset + 2)
+      if (payloadBytes < 126) return this.#fail(1002, 'length is padded')
     } else if (payloadBytes === 127) {
       headBytes = 10
       if (available < 10) return this.#need(10)
-      payloadBytes = buffer.readUInt32BE(offset + 2) * 0x1_0000_0000 + buffer.readUInt32BE(offset + 6)
-    }
-    if (opcode >= 0x8 && (payloadBytes > 125 || (first & 0x80) === 0)) {
-      return this.#fail(1002, 'control frame is long or fragmented')
+      const highBytes = buffer.readUInt32BE(offset + 2)
+      payloadBytes = highBytes * 0x1_0000_0000 + buffer.readUInt32BE(offset + 6)
+      if (highBytes > 0x7fff_ffff || payloadBytes < 65_536) return this.#fail(1002, 'length is padded')
     }
     const messageBytes = opcode >= 0x8 ? 0 : this.#messageBytes
     if (payloadBytes + messageBytes > this.#maxPayloadBytes) return this.#fail(1009, 'message is too big')

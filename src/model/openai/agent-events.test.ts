@@ -10,6 +10,7 @@ const NO_SINK: AgentSink = {
   wantResponse() {},
   wantInterrupt() {},
   toolAnswered() {},
+  isToolAnswered: () => false,
 }
 const plain = (told: unknown): unknown => JSON.parse(JSON.stringify(told))
 const OUTPUT = [{ id: 'i', type: 'message', role: 'assistant', content: [{ type: 'output_audio', transcript: 'w' }] }]

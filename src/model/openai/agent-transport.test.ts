@@ -72,9 +72,13 @@ class Bench implements AgentOwner {
   wantInterrupt(): void {
     this.interrupts += 1
   }
+  isToolAnswered(): boolean {
+    return false
+  }
   toolAnswered(toolCallId: string, name: string, output: string, respond: boolean): void {
     this.answers.push(`${toolCallId} ${name} ${output} ${respond}`)
   }
+  agentChanged(): void {}
   agentFailed(message: string): void {
     this.failures.push(message)
   }

@@ -3,6 +3,7 @@
 // AT2: `response.create` of the SDK goes to the call's own sequencer; `interrupt` to the call's own barge-in.
 // AT3: `conversation.item.retrieve` (the SDK asks for items with their audio) is never sent; what it wanted to know is given from here.
 // AT4: the SDK's history is capped: beyond HISTORY_MAX_ITEMS the oldest item is deleted from it, not from the conversation.
+// AT5: a call of a tool that no agent has is answered with an error and a response is asked for.
 import {
   OpenAIRealtimeBase,
   type RealtimeClientMessage,
@@ -18,6 +19,8 @@ import { count, record, type ServerEvent, text } from './wire.ts'
 const HISTORY_MAX_ITEMS = 200
 /** A guardrail looks at the transcript each 100 characters (the SDK's default); finer deltas only cost. */
 const TRANSCRIPT_DELTA_MIN_CHARS = 50
+/** Events that wait while a call is taken under another agent; beyond it the wait is over. */
+const HELD_MAX = 500
 
 type SdkUsage = RealtimeSession['usage']
 type UsageClass = new (counts: object) => SdkUsage
@@ -33,6 +36,8 @@ export interface AgentSink {
   wantResponse(request: ResponseRequest): void
   wantInterrupt(): void
   toolAnswered(toolCallId: string, name: string, output: string, respond: boolean): void
+  /** Has the model an answer to this call already? */
+  isToolAnswered(toolCallId: string): boolean
 }
 
 /** The server events that the SDK acts on, or that its users listen to as `transport_event`. */
@@ -68,6 +73,7 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
   #status: 'connected' | 'disconnected' | 'connecting' | 'disconnecting' = 'disconnected'
   #itemIds: string[] = []
   #createdIds = new Set<string>()
+  #held: ServerEvent[] | undefined
   #delta: { itemId: string; responseId: string; text: string } | undefined
 
   constructor(sink: AgentSink, options: { needsTranscriptDeltas: boolean; model: string; log: Log }) {
@@ -141,8 +147,12 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
     output: string,
     startResponse = true,
   ): void {
-    super.sendFunctionCallOutput(toolCall, output, false)
-    this.#sink.toolAnswered(toolCall.callId, toolCall.name, output, startResponse)
+    // One that was answered for is told otherwise (tool-calls.ts).
+    if (!this.#sink.isToolAnswered(toolCall.callId)) super.sendFunctionCallOutput(toolCall, output, false)
+    // The SDK says so of a tool that no agent has, and asks for no response: the caller would wait for ever.
+    const isUnknown = !startResponse && output === `Tool ${toolCall.name} not found`
+    if (isUnknown) this.#log.warn({ code: 'TOOL_UNKNOWN' }, 'the model called a tool that no agent has')
+    this.#sink.toolAnswered(toolCall.callId, toolCall.name, output, startResponse || isUnknown)
   }
 
   override interrupt(): void {
@@ -159,8 +169,26 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
     this.emit('connection_change', 'disconnected')
   }
 
+  /** From now on `deliver` keeps its events until `release`. */
+  hold(): void {
+    this.#held ??= []
+  }
+
+  /** The events that were kept go on, in order. */
+  release(): void {
+    const held = this.#held ?? []
+    this.#held = undefined
+    for (const event of held) this.deliverNow(event)
+  }
+
   /** Hands a server event to the SDK. */
   deliver(event: ServerEvent): void {
+    if (this.#held === undefined) this.deliverNow(event)
+    else if (this.#held.push(event) > HELD_MAX) this.release()
+  }
+
+  /** Hands a server event to the SDK, before those that are kept. */
+  deliverNow(event: ServerEvent): void {
     if (this.#status !== 'connected') return
     if (event.type === 'response.done' || event.type === 'response.output_audio.done') this.#flushDelta()
     if (event.type === 'conversation.item.done' || event.type === 'response.output_item.done')

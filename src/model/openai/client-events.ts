@@ -4,6 +4,7 @@ import { unreachable } from '../../kit/errors.ts'
 import { record, type ServerEvent } from './wire.ts'
 
 const PROBE_ID = 'vp-alive'
+const PROVE_ID = 'vp-prove'
 
 /** A question about an item that never was: cheap, changes nothing, and every server answers it, with an error that names it. */
 export const PROBE = { type: 'conversation.item.retrieve', event_id: PROBE_ID, item_id: 'vp_no_such_item' }
@@ -11,6 +12,11 @@ export const PROBE = { type: 'conversation.item.retrieve', event_id: PROBE_ID, i
 /** Is this the answer to a probe? */
 export function isProbeAnswer(event: ServerEvent): boolean {
   return event.type === 'error' && record(event.error).event_id === PROBE_ID
+}
+
+/** Is this the answer to the call's own question (`prove`)? */
+export function isProof(event: ServerEvent): boolean {
+  return event.type === 'error' && record(event.error).event_id === PROVE_ID
 }
 
 /** The client event that `command` is. Its `event_id` comes back in an error about it. */
@@ -36,6 +42,8 @@ export function clientEventOf(command: ModelCommand): Record<string, unknown> {
         item: { type: 'message', role: 'user', content: [{ type: 'input_text', text }] },
       }
     }
+    case 'prove':
+      return { ...PROBE, event_id: PROVE_ID }
     default:
       return unreachable(command)
   }

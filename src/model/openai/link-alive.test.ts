@@ -52,6 +52,7 @@ class Bench {
     const listener = {
       onLinkEvent: (_link: Link, { type }: { type: string }) => void bench.events.push(type),
       onLinkAudio() {},
+      onLinkAlive() {},
       onLinkEnd: (_link: Link, { code, fatal }: { code: string; fatal: boolean }) =>
         void bench.ends.push(`${code} ${fatal}`),
     }

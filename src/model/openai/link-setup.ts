@@ -11,13 +11,16 @@ export const CONFIGURE_ID = 'vp-configure'
 export const RENEWAL_LOOK_MS = 50
 export const RENEWAL_HOLD_MS = 60_000
 
+/** `wire` is what a link begins with; `of`: the agent's configuration it was made of. */
+export type Configuration = { of: Record<string, unknown>; wire: Record<string, unknown> }
+
 export class LinkSetup {
   readonly link: Link
   readonly isRenewal: boolean
   readonly history: readonly TranscriptItem[]
   timer: WheelTimer
   /** The configuration that was sent. */
-  configured: Record<string, unknown> | undefined
+  configured: Configuration | undefined
   expiresInMs: number | undefined
   #isCreated = false
   #heldMs = 0
@@ -36,10 +39,10 @@ export class LinkSetup {
   }
 
   /** LU1. */
-  configure(session: Record<string, unknown> | undefined): void {
-    if (!this.#isCreated || this.configured !== undefined || session === undefined) return
-    this.configured = session
-    this.link.send({ type: 'session.update', event_id: CONFIGURE_ID, session })
+  configure(configuration: Configuration | undefined): void {
+    if (!this.#isCreated || this.configured !== undefined || configuration === undefined) return
+    this.configured = configuration
+    this.link.send({ type: 'session.update', event_id: CONFIGURE_ID, session: configuration.wire })
   }
 
   /** What the link is told of the call; undefined while a renewal has to wait (LU2). Asked each RENEWAL_LOOK_MS. */

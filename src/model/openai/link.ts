@@ -44,6 +44,8 @@ export type LinkSettings = {
 export interface LinkListener {
   onLinkEvent(link: Link, event: ServerEvent): void
   onLinkAudio(link: Link, responseId: string, itemId: string, ulaw: Buffer): void
+  /** An event came that means nothing but that a response is being made. */
+  onLinkAlive(link: Link): void
   onLinkEnd(link: Link, loss: LinkLoss): void
 }
 
@@ -155,7 +157,10 @@ export class Link {
       this.#hear(delta.responseId, delta.itemId, decode(buffer.toString('latin1', delta.audioStart, delta.audioEnd)))
       return
     }
-    if (isIdle(buffer, start, end, this.#settings.wantsTranscriptDeltas)) return
+    if (isIdle(buffer, start, end, this.#settings.wantsTranscriptDeltas)) {
+      this.#listener.onLinkAlive(this)
+      return
+    }
     const event = readServerEvent(buffer.toString('utf8', start, end))
     if (event === undefined) this.unreadable += 1
     else if (event.type === 'response.output_audio.delta') {

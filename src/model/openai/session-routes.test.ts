@@ -54,7 +54,12 @@ class Bench implements ModelListener {
     const routes = bench.#noting(oneRoute(new URL(`ws://127.0.0.1:${port}/`)))
     const agent = new RealtimeAgent<unknown>({ name: 'A', instructions: 'Be brief.' })
     const world = { clock: new FakeClock(), wheel: bench.wheel, log: silentLog }
-    bench.session = new OpenAiSession(bench, { agent }, { routes, link, defaults, model: 'm' }, world)
+    bench.session = new OpenAiSession(
+      bench,
+      { agent },
+      { routes, link, defaults, model: 'm', toolMaxMs: 30_000 },
+      world,
+    )
     return bench
   }
 

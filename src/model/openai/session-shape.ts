@@ -2,6 +2,8 @@
 // SH1: the audio formats are the plane's (they follow from the leg), whatever the agent's settings say.
 // SH2: turn detection, transcription and noise reduction are the agent's when it states them, else the plane's.
 // SH3: create_response and interrupt_response are always sent: the provider's defaults are not documented.
+// SH4: who ends turns is read from the configuration as it is sent, not from the form in which an agent wrote it.
+import type { TurnTaking } from '../../call/ports.ts'
 import { record } from './wire.ts'
 
 /** What the plane puts where the agent is silent (wire shape). */
@@ -34,7 +36,21 @@ export function shapeSession(payload: Record<string, unknown>, defaults: Session
 }
 
 function withFlags(turnDetection: Record<string, unknown>, defaults: SessionDefaults): Record<string, unknown> {
-  return { create_response: defaults.autoRespond, interrupt_response: defaults.bargeIn, ...turnDetection }
+  const given = Object.entries(turnDetection).filter(([, value]) => value !== undefined)
+  return { create_response: defaults.autoRespond, interrupt_response: defaults.bargeIn, ...Object.fromEntries(given) }
+}
+
+/** The voice that a configuration names: a name, or the provider's object. */
+export function voiceOf(session: Record<string, unknown> | undefined): unknown {
+  const { voice } = record(record(session?.audio).output)
+  return voice === null ? undefined : voice
+}
+
+/** The same configuration with another voice; `undefined` leaves the choice to the provider. */
+export function withVoice(session: Record<string, unknown>, voice: unknown): Record<string, unknown> {
+  if (voice === undefined) return withoutVoice(session)
+  const audio = record(session.audio)
+  return { ...session, audio: { ...audio, output: { ...record(audio.output), voice } } }
 }
 
 /** The same configuration without the voice: a conversation that has spoken refuses another one (cannot_update_voice). */
@@ -42,4 +58,12 @@ export function withoutVoice(session: Record<string, unknown>): Record<string, u
   const audio = record(session.audio)
   const { voice: _voice, ...output } = record(audio.output)
   return { ...session, audio: { ...audio, output } }
+}
+
+/** [SH4] Who ends turns under `session`, a configuration in wire shape. */
+export function turnTakingIn(session: Record<string, unknown>): TurnTaking {
+  const detection = record(record(session.audio).input).turn_detection
+  if (detection === null) return { autoRespond: false, interrupts: false }
+  const { create_response, interrupt_response } = record(detection)
+  return { autoRespond: create_response !== false, interrupts: interrupt_response !== false }
 }

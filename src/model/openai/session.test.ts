@@ -115,10 +115,15 @@ class Bench implements ModelListener {
       session.on('error', () => this.heard.push('agent error'))
     }
     const world = { clock: this.clock, wheel: this.wheel, log: silentLog }
-    this.session = new OpenAiSession(this, { agent, onSession }, { routes, link, defaults, model: 'm' }, world)
+    this.session = new OpenAiSession(
+      this,
+      { agent, onSession },
+      { routes, link, defaults, model: 'm', toolMaxMs: 30_000 },
+      world,
+    )
   }
   onModelEvent(event: ModelEvent): void {
-    this.events.push(event)
+    if (event.kind !== 'agent-changed') this.events.push(event)
   }
   onModelAudio(responseId: string, itemId: string, ulaw: Buffer): void {
     this.heard.push(`${responseId} ${itemId} ${ulaw.toString('hex')}`)

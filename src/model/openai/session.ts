@@ -2,10 +2,19 @@
 // OS1: a link is `ready` when session.created came, our configuration was acknowledged and the history was replayed.
 //      Until then nothing of the agent and no audio is sent: no tools or a wrong format are worse than a wait.
 // OS2: a renewal is a second link beside the first; the first serves until the second is ready and nobody speaks.
-// OS3: the voice of a conversation is fixed by its first audio: later configurations leave it out (cannot_update_voice).
+// OS3: the voice of a conversation is fixed by its first audio: later configurations leave it out (cannot_update_voice), and every
+//      later link begins with it, in whatever pod and whichever agent is in charge.
 // OS4: the whole of a dial, up to ready, is bounded by `connectMs`.
-import type { ModelCommand, ModelListener, ModelLoss, ModelSession, ResponseRequest } from '../../call/ports.ts'
-import { NEW_SESSION, type SessionStart } from '../../call/ports.ts'
+import type { AgentState } from '../../call/agent-state.ts'
+import type {
+  ModelCommand,
+  ModelListener,
+  ModelLoss,
+  ModelSession,
+  ResponseRequest,
+  TurnTaking,
+} from '../../call/ports.ts'
+import { NEW_SESSION, type PendingTool, type SessionStart } from '../../call/ports.ts'
 import type { TranscriptItem } from '../../call/transcript.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
@@ -14,24 +23,29 @@ import type { PackCall } from '../../packs/pack.ts'
 import type { LinkLoss, Route, Routes } from '../route.ts'
 import { AgentRuntime } from './agent-runtime.ts'
 import { isForAgent } from './agent-transport.ts'
-import { clientEventOf, systemNote, toolOutput } from './client-events.ts'
+import { clientEventOf, isProof, systemNote, toolOutput } from './client-events.ts'
 import { Link, type LinkSettings } from './link.ts'
-import { CONFIGURE_ID, LinkSetup, RENEWAL_LOOK_MS } from './link-setup.ts'
+import { CONFIGURE_ID, type Configuration, LinkSetup, RENEWAL_LOOK_MS } from './link-setup.ts'
 import { isFatalCode, isLimitCode, isWeather } from './refusal.ts'
 import { replayEvents } from './replay.ts'
-import { type SessionDefaults, shapeSession, withoutVoice } from './session-shape.ts'
+import { type SessionDefaults, shapeSession, turnTakingIn, voiceOf, withoutVoice, withVoice } from './session-shape.ts'
 import { ToolCalls } from './tool-calls.ts'
 import { translate } from './translate.ts'
 import { record, type ServerEvent, text } from './wire.ts'
 
 /** Client events of the agent that wait for a link; beyond it the oldest is dropped. */
 const WAITING_MAX = 64
+/** Signs of life of a response are told no oftener. */
+const ALIVE_EVERY_MS = 250
+const GONE_TOOL = 'This cannot be done any more. Tell the caller so and offer something else.'
 
 export type SessionSettings = {
   routes: Routes
   link: Omit<LinkSettings, 'wantsTranscriptDeltas'>
   defaults: SessionDefaults
   model: string
+  /** How long a tool may take. */
+  toolMaxMs: number
 }
 export type SessionWorld = { clock: Clock; wheel: Wheel; log: Log }
 
@@ -46,13 +60,18 @@ export class OpenAiSession implements ModelSession {
   #link: Link | undefined
   #setup: LinkSetup | undefined
   #session: Record<string, unknown> | undefined
-  #voiceFixed = false
+  #voice: { name: unknown } | undefined
   #replayed = new Set<string>()
   #waiting: Record<string, unknown>[] = []
   #audioResponse = ''
   readonly #tools: ToolCalls
   #note: string | undefined
+  /** The voice that the provider told, when nobody named one. */
+  #toldVoice: unknown
   #hasServed = false
+  #aliveMs = Number.NEGATIVE_INFINITY
+  /** What the call was told; it begins with this (call-settings.ts). */
+  #turnTaking: TurnTaking = { autoRespond: true, interrupts: true }
   #isClosed = false
 
   constructor(
@@ -64,24 +83,32 @@ export class OpenAiSession implements ModelSession {
   ) {
     this.#listener = listener
     this.#note = start.note
+    if (start.agent.voice !== undefined) this.#voice = { name: start.agent.voice }
     this.#settings = settings
     this.#world = world
     this.#agent = new AgentRuntime(
       packCall,
-      { model: settings.model, defaults: settings.defaults, log: world.log },
+      { model: settings.model, defaults: settings.defaults, log: world.log, begin: start.agent },
       this,
     )
-    this.#tools = new ToolCalls(start, world.log, {
-      run: (event) => this.#agent.transport.deliver(event),
-      decline: (toolCallId, name, words) => this.#declineTool(toolCallId, name, words),
-    })
+    const { log, wheel } = world
+    const { toolMaxMs } = settings
+    this.#tools = new ToolCalls(
+      start,
+      { log, wheel, toolMaxMs },
+      {
+        run: (event, tool) => this.#runTool(event, tool),
+        decline: (toolCallId, name, words) => this.#declineTool(toolCallId, name, words),
+        tellLate: (name, output) => this.#tellLate(name, output),
+      },
+    )
   }
 
-  dial(history: readonly TranscriptItem[], renewal: boolean): void {
+  dial(history: readonly TranscriptItem[], renewal: boolean, elsewhere = false): void {
     if (this.#isClosed) return
     if (!renewal) this.#drop(this.#link)
     this.#abandonSetup()
-    const way = this.#settings.routes.next({ isResume: renewal || this.#hasServed || history.length > 0 })
+    const way = this.#settings.routes.next({ isResume: renewal || this.#hasServed || history.length > 0, elsewhere })
     if (way.kind === 'go') this.#open(way.route, history, renewal)
     else this.#listener.onModelEvent({ kind: renewal ? 'renewal-failed' : 'lost', loss: way.loss })
     this.#agent.start()
@@ -117,6 +144,10 @@ export class OpenAiSession implements ModelSession {
     this.#agent.transport.audioInterrupted(itemId, heardText)
   }
 
+  carried(): AgentState {
+    return { ...this.#agent.carried(), voice: this.#voice?.name }
+  }
+
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
@@ -130,9 +161,14 @@ export class OpenAiSession implements ModelSession {
   // ---- what the agent asks for (AgentSink)
 
   configure(session: Record<string, unknown>): void {
+    const isFirst = this.#session === undefined
     this.#session = shapeSession(session, this.#settings.defaults)
-    this.#setup?.configure(this.#session)
-    if (this.#link !== undefined) this.#sendSession(this.#link)
+    this.#setup?.configure(this.#sessionToBegin())
+    if (this.#link !== undefined) {
+      this.#sendSession(this.#link)
+      this.#tellTurnTaking()
+    }
+    if (!isFirst) this.agentChanged()
   }
 
   sendClientEvent(event: Record<string, unknown>): void {
@@ -156,8 +192,16 @@ export class OpenAiSession implements ModelSession {
   }
 
   toolAnswered(toolCallId: string, name: string, output: string, respond: boolean): void {
-    this.#tools.answered(toolCallId, output)
-    this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output, respond })
+    if (this.#tools.answered(toolCallId, name, output))
+      this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output, respond })
+  }
+
+  isToolAnswered(toolCallId: string): boolean {
+    return this.#tools.isAnswered(toolCallId)
+  }
+
+  agentChanged(): void {
+    this.#listener.onModelEvent({ kind: 'agent-changed' })
   }
 
   agentFailed(message: string): void {
@@ -166,11 +210,19 @@ export class OpenAiSession implements ModelSession {
 
   // ---- what the links tell (LinkListener)
 
+  onLinkAlive(link: Link): void {
+    if (link !== this.#link) return
+    const nowMs = this.#world.clock.monotonicMs()
+    if (nowMs - this.#aliveMs < ALIVE_EVERY_MS) return
+    this.#aliveMs = nowMs
+    this.#listener.onModelEvent({ kind: 'response-alive' })
+  }
+
   onLinkAudio(link: Link, responseId: string, itemId: string, ulaw: Buffer): void {
     if (link !== this.#link) return
     if (responseId !== this.#audioResponse) {
       this.#audioResponse = responseId
-      this.#voiceFixed = true
+      this.#fixVoice()
       this.#agent.transport.audioStarted(responseId)
     }
     this.#listener.onModelAudio(responseId, itemId, ulaw)
@@ -189,9 +241,10 @@ export class OpenAiSession implements ModelSession {
   #onSetupEvent(setup: LinkSetup, event: ServerEvent): void {
     if (event.type === 'session.created') {
       setup.created(record(event.session).expires_at, this.#world.clock.wallMs())
-      setup.configure(this.#session)
+      setup.configure(this.#sessionToBegin())
     } else if (event.type === 'session.updated') {
       setup.link.route.accepted()
+      this.#toldVoice = voiceOf(record(event.session)) ?? this.#toldVoice
       this.#becomeReady(setup)
     } else if (event.type === 'error') {
       const error = record(event.error)
@@ -221,10 +274,11 @@ export class OpenAiSession implements ModelSession {
     this.#hasServed = true
     this.#drop(before)
     // The agent has changed it meanwhile (a handoff): what is in force must be the latest.
-    if (this.#session !== setup.configured) this.#sendSession(setup.link)
+    if (this.#session !== setup.configured?.of) this.#sendSession(setup.link)
     for (const event of this.#waiting.splice(0)) setup.link.send(event)
     if (this.#note !== undefined) setup.link.send(systemNote(this.#note))
     this.#note = undefined
+    this.#tellTurnTaking()
     this.#listener.onModelEvent({ kind: 'ready', expiresInMs: setup.expiresInMs, renewed: setup.isRenewal })
     this.#tools.runPending()
   }
@@ -234,25 +288,49 @@ export class OpenAiSession implements ModelSession {
       this.#agent.transport.transcriptDelta(text(event.item_id), text(event.response_id), text(event.delta))
       return
     }
-    const meaning = translate(event)
+    const meaning = this.#meaningOf(event)
     if (meaning?.kind === 'tool-called' && this.#tools.isRepeated(meaning.toolCallId)) return
     if (meaning !== undefined) this.#listener.onModelEvent(meaning)
+    else if (event.type.startsWith('response.')) this.onLinkAlive(this.#link!)
     if (this.#isClosed) return
     const itemId = text(record(event.item).id)
-    if (event.type === 'conversation.item.added' && this.#agent.transport.isOwnItem(itemId))
-      this.#agent.transport.deliver(event)
+    if (event.type === 'conversation.item.added' && this.#agent.transport.isOwnItem(itemId)) this.#agent.deliver(event)
     else if (isForAgent(event) && !this.#replayed.has(itemId)) {
       if (meaning?.kind === 'tool-called') this.#tools.run(event, { ...meaning, argumentsText: meaning.arguments })
-      else this.#agent.transport.deliver(event)
+      else this.#agent.deliver(event)
     }
   }
 
+  #meaningOf(event: ServerEvent): ReturnType<typeof translate> {
+    const meaning = translate(event)
+    if (meaning?.kind !== 'tool-called') return meaning
+    const owner = this.#agent.ownerOf(text(event.response_id))
+    return owner === undefined ? meaning : { ...meaning, owner }
+  }
+
+  #runTool(event: ServerEvent, { toolCallId, name, owner }: PendingTool): void {
+    if (this.#agent.runTool(event, owner)) return
+    this.#world.log.warn({}, 'a tool was not run: its agent is not in this release of the module')
+    this.#declineTool(toolCallId, name, GONE_TOOL)
+  }
+
+  /** The model was told that a tool had not answered; now it has. */
+  #tellLate(name: string, output: string): void {
+    this.sendClientEvent(systemNote(`The tool ${name} has answered after all: ${output}`))
+    this.wantResponse({})
+  }
+
   #declineTool(toolCallId: string, name: string, words: string): void {
+    this.#tools.settle(toolCallId)
     this.sendClientEvent(toolOutput(toolCallId, words))
     this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output: words, respond: true })
   }
 
   #onError(event: ServerEvent): void {
+    if (isProof(event)) {
+      this.#listener.onModelEvent({ kind: 'link-alive' })
+      return
+    }
     const error = record(event.error)
     const code = codeOf(error)
     const requestId = text(error.event_id) || undefined
@@ -262,13 +340,35 @@ export class OpenAiSession implements ModelSession {
     }
     if (!isWeather(code)) this.#world.log.warn({ code, requestId }, 'the model refused a request')
     this.#listener.onModelEvent({ kind: 'request-refused', code, requestId })
-    if (!requestId?.startsWith('vp-') && !isWeather(code)) this.#agent.transport.deliver(event)
+    if (!requestId?.startsWith('vp-') && !isWeather(code)) this.#agent.deliver(event)
+  }
+
+  /** Tells the call who ends turns, when that changed (SH4). */
+  #tellTurnTaking(): void {
+    const { autoRespond, interrupts } = turnTakingIn(this.#session ?? {})
+    const told = this.#turnTaking
+    if (told.autoRespond === autoRespond && told.interrupts === interrupts) return
+    this.#turnTaking = { autoRespond, interrupts }
+    this.#listener.onModelEvent({ kind: 'configured', autoRespond, interrupts })
   }
 
   /** Sends the configuration to a link that serves; without the voice once it has spoken (OS3). */
   #sendSession(link: Link): void {
     const session = this.#session ?? {}
-    link.send({ type: 'session.update', session: this.#voiceFixed ? withoutVoice(session) : session })
+    link.send({ type: 'session.update', session: this.#voice === undefined ? session : withoutVoice(session) })
+  }
+
+  /** The configuration of a new link: a conversation that has spoken keeps its voice (OS3). */
+  #sessionToBegin(): Configuration | undefined {
+    if (this.#session === undefined) return undefined
+    const wire = this.#voice === undefined ? this.#session : withVoice(this.#session, this.#voice.name)
+    return { of: this.#session, wire }
+  }
+
+  #fixVoice(): void {
+    if (this.#voice !== undefined) return
+    this.#voice = { name: voiceOf(this.#session) ?? this.#toldVoice }
+    this.agentChanged()
   }
 
   #fail(link: Link, loss: ModelLoss): void {

@@ -3,29 +3,47 @@
 // OT2: with a gate, the SDK sees a call only when the gate let it: its intent is durable then. A gate that declines answers in
 //      the tool's place; one that stops leaves the call to the pod that acts.
 // OT3: tools that were called on another pod and have not answered run once the first link is ready.
-import type { SessionStart } from '../../call/ports.ts'
+// OT4: arguments that are no JSON object are answered with an error, and the tool or handoff does not run; none at all are `{}`.
+// OT5: a tool that has not answered within `toolMaxMs`, or that nobody has allowed, is answered for in words. Its own answer, when it
+//      comes, is told to the model as a note.
+import type { PendingTool, SessionStart } from '../../call/ports.ts'
 import { messageOf } from '../../kit/errors.ts'
 import type { Log } from '../../kit/log.ts'
-import type { ServerEvent } from './wire.ts'
+import type { Wheel, WheelTimer } from '../../kit/wheel.ts'
+import { record, type ServerEvent } from './wire.ts'
 
 /** Ids of the last tool calls, to know a repeated one. */
 const TOOL_CALLS_KEPT = 32
+const BROKEN_ARGUMENTS =
+  'The arguments were not a JSON object, so nothing was done. Call the tool again with complete arguments.'
+const TOO_LATE =
+  'This has not answered yet, and it may still be done. Tell the caller that it takes longer; do not call it again by yourself.'
 
-type ToolCall = { toolCallId: string; name: string; argumentsText: string }
-type Deeds = { run(event: ServerEvent): void; decline(toolCallId: string, name: string, words: string): void }
+type ToolCall = PendingTool
+type Deeds = {
+  run(event: ServerEvent, tool: ToolCall): void
+  decline(toolCallId: string, name: string, words: string): void
+  /** The model has been answered already; this is what the tool says after all. */
+  tellLate(name: string, output: string): void
+}
+export type ToolWorld = { log: Log; wheel: Wheel; toolMaxMs: number }
 
 export class ToolCalls {
   readonly #start: SessionStart
-  readonly #log: Log
+  readonly #world: ToolWorld
   readonly #deeds: Deeds
+  /** Tools that run, each with its bound (OT5). */
+  readonly #running = new Map<string, WheelTimer>()
+  /** Answered for in words; their own answer may come. At most TOOL_CALLS_KEPT. */
+  #late: string[] = []
   #pending: readonly ToolCall[]
   #seen: string[] = []
   #isClosed = false
 
-  constructor(start: SessionStart, log: Log, deeds: Deeds) {
+  constructor(start: SessionStart, world: ToolWorld, deeds: Deeds) {
     this.#start = start
     this.#pending = start.pendingTools
-    this.#log = log
+    this.#world = world
     this.#deeds = deeds
   }
 
@@ -40,23 +58,62 @@ export class ToolCalls {
   /** Runs `tool`, which the provider announced by `event`, when it may (OT2). */
   run(event: ServerEvent, tool: ToolCall): void {
     const { gate } = this.#start
-    if (gate === undefined) {
-      this.#deeds.run(event)
+    const { toolCallId, name } = tool
+    const argumentsText = tool.argumentsText.trim() === '' ? '{}' : tool.argumentsText
+    if (!isJsonObject(argumentsText)) {
+      this.#world.log.warn(
+        { code: 'TOOL_ARGUMENTS_BROKEN', tool: name },
+        'the model called a tool with broken arguments',
+      )
+      this.#deeds.decline(toolCallId, name, BROKEN_ARGUMENTS)
       return
     }
-    const { toolCallId, name, argumentsText } = tool
+    const readable = argumentsText === tool.argumentsText ? event : withArguments(event, argumentsText)
+    this.#bound(toolCallId, name)
+    if (gate === undefined) {
+      this.#deeds.run(readable, tool)
+      return
+    }
     gate.before({ toolCallId, name, argumentsText }).then(
       (answer) => {
         if (this.#isClosed || answer.kind === 'stop') return
-        if (answer.kind === 'go') this.#deeds.run(event)
-        else this.#deeds.decline(toolCallId, name, answer.words)
+        if (answer.kind === 'go') this.#deeds.run(readable, tool)
+        else if (!this.isAnswered(toolCallId)) this.#deeds.decline(toolCallId, name, answer.words)
       },
-      (error: unknown) => this.#log.error({ reason: messageOf(error) }, 'the gate of a tool failed'),
+      (error: unknown) => this.#world.log.error({ reason: messageOf(error) }, 'the gate of a tool failed'),
     )
   }
 
-  answered(toolCallId: string, output: string): void {
+  /** The tool's own answer has come: true when it is the first that the model gets (OT5). */
+  answered(toolCallId: string, name: string, output: string): boolean {
     this.#start.gate?.after(toolCallId, output)
+    const isLate = this.isAnswered(toolCallId)
+    this.settle(toolCallId)
+    this.#late = this.#late.filter((other) => other !== toolCallId)
+    if (isLate) this.#deeds.tellLate(name, output)
+    return !isLate
+  }
+
+  /** Was the tool answered for (OT5)? */
+  isAnswered(toolCallId: string): boolean {
+    return this.#late.includes(toolCallId)
+  }
+
+  /** The model has an answer to this call: its bound is over. */
+  settle(toolCallId: string): void {
+    this.#world.wheel.cancel(this.#running.get(toolCallId))
+    this.#running.delete(toolCallId)
+  }
+
+  /** [OT5] */
+  #bound(toolCallId: string, name: string): void {
+    const { wheel, log, toolMaxMs } = this.#world
+    const timer = wheel.after(toolMaxMs, () => {
+      log.warn({ code: 'TOOL_TIMEOUT', tool: name }, 'a tool has not answered within its bound')
+      this.#deeds.decline(toolCallId, name, TOO_LATE)
+      this.#late = [...this.#late, toolCallId].slice(-TOOL_CALLS_KEPT)
+    })
+    this.#running.set(toolCallId, timer)
   }
 
   /** OT3; later calls do nothing. */
@@ -71,7 +128,22 @@ export class ToolCalls {
 
   close(): void {
     this.#isClosed = true
+    for (const timer of this.#running.values()) this.#world.wheel.cancel(timer)
+    this.#running.clear()
   }
+}
+
+function isJsonObject(json: string): boolean {
+  try {
+    const value: unknown = JSON.parse(json)
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+  } catch {
+    return false
+  }
+}
+
+function withArguments(event: ServerEvent, argumentsText: string): ServerEvent {
+  return { ...event, item: { ...record(event.item), arguments: argumentsText } }
 }
 
 /** The event by which the SDK takes a function call, as the provider would have sent it. */

@@ -15,7 +15,7 @@ export function makeClinicPack(parts: { clock: Clock; log: Log; seed?: ClinicSee
   const desk = new FrontDesk({ seed, store: parts.store ?? new AppointmentStore(), clock: parts.clock })
   const agent = new RealtimeAgent<ClinicContext>({
     name: 'Front desk',
-    instructions: () => clinicPrompt(seed, desk.now().date),
+    instructions: ({ context }) => clinicPrompt(seed, desk.now().date, context.call.farParty.kind === 'withheld'),
     tools: makeClinicTools(desk, parts.log),
   })
   const greeting = { kind: 'agent', instructions: clinicGreeting(seed) } as const

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { farPartyOf, partyOf } from '../../call/identity.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { CallId, CallSid } from '../../kit/ids.ts'
 import type { CallControl } from '../pack.ts'
@@ -28,6 +29,8 @@ function callFrom(from: string, callId = 'call_1'): CallControl {
     callSid: 'CA1' as CallSid,
     from,
     to: '+12025550199',
+    direction: 'inbound',
+    farParty: partyOf(from),
     effectKey: () => 'call_test:1:1',
     endCall() {},
     transferCall() {},
@@ -138,8 +141,55 @@ test('[AB2] the same caller and slot give the same appointment; two withheld num
   assert.deepEqual(desk.book(callFrom('+12025550100', 'call_2'), wish), first)
   assert.equal(desk.store.size, 1)
   const withheld = { slotId: 'okafor_checkup_2026-11-26_1000', patientName: 'Ann Lee' }
-  assert.ok('reference' in desk.book(callFrom('anonymous', 'call_3'), withheld))
-  assert.equal(codeOf(desk.book(callFrom('anonymous', 'call_4'), withheld)), 'slot_taken')
+  const phoneNumber = '202 555 0111'
+  assert.ok('reference' in desk.book(callFrom('anonymous', 'call_3'), { ...withheld, phoneNumber }))
+  assert.equal(codeOf(desk.book(callFrom('anonymous', 'call_4'), { ...withheld, phoneNumber })), 'slot_taken')
+})
+
+test('[P11][FD2] two callers whose number is withheld share no booking, and no bound on bookings', () => {
+  for (const from of ['+266696687', '+7378742833', '+86282452253', 'Restricted', '', 'sip:desk@example.test']) {
+    const { desk } = makeDesk()
+    const wish = { slotId: 'okafor_checkup_2026-11-26_1000', patientName: 'Ann Lee', phoneNumber: 'none' }
+    const first = desk.book(callFrom(from, 'call_1'), wish)
+    assert.ok('reference' in first, from)
+    assert.equal(codeOf(desk.book(callFrom(from, 'call_2'), wish)), 'slot_taken', from)
+    const slots = slotsOf(desk.findSlots({ service: 'checkup', day: '2026-11-27' }))
+    assert.ok(slots.length > 0)
+    for (let n = 0; n < APPOINTMENTS_PER_CALLER_MAX + 1; n += 1) {
+      const [slot] = slotsOf(desk.findSlots({ service: 'checkup' }))
+      const booked = desk.book(callFrom(from, `call_of_${n}`), { ...wish, slotId: slot!.slot_id })
+      assert.ok('reference' in booked, `${from} ${n}`)
+    }
+  }
+})
+
+test('[P11][FD2] a patient whose caller is withheld is asked for a phone number, and booked without when there is none', () => {
+  const { desk } = makeDesk()
+  const wish = { slotId: 'okafor_checkup_2026-11-26_1000', patientName: 'Ann Lee' }
+  for (const phoneNumber of [undefined, null, '', '12', 'the usual one'])
+    assert.deepEqual(desk.book(callFrom('+266696687'), { ...wish, phoneNumber }), {
+      error: { code: 'number_missing', sentence: 'At which phone number can we reach the patient?', retry: true },
+    })
+  const booked = desk.book(callFrom('+266696687'), { ...wish, phoneNumber: '202-555-0111' })
+  assert.ok('reference' in booked)
+  assert.equal(desk.store.find(booked.reference)?.contact, '2025550111')
+  const known = desk.book(callFrom('+12025550100'), { ...wish, slotId: 'okafor_checkup_2026-11-26_1100' })
+  assert.ok('reference' in known)
+  assert.equal(desk.store.find(known.reference)?.contact, '+12025550100')
+})
+
+test('[P12][FD2] two people whom one number calls do not share a booking', () => {
+  const { desk } = makeDesk()
+  const ours = '+12025550199'
+  const called = (to: string): CallControl => {
+    const ends = { from: ours, to, direction: 'outbound' as const }
+    return { ...callFrom(ours, `call_to_${to}`), ...ends, farParty: farPartyOf(ends) }
+  }
+  const wish = { slotId: 'okafor_checkup_2026-11-26_1000', patientName: 'Ann Lee' }
+  const first = desk.book(called('+12025550101'), wish)
+  assert.ok('reference' in first)
+  assert.equal(codeOf(desk.book(called('+12025550102'), wish)), 'slot_taken')
+  assert.deepEqual(desk.book({ ...callFrom('+12025550101', 'calls_back'), to: ours }, wish), first)
 })
 
 test('a slot that is unknown, over or made up is refused with a code', () => {

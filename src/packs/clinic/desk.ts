@@ -1,7 +1,8 @@
 // What the front desk can do, without any model: the tools only carry its answers. Rules:
 // FD1: an error is an answer: { error: { code, sentence, retry } }; the sentence may be said to the caller as it is, and
 //     `retry` says whether asking again with other arguments can help.
-// FD2: who the caller is comes from the call. A withheld number is no identity: then the call itself is.
+// FD2: who the far party is comes from the call. A withheld number is no identity: then the call itself is, and the desk asks for a
+//      number to reach the patient at, which identifies nobody.
 import type { Clock } from '../../kit/clock.ts'
 import { unreachable } from '../../kit/errors.ts'
 import type { CallControl } from '../pack.ts'
@@ -24,6 +25,10 @@ import { APPOINTMENTS_PER_CALLER_MAX, type AppointmentStore } from './store.ts'
 /** Slots offered at once: more cannot be kept in mind by ear. */
 export const OFFERED_SLOTS_MAX = 3
 const NAME_LENGTH_MAX = 80
+const CONTACT_DIGITS_MIN = 6
+const CONTACT_DIGITS_MAX = 15
+/** What the tool is given for a patient without a phone number. */
+export const NO_CONTACT = 'none'
 
 export type DeskError = { error: { code: string; sentence: string; retry: boolean } }
 export type OfferedSlot = { slot_id: string; spoken: string; provider: string; start: string }
@@ -76,18 +81,21 @@ export class FrontDesk {
   }
 
   /** Books a slot for the caller of this call; again the same for the same caller and slot. */
-  book(call: CallControl, wish: { slotId: string; patientName: string }): BookingAnswer {
+  book(call: CallControl, wish: { slotId: string; patientName: string; phoneNumber?: string | null }): BookingAnswer {
     const now = this.now()
     const patientName = wish.patientName.trim().replace(/\s+/g, ' ')
     if (patientName.length < 2 || patientName.length > NAME_LENGTH_MAX) {
       return refuse('name_missing', 'May I have the full name of the patient, please?', true)
     }
+    const contact = contactOf(call, wish.phoneNumber)
+    if (contact === undefined) return refuse('number_missing', 'At which phone number can we reach the patient?', true)
     const check = checkSlot(this.seed, wish.slotId, now)
     if (check.kind === 'unknown')
       return refuse('unknown_slot', "I can't find that time. Let me look again for what is free.", true)
     if (check.kind === 'past')
       return refuse('slot_past', 'That time has already passed. Shall I look for another?', true)
-    const booking = this.store.book({ slot: check.slot, callerKey: callerKeyOf(call), patientName, today: now.date })
+    const callerKey = callerKeyOf(call)
+    const booking = this.store.book({ slot: check.slot, callerKey, patientName, contact, today: now.date })
     switch (booking.kind) {
       case 'booked': {
         const { reference, slot } = booking.appointment
@@ -202,7 +210,16 @@ function refuse(code: string, sentence: string, retry: boolean): DeskError {
 }
 
 function callerKeyOf(call: CallControl): string {
-  return /^\+\d{6,15}$/.test(call.from) ? call.from : call.callId
+  return call.farParty.kind === 'known' ? call.farParty.number : call.callId
+}
+
+/** [FD2] Where the patient can be reached; undefined: he must be asked. Who has no number is taken without. */
+function contactOf(call: CallControl, phoneNumber: string | null | undefined): string | undefined {
+  if (call.farParty.kind === 'known') return call.farParty.number
+  const text = (phoneNumber ?? '').trim()
+  const digits = text.replace(/\D/g, '')
+  if (digits.length >= CONTACT_DIGITS_MIN && digits.length <= CONTACT_DIGITS_MAX) return digits
+  return text.toLowerCase() === NO_CONTACT ? NO_CONTACT : undefined
 }
 
 function startOf(slot: Slot): string {

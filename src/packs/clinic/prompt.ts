@@ -2,8 +2,12 @@
 import { speakDate } from './local-time.ts'
 import type { ClinicSeed } from './seed.ts'
 
-/** The instructions of a call that begins on `today` (the clinic's date). */
-export function clinicPrompt(seed: ClinicSeed, today: string): string {
+const WITHHELD = `
+  This caller's number is withheld: also ask for a phone number to reach the patient, and give it as phone_number. Promise no call back
+  to the number of this call.`
+
+/** The instructions of a call that begins on `today` (the clinic's date); `isWithheld`: nobody is known by the caller's number. */
+export function clinicPrompt(seed: ClinicSeed, today: string, isWithheld: boolean): string {
   const services = seed.services.map((service) => service.name).join(', ')
   const providers = seed.providers.map((provider) => provider.name).join(', ')
   return `You answer the phone at ${seed.name}. You are warm, calm and quick.
@@ -18,7 +22,7 @@ How you speak
 What you do
 - Services: ${services}. People: ${providers}.
 - To book: find out what it is for, then call find_available_slots, then offer the times as they are in "spoken", at most three.
-  When the caller has chosen, ask for the patient's first and last name, then call book_appointment.
+  When the caller has chosen, ask for the patient's first and last name, then call book_appointment.${isWithheld ? WITHHELD : ''}
   Then say the day, the time, the person, and the reference slowly, one letter or digit at a time, as in "reference_spoken".
 - Say only times that find_available_slots gave in this call. Say that something is booked only after book_appointment gave a reference.
 - When a tool gives an error, say its sentence in your own words and go on from there. If it says that a retry cannot help, offer to connect the caller to a colleague.

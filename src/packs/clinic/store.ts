@@ -13,7 +13,8 @@ export const APPOINTMENTS_PER_CALLER_MAX = 4
 const REFERENCE_LETTERS = 'ACFHJKMRWXY34679'
 const REFERENCE_LENGTH = 6
 
-export type Appointment = { reference: string; slot: Slot; callerKey: string; patientName: string }
+/** `contact`: the digits the patient can be reached at, or `none`; it identifies nobody. */
+export type Appointment = { reference: string; slot: Slot; callerKey: string; patientName: string; contact: string }
 export type Booking =
   | { kind: 'booked'; appointment: Appointment }
   | { kind: 'taken' }
@@ -47,8 +48,8 @@ export class AppointmentStore {
   }
 
   /** Books the slot for a caller (AB1, AB2). `today` is the clinic's date; older days may be swept. */
-  book(request: { slot: Slot; callerKey: string; patientName: string; today: string }): Booking {
-    const { slot, callerKey, patientName, today } = request
+  book(request: Omit<Appointment, 'reference'> & { today: string }): Booking {
+    const { slot, callerKey, patientName, contact, today } = request
     const cells = cellsOf(slot)
     for (const cell of cells) {
       const holder = this.#byCell.get(cell)
@@ -59,7 +60,7 @@ export class AppointmentStore {
     if (this.size >= this.#max || this.#heldBy(callerKey) >= APPOINTMENTS_PER_CALLER_MAX) this.#sweep(today)
     if (this.size >= this.#max) return { kind: 'store-full' }
     if (this.#heldBy(callerKey) >= APPOINTMENTS_PER_CALLER_MAX) return { kind: 'too-many' }
-    const appointment = { reference: this.#newReference(slot, callerKey), slot, callerKey, patientName }
+    const appointment = { reference: this.#newReference(slot, callerKey), slot, callerKey, patientName, contact }
     for (const cell of cells) this.#byCell.set(cell, appointment)
     this.#byReference.set(appointment.reference, appointment)
     this.#countByCaller.set(callerKey, this.#heldBy(callerKey) + 1)

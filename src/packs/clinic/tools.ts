@@ -5,7 +5,7 @@ import { backgroundResult, ModelBehaviorError, tool } from '@openai/agents-realt
 import { z } from 'zod'
 import type { Log } from '../../kit/log.ts'
 import type { CallControl } from '../pack.ts'
-import type { DeskError, FrontDesk } from './desk.ts'
+import { type DeskError, type FrontDesk, NO_CONTACT } from './desk.ts'
 
 /** What the SDK hands to each tool of this pack. */
 export type ClinicContext = { call: CallControl }
@@ -51,10 +51,16 @@ function bookTool(desk: FrontDesk, toError: ToError) {
     parameters: z.object({
       slot_id: z.string().describe('The slot_id exactly as find_available_slots gave it.'),
       patient_name: z.string().describe('First and last name of the patient.'),
+      phone_number: z
+        .string()
+        .nullish()
+        .describe(
+          `Only when the number of the caller is withheld: where to reach the patient, or "${NO_CONTACT}" when there is none.`,
+        ),
     }),
     errorFunction: toError,
-    execute: async ({ slot_id, patient_name }, run) =>
-      desk.book(callOf(run), { slotId: slot_id, patientName: patient_name }),
+    execute: async ({ slot_id, patient_name, phone_number }, run) =>
+      desk.book(callOf(run), { slotId: slot_id, patientName: patient_name, phoneNumber: phone_number }),
   })
 }
 

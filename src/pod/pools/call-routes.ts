@@ -1,6 +1,7 @@
 // The way of one call among the model pools. Rules:
 // CR1: a call stays in its pool until two dials in a row have failed there, the pool has refused it for its limit or for good,
-//      or its breaker is open; then the next dial goes to another pool that is well and has room, if there is one.
+//      its breaker is open, or the call asks for another one because the answers here come to nothing; then the next dial goes to
+//      another pool that is well and has room, if there is one.
 // CR2: of the others those come first that the call has not tried, then the one with the most room for its weight.
 // CR3: a call never goes back by itself: a pool that it left is asked again only when its present one fails.
 // CR4: a refusal for good ends the call only when no pool is left that has not so refused it.
@@ -48,7 +49,8 @@ export class CallRoutes implements Routes {
     this.#move = move
   }
 
-  next({ isResume }: { isResume: boolean }): Way {
+  next({ isResume, elsewhere = false }: { isResume: boolean; elsewhere?: boolean }): Way {
+    if (elsewhere) this.#mustMove = true
     const isUnshed = isResume || this.#sheds >= SHEDS_MAX
     for (const pool of this.#candidates()) {
       const word = this.#wordOf(pool)

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { RealtimeAgent } from '@openai/agents-realtime'
 import fastify, { type FastifyInstance } from 'fastify'
+import { NEW_AGENT } from '../../call/agent-state.ts'
+import type { CallEnds } from '../../call/identity.ts'
 import type { Leg, LegListener, ModelListener, ModelSession, SessionStart } from '../../call/ports.ts'
 import type { Answer, NextStep } from '../../carrier/twilio/call-desk.ts'
 import { makeStreamTokens } from '../../carrier/twilio/token.ts'
@@ -64,8 +66,8 @@ export class Rig {
   readonly lag = new LagMeter()
   readonly metrics = new Metrics()
 
-  async offer(call: CallSid): Promise<Answer> {
-    return this.pod.desk.offer({ callSid: call, from: '+1', to: '+2', direction: 'inbound', parameters: {} })
+  async offer(call: CallSid, ends: CallEnds = { from: '+1', to: '+2', direction: 'inbound' }): Promise<Answer> {
+    return this.pod.desk.offer({ callSid: call, ...ends, parameters: {} })
   }
 
   /** The stream of `epoch` opens here. */
@@ -130,6 +132,7 @@ export async function start(name: string, on: Ground | undefined, env: Record<st
       callerSeemsLoud() {},
       command: ({ kind }) => model.commands.push(kind),
       interrupted() {},
+      carried: () => begin?.agent ?? NEW_AGENT,
       close() {},
     }
   }
@@ -184,6 +187,7 @@ export function converse({ listener }: Model): void {
   listener.onModelEvent({ kind: 'speech-stopped', itemId: 'i1' })
   listener.onModelEvent({ kind: 'caller-said', itemId: 'i1', text: 'a check up please' })
   listener.onModelEvent({ kind: 'response-started', responseId: 'r1' })
+  listener.onModelAudio('r1', 'a1', Buffer.alloc(160, 0x55))
   listener.onModelEvent({ kind: 'agent-said', itemId: 'i2', text: 'on which day' })
   listener.onModelEvent({ kind: 'response-ended', responseId: 'r1', status: 'completed' })
 }

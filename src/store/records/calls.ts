@@ -6,11 +6,14 @@
 // RQ4: a call without a row is unknown, not fenced: `save` leaves it out, `intend` rejects with CALL_UNKNOWN, so that a call that
 //      began while the database was away is not ended for it.
 // RQ5: the events of a call are numbered under the lock of its row and are only ever added.
+import { farPartyOf, numberOf } from '../../call/identity.ts'
+import { FAILOVER_CALM_MS } from '../../call/state.ts'
 import type {
   CallRecords,
   CallRow,
   CheckpointWrite,
   Claimed,
+  ClaimRequest,
   EndRequest,
   Fenceable,
   Intended,
@@ -56,14 +59,18 @@ export class SqlRecords implements CallRecords {
     const sealedFrom = this.#codec.seal('call.from_number', callSid, storable(from))
     const sealedTo = this.#codec.seal('call.to_number', callSid, storable(to))
     const texts = [callSid, callId, tenant, sealedFrom, sealedTo, direction, pack, packVersion, pod, pool].map(storable)
-    const rows = await this.#sql.query(statements.OPEN, [...texts, this.#codec.mark(from), epoch])
+    const number = numberOf(farPartyOf({ from, to, direction }))
+    const mark = number === undefined ? null : this.#codec.mark(number)
+    const rows = await this.#sql.query(statements.OPEN, [...texts, mark, epoch])
     return { kind: rows.length > 0 ? 'opened' : 'exists' }
   }
 
   /** [RQ3] */
-  async claim({ callSid, epoch, pod, pool }: Fenceable & { pod: string; pool: string }): Promise<Claimed> {
+  async claim({ callSid, epoch, pod, pool, how }: ClaimRequest): Promise<Claimed> {
     await this.#check()
-    await this.#sql.query(statements.CLAIM, [callSid, epoch, storable(pod), storable(pool)])
+    const isFailover = how !== 'handover'
+    const texts = [storable(pod), storable(pool)]
+    await this.#sql.query(statements.CLAIM, [callSid, epoch, ...texts, isFailover, FAILOVER_CALM_MS])
     const row = await this.find(callSid)
     if (row === undefined) return { kind: 'unknown' }
     if (row.state === 'ended') return { kind: 'ended', row }
@@ -141,7 +148,7 @@ export class SqlRecords implements CallRecords {
 
   async find(callSid: CallSid): Promise<CallRow | undefined> {
     await this.#check()
-    const [row] = await this.#sql.query(statements.FIND, [callSid])
+    const [row] = await this.#sql.query(statements.FIND, [callSid, FAILOVER_CALM_MS])
     return row === undefined ? undefined : callRowOf(row, this.#codec)
   }
 

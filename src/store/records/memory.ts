@@ -1,11 +1,13 @@
 // The records of calls in this process's memory, for a single pod without a database; they end with it. Rules:
 // MR1: the same answers as the SQL: one conformance suite holds both.
 // MR2: at most ENDED_MAX ended calls are kept, the oldest are forgotten first; live ones are bounded by admission.
+import { FAILOVER_CALM_MS } from '../../call/state.ts'
 import type {
   CallRecords,
   CallRow,
   CheckpointWrite,
   Claimed,
+  ClaimRequest,
   EndRequest,
   Fenceable,
   Intended,
@@ -20,7 +22,12 @@ import type { CallSid } from '../../kit/ids.ts'
 export const ENDED_MAX = 2_000
 
 /** The epoch that wrote the checkpoint: its number counts within it. */
-type KeptRow = CallRow & { checkpointEpoch: number; rescuedUntilMs: number; seenAtMs: number | undefined }
+type KeptRow = CallRow & {
+  checkpointEpoch: number
+  rescuedUntilMs: number
+  seenAtMs: number | undefined
+  failoverAtMs: number
+}
 
 export class MemoryRecords implements CallRecords {
   readonly #rows = new Map<CallSid, KeptRow>()
@@ -47,6 +54,8 @@ export class MemoryRecords implements CallRecords {
       seenAtMs: undefined,
       sequence: 0,
       resumes: 0,
+      failovers: 0,
+      failoverAtMs: -Infinity,
       startedAtMs: this.#clock.wallMs(),
       endedAtMs: undefined,
       cause: undefined,
@@ -56,14 +65,17 @@ export class MemoryRecords implements CallRecords {
     return { kind: 'opened' }
   }
 
-  async claim({ callSid, epoch, pod, pool }: Fenceable & { pod: string; pool: string }): Promise<Claimed> {
+  async claim({ callSid, epoch, pod, pool, how }: ClaimRequest): Promise<Claimed> {
     this.#check()
     const row = this.#rows.get(callSid)
     if (row === undefined) return { kind: 'unknown' }
-    if (row.state === 'ended') return { kind: 'ended', row: copyOf(row) }
-    if (row.epoch < epoch) Object.assign(row, { epoch, pod, pool, resumes: row.resumes + 1 })
-    else if (row.epoch > epoch || row.pod !== pod) return { kind: 'fenced', epoch: row.epoch }
-    return { kind: 'claimed', row: copyOf(row) }
+    if (row.state === 'ended') return { kind: 'ended', row: this.#copyOf(row) }
+    if (row.epoch < epoch) {
+      Object.assign(row, { epoch, pod, pool, resumes: row.resumes + 1 })
+      if (how !== 'handover')
+        Object.assign(row, { failovers: this.#failoversOf(row) + 1, failoverAtMs: this.#clock.wallMs() })
+    } else if (row.epoch > epoch || row.pod !== pod) return { kind: 'fenced', epoch: row.epoch }
+    return { kind: 'claimed', row: this.#copyOf(row) }
   }
 
   async save(writes: readonly CheckpointWrite[]): Promise<CallSid[]> {
@@ -129,7 +141,7 @@ export class MemoryRecords implements CallRecords {
   async find(callSid: CallSid): Promise<CallRow | undefined> {
     this.#check()
     const row = this.#rows.get(callSid)
-    return row === undefined ? undefined : copyOf(row)
+    return row === undefined ? undefined : this.#copyOf(row)
   }
 
   async live({ after, max }: Parameters<CallRecords['live']>[0]): Promise<LiveCall[]> {
@@ -160,6 +172,16 @@ export class MemoryRecords implements CallRecords {
     this.#isClosed = true
   }
 
+  /** [RR6] */
+  #failoversOf({ failovers, failoverAtMs }: KeptRow): number {
+    return this.#clock.wallMs() - failoverAtMs < FAILOVER_CALM_MS ? failovers : 0
+  }
+
+  #copyOf(kept: KeptRow): CallRow {
+    const { checkpointEpoch: _, rescuedUntilMs: __, seenAtMs: ___, failoverAtMs: ____, ...row } = kept
+    return { ...row, failovers: this.#failoversOf(kept), intents: row.intents.map((intent) => ({ ...intent })) }
+  }
+
   /** [MR2] */
   #forgetBeyondBound(callSid: CallSid): void {
     this.#ended.add(callSid)
@@ -182,8 +204,3 @@ function pageOf(rows: readonly KeptRow[], after: CallSid | undefined, max: numbe
     .slice(0, max)
     .map(({ callSid, epoch, pod }) => ({ callSid, epoch, pod }))
 }
-
-const copyOf = ({ checkpointEpoch: _, rescuedUntilMs: __, seenAtMs: ___, ...row }: KeptRow): CallRow => ({
-  ...row,
-  intents: row.intents.map((intent) => ({ ...intent })),
-})

@@ -59,6 +59,7 @@ export function callRowOf(row: Row, codec: Codec): CallRow {
     checkpoint: optional('call.checkpoint', callSid, row.checkpoint, UNREADABLE),
     sequence: Number(row.sequence),
     resumes: Number(row.resumes),
+    failovers: Number(row.failovers),
     startedAtMs: Number(row.started_at_ms),
     endedAtMs: row.ended_at_ms === null || row.ended_at_ms === undefined ? undefined : Number(row.ended_at_ms),
     cause: typeof row.cause === 'string' ? row.cause : undefined,

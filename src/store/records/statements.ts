@@ -3,7 +3,7 @@
 //      row's raises it: its claim could not be written when the call moved.
 // RT2: where a verdict is needed beside the write, the row is locked first and the verdict is that of the locked row.
 
-/** A new row with its first event. $1 Call SID, $2 call id, $3 tenant, $4 from, $5 to, $6 direction, $7 pack, $8 its version, $9 pod, $10 pool, $11 mark of from, $12 epoch */
+/** A new row with its first event. $1 Call SID, $2 call id, $3 tenant, $4 from, $5 to, $6 direction, $7 pack, $8 its version, $9 pod, $10 pool, $11 mark of the far party, $12 epoch */
 export const OPEN = `
 with opened as (
   insert into call (call_sid, call_id, tenant, from_number, to_number, direction, pack, pack_version, pod, pool, from_mark, epoch, event_count)
@@ -15,10 +15,13 @@ insert into call_event (call_sid, seq, epoch, type, body)
 select call_sid, 1, epoch, 'opened', jsonb_build_object('pod', pod, 'pool', pool) from opened
 returning call_sid`
 
-/** $1 Call SID, $2 epoch, $3 pod, $4 pool */
+/** $1 Call SID, $2 epoch, $3 pod, $4 pool, $5 whether it is a failover, $6 ms after which failovers count anew */
 export const CLAIM = `
 with claimed as (
-  update call set epoch = $2::bigint, pod = $3, pool = $4, resumes = resumes + 1, event_count = event_count + 1
+  update call set epoch = $2::bigint, pod = $3, pool = $4, resumes = resumes + 1, event_count = event_count + 1,
+    failovers = case when not $5::boolean then failovers
+      when failover_at > clock_timestamp() - make_interval(secs => $6::float8 / 1000) then failovers + 1 else 1 end,
+    failover_at = case when $5::boolean then clock_timestamp() else failover_at end
   where call_sid = $1 and epoch < $2::bigint and state = 'live'
   returning call_sid, event_count, epoch, pod, pool
 )
@@ -112,10 +115,11 @@ where call_sid = $1 and epoch = $2::bigint and state = 'live'
   and (rescued_until is null or rescued_until <= clock_timestamp())
 returning call_sid`
 
-/** The whole row with its intents in their order. $1 Call SID */
+/** The whole row with its intents in their order. $1 Call SID, $2 ms after which failovers count anew */
 export const FIND = `
 select call_id, call_sid, tenant, from_number, to_number, direction, pack, pack_version, state, epoch::float8 as epoch, pod, pool,
   checkpoint, sequence::float8 as sequence, resumes,
+  case when failover_at > clock_timestamp() - make_interval(secs => $2::float8 / 1000) then failovers else 0 end as failovers,
   (extract(epoch from started_at) * 1000)::float8 as started_at_ms,
   (extract(epoch from ended_at) * 1000)::float8 as ended_at_ms, cause, next,
   (select coalesce(json_agg(json_build_object('key', t.key, 'toolCallId', t.tool_call_id, 'name', t.name,

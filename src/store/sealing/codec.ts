@@ -7,23 +7,29 @@
 import { VoiceError } from '../../kit/errors.ts'
 import { isSealed, openWithout, type Sealer } from './sealer.ts'
 
-/** A column that is sealed. Its row is named by the Call SID, that of an intent by its key. */
-export type SealedColumn =
-  | 'call.from_number'
-  | 'call.to_number'
-  | 'call.checkpoint'
-  | 'call.next'
-  | 'tool_intent.arguments'
-  | 'tool_intent.output'
-  | 'call_record.transcript'
-  | 'call_record.summary'
-  | 'call_record.intent'
+/** The columns that are sealed, as the comments of the schema say (sealed-columns.ts); a test holds both together. */
+export const SEALED_COLUMNS = [
+  'call.from_number',
+  'call.to_number',
+  'call.checkpoint',
+  'call.next',
+  'tool_intent.arguments',
+  'tool_intent.output',
+  'call_record.transcript',
+  'call_record.summary',
+  'call_record.intent',
+  'call_record.disposition',
+  'erasure.number',
+] as const
+
+/** Its row is named by the Call SID, that of an intent by its key, that of an erasure by its tenant. */
+export type SealedColumn = (typeof SEALED_COLUMNS)[number]
 
 export interface Codec {
   seal(column: SealedColumn, row: string, text: string): string
   /** Throws DATA_KEY_MISSING or DATA_SEAL_BROKEN. */
   open(column: SealedColumn, row: string, text: string): string
-  /** How a caller's number is found; null without keys, where the number itself is there. */
+  /** How a far party's number is found; null without keys, where the number itself is there. */
   mark(number: string): string | null
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { VoiceError } from '../../kit/errors.ts'
 import { isSealed, openWithout, readDataKeys, type Sealer } from './sealer.ts'
@@ -37,7 +37,8 @@ test('[SEA2][SEA3] a seal elsewhere, a changed one and one of another key are er
   const at = sealed.length - 4
   const changed = sealed.slice(0, at) + (sealed[at] === 'A' ? 'B' : 'A') + sealed.slice(at + 1)
   assert.throws(() => sealer.open(changed, PLACE), isCode('DATA_SEAL_BROKEN'))
-  assert.throws(() => sealer.open('vp1:a:AAAA', PLACE), isCode('DATA_SEAL_BROKEN'))
+  for (const short of ['vp1:a:AAAA', `vp2:a:${'A'.repeat(40)}`])
+    assert.throws(() => sealer.open(short, PLACE), isCode('DATA_SEAL_BROKEN'))
   assert.throws(() => sealerOf(B).open(sealed, PLACE), isCode('DATA_KEY_MISSING'))
   assert.throws(() => openWithout(sealed), isCode('DATA_KEY_MISSING'))
   assert.equal(openWithout('plain'), 'plain')
@@ -68,4 +69,33 @@ test('keys that cannot be read are refused without being shown', () => {
     assert.equal(read.kind, 'bad')
     assert.ok(!JSON.stringify(read).includes(A.slice(2, 12)))
   }
+})
+
+test('[S20][SEA5] seals under one operator key share neither a key nor a nonce, and seals of the earlier form are read', () => {
+  const sealer = sealerOf(A)
+  const saltBytes = 16
+  const rounds = 2_000
+  const bytes = Array.from({ length: rounds }, () =>
+    Buffer.from(sealer.seal(NUMBER, PLACE).split(':')[2]!, 'base64url'),
+  )
+  const salts = new Set(bytes.map((one) => one.subarray(0, saltBytes).toString('hex')))
+  assert.equal(salts.size, rounds)
+  // With the operator's key itself nothing opens: no two seals are under one AES key.
+  const secret = Buffer.from(A.slice(2), 'base64')
+  for (const one of bytes.slice(0, 20)) {
+    const decipher = createDecipheriv('aes-256-gcm', secret, one.subarray(saltBytes, saltBytes + 12))
+    decipher.setAAD(Buffer.from(PLACE)).setAuthTag(one.subarray(-16))
+    decipher.update(one.subarray(saltBytes + 12, -16))
+    assert.throws(() => decipher.final())
+  }
+  // A seal of one salt under another salt's key is broken, not read.
+  const [first, second] = bytes as [Buffer, Buffer]
+  const mixed = Buffer.concat([first.subarray(0, saltBytes), second.subarray(saltBytes)]).toString('base64url')
+  assert.throws(() => sealer.open(`vp2:a:${mixed}`, PLACE), isCode('DATA_SEAL_BROKEN'))
+  const iv = randomBytes(12)
+  const cipher = createCipheriv('aes-256-gcm', secret, iv).setAAD(Buffer.from(PLACE))
+  const earlier = Buffer.concat([iv, cipher.update(NUMBER, 'utf8'), cipher.final(), cipher.getAuthTag()])
+  const text = `vp1:a:${earlier.toString('base64url')}`
+  assert.equal(sealer.open(text, PLACE), NUMBER)
+  assert.equal(sealer.isCurrent(text), false)
 })

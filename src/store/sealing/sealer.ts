@@ -5,19 +5,23 @@
 //      error bears any of the text.
 // SEA4: a number is found by its mark, an HMAC under a key of its own that is derived from each of the keys: it cannot be read back, and
 //      is not the same under another key.
+// SEA5: each seal has a key of its own, derived from the operator's key and a salt of SALT_BYTES at random (NIST SP 800-108): so many calls as there
+//      will ever be stay far from the 2^32 random nonces that one AES-GCM key allows (NIST SP 800-38D §8.3). Seals of the earlier form, under the
+//      operator's key itself, are read; `reseal` writes them anew.
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import { VoiceError } from '../../kit/errors.ts'
 
 const KEY_BYTES = 32
 const IV_BYTES = 12
 const TAG_BYTES = 16
-const PREFIX = 'vp1:'
-const SEALED = /^vp1:([a-z0-9-]{1,32}):([A-Za-z0-9_-]+)$/
+const SALT_BYTES = 16
+const PREFIX = 'vp2:'
+const SEALED = /^vp([12]):([a-z0-9-]{1,32}):([A-Za-z0-9_-]+)$/
 const KEY_ID = /^[a-z0-9-]{1,32}$/
 /** More keys at once are not a rotation. */
 export const KEYS_MAX = 8
 
-type Key = { id: string; secret: Buffer; mark: Buffer }
+type Key = { id: string; secret: Buffer; mark: Buffer; seal: Buffer }
 
 /** Reads `id:base64,id:base64`; what is wrong is said without the text, since it is secret. */
 export function readDataKeys(text: string): { kind: 'keys'; sealer: Sealer } | { kind: 'bad'; fix: string } {
@@ -33,7 +37,8 @@ export function readDataKeys(text: string): { kind: 'keys'; sealer: Sealer } | {
         'write id:key pairs with commas between; an id of a-z, 0-9 and -, a key of 32 bytes in base64 (openssl rand -base64 32)',
       )
     if (keys.some((key) => key.id === id)) return bad('give each key an id of its own')
-    keys.push({ id, secret, mark: Buffer.from(hkdfSync('sha256', secret, '', 'voiceplane mark', KEY_BYTES)) })
+    const derive = (info: string) => Buffer.from(hkdfSync('sha256', secret, '', info, KEY_BYTES))
+    keys.push({ id, secret, mark: derive('voiceplane mark'), seal: derive('voiceplane seal') })
   }
   return { kind: 'keys', sealer: new Sealer(keys) }
 }
@@ -48,25 +53,29 @@ export class Sealer {
 
   /** `text` under the first key, for `place` (`table.column call`). [SEA1][SEA2] */
   seal(text: string, place: string): string {
-    const { id, secret } = this.#keys[0]!
+    const { id, seal } = this.#keys[0]!
+    const salt = randomBytes(SALT_BYTES)
     const iv = randomBytes(IV_BYTES)
-    const cipher = createCipheriv('aes-256-gcm', secret, iv).setAAD(Buffer.from(place))
-    const body = [iv, cipher.update(text, 'utf8'), cipher.final()]
+    const cipher = createCipheriv('aes-256-gcm', keyOfSeal(seal, salt), iv).setAAD(Buffer.from(place))
+    const body = [salt, iv, cipher.update(text, 'utf8'), cipher.final()]
     return `${PREFIX}${id}:${Buffer.concat([...body, cipher.getAuthTag()]).toString('base64url')}`
   }
 
   /** Throws DATA_KEY_MISSING or DATA_SEAL_BROKEN. [SEA3] */
   open(text: string, place: string): string {
-    const [, id, base64] = SEALED.exec(text) ?? []
+    const [, form, id, base64] = SEALED.exec(text) ?? []
     if (id === undefined || base64 === undefined) return text
     const key = this.#keys.find((one) => one.id === id)
     if (key === undefined) throw new VoiceError('DATA_KEY_MISSING', { message: `DATA_KEYS has no key "${id}"` })
     const bytes = Buffer.from(base64, 'base64url')
-    if (bytes.length < IV_BYTES + TAG_BYTES) throw new VoiceError('DATA_SEAL_BROKEN')
+    const ivAt = form === '2' ? SALT_BYTES : 0
+    if (bytes.length < ivAt + IV_BYTES + TAG_BYTES) throw new VoiceError('DATA_SEAL_BROKEN')
+    const secret = form === '2' ? keyOfSeal(key.seal, bytes.subarray(0, SALT_BYTES)) : key.secret
     try {
-      const decipher = createDecipheriv('aes-256-gcm', key.secret, bytes.subarray(0, IV_BYTES))
+      const decipher = createDecipheriv('aes-256-gcm', secret, bytes.subarray(ivAt, ivAt + IV_BYTES))
       decipher.setAAD(Buffer.from(place)).setAuthTag(bytes.subarray(-TAG_BYTES))
-      return Buffer.concat([decipher.update(bytes.subarray(IV_BYTES, -TAG_BYTES)), decipher.final()]).toString('utf8')
+      const body = bytes.subarray(ivAt + IV_BYTES, -TAG_BYTES)
+      return Buffer.concat([decipher.update(body), decipher.final()]).toString('utf8')
     } catch {
       throw new VoiceError('DATA_SEAL_BROKEN')
     }
@@ -85,7 +94,12 @@ export class Sealer {
   }
 }
 
-/** Whether `text` is a seal, of whatever key. */
+/** [SEA5] */
+function keyOfSeal(seal: Buffer, salt: Buffer): Buffer {
+  return createHmac('sha256', seal).update(salt).digest()
+}
+
+/** Whether `text` is a seal, of any key. */
 export function isSealed(text: string): boolean {
   return SEALED.test(text)
 }

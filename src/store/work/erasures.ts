@@ -1,18 +1,20 @@
 // Erasing in SQL. Rules:
 // ESQ1: calls go BATCH at a time, each batch one statement, with all that hangs on them by their foreign keys; the table is never locked.
-// ESQ2: a caller is found by his mark under each key, and by the number itself where no keys were configured when the call came.
+// ESQ2: a far party is found by his mark under each key, and by the number itself where no keys were configured when the call came.
+//      A number that identifies nobody (IDN2) has no mark; a request for it is CALLER_WITHHELD and erases nothing.
 // ESQ3: the number of a request is kept, sealed where there are keys, until no live call is left that it may be about; then it is gone.
+import { numberOf, partyOf } from '../../call/identity.ts'
 import { VoiceError } from '../../kit/errors.ts'
 import type { Erasure, ErasureRequest, ErasureStore, Retention } from '../../work/erasures.ts'
 import type { Row, Sql } from '../records/sql.ts'
-import { normalised, type Sealer } from '../sealing/sealer.ts'
+import type { Sealer } from '../sealing/sealer.ts'
 
 export const BATCH = 500
 const REQUESTS_MAX = 100
 
 /** $1 tenant, $2 marks (null: all callers), $3 the number, normalised */
 const OF_CALLER = `c.tenant = $1 and ($2::text[] is null or c.from_mark = any($2) or
-  (c.from_mark is null and (c.from_number = $3 or regexp_replace(c.from_number, '[^+0-9]', '', 'g') = $3)))`
+  (c.from_mark is null and regexp_replace(case c.direction when 'outbound' then c.to_number else c.from_number end, '[^+0-9]', '', 'g') = $3))`
 
 /** $4 most calls */
 const ERASE = `
@@ -49,14 +51,21 @@ export class SqlErasures implements ErasureStore {
   }
 
   async request({ tenant, from }: ErasureRequest): Promise<Erasure> {
-    const marks = from === undefined ? null : (this.#sealer?.marks(from) ?? [])
-    if (from !== undefined) await this.#refuseUnknown(tenant, marks ?? [])
-    const number = from === undefined ? null : this.#seal(normalised(from), tenant)
+    const party = from === undefined ? undefined : numberOf(partyOf(from))
+    if (from !== undefined && party === undefined) throw new VoiceError('CALLER_WITHHELD')
+    const marks = party === undefined ? null : (this.#sealer?.marks(party) ?? [])
+    if (party !== undefined) await this.#refuseUnknown(tenant, marks ?? [])
+    const number = party === undefined ? null : this.#seal(party, tenant)
     const text = 'insert into erasure (tenant, marks, number) values ($1, $2::text[], $3) returning id::text as id'
     const [row] = await this.#sql.query(text, [tenant, marks, number])
     const id = String(row?.id)
     await this.#fulfil(id)
     return (await this.find(id))!
+  }
+
+  async count(tenant: string): Promise<number> {
+    const [row] = await this.#sql.query('select count(*)::int as count from call where tenant = $1', [tenant])
+    return Number(row?.count ?? 0)
   }
 
   async find(id: string): Promise<Erasure | undefined> {

@@ -162,7 +162,8 @@ export class SqlWork implements WorkStore {
           this.#codec.seal('call_record.summary', callSid, storable(summary)),
           this.#codec.seal('call_record.intent', callSid, storable(intent)),
         ]
-        const found = [...texts, sentiment, leadScore, satisfaction, isEscalated, storable(disposition)]
+        const told = this.#codec.seal('call_record.disposition', callSid, storable(disposition))
+        const found = [...texts, sentiment, leadScore, satisfaction, isEscalated, told]
         return this.#ask(statements.FINISH_ANALYSIS, [...fence, effect, ...found])
       }
       default:
@@ -234,6 +235,6 @@ function analysisOf(row: Row, codec: Codec): Analysis {
     leadScore: Number(row.lead_score),
     satisfaction: Number(row.satisfaction),
     isEscalated: row.is_escalated === true,
-    disposition: String(row.disposition),
+    disposition: codec.open('call_record.disposition', callSid, String(row.disposition)),
   }
 }

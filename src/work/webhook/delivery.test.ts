@@ -166,6 +166,62 @@ test('[WDL3][WT2] a private address is refused for good, by number and by name, 
   there.close()
 })
 
+/** The blocks of IANA's two special-purpose address registries that are not globally reachable or no receiver's, one address of each. */
+const SPECIAL = [
+  '0.0.0.1',
+  '10.255.255.254',
+  '100.127.255.254',
+  '127.8.8.8',
+  '169.254.169.254',
+  '172.16.0.1',
+  '192.0.0.8',
+  '192.0.0.170',
+  '192.0.2.1',
+  '192.31.196.1',
+  '192.52.193.1',
+  '192.88.99.2',
+  '192.168.0.1',
+  '192.175.48.1',
+  '198.19.255.254',
+  '198.51.100.7',
+  '203.0.113.9',
+  '224.0.0.1',
+  '240.0.0.1',
+  '255.255.255.255',
+  '168.63.129.16',
+  '::1',
+  '::',
+  '::ffff:8.8.8.8',
+  '64:ff9b::808:808',
+  '64:ff9b:1::1',
+  '100::1',
+  '100:0:0:1::1',
+  '2001::1',
+  '2001:1::1',
+  '2001:2::1',
+  '2001:3::1',
+  '2001:4:112::1',
+  '2001:10::1',
+  '2001:20::1',
+  '2001:30::1',
+  '2001:db8::1',
+  '2002:808:808::1',
+  '2620:4f:8000::1',
+  '3fff::1',
+  '5f00::1',
+  'fc00::1',
+  'fd00:ec2::254',
+  'fe80::1',
+  'fec0::1',
+  'ff02::1',
+]
+
+test('[S16][WT2] no address of a special-purpose registry, and none of a cloud inside itself, is a receiver', () => {
+  assert.deepEqual(SPECIAL.filter(isPublicAddress), [])
+  for (const address of ['8.8.8.8', '168.63.129.17', '192.31.197.1', '2606:4700::1111', '2a00:1450:4001::1'])
+    assert.equal(isPublicAddress(address), true, address)
+})
+
 test('[WT1][WT2] addresses are judged, and one bad one of a name is enough', async () => {
   const bad = [
     '10.1.2.3',

@@ -23,8 +23,59 @@
 {{- fail (printf "secrets: %s is neither in secrets.keys nor in secrets.from" .) -}}
 {{- end -}}
 {{- end -}}
-{{- if not (or (has "OPENAI_API_KEY" $secrets) (has "AZURE_OPENAI_API_KEY" $secrets)) -}}
+{{- /* A pool without an endpoint of its own is at the plane's provider. */ -}}
+{{- $needsProvider := empty $v.limits -}}
+{{- range $pool := $v.limits.pools -}}
+{{- if not $pool.endpoint -}}{{- $needsProvider = true -}}
+{{- else if not (or (has $pool.endpoint.keyVariable $secrets) (hasKey $v.secrets.extra $pool.endpoint.keyVariable)) -}}
+{{- fail (printf "limits: the key of the pool %s is nowhere: write secrets.extra.%s" $pool.pool $pool.endpoint.keyVariable) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $needsProvider (not (or (has "OPENAI_API_KEY" $secrets) (has "AZURE_OPENAI_API_KEY" $secrets) (hasKey $v.settings "OPENAI_REALTIME_URL"))) -}}
 {{- fail "secrets: name OPENAI_API_KEY or AZURE_OPENAI_API_KEY in secrets.keys or secrets.from" -}}
+{{- end -}}
+{{- /* files/settings.json is made from src/variables.ts. The schema has held the texts to their forms. */ -}}
+{{- $known := .Files.Get "files/settings.json" | fromJson -}}
+{{- $textOfSecret := "^sk-[A-Za-z0-9_-]{16,}|PRIVATE KEY-----|://[^/@\\s]*:[^/@\\s]+@" -}}
+{{- range $name, $text := $v.settings -}}
+{{- if has $name $known.secrets -}}
+{{- fail (printf "settings.%s is a secret: name it in secrets.keys or secrets.from" $name) -}}
+{{- end -}}
+{{- if hasKey $known.own $name -}}
+{{- fail (printf "settings.%s is set by the chart: %s" $name (get $known.own $name)) -}}
+{{- end -}}
+{{- if regexMatch $textOfSecret $text -}}
+{{- fail (printf "settings.%s looks like a secret: put it into a Secret" $name) -}}
+{{- end -}}
+{{- with get $known.ranges $name -}}
+{{- if or (lt (float64 $text) (float64 .min)) (gt (float64 $text) (float64 .max)) -}}
+{{- fail (printf "settings.%s cannot be %s: %s" $name $text .words) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $text := $v.agentSettings -}}
+{{- if or (has $name $known.names) (has (trimSuffix "_FILE" $name) $known.names) (has $name (list "KUBE_POD_NAME" "POD_IP")) -}}
+{{- fail (printf "agentSettings.%s is a variable of the plane: write it in settings, or in secrets" $name) -}}
+{{- end -}}
+{{- if or (regexMatch "(^|_)(API_?)?(KEY|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL)S?(_|$)" $name) (regexMatch $textOfSecret $text) -}}
+{{- fail (printf "agentSettings.%s looks like a secret: put it into a Secret and write secrets.extra.%s" $name $name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $_ := $v.secrets.extra -}}
+{{- if has $name $known.secrets -}}{{- fail (printf "secrets.extra.%s: write it in secrets.keys or secrets.from" $name) -}}{{- end -}}
+{{- if has $name $known.names -}}{{- fail (printf "secrets.extra.%s is no secret: write it in settings" $name) -}}{{- end -}}
+{{- if hasKey $v.agentSettings $name -}}{{- fail (printf "secrets.extra.%s is in agentSettings too; keep one" $name) -}}{{- end -}}
+{{- end -}}
+{{- /* What src/config-checks.ts and src/config-work.ts refuse when a pod starts, as far as values can say it. */ -}}
+{{- $azure := dict "AZURE_OPENAI_API_KEY" (has "AZURE_OPENAI_API_KEY" $secrets) -}}
+{{- range list "AZURE_OPENAI_ENDPOINT" "AZURE_OPENAI_DEPLOYMENT" -}}
+{{- $_ := set $azure . (hasKey $v.settings .) -}}
+{{- end -}}
+{{- if and (has true (values $azure)) (has false (values $azure)) -}}
+{{- fail "secrets: AZURE_OPENAI_API_KEY stands together with settings.AZURE_OPENAI_ENDPOINT and settings.AZURE_OPENAI_DEPLOYMENT, or none of the three is set" -}}
+{{- end -}}
+{{- if and (hasKey $v.settings "CRM_WEBHOOK_URL") (not (has "CRM_WEBHOOK_SECRET" $secrets)) -}}
+{{- fail "settings.CRM_WEBHOOK_URL: name CRM_WEBHOOK_SECRET in secrets.keys or secrets.from" -}}
 {{- end -}}
 {{- range $name := $v.secrets.keys -}}
 {{- if hasKey $v.secrets.from $name -}}{{- fail (printf "secrets: %s is in secrets.keys and in secrets.from; keep one" $name) -}}{{- end -}}

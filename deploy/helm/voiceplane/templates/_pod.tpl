@@ -30,6 +30,16 @@ capabilities: { drop: [ALL] }
 - { name: {{ $name }}_FILE, value: /run/secrets/voiceplane/{{ $name }} }
 {{- end }}
 {{- end }}
+{{- range $name, $place := $values.secrets.extra }}
+{{- if eq (default "file" $place.as) "env" }}
+- { name: {{ $name }}, valueFrom: { secretKeyRef: { name: {{ default $values.secrets.name $place.name }}, key: {{ default $name $place.key }} } } }
+{{- else }}
+- { name: {{ $name }}_FILE, value: /run/secrets/voiceplane/{{ $name }} }
+{{- end }}
+{{- end }}
+{{- range $name, $value := $values.agentSettings }}
+- { name: {{ $name }}, value: {{ $value | quote }} }
+{{- end }}
 {{- range $name, $value := $values.settings }}
 - { name: {{ $name }}, value: {{ $value | quote }} }
 {{- end }}
@@ -54,6 +64,14 @@ capabilities: { drop: [ALL] }
           name: {{ $place.name }}
           items:
             - { key: {{ $place.key }}, path: {{ $name }} }
+      {{- end }}
+      {{- range $name, $place := .Values.secrets.extra }}
+      {{- if eq (default "file" $place.as) "file" }}
+      - secret:
+          name: {{ default $.Values.secrets.name $place.name }}
+          items:
+            - { key: {{ default $name $place.key }}, path: {{ $name }} }
+      {{- end }}
       {{- end }}
 {{- end -}}
 

@@ -1,6 +1,7 @@
 // Waiting and what comes instead of it, as TwiML.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { partyOf } from '../../../call/identity.ts'
 import { callBackNumber, hold, overflow, VOICEMAIL_MAX_SECONDS, WAIT_POLL_MS } from './waiting.ts'
 
 const waitUrl = 'https://voice.example.test/twilio/wait/CA1?said=3&language=en#ct=1500'
@@ -65,7 +66,7 @@ test('[WQ3] a Redirect never follows at once, however long the sentence', () => 
 })
 
 test('[WQ4] a message has a bound and a place to be told of; silence ends in Hangup', () => {
-  const twiml = overflow({ kind: 'voicemail' }, 'fr', '+15005550006', urls)
+  const twiml = overflow({ kind: 'voicemail' }, 'fr', partyOf('+15005550006'), urls)
   assert.match(twiml, /<Say language="fr-FR">Laissez votre message/)
   const record = /<Record ([^>]*)\/>/.exec(twiml)![1]!
   for (const attribute of [
@@ -81,24 +82,31 @@ test('[WQ4] a message has a bound and a place to be told of; silence ends in Han
 })
 
 test('[WQ4] a human is dialled after a sentence; a mere end is a sentence and Hangup', () => {
-  const human = overflow({ kind: 'transfer', number: '+15005550009' }, 'es', '+15005550006', urls)
+  const human = overflow({ kind: 'transfer', number: '+15005550009' }, 'es', partyOf('+15005550006'), urls)
   assert.match(human, /<Say language="es-ES">.*<\/Say><Dial action="https:\/\/voice\.example\.test\/twilio\/next"/)
   assert.match(human, /<Number>\+15005550009<\/Number>/)
-  assert.match(overflow({ kind: 'hang-up' }, 'it', '', urls), /<Response><Say language="it-IT">.*<\/Say><Hangup\/>/)
+  assert.match(
+    overflow({ kind: 'hang-up' }, 'it', partyOf(''), urls),
+    /<Response><Say language="it-IT">.*<\/Say><Hangup\/>/,
+  )
 })
 
-test('[WQ5] a caller with a number presses 1, one without types it; no digit ends in Hangup', () => {
-  const here = overflow({ kind: 'call-back' }, 'en', '+15005550006', urls)
+test('[P11][WQ5] a caller with a number presses 1, one without types it; no digit ends in Hangup', () => {
+  const here = overflow({ kind: 'call-back' }, 'en', partyOf('+15005550006'), urls)
   assert.match(
     here,
     /<Gather input="dtmf" action="[^"]*call-back\?language=en" method="POST" timeout="\d" numDigits="1"><Say language="en-US">.*press 1\.<\/Say><\/Gather><Say/,
   )
-  const hidden = overflow({ kind: 'call-back' }, 'en', 'anonymous', urls)
-  assert.match(hidden, /finishOnKey="#"><Say language="en-US">.*country code/)
+  for (const from of ['anonymous', '+266696687', '']) {
+    const hidden = overflow({ kind: 'call-back' }, 'en', partyOf(from), urls)
+    assert.match(hidden, /finishOnKey="#"><Say language="en-US">.*country code/, from)
+    assert.doesNotMatch(hidden, /press 1/, from)
+  }
+  const hidden = overflow({ kind: 'call-back' }, 'en', partyOf('anonymous'), urls)
   for (const twiml of [here, hidden]) assert.match(twiml, /<\/Gather><Say.*<\/Say><Hangup\/><\/Response>$/)
 })
 
-test('[WQ5] only a press of 1, or a whole number where none is known, asks for a call-back', () => {
+test('[P11][WQ5] only a press of 1, or a whole number where none is known, asks for a call-back', () => {
   for (const [from, digits, number] of [
     ['+15005550006', '1', '+15005550006'],
     ['+15005550006', '2', undefined],
@@ -107,8 +115,11 @@ test('[WQ5] only a press of 1, or a whole number where none is known, asks for a
     ['anonymous', '004930123456', '+4930123456'],
     ['', '1', undefined],
     ['sip:desk@example.test', '0123456789', undefined],
+    ['+266696687', '1', undefined],
+    ['+266696687', '4930123456', '+4930123456'],
+    ['anonymous', '266696687', undefined],
     ['anonymous', '1234567890123456', undefined],
     ['anonymous', '4930*123456', undefined],
   ] as const)
-    assert.equal(callBackNumber(from, digits), number, `${from} ${digits}`)
+    assert.equal(callBackNumber(partyOf(from), digits), number, `${from} ${digits}`)
 })

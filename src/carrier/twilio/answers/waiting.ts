@@ -3,8 +3,9 @@
 // WQ2: place and wait are said at the start and when the place changed, not each time.
 // WQ3: a Redirect never follows at once: a clip that cannot be fetched does not make the caller ask without a break.
 // WQ4: a message is at most VOICEMAIL_MAX_SECONDS long; each overflow ends in Hangup when the caller does nothing.
-// WQ5: a call-back goes to the number the call came from, on a press of 1; when that cannot be dialled, to the typed one.
+// WQ5: a call-back goes to the far party's number, on a press of 1; when it is withheld, to the typed one.
 import VoiceResponse from 'twilio/lib/twiml/VoiceResponse.js'
+import { type FarParty, numberOf, partyOf } from '../../../call/identity.ts'
 import type { Overflow, Place } from '../call-desk.ts'
 import { languageOf } from './language.ts'
 import type { SayLanguage } from './phrases.ts'
@@ -18,7 +19,6 @@ const CALL_BACK_KEY_SECONDS = 6 // how long the carrier waits for a digit
 const CHARACTER_MS = 60
 const IDEOGRAPH_MS = 150
 const IDEOGRAPH = /[\u3000-\u9fff\uac00-\ud7af]/g
-const NUMBER = /^\+[1-9]\d{6,14}$/
 const TYPED_NUMBER = /^(?:00)?([1-9]\d{6,14})$/
 
 /** Lets the caller wait. `said`: the number of callers ahead that was said last, undefined at the start. */
@@ -52,14 +52,14 @@ export type OverflowUrls = {
   callBackUrl: string
 }
 
-/** Ends the waiting without a stream. `from` is the caller's number as the carrier gave it. */
-export function overflow(to: Overflow, tag: string | undefined, from: string, urls: OverflowUrls): string {
+/** Ends the waiting without a stream; `party` is whom the call is with. */
+export function overflow(to: Overflow, tag: string | undefined, party: FarParty, urls: OverflowUrls): string {
   const { say: language, phrases } = languageOf(tag)
   if (to.kind === 'hang-up') return hangUp(phrases.busy, language)
   if (to.kind === 'transfer') {
     return transfer({ to: to.number, nextUrl: urls.nextUrl, sentence: phrases.human, language })
   }
-  return to.kind === 'voicemail' ? voicemail(tag, urls) : callBack(tag, from, urls)
+  return to.kind === 'voicemail' ? voicemail(tag, urls) : callBack(tag, party, urls)
 }
 
 function voicemail(tag: string | undefined, urls: OverflowUrls): string {
@@ -80,10 +80,10 @@ function voicemail(tag: string | undefined, urls: OverflowUrls): string {
   return ended(response, phrases.busy, language)
 }
 
-function callBack(tag: string | undefined, from: string, urls: OverflowUrls): string {
+function callBack(tag: string | undefined, party: FarParty, urls: OverflowUrls): string {
   const { say: language, phrases } = languageOf(tag)
   const response = new VoiceResponse()
-  const isHere = NUMBER.test(from)
+  const isHere = party.kind === 'known'
   const gather = response.gather({
     input: ['dtmf'],
     action: urls.callBackUrl,
@@ -96,10 +96,10 @@ function callBack(tag: string | undefined, from: string, urls: OverflowUrls): st
 }
 
 /** The number (E.164) that the digits ask to be called back at; undefined when they ask for none. */
-export function callBackNumber(from: string, digits: string): string | undefined {
-  if (NUMBER.test(from)) return digits === '1' ? from : undefined
+export function callBackNumber(party: FarParty, digits: string): string | undefined {
+  if (party.kind === 'known') return digits === '1' ? party.number : undefined
   const typed = TYPED_NUMBER.exec(digits)?.[1]
-  return typed === undefined ? undefined : `+${typed}`
+  return typed === undefined ? undefined : numberOf(partyOf(`+${typed}`))
 }
 
 function ended(response: VoiceResponse, sentence: string, language: SayLanguage): string {

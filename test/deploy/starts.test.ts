@@ -1,0 +1,102 @@
+// What the chart renders, given to its program: first each container's environment to the plane's own reader, then each pod as a
+// process of this machine, before a real Redis and a real PostgreSQL.
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, before, describe, test } from 'node:test'
+import { type Manifest, NAMESPACE, renderChart } from '../../tools/k8s/chart.ts'
+import { resolveContainer, type Startable } from '../../tools/k8s/kubelet.ts'
+import type { Workload } from '../../tools/k8s/pods.ts'
+import { fetchK8sTools, type K8sTools } from '../../tools/k8s/programs.ts'
+import { configProblems, ownWorkloads, placeOf, roleOf, secretsFor, startVariants } from '../../tools/k8s/starts.ts'
+import { VARIANTS } from '../../tools/k8s/variants.ts'
+
+let tools: K8sTools
+let folder: string
+before(async () => {
+  const fetched = await fetchK8sTools()
+  if (fetched.kind === 'failed') throw new Error(fetched.message)
+  tools = fetched
+  folder = mkdtempSync(join(tmpdir(), 'voiceplane-starts-'))
+})
+after(() => rmSync(folder, { recursive: true, force: true }))
+
+const SECRETS = secretsFor({ redis: 'redis://127.0.0.1:6379', database: 'postgres://a@127.0.0.1/b' })
+
+async function render(title: string): Promise<Manifest[]> {
+  const variant = VARIANTS.find((one) => one.title === title)!
+  const rendered = await renderChart(tools, variant.options)
+  if (rendered.kind === 'refused') throw new Error(rendered.reason)
+  return rendered.manifests
+}
+
+function resolveAll(title: string, manifests: readonly Manifest[]): { workload: Workload; startable: Startable }[] {
+  return ownWorkloads(manifests).flatMap((workload, at) => {
+    const place = placeOf(
+      workload,
+      { index: 0, at },
+      { namespace: NAMESPACE, folder: join(folder, title), manifests, secrets: SECRETS },
+    )
+    return workload.pod.containers.map((container) => ({
+      workload,
+      startable: resolveContainer(workload.pod, container, place),
+    }))
+  })
+}
+
+/** The start line of the edge makes its name itself, before Node runs. */
+const withName = ({ workload, startable }: { workload: Workload; startable: Startable }): Startable =>
+  roleOf(workload) === 'edge'
+    ? { ...startable, asRendered: { ...startable.asRendered, POD_NAME: 'edge-x2x4z-127-7-1-2' } }
+    : startable
+
+describe('the configuration of every container of every rendering is read by the plane without a problem', () => {
+  for (const { title } of VARIANTS) {
+    test(`[O1] ${title}`, async () => {
+      const all = resolveAll(title, await render(title))
+      assert.ok(all.length >= 1)
+      assert.deepEqual(
+        all.flatMap((one) => configProblems(one.workload, withName(one))),
+        [],
+      )
+    })
+  }
+
+  test('[O1] a worker without a name, a Secret without its key and a probe of no port are found', async () => {
+    const manifests = await render('defaults')
+    const worker = resolveAll('broken', manifests).find(({ workload }) => roleOf(workload) === 'worker')!
+    const { POD_NAME: _, ...nameless } = worker.startable.asRendered
+    const [problem = ''] = configProblems(worker.workload, { ...worker.startable, asRendered: nameless })
+    assert.match(problem, /Deployment vp-voiceplane-worker: POD_NAME is not set while REDIS_URL is/)
+    const { OPENAI_API_KEY: __, ...keyless } = SECRETS.voiceplane!
+    const place = { namespace: NAMESPACE, folder: join(folder, 'keyless'), manifests, secrets: { voiceplane: keyless } }
+    assert.throws(
+      () =>
+        resolveContainer(
+          worker.workload.pod,
+          worker.workload.pod.containers[0]!,
+          placeOf(worker.workload, { index: 0, at: 0 }, place),
+        ),
+      /there is no key OPENAI_API_KEY in a Secret voiceplane/,
+    )
+  })
+})
+
+test('[O1] every pod of every rendering starts as it is rendered and becomes ready by its own probes', async (t) => {
+  const started = await startVariants(tools)
+  const summary = Object.fromEntries(started.map(({ variant, roles }) => [variant, roles.sort()]))
+  t.diagnostic(
+    JSON.stringify({ variants: started.length, roles: started.flatMap(({ roles }) => roles).length, summary }),
+  )
+  assert.deepEqual(
+    started.flatMap(({ problems }) => problems),
+    [],
+  )
+  const whole = ['edge', 'migrate', 'worker']
+  assert.deepEqual(
+    summary,
+    Object.fromEntries(VARIANTS.map(({ title }) => [title, title === 'least' ? ['edge'] : whole])),
+  )
+  for (const { variant, metrics } of started) assert.match(metrics, /^# TYPE voice_demand_calls gauge$/m, variant)
+})
