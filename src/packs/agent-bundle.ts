@@ -1,9 +1,9 @@
 // The agent module and its own files as one module, made by esbuild. Rules:
-// AB1: what the module imports by a path, by an alias of tsconfig.json, or from a package of its workspace becomes part of the
+// MB1: what the module imports by a path, by an alias of tsconfig.json, or from a package of its workspace becomes part of the
 //      bundle; packages stay outside and are resolved by Node, from the file that imports them.
-// AB2: `import.meta.url`, `import.meta.dirname`, `__dirname` and `__filename` keep naming the file that they are written in.
-// AB3: an error of the build names file, line and column. Source maps are part of the bundle, so that a stack does too.
-// AB4: the version follows from the content of all bundled files, not from where they are.
+// MB2: `import.meta.url`, `import.meta.dirname`, `__dirname` and `__filename` keep naming the file that they are written in.
+// MB3: an error of the build names file, line and column. Source maps are part of the bundle, so that a stack does too.
+// MB4: the version follows from the content of all bundled files, not from where they are.
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -25,7 +25,7 @@ const LOADERS: Readonly<Record<string, Loader>> = {
   '.cjs': 'js',
 }
 const TEXTS: Record<string, Loader> = { '.md': 'text', '.txt': 'text' }
-/** What stands in each file for the names that a bundle would change (AB2). */
+/** What stands in each file for the names that a bundle would change (MB2). */
 const PLACE = { url: '__placeUrl', dirname: '__placeDirname', filename: '__placeFilename' }
 /** The files of the plane itself: a module that imports them gets those that run. */
 const OWN = `${dirname(dirname(fileURLToPath(import.meta.url)))}${sep}`
@@ -75,7 +75,7 @@ export async function bundleAgent(entry: string): Promise<BundleOutcome> {
   }
 }
 
-/** AB1: what stays outside, and by which address. */
+/** MB1: what stays outside, and by which address. */
 function outside(entry: string): Plugin {
   return {
     name: 'outside',
@@ -112,7 +112,7 @@ function locate(from: string, specifier: string): string | undefined {
   }
 }
 
-/** AB2. The names come on the first line, so that lines keep their number. */
+/** MB2. The names come on the first line, so that lines keep their number. */
 function places(): Plugin {
   return {
     name: 'places',
