@@ -49,6 +49,8 @@ export type OpenAiSimOptions = {
   badKeys: string[]
   /** Age at which a session expires, ms. */
   sessionCapMs: number
+  /** What a session says of its end in `expires_at`, seconds since 1970; undefined: the truth. */
+  expiresAt?: number
   /** From the commit of the caller's turn to the first delta, ms. */
   thinkMs: number
   /** Generation speed, times real time. */

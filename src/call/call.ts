@@ -301,7 +301,6 @@ export class Call implements LegListener, ModelListener {
     const remainingMs = this.#speaker.remainingMs()
     if (remainingMs <= 0) this.#dispatch({ kind: 'playout-idle' })
     if (this.state.phase.kind === 'ended') return
-    const againMs = Math.max(remainingMs, CLOSING_POLL_MS)
-    this.#closingTimer = this.#world.wheel.after(againMs, () => this.#awaitSilence())
+    this.#closingTimer = this.#world.wheel.after(CLOSING_POLL_MS, () => this.#awaitSilence())
   }
 }

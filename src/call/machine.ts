@@ -73,6 +73,7 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
     case 'digit':
       state.digits = (state.digits + event.digit).slice(-DIGITS_MAX)
       effects.push({ kind: 'set-timer', name: 'digits', ms: settings.digitsPauseMs })
+      if (settings.keysInterrupt && state.phase.kind === 'live') interrupt(state, effects)
       return state
     case 'audio-begun':
       if (state.response.kind === 'active' && state.response.responseId === event.responseId) {

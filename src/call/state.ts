@@ -113,6 +113,8 @@ export type CallState = {
   isCallerSpeaking: boolean
   hasGreeted: boolean
   renewalDue: boolean
+  /** Renewals in a row that a provider's early expiry asked for. */
+  earlyRenewals: number
   owed: OwedTurn | undefined
   strikes: Strikes
   /** The request in `wanted` waits for its time (timer turn-retry). */
@@ -154,6 +156,8 @@ export type CallSettings = {
   /** The provider starts a response by itself when the caller has spoken. */
   autoRespond: boolean
   bargeIn: boolean
+  /** A key that is pressed silences the agent, as speech does. */
+  keysInterrupt: boolean
   transcriptMaxItems: number
   streamAwaitedMs: number
   callMaxMs: number
@@ -251,6 +255,7 @@ export function initialState(): CallState {
     isCallerSpeaking: false,
     hasGreeted: false,
     renewalDue: false,
+    earlyRenewals: 0,
     owed: undefined,
     strikes: { rung: 0, limitWaits: 0 },
     isHolding: false,

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { clip } from '../kit/text.ts'
 import { clipText, cutAt, TEXT_MAX_CHARS, withItem } from './transcript.ts'
 
 const agent = (text: string) => ({ kind: 'agent' as const, id: 'i', text, cut: false })
@@ -10,9 +11,11 @@ test('[TR2] a cut keeps whole words in proportion of the audio', () => {
   const item = agent('we are open on Monday')
   for (const [heardMs, want] of [
     [0, ''],
-    [100, ''],
-    [500, 'we are'],
-    [999, 'we are open on'],
+    [60, 'w'],
+    [100, 'we'],
+    [400, 'we are'],
+    [900, 'we are open on'],
+    [999, 'we are open on Monday'],
     [1_000, 'we are open on Monday'],
     [5_000, 'we are open on Monday'],
   ] as const)
@@ -25,6 +28,40 @@ test('[TR2] a cut is a beginning of the text and never throws, whatever the numb
     assert.ok(text.startsWith(cut.text))
     if (totalMs > 0 && heardMs >= totalMs) assert.equal(cut.text, text)
     if (totalMs === 0) assert.equal(cut.text, '')
+  })
+  fc.assert(property)
+})
+
+test('[P13][TR2] what was heard is kept in proportion in every language, and no grapheme is torn', () => {
+  const texts = [
+    'ご予約を承りました。来週の月曜日の午前十時にお待ちしております。',
+    'นัดหมายของคุณคือวันจันทร์หน้าเวลาสิบโมงเช้าที่คลินิก',
+    '您的预约已确认，下周一上午十点请到诊所就诊，谢谢您的来电。',
+    'Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft',
+    '다음주월요일오전열시에뵙겠습니다감사합니다안녕히계세요',
+    'ክፍያዎተፈጽሟልስለደወሉእናመሰግናለንመልካምቀን',
+    '👩‍⚕️👨‍👩‍👧‍👦🏳️‍🌈👍🏽👩‍⚕️👨‍👩‍👧‍👦🏳️‍🌈👍🏽',
+    'ế̃ộ̃ẫ̃ề̃ồ̃ầ̃ể̃ổ̃ẩ̃ễ̃',
+    'آپ کی ملاقات اگلے پیر کو صبح دس بجے ہے',
+  ]
+  const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' })
+  for (const text of texts) {
+    const cut = cutAt(agent(text), 3_000, 6_000).text
+    assert.ok(text.startsWith(cut), text)
+    const share = cut.length / text.length
+    assert.ok(share >= 0.2 && share <= 0.52, `${share} of: ${text}`)
+    const starts = [...graphemes.segment(text)].map(({ index }) => index)
+    assert.ok(starts.includes(cut.length) || text[cut.length] === ' ', `a grapheme is torn: ${text}`)
+  }
+})
+
+test('[P13][TR1] a text is clipped between two graphemes', () => {
+  const text = `${'x'.repeat(TEXT_MAX_CHARS - 3)}👩‍⚕️👩‍⚕️`
+  assert.equal(clipText(text), 'x'.repeat(TEXT_MAX_CHARS - 3))
+  const property = fc.property(fc.string({ unit: 'grapheme' }), fc.nat(40), (any, at) => {
+    const kept = clip(any, at)
+    assert.ok(any.startsWith(kept) && kept.length <= at)
+    assert.equal(kept.isWellFormed(), true)
   })
   fc.assert(property)
 })

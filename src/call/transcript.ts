@@ -1,8 +1,9 @@
 // What was said, in order, capped. Rules:
 // TR1: at most `maxItems` items and TEXT_MAX_CHARS characters each; beyond them the oldest is dropped and counted.
-// TR2: agent speech that was cut keeps only the part that was heard.
+// TR2: agent speech that was cut keeps only the part that was heard, in proportion of its audio, in any language (kit/text.ts).
 // TR3: a caller's turn takes its place when it ends; its text comes later, and is empty until then.
 
+import { clip, firstShare } from '../kit/text.ts'
 import type { AgentPath } from './agent-state.ts'
 
 export const TEXT_MAX_CHARS = 4_000
@@ -26,19 +27,17 @@ export function withItem(transcript: Transcript, item: TranscriptItem, maxItems:
   return { items, dropped: transcript.dropped + excess }
 }
 
-/** Cuts an agent item at what was heard, in proportion of its audio, at a word. */
+/** Cuts an agent item at what was heard, in proportion of its audio, at a word or a grapheme. */
 export function cutAt(
   item: TranscriptItem & { kind: 'agent' },
   heardMs: number,
   totalMs: number,
 ): TranscriptItem & { kind: 'agent' } {
   const part = totalMs > 0 ? Math.min(1, heardMs / totalMs) : 0
-  const rough = item.text.slice(0, Math.round(item.text.length * part))
-  const words = part >= 1 || rough.length === 0 ? rough : rough.slice(0, Math.max(0, rough.lastIndexOf(' ')))
-  return { ...item, text: words, heardMs, cut: true }
+  return { ...item, text: firstShare(item.text, part), heardMs, cut: true }
 }
 
 /** Text clipped to its bound (TR1). */
 export function clipText(text: string): string {
-  return text.length <= TEXT_MAX_CHARS ? text : text.slice(0, TEXT_MAX_CHARS)
+  return clip(text, TEXT_MAX_CHARS)
 }

@@ -5,6 +5,7 @@
 // TU3: a request waits while the caller speaks, if the provider will answer the caller by itself.
 // TU4: keypad digits are gathered until a pause and given to the model as one message.
 // TU5: a request that must be made again keeps its instructions, until its response has begun to sound.
+// TU6: a key that the caller presses silences the agent as speech does, unless the pack says otherwise; a goodbye is heard to its end.
 import { isSilentRequest, isToolAwaited, owe, settle, turnTakingOf } from './owed-turn.ts'
 import type { CutItem } from './playout.ts'
 import type { ResponseRequest } from './ports.ts'
@@ -145,6 +146,9 @@ export function flushDigits(state: CallState, settings: CallSettings, effects: E
     effects.push({ kind: 'set-timer', name: 'digits', ms: settings.digitsPauseMs })
     return state
   }
+  // What began to be said since the last key is no answer to these.
+  if (settings.keysInterrupt && state.phase.kind === 'live' && state.response.kind === 'active')
+    interrupt(state, effects)
   effects.push({ kind: 'send-digits', digits: state.digits })
   state.digits = ''
   requestResponse(state, {}, settings, effects, 'digits')

@@ -240,7 +240,9 @@ export class OpenAiSession implements ModelSession {
 
   #onSetupEvent(setup: LinkSetup, event: ServerEvent): void {
     if (event.type === 'session.created') {
-      setup.created(record(event.session).expires_at, this.#world.clock.wallMs())
+      const said = setup.created(record(event.session).expires_at, this.#world.clock.wallMs())
+      if (said === 'implausible')
+        this.#world.log.warn({}, 'the model told an implausible time of expiry; its own age counts')
       setup.configure(this.#sessionToBegin())
     } else if (event.type === 'session.updated') {
       setup.link.route.accepted()
