@@ -1,7 +1,7 @@
 // What is an agent, and what of it a realtime session would ignore. Rules:
-// MS1: an agent is known by its class, or by its shape where the module brings the SDK inside its own bundle: its background
+// GR1: an agent is known by its class, or by its shape where the module brings the SDK inside its own bundle: its background
 //      results are then made the plane's, the rest of it is plain methods.
-// MS2: guardrails on an agent are refused: a realtime session never runs them. Tools that it leaves out are named.
+// GR2: guardrails on an agent are refused: a realtime session never runs them. Tools that it leaves out are named.
 import { backgroundResult, RealtimeAgent } from '@openai/agents-realtime'
 import type { PackAgent } from './pack.ts'
 
@@ -13,7 +13,7 @@ const AGENTS_MAX = 1_000
 
 const isRecord = (value: unknown): value is Values => typeof value === 'object' && value !== null
 
-/** Is it a RealtimeAgent, of this copy of the SDK or of another (MS1)? */
+/** Is it a RealtimeAgent, of this copy of the SDK or of another (GR1)? */
 export function isAgent(value: unknown): value is PackAgent {
   if (value instanceof RealtimeAgent) return true
   return isRecord(value) && hasAgentMethods(value) && classNames(value).includes('RealtimeAgent')
@@ -46,7 +46,7 @@ export function agentsFrom(first: readonly PackAgent[]): PackAgent[] {
   return [...found]
 }
 
-/** Why a session would silently leave out a part of these agents; `refused` parts are guardrails (MS2). */
+/** Why a session would silently leave out a part of these agents; `refused` parts are guardrails (GR2). */
 export function ignoredParts(agents: readonly PackAgent[]): { refused: string[]; warned: string[] } {
   const refused: string[] = []
   const warned: string[] = []
@@ -68,7 +68,7 @@ export function ignoredParts(agents: readonly PackAgent[]): { refused: string[];
   return { refused, warned }
 }
 
-/** Makes the background results of agents of another copy of the SDK the plane's (MS1). Idempotent. */
+/** Makes the background results of agents of another copy of the SDK the plane's (GR1). Idempotent. */
 export function adoptAgents(agents: readonly PackAgent[]): void {
   for (const agent of agents) {
     if (agent instanceof RealtimeAgent) continue
