@@ -10,7 +10,7 @@ import { loadUserAgent } from '../../src/packs/user-agent.ts'
 import { shapeNames, unpackShape } from './archive.ts'
 import { TwoPods } from './two-pods.ts'
 
-const CALLS_AT_ONCE = 16
+const CALLS_AT_ONCE = 12
 const ask = (turn: number) => ({ name: 'check_invoice', arguments: { invoiceId: '7', turn } })
 /** Longer than the caller listens. */
 const STORY =
@@ -32,7 +32,7 @@ after(() => speech.close())
 /** Greeting, handoff, tool, a barge-in, then one question after the other until the test hangs up. */
 async function caller() {
   const line = await speech.say('Yes please', 'rms')
-  const finished = { waitForAgent: 'finished' as const, timeoutMs: 6_000 }
+  const finished = { waitForAgent: 'finished' as const, timeoutMs: 10_000 }
   const turn = [{ say: line }, finished]
   return {
     steps: [
@@ -44,7 +44,7 @@ async function caller() {
       finished,
       { repeat: 'until end' as const, steps: [{ pauseMs: 100 }, ...turn] },
     ],
-    maxMs: 60_000,
+    maxMs: 200_000,
   }
 }
 
@@ -71,19 +71,15 @@ async function lead(makePack: () => Promise<Pack>): Promise<void> {
     const before = answers(items()).length
     await pods.until('answers after the lost link', () => answers(items()).length > before + 1)
     assert.equal(pods.model.liveSessions(), sessions)
-    await pods.move()
+    await pods.move(call)
     const there = () => pods.items(1, call)
-    await pods.until('the call at the other pod', () => there().length > 0 && items().length === 0)
     const moved = answers(there()).length
     await pods.until('an answer there', () => answers(there()).length > moved)
     for (const output of answers(there())) assert.match(output, /42/)
     call.hangUp()
     const report = await call.done
     assert.equal(report.wasDropped, false)
-    assert.deepEqual(
-      pods.log.filter(({ level }) => level === 'error'),
-      [],
-    )
+    assert.deepEqual(pods.errors(), [])
   } finally {
     await pods.close()
   }
