@@ -28,8 +28,10 @@ export async function startAll(options: {
   log: Log
   root: string
   say: Say
+  /** See startEdge. */
+  droppedLines?: () => number
 }): Promise<All> {
-  const { pack, log, root, say } = options
+  const { pack, log, root, say, droppedLines } = options
   let { config } = options
   let model: ReadyChild | undefined
   // Both take seconds: they start side by side.
@@ -44,7 +46,7 @@ export async function startAll(options: {
   const embedded = await opening
   if (embedded !== undefined && embedded.folder === undefined)
     say('Another process has the database of DATA_DIR: the records of this one end with it.')
-  const edge = await startEdge({ config, pack, log, ...(embedded ?? {}) })
+  const edge = await startEdge({ config, pack, log, droppedLines, ...(embedded ?? {}) })
   say(
     `Voiceplane answers on ${edge.url} (pod ${config.podName}, pack ${pack.name}). Point your carrier's voice webhook to POST /twilio/voice.`,
   )

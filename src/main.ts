@@ -6,7 +6,7 @@ import { type Config, formatProblems, readConfig } from './config.ts'
 import { startEdge } from './edge.ts'
 import { systemClock } from './kit/clock.ts'
 import { messageOf } from './kit/errors.ts'
-import { type Log, makeLog } from './kit/log.ts'
+import { type Log, LogLines, makeLog } from './kit/log.ts'
 import { makeClinicPack } from './packs/clinic/clinic.ts'
 import type { Pack } from './packs/pack.ts'
 import { loadUserAgent } from './packs/user-agent.ts'
@@ -34,6 +34,7 @@ const ROLES = ['all', 'edge', 'worker', 'migrate', 'reseal', 'plan'] as const
 type Role = (typeof ROLES)[number]
 const isRole = (name: string): name is Role => (ROLES as readonly string[]).includes(name)
 
+const lines = new LogLines(process.stderr)
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 async function main(): Promise<number> {
@@ -73,9 +74,12 @@ function plan(args: readonly string[]): number {
 }
 
 async function work(config: Config): Promise<number> {
-  const log = makeLog(config.log)
+  const log = makeLog({ ...config.log, destination: lines })
   try {
-    return await runUntilStopped(() => startWorker({ config, log }), { signals: process, log })
+    return await runUntilStopped(() => startWorker({ config, log, droppedLines: () => lines.dropped }), {
+      signals: process,
+      log,
+    })
   } catch (error) {
     process.stderr.write(`The worker could not start: ${messageOf(error)}\n`)
     return EXIT_CONFIG
@@ -130,11 +134,14 @@ function holdRejections(log: Log): void {
 async function run(role: 'all' | 'edge', config: Config): Promise<number> {
   const log = makeLog({
     ...config.log,
+    destination: lines,
     level: role === 'all' && config.log.level === 'info' ? 'warn' : config.log.level,
   })
   holdRejections(log)
-  const startEverything = async () => startAll({ config, pack: await loadPack(config, log), log, root: ROOT, say })
-  const startPod = async () => startEdge({ config, pack: await loadPack(config, log), log })
+  const droppedLines = () => lines.dropped
+  const startEverything = async () =>
+    startAll({ config, pack: await loadPack(config, log), log, root: ROOT, say, droppedLines })
+  const startPod = async () => startEdge({ config, pack: await loadPack(config, log), log, droppedLines })
   try {
     if (config.exitAfterDemo && role === 'all') {
       const all = await startEverything()
@@ -155,4 +162,6 @@ async function loadPack(config: Config, log: Log): Promise<Pack> {
   throw new Error(`there is no pack ${JSON.stringify(config.pack)}; PACK may be: clinic. Or set AGENT_MODULE.`)
 }
 
-process.exit(await main())
+const code = await main()
+await lines.flush()
+process.exit(code)

@@ -12,6 +12,7 @@ import type { Log } from './kit/log.ts'
 import { Wheel } from './kit/wheel.ts'
 import { healthRoutes } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
+import { registerDroppedLines } from './ops/metrics.ts'
 import type { SweeperTimes } from './pod/rescue/sweeper.ts'
 import { makeWorkEngine, type WorkEngine } from './pod/work-engine.ts'
 import { openWorkParts, type RoleParts } from './pod/work-parts.ts'
@@ -35,6 +36,8 @@ export async function startWorker(options: {
   log: Log
   times?: Partial<WorkerTimes>
   sweep?: Partial<SweeperTimes>
+  /** Log lines that were dropped, for /metrics; none unless given. */
+  droppedLines?: () => number
 }): Promise<RunningWorker> {
   const { config, log } = options
   const wheel = new Wheel({
@@ -47,7 +50,7 @@ export async function startWorker(options: {
     ...{ config, log, wheel, parts, leases: parts.leases, rest: parts.rest, reads: parts.reads },
     ...{ rooms: { analysis: config.work.analysisMax }, times: options.times, sweep: options.sweep },
   })
-  const app = await makeApp(engine, lag)
+  const app = await makeApp(engine, lag, options.droppedLines)
   await app.listen({ host: config.http.host, port: config.http.port })
   const { port } = app.server.address() as AddressInfo
   engine.start()
@@ -56,9 +59,10 @@ export async function startWorker(options: {
   return run({ app, parts, engine, wheel, lag, log, url, drainMs: config.work.drainMs })
 }
 
-async function makeApp(engine: WorkEngine, lag: LagMeter): Promise<FastifyInstance> {
+async function makeApp(engine: WorkEngine, lag: LagMeter, droppedLines?: () => number): Promise<FastifyInstance> {
   const app = fastify({ requestTimeout: 10_000, bodyLimit: 65_536, forceCloseConnections: true })
   const registry = new Registry()
+  registerDroppedLines(registry, droppedLines)
   await app.register(healthRoutes, { lag, registry, notReady: () => engine.worker.notReady() })
   await engine.serve(app, registry)
   return app

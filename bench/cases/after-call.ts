@@ -18,7 +18,7 @@ import { type Drain, judge, linesOf } from '../backlog/told.ts'
 import type { AnswererLine } from '../peers/answerer.ts'
 import { atLeast, atMost, type Bench, type BenchCase, type BenchResult } from '../runner/bench.ts'
 import { type Child, startChild } from '../runner/child.ts'
-import { freePort } from '../runner/contenders.ts'
+import { freePort } from '../runner/free-port.ts'
 import { medianOf } from '../runner/load.ts'
 
 const CALLS = 2_000

@@ -5,7 +5,7 @@
 // DN3: ratios are of medians of one run; the machine and the model simulator are the same for all.
 import type { LoadReport } from '../../load/report/report.ts'
 import { atLeast, atMost, type Bench, type BenchCase, type BenchResult } from '../runner/bench.ts'
-import { CONTENDER_NAMES, CONTENDER_TEXT, type ContenderName, startContender } from '../runner/contenders.ts'
+import { CONTENDER_NAMES, type ContenderName, contenderText, startContender } from '../runner/contenders.ts'
 import { medianOf, startLoad, worstLateness } from '../runner/load.ts'
 import { type Model, startModel } from '../runner/model.ts'
 import { readUsage } from '../runner/procfs.ts'
@@ -32,7 +32,10 @@ export const density: BenchCase = {
     const names = CONTENDER_NAMES.filter((name) => bench.options.only?.includes(name) ?? true)
     const tallies: Tallies = new Map(names.map((name) => [name, { calls, rounds: [], failures: [] }]))
     const reports: LoadReport[] = []
-    const model = await startModel(bench, { toolEveryMs: TOOL_EVERY_MS })
+    const model = await startModel(bench, {
+      toolEveryMs: TOOL_EVERY_MS,
+      tls: names.some((name) => name.endsWith('-tls')),
+    })
     for (let round = 1; round <= rounds; round++) {
       for (const [name, tally] of tallies) {
         bench.note(`round ${round} of ${rounds}: ${name}, ${tally.calls} calls`)
@@ -79,7 +82,7 @@ async function measure(
   reports: LoadReport[],
 ): Promise<Measured> {
   const seconds = bench.options.seconds ?? SECONDS
-  const bridge = await startContender(bench, name, model.url, calls)
+  const bridge = await startContender(bench, name, model, calls)
   try {
     await warmUp(bench, bridge.url)
     const idleRssKb = readUsage(bridge.pid)?.rssKb ?? Number.NaN
@@ -143,7 +146,7 @@ function resultOf(tallies: Tallies, reports: LoadReport[]): BenchResult {
     figures: {
       contenders: Object.fromEntries([...tallies].map(([name, tally]) => [name, contenderFigures(name, tally)])),
       ratioToFloor: toFloor,
-      floor: CONTENDER_TEXT.bare,
+      floor: contenderText('bare'),
       isWithinFloorAim: toFloor === null ? null : toFloor <= 1.5,
     },
     samples: { reportsOfLoad: reports.length },
@@ -162,7 +165,7 @@ function contenderFigures(name: ContenderName, tally: Tally): Record<string, unk
   const of = (pick: (one: Measured) => number | null): number | null =>
     medianOf(tally.rounds.flatMap((one) => pick(one) ?? []))
   return {
-    what: CONTENDER_TEXT[name],
+    what: contenderText(name),
     calls: tally.calls,
     rounds: tally.rounds.length,
     cpuMsPerCallSecond: of((one) => one.cpuMsPerCallSecond),

@@ -13,7 +13,7 @@ export const latency: BenchCase = {
   run: async (bench) => {
     const calls = bench.options.calls ?? CALLS
     const model = await startModel(bench, { witness: true, toolEveryMs: 60_000 })
-    const plane = await startSubject(bench, model.url, { callsMax: calls * 2, coalesce: 'off' })
+    const plane = await startSubject(bench, model, { callsMax: calls * 2, coalesce: 'off' })
     const holdS = (bench.options.seconds ?? SECONDS) + Math.ceil(calls / RAMP_PER_SECOND)
     const load = startLoad(bench, {
       urls: [plane.url],

@@ -35,7 +35,7 @@ export const leak: BenchCase = {
   run: async (bench) => {
     const calls = bench.options.calls ?? CALLS
     const model = await startModel(bench)
-    const plane = await startSubject(bench, model.url, { callsMax: 500 })
+    const plane = await startSubject(bench, model, { callsMax: 500 })
     await bench.pause(QUIET_MS)
     const fresh = await readState(plane, 0)
     const idleBefore = await idleCpu(bench, plane)

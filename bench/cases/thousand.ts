@@ -45,7 +45,7 @@ async function startFleet(bench: Bench, podCount: number, calls: number): Promis
   for (let i = 1; i <= podCount; i++) {
     const model = await startModel(bench, { witness: true, toolEveryMs: 60_000 })
     fleet.models.push(model)
-    fleet.pods.push(await startSubject(bench, model.url, { callsMax: calls, coalesce: 'auto', podName: `pod-${i}` }))
+    fleet.pods.push(await startSubject(bench, model, { callsMax: calls, coalesce: 'auto', podName: `pod-${i}` }))
   }
   return fleet
 }

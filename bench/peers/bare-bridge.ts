@@ -4,6 +4,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { RawSocket } from './framing.ts'
 import { API_KEY, answerVoice, exitOnSignal, MODEL, MODEL_URL, PORT, printReady, SESSION_UPDATE } from './settings.ts'
 
@@ -35,7 +36,8 @@ function range(buffer: Buffer, start: number, end: number, key: Buffer): Buffer 
 
 function dialModel(onText: (buffer: Buffer, start: number, end: number) => void, onOpen: (link: RawSocket) => void) {
   const url = new URL(MODEL_URL)
-  const socket = connect(Number(url.port), url.hostname)
+  const to = { port: Number(url.port), host: url.hostname }
+  const socket = url.protocol === 'wss:' ? connectTls(to) : connect(to)
   socket.on('error', () => socket.destroy())
   socket.write(
     `GET ${url.pathname}?model=${MODEL} HTTP/1.1\r\nHost: ${url.host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n` +

@@ -13,7 +13,7 @@ async function loaded(act: (load: RunningLoad, bridgePid: number, bench: Bench) 
   const bench = await Bench.open('generator-test', {})
   try {
     const model = await startModel(bench)
-    const bridge = await startContender(bench, 'bare', model.url, 4)
+    const bridge = await startContender(bench, 'bare', model, 4)
     const load = startLoad(bench, {
       urls: [bridge.url],
       calls: 3,

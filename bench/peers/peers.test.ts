@@ -10,8 +10,8 @@ import { startModel } from '../runner/model.ts'
 async function carryCalls(name: ContenderName) {
   const bench = await Bench.open('peer-test', {})
   try {
-    const model = await startModel(bench, { witness: true })
-    const bridge = await startContender(bench, name, model.url, 4)
+    const model = await startModel(bench, { witness: true, tls: name.endsWith('-tls') })
+    const bridge = await startContender(bench, name, model, 4)
     const load = startLoad(bench, {
       urls: [bridge.url],
       calls: 2,
@@ -29,7 +29,7 @@ async function carryCalls(name: ContenderName) {
 }
 
 suite('peers', { concurrency: true }, () => {
-  for (const name of ['bare', 'ws', 'sdk'] as const) {
+  for (const name of ['bare', 'ws', 'sdk', 'bare-tls', 'ws-tls', 'sdk-tls', 'voiceplane-tls'] as const) {
     test(`${name} carries calls both ways: the model hears the caller's frames, the caller hears the agent`, async () => {
       const figures = await carryCalls(name)
       assert.equal(figures.setUp.succeeded, 2)

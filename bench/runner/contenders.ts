@@ -2,17 +2,30 @@
 // All get the same model simulator and the same callers; none is tuned for the bench.
 
 import { spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import type { Bench } from './bench.ts'
 import { type Child, type ChildCommand, startChild } from './child.ts'
+import { freePort } from './free-port.ts'
+import type { Model } from './model.ts'
 
-export const CONTENDER_NAMES = ['voiceplane', 'voiceplane-pcm16', 'bare', 'ws', 'sdk', 'fastapi'] as const
-export type ContenderName = (typeof CONTENDER_NAMES)[number]
+const PLAIN_NAMES = ['voiceplane', 'voiceplane-pcm16', 'bare', 'ws', 'sdk', 'fastapi'] as const
+type PlainName = (typeof PLAIN_NAMES)[number]
+export type ContenderName = PlainName | `${PlainName}-tls`
+/** Each, and each with TLS between it and the model. */
+export const CONTENDER_NAMES: readonly ContenderName[] = PLAIN_NAMES.flatMap((name) => [name, `${name}-tls` as const])
 
 /** What each is, for the output. */
-export const CONTENDER_TEXT: Record<ContenderName, string> = {
+export function contenderText(name: ContenderName): string {
+  const { plain, isTls } = readName(name)
+  return isTls ? `${PLAIN_TEXT[plain]}; TLS to the model` : PLAIN_TEXT[plain]
+}
+
+function readName(name: ContenderName): { plain: PlainName; isTls: boolean } {
+  const isTls = name.endsWith('-tls')
+  return { plain: (isTls ? name.slice(0, -'-tls'.length) : name) as PlainName, isTls }
+}
+
+const PLAIN_TEXT: Record<PlainName, string> = {
   voiceplane: 'this plane, role edge, µ-law passthrough, agents in place',
   'voiceplane-pcm16': 'the same with 24 kHz PCM16 towards the model',
   bare: 'the floor: hand-written framing on sockets, payload copied, no agents and no features',
@@ -42,34 +55,9 @@ export type PlaneOptions = {
 /** A started bridge with its base URL. */
 export type Bridge = Child & { url: string }
 
-/** Starts a contender against the model at `modelUrl` (ws://…/v1/realtime); it is ended with the bench. */
-export async function startContender(
-  bench: Bench,
-  name: ContenderName,
-  modelUrl: string,
-  calls: number,
-): Promise<Bridge> {
-  switch (name) {
-    case 'voiceplane':
-      return startPlane(bench, modelUrl, { callsMax: calls * 2, coalesce: 'off' })
-    case 'voiceplane-pcm16':
-      return startPlane(bench, modelUrl, { callsMax: calls * 2, coalesce: 'off', audio: 'pcm16' })
-    case 'fastapi':
-      needPythonPackages(bench)
-      return startPeer(bench, {
-        name,
-        file: SYSTEM_PYTHON,
-        args: [pathOf('../peers/fastapi_bridge.py')],
-        env: peerEnv(modelUrl),
-      })
-    default:
-      return startPeer(bench, {
-        name,
-        file: process.execPath,
-        args: [pathOf(PEER_FILES[name])],
-        env: peerEnv(modelUrl),
-      })
-  }
+/** Starts a contender against `model`, which needs a TLS front for one over TLS; it is ended with the bench. */
+export async function startContender(bench: Bench, name: ContenderName, model: Model, calls: number): Promise<Bridge> {
+  return startNamed(bench, name, model, { callsMax: calls * 2, coalesce: 'off' })
 }
 
 /** What the single-bridge benches measure: the plane, or with `--only` a peer, to try the bench or to see the floor's figure. */
@@ -78,11 +66,31 @@ export function subjectOf(bench: Bench): ContenderName {
 }
 
 /** Starts the subject of a single-bridge bench. */
-export function startSubject(bench: Bench, modelUrl: string, options: PlaneOptions): Promise<Bridge> {
-  const name = subjectOf(bench)
-  if (name === 'voiceplane') return startPlane(bench, modelUrl, options)
-  if (name === 'voiceplane-pcm16') return startPlane(bench, modelUrl, { ...options, audio: 'pcm16' })
-  return startContender(bench, name, modelUrl, options.callsMax)
+export function startSubject(bench: Bench, model: Model, options: PlaneOptions): Promise<Bridge> {
+  return startNamed(bench, subjectOf(bench), model, options)
+}
+
+/** Starts `name`; `options` are for the plane, the peers have none. */
+export function startNamed(bench: Bench, name: ContenderName, model: Model, options: PlaneOptions): Promise<Bridge> {
+  const { plain, isTls } = readName(name)
+  const { url, env: trust } = isTls ? trustedFront(model) : { url: model.url, env: {} }
+  const env = { PORT: '0', OPENAI_REALTIME_URL: url, OPENAI_API_KEY: 'sk-bench-0123456789', ...trust }
+  switch (plain) {
+    case 'voiceplane':
+      return startPlane(bench, url, { ...options, env: { ...options.env, ...trust } })
+    case 'voiceplane-pcm16':
+      return startPlane(bench, url, { ...options, audio: 'pcm16', env: { ...options.env, ...trust } })
+    case 'fastapi':
+      needPythonPackages(bench)
+      return startPeer(bench, { name, file: SYSTEM_PYTHON, args: [pathOf('../peers/fastapi_bridge.py')], env })
+    default:
+      return startPeer(bench, { name, file: process.execPath, args: [pathOf(PEER_FILES[plain])], env })
+  }
+}
+
+function trustedFront({ tls }: Model): { url: string; env: Record<string, string> } {
+  if (tls === undefined) throw new Error('the model simulator has no TLS front')
+  return { url: tls.url, env: { NODE_EXTRA_CA_CERTS: tls.certificateFile, SSL_CERT_FILE: tls.certificateFile } }
 }
 
 /** Starts one edge process of the plane on a free port. */
@@ -125,22 +133,8 @@ async function startPeer(bench: Bench, command: ChildCommand): Promise<Bridge> {
   return { ...child, url: `http://127.0.0.1:${child.port}` }
 }
 
-function peerEnv(modelUrl: string): Record<string, string> {
-  return { PORT: '0', OPENAI_REALTIME_URL: modelUrl, OPENAI_API_KEY: 'sk-bench-0123456789' }
-}
-
 function pathOf(relative: string): string {
   return new URL(relative, import.meta.url).pathname
-}
-
-/** A port that was free a moment ago. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 function hasPythonPackages(): boolean {

@@ -21,6 +21,8 @@ export type Faults = {
   /** Every nth media message changes places with the one after it. */
   swapEvery?: number
   duplicateDtmf?: boolean
+  /** What arrives after a pause is played this much later (the line's own delay). */
+  playLateMs?: number
   /** Marks are echoed this long after they have been played. */
   markDelayMs?: number
   neverEchoMarks?: boolean

@@ -8,6 +8,7 @@ import { Wheel } from '../kit/wheel.ts'
 import { NEW_AGENT } from './agent-state.ts'
 import { Call } from './call.ts'
 import type { CallMeter } from './meter.ts'
+import { LAST_MARK_MAX_MS } from './playout.ts'
 import type { Leg, ModelCommand, ModelEvent, ModelListener, ModelSession } from './ports.ts'
 import type { CallSettings } from './state.ts'
 import { testSettings } from './testing/settings.ts'
@@ -215,14 +216,14 @@ suite('the way out', () => {
 })
 
 suite('the end', () => {
-  test('[CM5] a call that ends waits until what was said has been heard', () => {
+  test('[P16][CM5] a call that ends waits until what was said has been heard, and for its last mark within a bound', () => {
     const bench = new Bench().live()
     bench.audio('r', 'i', ms(2_000))
     bench.model({ kind: 'audio-ended', itemId: 'i' })
     bench.call.endCall()
     bench.run(1_900, () => bench.media(bench.clock.monotonicMs()))
     assert.deepEqual(bench.ends, [])
-    bench.run(400)
+    bench.run(LAST_MARK_MAX_MS + 400)
     bench.over('agent-ended hang-up')
     assert.equal(bench.sentBytes, 16_000)
     assert.ok(bench.deeds.includes('close leg agent-ended'))

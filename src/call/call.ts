@@ -173,6 +173,10 @@ export class Call implements LegListener, ModelListener {
     this.#dispatch({ kind: 'model', event })
   }
 
+  history(): readonly TranscriptItem[] {
+    return this.#state.transcript.items
+  }
+
   renewalMoment(): readonly TranscriptItem[] | undefined {
     return isQuiet(this.#state) ? this.#state.transcript.items : undefined
   }
@@ -267,7 +271,7 @@ export class Call implements LegListener, ModelListener {
         this.#queue.push({ kind: 'playout-looked', playoutMs: this.#speaker.remainingMs() })
         break
       case 'send-digits':
-        this.#model.command({ kind: 'digits', digits: effect.digits })
+        this.#model.command({ kind: 'digits', itemId: effect.itemId, digits: effect.digits })
         break
       case 'set-timer':
         this.#timers.set(effect.name, effect.ms)
@@ -312,7 +316,6 @@ export class Call implements LegListener, ModelListener {
     const remainingMs = this.#speaker.remainingMs()
     if (remainingMs <= 0) this.#dispatch({ kind: 'playout-idle' })
     if (this.state.phase.kind === 'ended') return
-    const againMs = Math.max(remainingMs, CLOSING_POLL_MS)
-    this.#closingTimer = this.#world.wheel.after(againMs, () => this.#awaitSilence())
+    this.#closingTimer = this.#world.wheel.after(CLOSING_POLL_MS, () => this.#awaitSilence())
   }
 }

@@ -64,7 +64,8 @@ export function comeBack(
     before.response.kind !== 'idle' ||
     before.wanted !== undefined ||
     before.isCallerSpeaking
-  const { hasGreeted, requests, bargeIns, turns, usage, digits, agent, transcript, strikes, dials } = before
+  const { hasGreeted, requests, bargeIns, turns, usage, digits, keyMessages, agent, transcript, strikes, dials } =
+    before
   const { isQuietAsked, isTimeNear, isMoneyNear } = before
   const items = withTools(transcript.items, tools)
   const out = toolsOut(items)
@@ -81,6 +82,7 @@ export function comeBack(
     turns,
     usage,
     digits,
+    keyMessages,
     strikes,
     tools: out.map(({ toolCallId: id }) => ({ id, holds: true })),
     agent,
@@ -123,6 +125,7 @@ function toolsOut(items: readonly TranscriptItem[]): PendingTool[] {
             toolCallId: item.id,
             name: item.name,
             argumentsText: item.arguments,
+            ...(item.itemId === undefined ? {} : { itemId: item.itemId }),
             ...(item.owner === undefined ? {} : { owner: item.owner }),
           },
         ]

@@ -88,6 +88,7 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
     case 'digit':
       state.digits = (state.digits + event.digit).slice(-DIGITS_MAX)
       effects.push({ kind: 'set-timer', name: 'digits', ms: settings.digitsPauseMs })
+      if (settings.keysInterrupt && state.phase.kind === 'live') interrupt(state, effects)
       return state
     case 'audio-begun':
       if (state.response.kind === 'active' && state.response.responseId === event.responseId) {
@@ -118,6 +119,8 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
 
 function goLive(state: CallState, settings: CallSettings, effects: Effect[]): void {
   if (state.phase.kind === 'opening') state.phase = { kind: 'live' }
+  // Keys that were pressed in another pod.
+  if (state.digits !== '') effects.push({ kind: 'set-timer', name: 'digits', ms: settings.digitsPauseMs })
   greet(state, settings, effects)
 }
 

@@ -136,7 +136,15 @@ suite('renewal', () => {
     const life = live()
     assert.equal(timerOf(life.ready(true, 1_800_000), 'renew'), 1_656_000)
     assert.equal(timerOf(life.ready(true, 9_999_999_999), 'renew'), SETTINGS.renewAfterMs)
-    assert.equal(timerOf(life.ready(true, -5), 'renew'), 1_000)
+  })
+
+  test('[P10][ME8] a provider that keeps saying that its session is about to end is believed later each time', () => {
+    const life = live()
+    assert.equal(timerOf(life.ready(false, 3_000), 'renew'), 2_760)
+    const waits = Array.from({ length: 8 }, () => timerOf(life.ready(true, 3_000), 'renew'))
+    assert.deepEqual(waits, [4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000, 60_000])
+    assert.equal(timerOf(life.ready(true, 1_800_000), 'renew'), 1_656_000)
+    assert.equal(timerOf(life.ready(true, 3_000), 'renew'), 4_000)
   })
 
   test('[ME1] a renewal that failed is tried again later; the call goes on', () => {

@@ -8,6 +8,7 @@
 // ME6: any sign of life of a response counts against the stall bound. A response that began and says nothing costs its link only
 //      when the link does not answer either, or after one more bound.
 // ME7: speech that breaks off without the caller's doing (length, filter, failure) is counted, and the agent is asked once to go on.
+// ME8: a provider that says again and again that its session is about to expire is believed later each time: its clock or ours may be wrong.
 import { unreachable } from '../kit/errors.ts'
 import {
   isSilentRequest,
@@ -27,11 +28,15 @@ import {
 } from './owed-turn.ts'
 import type { ModelEvent, ModelLoss, ResponseRequest, Usage } from './ports.ts'
 import { type CallSettings, type CallState, type Effect, type EndCause, redialAfterMs } from './state.ts'
-import { clipText, cutAt, type TranscriptItem, withItem } from './transcript.ts'
+import { clipText, cutAt, messageOf, type TranscriptItem, withItem, withMessage, withoutItem } from './transcript.ts'
 import { answerTools, flushWanted, onSpeechStarted, onSpeechStopped, owedRequest, requestResponse } from './turn.ts'
 
 /** Our own throttle put a dial off: the provider was not asked. */
 const NOT_DIALLED = 'MODEL_SHED'
+/** No renewal comes sooner on a provider's word; the next such one waits twice as long, up to RENEWAL_CALM_MS. */
+const RENEWAL_MIN_MS = 2_000
+/** A link that lives so long was not renewed early. */
+const RENEWAL_CALM_MS = 60_000
 const ALREADY_ACTIVE = 'conversation_already_has_active_response'
 /** Cancelled by somebody's wish: the caller's words, or ours. */
 const CANCELLED_ON_PURPOSE = new Set(['turn_detected', 'client_cancelled'])
@@ -119,6 +124,15 @@ export function onModelEvent(
     case 'agent-failed':
       effects.push({ kind: 'note', level: 'warn', message: 'the agent failed', code: 'AGENT_FAILED' })
       return state.model.kind === 'ready' ? state : to.end(state, settings, effects, 'agent-failed')
+    case 'item-put': {
+      const { id, role, content, after } = event
+      const put = messageOf(id, role, content)
+      state.transcript = withMessage(state.transcript, put, after, settings.transcriptMaxItems)
+      return state
+    }
+    case 'item-taken':
+      state.transcript = withoutItem(state.transcript, event.id)
+      return state
     case 'agent-changed':
       state.agentChanges += 1
       return state
@@ -135,6 +149,19 @@ export function onModelEvent(
 function wantedOf(event: ResponseRequest): ResponseRequest {
   const { instructions, extra } = event
   return { ...(instructions === undefined ? {} : { instructions }), ...(extra === undefined ? {} : { extra }) }
+}
+
+/** [ME8] When the link is renewed, in ms from now. */
+function renewalAfterMs(
+  state: CallState,
+  { expiresInMs, renewed }: ModelEvent & { kind: 'ready' },
+  settings: CallSettings,
+): number {
+  const ms = Math.min(settings.renewAfterMs, expiresInMs === undefined ? Number.POSITIVE_INFINITY : expiresInMs * 0.92)
+  const isEarly = ms < Math.min(RENEWAL_CALM_MS, settings.renewAfterMs)
+  state.earlyRenewals = isEarly ? (renewed ? state.earlyRenewals + 1 : state.earlyRenewals) : 0
+  const floorMs = isEarly ? Math.min(RENEWAL_CALM_MS, RENEWAL_MIN_MS * 2 ** state.earlyRenewals) : RENEWAL_MIN_MS
+  return Math.max(ms, Math.min(floorMs, settings.renewAfterMs))
 }
 
 function onReady(
@@ -154,8 +181,7 @@ function onReady(
   } else if (state.owed !== undefined && state.hasGreeted && !isToolAwaited(state)) state.wanted = state.wanted ?? {}
   letGoOfRetry(state, effects)
   state.isCallerSpeaking = false
-  const renewMs = Math.min(settings.renewAfterMs, event.expiresInMs === undefined ? Infinity : event.expiresInMs * 0.92)
-  effects.push({ kind: 'set-timer', name: 'renew', ms: Math.max(1_000, renewMs) })
+  effects.push({ kind: 'set-timer', name: 'renew', ms: renewalAfterMs(state, event, settings) })
   if (event.renewed) {
     effects.push({ kind: 'count', what: 'renewal' })
     answerTools(state, settings, effects)
@@ -447,7 +473,7 @@ function onSaid(state: CallState, event: ModelEvent, settings: CallSettings, eff
   } else if (event.kind === 'agent-said') {
     state.transcript = withItem(state.transcript, agentSaid(state, event.itemId, clipText(event.text)), max)
   } else if (event.kind === 'tool-called') {
-    const { toolCallId: id, name, owner } = event
+    const { toolCallId: id, name, itemId, owner } = event
     state.transcript = withItem(
       state.transcript,
       {
@@ -456,6 +482,7 @@ function onSaid(state: CallState, event: ModelEvent, settings: CallSettings, eff
         name,
         arguments: clipText(event.arguments),
         output: undefined,
+        ...(itemId === undefined ? {} : { itemId }),
         ...(owner === undefined ? {} : { owner }),
       },
       max,

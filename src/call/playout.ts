@@ -6,6 +6,8 @@
 // PY4: after `clear` every mark of an older generation is void.
 // PY5: the marks that are out are bounded by MARKS_MAX; beyond it no new mark is sent until one comes back.
 // PY6: an item's heard position never exceeds what arrived of it, and is a whole number of milliseconds.
+// PY7: what remains to be heard is over with the last mark. Where it stays away, LAST_MARK_MAX_MS after the clock's end: a line may be late before it has told
+//      so by a first mark.
 
 import { ByteQueue } from '../kit/byte-queue.ts'
 
@@ -15,6 +17,8 @@ export const PLAYOUT_MAX_BYTES = 300_000 * BYTES_PER_MS
 export const MARKS_MAX = 256
 const ITEMS_MAX = 16
 const FRAME_BYTES = 160
+/** How much later than the clock says the last mark may come. */
+export const LAST_MARK_MAX_MS = 1_500
 
 export type PlayoutSettings = { leadMs: number; chunkMs: number; markEveryMs: number }
 
@@ -145,11 +149,13 @@ export class Playout {
     return cut
   }
 
-  /** What is left to hear of everything sent or held, in ms, by marks and clock. */
+  /** What is left to hear of everything sent or held, in ms, by marks and clock; an upper bound while the last mark is out. [PY7] */
   remainingMs(nowMs: number): number {
     let ms = 0
     for (const item of this.#items) ms += item.receivedBytes / BYTES_PER_MS - this.#heardMs(item, nowMs)
-    return Math.max(0, Math.ceil(ms))
+    if (ms > 0 || this.#marks.length === 0) return Math.max(0, Math.ceil(ms))
+    const lateMs = nowMs - (this.#originMs + this.#sentMs)
+    return Math.max(0, Math.ceil(LAST_MARK_MAX_MS - lateMs))
   }
 
   #open(responseId: string, itemId: string): Item {

@@ -118,6 +118,8 @@ export type CallState = {
   isCallerSpeaking: boolean
   hasGreeted: boolean
   renewalDue: boolean
+  /** Renewals in a row that a provider's early expiry asked for. */
+  earlyRenewals: number
   owed: OwedTurn | undefined
   strikes: Strikes
   /** The request in `wanted` waits for its time (timer turn-retry). */
@@ -146,6 +148,8 @@ export type CallState = {
   turns: number
   usage: Usage
   digits: string
+  /** How often pressed keys were told to the model. */
+  keyMessages: number
   /** What lives in the agent's own objects, as a checkpoint found it; while the call is here they are asked (call.ts). */
   agent: AgentState
   /** How often the agent's part changed. */
@@ -169,6 +173,8 @@ export type CallSettings = {
   /** The provider starts a response by itself when the caller has spoken. */
   autoRespond: boolean
   bargeIn: boolean
+  /** A key that is pressed silences the agent, as speech does. */
+  keysInterrupt: boolean
   transcriptMaxItems: number
   streamAwaitedMs: number
   /** Of its whole life, wherever it is. */
@@ -248,7 +254,7 @@ export type Effect =
   | { kind: 'look-playout' }
   /** Asks the link for a sign of life; the answer is the event `link-alive`. */
   | { kind: 'prove-link' }
-  | { kind: 'send-digits'; digits: string }
+  | { kind: 'send-digits'; itemId: string; digits: string }
   | { kind: 'set-timer'; name: TimerName; ms: number }
   | { kind: 'clear-timer'; name: TimerName }
   | { kind: 'close-leg'; reason: string }
@@ -283,6 +289,7 @@ export function initialState(): CallState {
     isCallerSpeaking: false,
     hasGreeted: false,
     renewalDue: false,
+    earlyRenewals: 0,
     owed: undefined,
     strikes: { rung: 0, limitWaits: 0 },
     isHolding: false,
@@ -301,6 +308,7 @@ export function initialState(): CallState {
     turns: 0,
     usage: NO_USAGE,
     digits: '',
+    keyMessages: 0,
     agent: NEW_AGENT,
     agentChanges: 0,
     transcript: { items: [], dropped: 0 },

@@ -271,16 +271,45 @@ suite('one response at a time', () => {
   test('[TU4] digits are gathered until the pause and given as one message, with one request', () => {
     const life = live()
     for (const digit of ['1', '2', '#'])
-      assert.deepEqual(life.take({ kind: 'digit', digit }), [{ kind: 'set-timer', name: 'digits', ms: 1_500 }])
+      assert.deepEqual(life.take({ kind: 'digit', digit }), [
+        { kind: 'set-timer', name: 'digits', ms: 1_500 },
+        { kind: 'clear-playout' },
+      ])
     const effects = life.take({ kind: 'timer', name: 'digits' })
     assert.deepEqual(
       effects.filter(({ kind }) => kind !== 'set-timer'),
       [
-        { kind: 'send-digits', digits: '12#' },
+        { kind: 'send-digits', itemId: 'keys_1', digits: '12#' },
         { kind: 'respond', requestId: 'vp-1' },
       ],
     )
     assert.deepEqual(life.take({ kind: 'timer', name: 'digits' }), [])
+  })
+
+  test('[P14][TU6] a key silences the agent as speech does, and what begins before the digits are given; a pack may say not', () => {
+    for (const keysInterrupt of [true, false]) {
+      const life = live({ keysInterrupt })
+      life.started('r')
+      const pressed = kinds(life.take({ kind: 'digit', digit: '1' }))
+      assert.deepEqual(
+        pressed.filter((kind) => ['cancel-response', 'clear-playout'].includes(kind)),
+        keysInterrupt ? ['cancel-response', 'clear-playout'] : [],
+      )
+      life.ended('r')
+      life.started('r2')
+      const given = kinds(life.take({ kind: 'timer', name: 'digits' }))
+      assert.deepEqual(
+        given.filter((kind) => ['cancel-response', 'clear-playout', 'send-digits'].includes(kind)),
+        keysInterrupt ? ['cancel-response', 'clear-playout', 'send-digits'] : ['send-digits'],
+      )
+      life.ended('r2')
+    }
+  })
+
+  test('[P14] a key during the goodbye changes nothing of it', () => {
+    const life = live()
+    life.take({ kind: 'end-wanted' })
+    assert.deepEqual(kinds(life.take({ kind: 'digit', digit: '1' })), ['set-timer'])
   })
 
   test('[TU4] digits pressed while the model is away wait for it; at most 64 are kept, the newest', () => {

@@ -5,11 +5,12 @@
 // TU3: a request waits while the caller speaks, if the provider will answer the caller by itself.
 // TU4: keypad digits are gathered until a pause and given to the model as one message.
 // TU5: a request that must be made again keeps its instructions, until its response has begun to sound.
+// TU6: a key that the caller presses silences the agent as speech does, unless the pack says otherwise; a goodbye is heard to its end.
 import { isSilentRequest, isToolAwaited, owe, settle, turnTakingOf } from './owed-turn.ts'
 import type { CutItem } from './playout.ts'
 import type { ResponseRequest } from './ports.ts'
 import type { CallSettings, CallState, DueCause, Effect } from './state.ts'
-import { cutAt, withItem } from './transcript.ts'
+import { cutAt, withItem, withMessage } from './transcript.ts'
 
 /** Asks for a response, now or when it may be (TU1, TU3). */
 export function requestResponse(
@@ -138,6 +139,11 @@ export function bargeInCut(state: CallState, items: CutItem[], settings: CallSet
   return state
 }
 
+/** What the model is told of pressed keys. */
+export function wordsOfKeys(digits: string): string {
+  return `The caller pressed these keys on the telephone: ${digits}`
+}
+
 /** Gives the gathered digits to the model and asks for an answer (TU4). */
 export function flushDigits(state: CallState, settings: CallSettings, effects: Effect[]): CallState {
   if (state.digits === '') return state
@@ -145,7 +151,14 @@ export function flushDigits(state: CallState, settings: CallSettings, effects: E
     effects.push({ kind: 'set-timer', name: 'digits', ms: settings.digitsPauseMs })
     return state
   }
-  effects.push({ kind: 'send-digits', digits: state.digits })
+  // What began to be said since the last key is no answer to these.
+  if (settings.keysInterrupt && state.phase.kind === 'live' && state.response.kind === 'active')
+    interrupt(state, effects)
+  state.keyMessages += 1
+  const itemId = `keys_${state.keyMessages}`
+  const message = { kind: 'message' as const, id: itemId, role: 'user' as const, text: wordsOfKeys(state.digits) }
+  state.transcript = withMessage(state.transcript, message, undefined, settings.transcriptMaxItems)
+  effects.push({ kind: 'send-digits', itemId, digits: state.digits })
   state.digits = ''
   requestResponse(state, {}, settings, effects, 'digits')
   return state

@@ -162,6 +162,19 @@ export class Metrics {
   }
 }
 
+/** Counts the log lines that nobody read in time; `dropped` is asked at the scrape. */
+export function registerDroppedLines(registry: Registry, dropped: () => number = () => 0): void {
+  new Counter({
+    name: 'voice_log_lines_dropped_total',
+    help: 'Log lines dropped because nobody read the log in time',
+    registers: [registry],
+    collect() {
+      this.reset()
+      this.inc(dropped())
+    },
+  })
+}
+
 function registerGauges(registry: Registry, sources: MetricSources): void {
   const gauge = (name: string, help: string, read: (() => number | undefined) | undefined, scale = 1) =>
     new Gauge({

@@ -62,6 +62,8 @@ export interface PackCall extends PackSessionOptions {
   readonly voice?: string
   /** Default: the agent speaks first, from its own instructions. */
   readonly greeting?: Greeting
+  /** Whether a key that the caller presses silences the agent, as speech does. Default: yes. */
+  readonly keysInterrupt?: boolean
   /** Called once, before the session connects: the place for `session.on(…)` and for approving tools. */
   onSession?(session: PackSession): void
   /** Called once when the call is over, however it ended. */

@@ -19,6 +19,7 @@ export function callSettings(config: Config, packCall: PackCall): CallSettings {
     // Until the configuration that was sent says otherwise (session.ts).
     autoRespond: true,
     bargeIn: true,
+    keysInterrupt: packCall.keysInterrupt ?? true,
     transcriptMaxItems: config.call.transcriptMaxItems,
     streamAwaitedMs: Math.min(30_000, config.streamToken.ttlMs),
     callMaxMs: config.call.callMaxMs,

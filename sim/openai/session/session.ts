@@ -54,7 +54,8 @@ export class Session {
     this.id = this.ids.next('sess')
     this.conversationId = this.ids.next('conv')
     const { sessionCapMs, keepAudioMs, toolEveryMs } = shared.options
-    this.config = newConfig(this.id, options.model, Math.floor((Date.now() + sessionCapMs) / 1000))
+    const expiresAt = shared.options.expiresAt ?? Math.floor((Date.now() + sessionCapMs) / 1000)
+    this.config = newConfig(this.id, options.model, expiresAt)
     this.#outbox = new Outbox({ socket, stream, wheel: shared.wheel, onOverflow: (why) => this.#cut(why) })
     this.#outbox.slowMs = shared.faults.slowMs
     // The first call by the clock comes at another moment in each session, so that a thousand do not call at once.

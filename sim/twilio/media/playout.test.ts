@@ -63,3 +63,19 @@ test('[B4] ten minutes are kept and not more; marks are bounded', () => {
   assert.equal(playout.mark('one more'), 'full')
   assert.equal(playout.clear().length, MARKS_MAX)
 })
+
+test('[B5] what arrives after a pause is played later, and its mark with it', () => {
+  const playout = new Playout(3)
+  playout.tick()
+  playout.push(Buffer.alloc(320, 1))
+  playout.mark('a')
+  const taken: number[] = []
+  const echoed: number[] = []
+  for (let tick = 1; tick <= 8; tick++) {
+    playout.tick()
+    taken.push(playout.takenBytes)
+    if (playout.nextPlayedMark() === 'a') echoed.push(tick)
+  }
+  assert.deepEqual(taken, [0, 0, 0, 160, 160, 0, 0, 0])
+  assert.deepEqual(echoed, [6])
+})

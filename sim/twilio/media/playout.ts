@@ -2,6 +2,7 @@
 // B1: a 20 ms clock takes up to 160 bytes; bytes count as played one clock later, when they have been heard.
 // B2: a mark is echoed when everything sent before it has been played; with nothing outstanding, at once.
 // B3: clear drops all bytes that have not been played and releases all outstanding marks at once, in order.
+// B5: what arrives while nothing is left to play waits `lateTicks` turns of the clock, as on a line with a delay of its own.
 // B4: more than BUFFER_BYTES_MAX (10 minutes) is not kept; MARKS_MAX bounds the marks.
 
 import { FRAME_BYTES } from '../wire/clip-frames.ts'
@@ -18,10 +19,18 @@ export class Playout {
   receivedBytes = 0
   playedBytes = 0
   private takenTotal = 0
+  private readonly lateTicks: number
+  /** Turns of the clock until playing begins; undefined while it plays. */
+  private holdTicks: number | undefined
   private chunks: Buffer[] = []
   private head = 0
   private headOffset = 0
   private marks: { name: string; atByte: number }[] = []
+
+  constructor(lateTicks = 0) {
+    this.lateTicks = lateTicks
+    this.holdTicks = lateTicks
+  }
 
   /** Bytes waiting to be played. */
   get waitingBytes(): number {
@@ -52,7 +61,14 @@ export class Playout {
   /** One turn of the 20 ms clock: what was taken before has now been heard, the next frame is taken. */
   tick(): void {
     this.playedBytes = this.takenTotal
-    this.take()
+    if (this.waitingBytes === 0) this.holdTicks = this.lateTicks
+    else if (this.holdTicks !== undefined && this.holdTicks > 0) this.holdTicks -= 1
+    else this.holdTicks = undefined
+    if (this.holdTicks === undefined || this.lateTicks === 0) this.take()
+    else if (this.takenBytes > 0) {
+      this.frame.fill(0xff)
+      this.takenBytes = 0
+    }
   }
 
   /** The next mark that has been played, or undefined. */

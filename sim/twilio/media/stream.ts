@@ -32,7 +32,7 @@ type Phase = 'starting' | 'live' | 'ended'
 
 export class MediaStream implements FrameSink {
   readonly ended: Promise<StreamEnd>
-  readonly playout: Playout = new Playout()
+  readonly playout: Playout
   private phase: Phase = 'starting'
   private resolveEnded!: (end: StreamEnd) => void
   private sequence = 0
@@ -56,6 +56,7 @@ export class MediaStream implements FrameSink {
     this.socket = socket
     this.record = record
     this.faults = faults
+    this.playout = new Playout(Math.round((faults.playLateMs ?? 0) / 20))
     this.heard = new HeardLog(record, identity.number)
     this.prefix = mediaPrefix(identity.streamSid)
     this.sender = new MediaSender(identity.streamSid, socket, faults, () => ++this.sequence)

@@ -7,6 +7,7 @@ export function testSettings(changes: Partial<CallSettings> = {}): CallSettings 
     greeting: { kind: 'caller-first' },
     autoRespond: true,
     bargeIn: true,
+    keysInterrupt: true,
     transcriptMaxItems: 50,
     streamAwaitedMs: 30_000,
     callMaxMs: 3_600_000,

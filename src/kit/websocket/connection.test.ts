@@ -1,13 +1,16 @@
-// A connection against the `ws` library on real loopback sockets, in both roles, and against raw bytes.
+// A connection against the `ws` library on real loopback sockets, in both roles, plain and over TLS, and against raw bytes.
+// Over TLS a shared key stands in for certificates.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { createServer as createTlsServer, request as requestTls } from 'node:https'
 import { type AddressInfo, connect, type Socket, createServer as tcpServer } from 'node:net'
 import { afterEach, suite, test } from 'node:test'
 import { WebSocket, WebSocketServer } from 'ws'
 import { refuseUpgrade, sendUpgrade, upgradeProblem } from './accept.ts'
 import { CLOSE_TIMEOUT_MS, type SocketEnd, type SocketListener, WebSocketConnection } from './connection.ts'
 import { dial } from './dial.ts'
+import { frameOf } from './memory.ts'
 
 const closers: (() => unknown)[] = []
 afterEach(async () => {
@@ -49,9 +52,15 @@ async function portOf(server: Server | ReturnType<typeof tcpServer>): Promise<nu
   return (server.address() as AddressInfo).port
 }
 
+/** What a client and a server over TLS are given. */
+const PSK = { psk: Buffer.from('0123456789abcdef'), identity: 'test' }
+const CIPHERS = { ciphers: 'PSK', maxVersion: 'TLSv1.2' } as const
+const TLS_SERVER = { ...CIPHERS, pskCallback: () => PSK.psk }
+const TLS_CLIENT = { ...CIPHERS, pskCallback: () => PSK, checkServerIdentity: () => undefined }
+
 /** Our server; `accept` is called for each connection with what we hold of it. */
-async function ourServer(options: Options = {}): Promise<{ port: number; next(): Promise<Ours> }> {
-  const server = createServer()
+async function ourServer(options: Options = {}, isTls = false): Promise<{ port: number; next(): Promise<Ours> }> {
+  const server = isTls ? createTlsServer(TLS_SERVER) : createServer()
   const waiting: Ours[] = []
   let wake: () => void = () => {}
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
@@ -77,34 +86,52 @@ async function ourServer(options: Options = {}): Promise<{ port: number; next():
   return { port, next }
 }
 
-async function asServer(options: Options = {}): Promise<Ours & { peer: WebSocket }> {
-  const { port, next } = await ourServer(options)
-  const peer = new WebSocket(`ws://127.0.0.1:${port}`)
+async function asServer(options: Options = {}, isTls = false): Promise<Ours & { peer: WebSocket }> {
+  const { port, next } = await ourServer(options, isTls)
+  const peer = isTls
+    ? new WebSocket(`wss://127.0.0.1:${port}`, TLS_CLIENT as object)
+    : new WebSocket(`ws://127.0.0.1:${port}`)
   peer.on('error', () => {})
   closers.push(() => peer.terminate())
   const [ours] = await Promise.all([next(), once(peer, 'open')])
   return { ...ours, peer }
 }
 
-async function asClient(options: Options = {}): Promise<Ours & { peer: WebSocket }> {
-  const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
-  await once(server, 'listening')
-  closers.push(() => server.close())
-  const url = new URL(`ws://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+async function asClient(options: Options = {}, isTls = false): Promise<Ours & { peer: WebSocket }> {
+  const httpServer = isTls ? createTlsServer(TLS_SERVER) : createServer()
+  const server = new WebSocketServer({ server: httpServer })
+  const port = await portOf(httpServer)
+  closers.push(() => [server.close(), httpServer.close()])
   const connected = once(server, 'connection') as Promise<[WebSocket]>
   const ears = new Ears()
-  const connection = await new Promise<WebSocketConnection>((resolve, reject) =>
-    dial(url, { headers: {}, timeoutMs: 2_000 }, (outcome) => {
-      if (outcome.kind !== 'open') return reject(new Error(outcome.kind))
-      const made = new WebSocketConnection(outcome.socket, ears, { ...OPTIONS, ...options, role: 'client' })
-      made.feed(outcome.head)
-      resolve(made)
-    }),
-  )
+  const { socket, head } = await (isTls ? upgradeOverTls(port) : upgradeByDial(port))
+  const connection = new WebSocketConnection(socket, ears, { ...OPTIONS, ...options, role: 'client' })
+  connection.feed(head)
   const [peer] = await connected
   peer.on('error', () => {})
   closers.push(() => [connection.destroy(), peer.terminate()])
   return { ears, connection, peer }
+}
+
+type Upgraded = { socket: Socket; head: Buffer }
+
+function upgradeByDial(port: number): Promise<Upgraded> {
+  return new Promise((resolve, reject) =>
+    dial(new URL(`ws://127.0.0.1:${port}/`), { headers: {}, timeoutMs: 2_000 }, (outcome) => {
+      if (outcome.kind === 'open') resolve(outcome)
+      else reject(new Error(outcome.kind))
+    }),
+  )
+}
+
+/** `dial` trusts certificates only, so that the handshake is made here. */
+async function upgradeOverTls(port: number): Promise<Upgraded> {
+  const headers = { Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13' }
+  const key = { 'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA==' }
+  const request = requestTls({ ...TLS_CLIENT, host: '127.0.0.1', port, agent: false, headers: { ...headers, ...key } })
+  request.end()
+  const [, socket, head] = (await once(request, 'upgrade')) as [IncomingMessage, Socket, Buffer]
+  return { socket, head }
 }
 
 /** A raw TCP client of our server, past the upgrade. */
@@ -124,6 +151,8 @@ async function asRaw(options: Options = {}): Promise<Ours & { raw: Socket }> {
 for (const [role, open] of [
   ['server', asServer],
   ['client', asClient],
+  ['server over TLS', (options: Options = {}) => asServer(options, true)],
+  ['client over TLS', (options: Options = {}) => asClient(options, true)],
 ] as const)
   suite(`as ${role}`, () => {
     test('[WC4] texts and binaries of every length encoding pass both ways unchanged', async () => {
@@ -213,6 +242,45 @@ for (const [role, open] of [
       assert.equal((await ears.end()).cause, 'dead')
     })
   })
+
+suite('memory of a frame', () => {
+  for (const [what, open] of [
+    ['plain', () => asClient()],
+    ['over TLS', () => asClient({}, true)],
+  ] as const)
+    test(`[O22] ${what}, frames of many calls in one turn are built in one memory, and each arrives whole`, async () => {
+      const { connection, peer } = await open()
+      const heard: string[] = []
+      let heardAll: () => void = () => {}
+      const all = new Promise<void>((resolve) => (heardAll = resolve))
+      peer.on('message', (data: Buffer) => {
+        if (heard.push(`${data}`) === 500) heardAll()
+      })
+      connection.sendText('the first one settles the stream')
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      const first = frameOf(1_000)
+      for (let i = 1; i < 500; i += 1) connection.sendText(`${i} ${'y'.repeat(200)}`)
+      assert.equal(frameOf(1_000).buffer, first.buffer, 'the scratch was never given up')
+      await all
+      assert.deepEqual(
+        heard.map((text) => Number.parseInt(text, 10)).slice(1),
+        Array.from({ length: 499 }, (_, i) => i + 1),
+      )
+      assert.ok(heard.slice(1).every((text) => text.endsWith('y'.repeat(200))))
+    })
+
+  test('[TLW3] over TLS, what was sent before a close arrives before it, also from a peer that has closed', async () => {
+    const { ears, connection, peer } = await asClient({}, true)
+    const heard: number[] = []
+    const closed = once(peer, 'close') as Promise<[number]>
+    peer.on('message', (data: Buffer) => heard.push(Number.parseInt(`${data}`, 10)))
+    for (let i = 0; i < 100; i += 1) connection.sendText(`${i} ${'z'.repeat(10_000)}`)
+    connection.close(4003, 'all said')
+    assert.equal((await closed)[0], 4003)
+    assert.equal(heard.length, 100)
+    assert.deepEqual(await ears.end(), { code: 4003, reason: 'all said', cause: 'closed' })
+  })
+})
 
 suite('raw bytes', () => {
   const masked = (first: number, payload: string): Buffer => {

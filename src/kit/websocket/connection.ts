@@ -180,13 +180,13 @@ export class WebSocketConnection implements FrameSink {
       this.#end = { code, reason, cause: 'closed' }
       this.#sendClose(code === 1005 ? 1000 : code, '')
     }
-    this.#socket.end()
+    this.#raw.end()
   }
 
   violation(code: number, reason: string): void {
     if (this.#state === 'open') this.#end = { code: 1006, reason, cause: 'violation' }
     this.#sendClose(code, reason)
-    this.#socket.end()
+    this.#raw.end()
   }
 
   #begin(payloadBytes: number): Buffer {

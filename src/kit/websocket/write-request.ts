@@ -4,7 +4,7 @@
 // WRQ2: a write that waits keeps its request and its memory until it is over; the next one gets another request.
 import { Socket } from 'node:net'
 
-/** The handle below a plain TCP socket of node:net. */
+/** The handle below a socket of node:net or node:tls. */
 export interface WriteHandle {
   /** 0, or a negative code of libuv. */
   writeBuffer(request: WriteRequest, bytes: Buffer): number
@@ -21,8 +21,13 @@ export interface WriteRequest {
 
 type RequestClass = new () => WriteRequest
 
-const makeRequest = classOfRequests()
-let idle: WriteRequest | undefined = makeRequest && new makeRequest()
+const RequestOfNode = classOfRequests()
+let idle: WriteRequest | undefined = RequestOfNode && new RequestOfNode()
+
+/** A request of its own for a caller that keeps it; only when `canWriteTo` was true. */
+export function makeRequest(): WriteRequest {
+  return new (RequestOfNode as RequestClass)()
+}
 
 /** True when `handle` is one that `writeTo` can write to. */
 export function canWriteTo(handle: object | null): handle is WriteHandle {
@@ -41,7 +46,7 @@ export function writeTo(handle: WriteHandle, bytes: Buffer, onFailed: () => void
   request.oncomplete = (status) => {
     if (status < 0) onFailed()
   }
-  idle = makeRequest && new makeRequest()
+  idle = makeRequest()
   return 'waits'
 }
 

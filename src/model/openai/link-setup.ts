@@ -1,6 +1,8 @@
 // A link on its way to serve: created, configured, given the history. Rules:
 // LU1: the configuration is sent once, when the session is created and the agent has said what it is.
 // LU2: a renewal is held until nobody speaks, at most RENEWAL_HOLD_MS, and gets the history of that moment.
+// LU3: a time of expiry is another machine's word: one that has passed, is about to, or is more than a day away is not believed, and said in the log. The
+//      session's age by this machine's monotonic clock counts in any case.
 import type { ModelListener } from '../../call/ports.ts'
 import type { TranscriptItem } from '../../call/transcript.ts'
 import type { WheelTimer } from '../../kit/wheel.ts'
@@ -10,6 +12,9 @@ import type { Link } from './link.ts'
 export const CONFIGURE_ID = 'vp-configure'
 export const RENEWAL_LOOK_MS = 50
 export const RENEWAL_HOLD_MS = 60_000
+/** A session that is said to end sooner, or to last longer, is said so by a wrong clock. */
+const EXPIRES_MIN_MS = 2_000
+const EXPIRES_MAX_MS = 24 * 3_600_000
 
 /** `wire` is what a link begins with; `of`: the agent's configuration it was made of. */
 export type Configuration = { of: Record<string, unknown>; wire: Record<string, unknown> }
@@ -32,10 +37,14 @@ export class LinkSetup {
     this.timer = of.timer
   }
 
-  /** The provider has made the session; `expiresAt` in seconds since 1970, when it says so. */
-  created(expiresAt: unknown, nowMs: number): void {
+  /** The provider has made the session; `expiresAt` in seconds since 1970, when it says so. [LU3] */
+  created(expiresAt: unknown, nowMs: number): 'taken' | 'implausible' | 'unsaid' {
     this.#isCreated = true
-    if (typeof expiresAt === 'number') this.expiresInMs = expiresAt * 1000 - nowMs
+    if (typeof expiresAt !== 'number') return 'unsaid'
+    const expiresInMs = expiresAt * 1000 - nowMs
+    if (!(expiresInMs >= EXPIRES_MIN_MS && expiresInMs <= EXPIRES_MAX_MS)) return 'implausible'
+    this.expiresInMs = expiresInMs
+    return 'taken'
   }
 
   /** LU1. */
@@ -47,8 +56,9 @@ export class LinkSetup {
 
   /** What the link is told of the call; undefined while a renewal has to wait (LU2). Asked each RENEWAL_LOOK_MS. */
   historyNow(listener: ModelListener): readonly TranscriptItem[] | undefined {
-    if (!this.isRenewal || listener.renewalMoment === undefined) return this.history
+    const now = listener.history?.() ?? this.history
+    if (!this.isRenewal || listener.renewalMoment === undefined) return now
     this.#heldMs += RENEWAL_LOOK_MS
-    return listener.renewalMoment() ?? (this.#heldMs > RENEWAL_HOLD_MS ? this.history : undefined)
+    return listener.renewalMoment() ?? (this.#heldMs > RENEWAL_HOLD_MS ? now : undefined)
   }
 }

@@ -4,6 +4,7 @@
 // AM3: 408, 409, 429 and 5xx, no answer, and a form that does not hold are tried again; another refusal is for good.
 // AM4: the transcript given to the model is bounded (PROMPT_MAX_CHARS, the middle left out).
 import { z } from 'zod'
+import { clip, graphemeFloor } from '../../kit/text.ts'
 import type { CallMaterial } from '../jobs/material.ts'
 import { linesOf } from '../jobs/record.ts'
 import type { Analysis, WorkFailure } from '../ports.ts'
@@ -85,7 +86,10 @@ function promptOf(material: CallMaterial): string {
     .map(({ who, text }) => `${who}: ${text.replaceAll('<', '‹')}`)
     .join('\n')
   const half = PROMPT_MAX_CHARS / 2
-  const bounded = text.length <= PROMPT_MAX_CHARS ? text : `${text.slice(0, half)}\n[…]\n${text.slice(-half)}`
+  const bounded =
+    text.length <= PROMPT_MAX_CHARS
+      ? text
+      : `${clip(text, half)}\n[…]\n${text.slice(graphemeFloor(text, text.length - half))}`
   const { cause = 'unknown', isTransferred } = material
   return `The call ended by: ${cause}. Handed to a person: ${isTransferred ? 'yes' : 'no'}.\n<transcript>\n${bounded}\n</transcript>`
 }

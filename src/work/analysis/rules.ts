@@ -1,6 +1,8 @@
 // The analyser without a model. Rules:
 // ARU1: it calls itself `rules` in the record, and makes no claim it cannot count: in another language than English mood and
 //      satisfaction stay in the middle.
+
+import { clip } from '../../kit/text.ts'
 import type { CallMaterial, Said } from '../jobs/material.ts'
 import type { Analysis } from '../ports.ts'
 
@@ -49,7 +51,7 @@ function summaryOf(caller: readonly string[], said: readonly Said[], tools: read
     `${turns} turns of the caller, ${agent} of the agent.`,
     first === undefined
       ? 'The caller said nothing that was written down.'
-      : `It began with: “${first.slice(0, QUOTE_MAX_CHARS)}”.`,
+      : `It began with: “${clip(first, QUOTE_MAX_CHARS)}”.`,
     tools.length === 0 ? 'No tool was used.' : `Tools used: ${tools.join(', ')}.`,
   ]
   return parts.join(' ')

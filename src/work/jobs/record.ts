@@ -3,6 +3,7 @@
 // JR2: a transcript has at most LINES_MAX lines and TRANSCRIPT_MAX_CHARS characters; the middle is left out beyond that, and a line says so.
 // JR3: without prices there is no cost, rather than a cost of nothing.
 import { amountsOf, type Tariff } from '../../call/tariff.ts'
+import { clip } from '../../kit/text.ts'
 import type { Job } from '../job.ts'
 import type { CallCost, TranscriptLine } from '../ports.ts'
 import type { CallMaterial, FindMaterial, Said, TokenUsage } from './material.ts'
@@ -55,9 +56,9 @@ export function linesOf({ said }: Pick<CallMaterial, 'said'>): TranscriptLine[] 
 }
 
 function lineOf(said: Said): TranscriptLine {
-  if (said.who !== 'tool') return { who: said.who, text: said.text.slice(0, LINE_MAX_CHARS) }
+  if (said.who !== 'tool') return { who: said.who, text: clip(said.text, LINE_MAX_CHARS) }
   const text = `${said.name}(${said.argumentsText}) → ${said.output ?? 'no answer'}`
-  return { who: 'tool', text: text.slice(0, LINE_MAX_CHARS) }
+  return { who: 'tool', text: clip(text, LINE_MAX_CHARS) }
 }
 
 /** What a call cost (TF1, TF2). */

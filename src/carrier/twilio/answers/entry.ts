@@ -2,7 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { messageOf } from '../../../kit/errors.ts'
 import type { CallSid } from '../../../kit/ids.ts'
-import type { Log } from '../../../kit/log.ts'
+import { type Log, sampled } from '../../../kit/log.ts'
 import type { FormFields, Signatures } from '../signature.ts'
 import { empty } from './twiml.ts'
 
@@ -31,7 +31,7 @@ export class Entry {
   #isOverloaded = false
 
   constructor(parts: { signatures: Signatures; isChecked: boolean; inFlightMax: number; log: Log }) {
-    this.#parts = parts
+    this.#parts = { ...parts, log: sampled(parts.log) }
   }
 
   /** Counts the request in, and refuses it unread when there are too many or when it bears no signature. */

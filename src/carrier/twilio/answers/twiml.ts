@@ -4,6 +4,7 @@
 // TX3: name and value of a Parameter together stay under 500 characters; a longer one is left out and named.
 // TX4: characters that XML cannot hold are taken out of every text.
 import VoiceResponse from 'twilio/lib/twiml/VoiceResponse.js'
+import { clip } from '../../../kit/text.ts'
 import type { SayLanguage } from './phrases.ts'
 
 const PARAMETER_CHARACTERS_MAX = 499 // name and value together (Twilio's rule)
@@ -114,7 +115,7 @@ type Speaks = { say(attributes: { language?: SayLanguage }, text: string): unkno
 
 /** Says a sentence within a document or a Gather; nothing when there is none. */
 export function speak(response: Speaks, sentence: string | undefined, language?: SayLanguage): void {
-  const text = printable(sentence ?? '').slice(0, SENTENCE_CHARACTERS_MAX)
+  const text = clip(printable(sentence ?? ''), SENTENCE_CHARACTERS_MAX)
   if (text.trim() !== '') response.say(language === undefined ? {} : { language }, text)
 }
 
