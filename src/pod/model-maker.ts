@@ -89,5 +89,6 @@ export function sessionDefaults(config: Config, audio: 'pcmu' | 'pcm16'): Sessio
     voice: undefined,
     bargeIn: true,
     autoRespond: true,
+    maxOutputTokens: config.model.maxOutputTokens,
   }
 }
