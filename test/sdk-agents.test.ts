@@ -150,7 +150,7 @@ describe('an agent written for the SDK', { concurrency: 8 }, () => {
     )
   })
 
-  test('[A7][AT5] listens to raw events: it gets those of the session, of turns and of the agent’s words, and no audio; nobody else pays', async () => {
+  test('[A7][AT6] listens to raw events: it gets those of the session, of turns and of the agent’s words, and no audio; nobody else pays', async () => {
     const heard: string[] = []
     const pack = await loadUserAgent(fileURLToPath(new URL('./agents/simple.ts', import.meta.url)))
     const listening: Pack = {

@@ -199,7 +199,7 @@ export class AgentRuntime {
     return this.#context
   }
 
-  /** Raw events are read only where somebody listens to them (AT5). */
+  /** Raw events are read only where somebody listens to them (AT6). */
   #noteListeners(): void {
     const session = this.#session
     for (const method of ['on', 'once'] as const) {

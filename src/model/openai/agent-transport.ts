@@ -4,7 +4,7 @@
 // AT3: `conversation.item.retrieve` (the SDK asks for items with their audio) is never sent; what it wanted to know is given from here.
 // AT4: the SDK's history is capped: beyond HISTORY_MAX_ITEMS the oldest item is deleted from it, not from the conversation.
 // AT5: a call of a tool that no agent has is answered with an error and a response is asked for.
-// AT5: whoever listens to raw events gets them all but audio, also those that the SDK has no use for; where nobody listens they are
+// AT6: whoever listens to raw events gets them all but audio, also those that the SDK has no use for; where nobody listens they are
 //      dropped unread.
 import {
   OpenAIRealtimeBase,
@@ -173,7 +173,7 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
     this.emit('connection_change', 'disconnected')
   }
 
-  /** Code of the agent listens to raw events: as the session's `transport_event`, as `*`, or by a provider's name (AT5). */
+  /** Code of the agent listens to raw events: as the session's `transport_event`, as `*`, or by a provider's name (AT6). */
   isObserved = false
 
   override on: OpenAIRealtimeBase['on'] = (type, listener) => {
