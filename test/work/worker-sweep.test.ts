@@ -101,7 +101,7 @@ test('[WP3][SWP2][SWP3] what neither lease nor carrier knows is ended and worked
     await sleep(50)
   }
   assert.equal((await db.records.find(lost))?.cause, 'carrier-lost')
-  const page = await (await fetch(`${worker.url}/metrics`)).text()
+  const page = await (await fetch(`${worker.url}/metrics`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } })).text()
   assert.match(page, /^voice_swept_calls_total\{outcome="ended"\} 1$/m)
   assert.match(page, /^voice_swept_calls_total\{outcome="kept"\} [1-9]/m)
   assert.equal((await db.records.find(held))?.state, 'live')
