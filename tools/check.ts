@@ -43,6 +43,7 @@ const STEPS: readonly Step[] = [
   { name: 'format and lint', run: () => runProgram('biome', ['check', '--max-diagnostics=50', '.']) },
   { name: 'types', run: () => runProgram('tsc', ['--noEmit']) },
   { name: 'no addresses or machine paths', run: checkTree },
+  { name: 'the chart’s schema is made from src/', run: () => runProgram('node', ['tools/k8s/settings.ts', '--check']) },
   {
     name: 'walls and log rules',
     run: () => runProgram('node', ['--test', '--test-reporter=spec', 'test/architecture.test.ts']),

@@ -64,11 +64,15 @@ describe('every variant is sound', () => {
       'HorizontalPodAutoscaler',
       'Job',
       'NetworkPolicy',
+      'Pod',
       'PodDisruptionBudget',
+      'Role',
+      'RoleBinding',
       'Service',
+      'ServiceAccount',
       'ServiceMonitor',
     ])
-    assert.equal(findWorkloads(full).length, 4)
+    assert.equal(findWorkloads(full).length, 5)
   })
 })
 

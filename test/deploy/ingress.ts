@@ -2,16 +2,16 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { connect as connectTls, type TLSSocket } from 'node:tls'
 import { renderChart } from '../../tools/k8s/chart.ts'
 import { type NameServer, startNameServer } from '../../tools/k8s/dns.ts'
-import { writeIngress } from '../../tools/k8s/ingress.ts'
+import { tlsFolder, writeCertificate, writeIngress } from '../../tools/k8s/ingress.ts'
 import { fetchK8sTools } from '../../tools/k8s/programs.ts'
-import { type Program, startProgram } from '../../tools/servers/program.ts'
+import { makeFolder, type Program, startProgram } from '../../tools/servers/program.ts'
 
 export { delay }
 
@@ -35,6 +35,8 @@ export class Ingress {
   readonly #names: NameServer
   readonly #pods = new Map<string, Pod>()
   readonly #folder: string
+  readonly #hasTls: boolean
+  readonly #metricsPort: number
   #proxy: Program | undefined
 
   private constructor(parts: {
@@ -43,26 +45,36 @@ export class Ingress {
     podPort: number
     names: NameServer
     folder: string
+    hasTls: boolean
+    metricsPort: number
   }) {
     this.addresses = parts.addresses
     this.#port = parts.port
     this.#podPort = parts.podPort
     this.#names = parts.names
     this.#folder = parts.folder
+    this.#hasTls = parts.hasTls
+    this.#metricsPort = parts.metricsPort
   }
 
-  /** Renders the chart, starts pods at `addresses` and the ingress before them; resolves when all pods are in rotation. */
-  static async start(addresses: readonly string[]): Promise<Ingress> {
+  /**
+   * Renders the chart, starts pods at `addresses` and the ingress before them; resolves when all pods are in rotation. With `tls` the
+   * ingress has a certificate of that common name, and clients speak TLS.
+   */
+  static async start(addresses: readonly string[], options: { tls?: string } = {}): Promise<Ingress> {
+    const hasTls = options.tls !== undefined
     const tools = await fetchK8sTools()
     if (tools.kind === 'failed') throw new Error(tools.message)
     const [port, podPort, metricsPort] = [await freePort(), await freePort(), await freePort()]
     const names = await startNameServer(addresses)
-    const folder = mkdtempSync(join(tmpdir(), 'voiceplane-ingress-'))
+    const folder = makeFolder('ingress', 'haproxy')
     chmodSync(folder, 0o755)
-    const ingress = new Ingress({ addresses, port, podPort, names, folder })
+    const ingress = new Ingress({ addresses, port, podPort, names, folder, hasTls, metricsPort })
     try {
+      if (options.tls !== undefined) await ingress.renewCertificate(options.tls)
       for (const address of addresses) await ingress.startPod(address)
-      const ports = `ingress.httpPort=${port},ingress.metricsPort=${metricsPort},edge.port=${podPort}`
+      const front = hasTls ? `ingress.tls.secretName=voice-tls,ingress.httpsPort=${port}` : `ingress.httpPort=${port}`
+      const ports = `${front},ingress.metricsPort=${metricsPort},edge.port=${podPort}`
       const rendered = await renderChart(tools, { sets: [ports, `ingress.nameserver=127.0.0.1:${names.port}`] })
       if (rendered.kind === 'refused') throw new Error(rendered.reason)
       const config = writeIngress(rendered.manifests, folder)!
@@ -117,7 +129,7 @@ export class Ingress {
   async post(path: string, callSid: string): Promise<{ status: number; body: string }> {
     const form = `CallSid=${callSid}`
     const head = `POST ${path} HTTP/1.1\r\nhost: voice\r\nconnection: close\r\ncontent-length: ${form.length}\r\n`
-    const socket = connect(this.#port, '127.0.0.1')
+    const socket = this.#dial()
     socket.setTimeout(ANSWER_MAX_MS, () => socket.destroy())
     socket.on('error', () => socket.destroy())
     socket.write(`${head}content-type: application/x-www-form-urlencoded\r\n\r\n${form}`)
@@ -129,7 +141,7 @@ export class Ingress {
 
   /** Opens a stream; rejects when it is not switched. */
   async open(path: string): Promise<Stream> {
-    const socket = connect(this.#port, '127.0.0.1')
+    const socket = this.#dial()
     socket.on('error', () => socket.destroy())
     const closed = once(socket, 'close')
     const key =
@@ -143,6 +155,50 @@ export class Ingress {
       return read(socket, (got) => got.length >= text.length)
     }
     return { pod: field('x-pod'), saw: field('x-saw'), closed, echo, close: () => socket.destroy() }
+  }
+
+  #dial(): Socket {
+    const place = { port: this.#port, host: '127.0.0.1' }
+    return this.#hasTls ? connectTls({ ...place, rejectUnauthorized: false }) : connect(place)
+  }
+
+  /** For how long, in seconds, HAProxy has held a pod for dead: on a busy machine one may not answer in time. */
+  async downSeconds(): Promise<number> {
+    const answer = await fetch(`http://127.0.0.1:${this.#metricsPort}/metrics`, {
+      signal: AbortSignal.timeout(ANSWER_MAX_MS),
+    })
+    const rows = (await answer.text()).matchAll(
+      /^haproxy_server_(?:downtime_seconds_total|check_up_down_total)\{.*\} (\d+)$/gm,
+    )
+    return [...rows].reduce((sum, [, value]) => sum + Number(value), 0)
+  }
+
+  /** Of HAProxy. */
+  get pid(): number | undefined {
+    return this.#proxy?.pid
+  }
+
+  /** The common name of the certificate that a new connection gets. */
+  async certificateName(): Promise<string> {
+    const socket = this.#dial() as TLSSocket
+    await once(socket, 'secureConnect', { signal: AbortSignal.timeout(ANSWER_MAX_MS) })
+    const { subject } = socket.getPeerCertificate()
+    socket.destroy()
+    return String(subject.CN)
+  }
+
+  /** Replaces certificate and key as Kubernetes does: a new folder, and one rename of the link to it. `keyOf`: the key of another one. */
+  async renewCertificate(name: string, keyOf?: string): Promise<void> {
+    const folder = tlsFolder(this.#folder)
+    const fresh = join(folder, `..${name}`)
+    await writeCertificate(fresh, name)
+    if (keyOf !== undefined) copyFileSync(join(folder, `..${keyOf}`, 'site.pem.key'), join(fresh, 'site.pem.key'))
+    for (const file of ['site.pem', 'site.pem.key']) {
+      chmodSync(join(fresh, file), 0o644)
+      if (!existsSync(join(folder, file))) symlinkSync(join('..data', file), join(folder, file))
+    }
+    symlinkSync(`..${name}`, join(folder, '..fresh'))
+    renameSync(join(folder, '..fresh'), join(folder, '..data'))
   }
 
   async close(): Promise<void> {

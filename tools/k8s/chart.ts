@@ -1,7 +1,10 @@
 // The chart through the real helm: lint, and rendering to documents. Rules:
 // KC1: a refusal of helm (schema, `fail`) is a value with helm's own words.
 // KC2: what is rendered is parsed strictly: a key that stands twice is an error.
-import { join, resolve } from 'node:path'
+// KC3: the chart of the tree names no image; a packed chart names the one it is packed with, so that there is one source.
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describeEnd, runChild } from '../child.ts'
 import { ROOT } from '../tree.ts'
@@ -24,22 +27,45 @@ export type RenderOptions = {
   strings?: readonly string[]
   /** Only this template. */
   only?: string
+  /** APIs that the cluster has: without any of them, helm renders as if there were none. */
+  apis?: readonly string[]
+  /** Without a public address and an image: what `files` say alone. */
+  isBare?: boolean
+  /** Another chart than the tree's: a packed one. */
+  chart?: string
 }
 
-/** Set in every rendering: the chart has no default for it. */
-const BASE_URL = 'publicBaseUrl=https://voice.example.com'
+/** Set in every rendering unless told otherwise: the chart has no default for them. */
+const NEEDED = ['publicBaseUrl=https://voice.example.com', 'image.repository=registry.example.com/voiceplane']
 
 function argumentsOf(options: RenderOptions): string[] {
   const files = (options.files ?? []).flatMap((file) => ['-f', resolve(CHART, file)])
   const sets = (options.sets ?? []).flatMap((text) => ['--set', text])
   const strings = (options.strings ?? []).flatMap((text) => ['--set-string', text])
-  return [...files, '--set', BASE_URL, ...sets, ...strings]
+  const needed = NEEDED.flatMap((text) => ['--set', text])
+  const apis = (options.apis ?? []).flatMap((api) => ['--api-versions', api])
+  return [...(options.isBare === true ? [] : needed), ...files, ...sets, ...strings, ...apis]
+}
+
+/** The NOTES that a person sees after an installation. */
+export async function renderNotes(tools: K8sTools, options: RenderOptions = {}): Promise<string> {
+  const args = [
+    'install',
+    RELEASE,
+    CHART,
+    '-n',
+    NAMESPACE,
+    '--dry-run=client',
+    ...argumentsOf({ ...options, apis: [] }),
+  ]
+  const { lines } = await runChild(tools.helm, args, { maxMs: HELM_MAX_MS, output: 'keep', env: helmEnvironment() })
+  return lines.slice(lines.indexOf('NOTES:') + 1).join('\n')
 }
 
 /** `helm template`, parsed. */
 export async function renderChart(tools: K8sTools, options: RenderOptions = {}): Promise<Rendered> {
   const only = options.only === undefined ? [] : ['-s', options.only]
-  const args = ['template', RELEASE, CHART, '-n', NAMESPACE, ...argumentsOf(options), ...only]
+  const args = ['template', RELEASE, options.chart ?? CHART, '-n', NAMESPACE, ...argumentsOf(options), ...only]
   const { end, lines } = await runChild(tools.helm, args, {
     maxMs: HELM_MAX_MS,
     output: 'keep',
@@ -52,7 +78,7 @@ export async function renderChart(tools: K8sTools, options: RenderOptions = {}):
 
 /** `helm lint --strict`; no line means that it passed. */
 export async function lintChart(tools: K8sTools, options: RenderOptions = {}): Promise<string[]> {
-  const args = ['lint', '--strict', CHART, ...argumentsOf(options)]
+  const args = ['lint', '--strict', CHART, ...argumentsOf({ ...options, apis: [] })]
   const { end, lines } = await runChild(tools.helm, args, {
     maxMs: HELM_MAX_MS,
     output: 'keep',
@@ -61,15 +87,27 @@ export async function lintChart(tools: K8sTools, options: RenderOptions = {}): P
   return end.kind === 'exited' && end.code === 0 ? [] : [...lines, describeEnd(end)]
 }
 
-/** `helm package` into `folder`; the text says what went wrong. */
-export async function packageChart(tools: K8sTools, folder: string): Promise<string | undefined> {
-  const args = ['package', CHART, '--destination', folder]
-  const { end, lines } = await runChild(tools.helm, args, {
-    maxMs: HELM_MAX_MS,
-    output: 'keep',
-    env: helmEnvironment(),
-  })
-  return end.kind === 'exited' && end.code === 0 ? undefined : [...lines, describeEnd(end)].join('\n')
+const IMAGE_DEFAULT = /^( {2}repository:) ""/m
+
+/** `helm package` into `folder`, with `image` (without a tag) as the chart's default; the text says what went wrong. */
+export async function packageChart(tools: K8sTools, folder: string, image: string): Promise<string | undefined> {
+  const copy = mkdtempSync(join(tmpdir(), 'voiceplane-chart-'))
+  try {
+    const chart = join(copy, basename(CHART))
+    cpSync(CHART, chart, { recursive: true })
+    const values = readFileSync(join(chart, 'values.yaml'), 'utf8')
+    if (!IMAGE_DEFAULT.test(values)) return 'values.yaml has no empty image.repository to fill'
+    writeFileSync(join(chart, 'values.yaml'), values.replace(IMAGE_DEFAULT, `$1 ${JSON.stringify(image)}`))
+    const args = ['package', chart, '--destination', folder]
+    const { end, lines } = await runChild(tools.helm, args, {
+      maxMs: HELM_MAX_MS,
+      output: 'keep',
+      env: helmEnvironment(),
+    })
+    return end.kind === 'exited' && end.code === 0 ? undefined : [...lines, describeEnd(end)].join('\n')
+  } finally {
+    rmSync(copy, { recursive: true, force: true })
+  }
 }
 
 /** Helm reads and writes nothing of the user's own. */

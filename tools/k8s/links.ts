@@ -12,7 +12,7 @@ type Spec = {
   selector?: Labels & { matchLabels?: Labels }
   podSelector?: { matchLabels?: Labels }
   ports?: Port[]
-  ingress?: { ports?: Port[]; from?: { podSelector?: { matchLabels?: Labels } }[] }[]
+  ingress?: { ports?: Port[]; from?: { podSelector?: { matchLabels?: Labels }; namespaceSelector?: unknown }[] }[]
   endpoints?: { port?: string }[]
   scaleTargetRef?: { kind?: string; name?: string }
 }
@@ -56,7 +56,10 @@ function checkChosen(manifest: Manifest, manifests: readonly Manifest[], workloa
         spec.podSelector?.matchLabels,
         rules.flatMap(({ ports = [] }) => ports.map(({ port }) => port)),
       )
-      const peers = rules.flatMap(({ from = [] }) => from).filter(({ podSelector }) => podSelector !== undefined)
+      // Pods of another namespace are not in this rendering.
+      const peers = rules
+        .flatMap(({ from = [] }) => from)
+        .filter(({ podSelector, namespaceSelector }) => podSelector !== undefined && namespaceSelector === undefined)
       return [...own, ...peers.flatMap(({ podSelector }) => one(podSelector?.matchLabels))]
     }
     case 'ServiceMonitor': {

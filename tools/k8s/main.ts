@@ -1,4 +1,4 @@
-// The check of the chart as a command: `node tools/k8s/main.ts`; with `--package FOLDER` it makes the archive instead, with `--start`
+// The check of the chart as a command: `node tools/k8s/main.ts`; with `--package FOLDER --image NAME` it makes the archive instead, with `--start`
 // it starts what is rendered (starts.ts) and prints the outcome as JSON. Rules:
 // KM1: every variant is linted, rendered, typed and held to our rules; each finding is one line; any finding is exit code 1.
 // KM2: every ingress configuration that is rendered is read by the real HAProxy.
@@ -48,13 +48,18 @@ async function startAll(tools: K8sTools): Promise<number> {
 }
 
 if (import.meta.main) {
-  const { values } = parseArgs({ options: { package: { type: 'string' }, start: { type: 'boolean' } } })
+  const { values } = parseArgs({
+    options: { package: { type: 'string' }, image: { type: 'string' }, start: { type: 'boolean' } },
+  })
   const tools = await fetchK8sTools()
   if (tools.kind === 'failed') {
     console.error(tools.message)
     process.exitCode = 1
   } else if (values.package !== undefined) {
-    const problem = await packageChart(tools, values.package)
+    const problem =
+      values.image === undefined
+        ? '--package needs --image: the name of the image without a tag, as it is pushed'
+        : await packageChart(tools, values.package, values.image)
     console.log(problem ?? `the chart is packed in ${values.package}`)
     if (problem !== undefined) process.exitCode = 1
   } else if ((await (values.start === true ? startAll(tools) : checkAll(tools))) > 0) {

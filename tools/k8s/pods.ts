@@ -1,5 +1,5 @@
 // The pods inside rendered objects, in the few shapes that the rules look at. Rules:
-// KO1: a Deployment and a Job hold a pod; an object of another kind holds none.
+// KO1: a Deployment and a Job hold a pod, a Pod is one (a test of helm); an object of another kind holds none.
 import type { Manifest } from './chart.ts'
 
 export type Env = {
@@ -71,12 +71,12 @@ type Spec = { template: { metadata?: { labels?: Labels }; spec: PodSpec } }
 /** All workloads among `manifests`. */
 export function findWorkloads(manifests: readonly Manifest[]): Workload[] {
   return manifests
-    .filter((manifest) => manifest.kind === 'Deployment' || manifest.kind === 'Job')
+    .filter(({ kind }) => kind === 'Deployment' || kind === 'Job' || kind === 'Pod')
     .map((manifest) => {
-      const { template } = manifest.spec as Spec
-      const { name } = manifest.metadata
+      const { kind, metadata } = manifest
+      const template = kind === 'Pod' ? (manifest as unknown as Spec['template']) : (manifest.spec as Spec).template
       const labels = template.metadata?.labels ?? {}
-      return { title: `${manifest.kind} ${name}`, manifest, kind: manifest.kind, name, labels, pod: template.spec }
+      return { title: `${kind} ${metadata.name}`, manifest, kind, name: metadata.name, labels, pod: template.spec }
     })
 }
 

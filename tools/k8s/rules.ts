@@ -2,10 +2,10 @@
 // KR1: every container has requests and limits of CPU and memory, and an image with a fixed tag.
 // KR2: nothing runs as root, writes to its root file system, gains privileges or keeps a capability; seccomp is RuntimeDefault.
 // KR3: what runs on has a liveness and a readiness probe; a Job has neither.
-// KR4: no pod gets a token for the Kubernetes API, and none uses the host's network.
+// KR4: no pod but a test of helm gets a token for the Kubernetes API, and none uses the host's network.
 // KR5: a Deployment gives up no pod before its successor is ready, and spreads over zones and machines.
 // KR6: an environment variable is one of the plane's (src/variables.ts), one of the chart's own two, a file of a Secret, or one that the
-//      values name for an agent; a secret is never a plain text.
+//      values name for an agent; a secret is never a plain text. A test of helm runs no role and has its own.
 import { VARIABLES } from '../../src/variables.ts'
 import type { Manifest } from './chart.ts'
 import { type Container, containersOf, findWorkloads, type Workload } from './pods.ts'
@@ -63,9 +63,9 @@ const probes: Rule = (workload) =>
     }),
   )
 
-const cluster: Rule = ({ pod }) =>
+const cluster: Rule = ({ pod, kind }) =>
   [
-    pod.automountServiceAccountToken !== false && 'gets a token for the Kubernetes API',
+    pod.automountServiceAccountToken !== false && kind !== 'Pod' && 'gets a token for the Kubernetes API',
     pod.hostNetwork === true && "uses the host's network",
   ].filter((text) => text !== false)
 
@@ -89,7 +89,11 @@ const environment =
       env.flatMap(({ name, value }) => {
         const variable = VARIABLES[name as keyof typeof VARIABLES] as { secret: boolean } | undefined
         const isOfSecret = name.endsWith('_FILE') && value?.startsWith(SECRETS_FOLDER) === true
-        const isKnown = variable !== undefined || isOfSecret || [...OWN_VARIABLES, ...forAgent].includes(name)
+        const isKnown =
+          workload.kind === 'Pod' ||
+          variable !== undefined ||
+          isOfSecret ||
+          [...OWN_VARIABLES, ...forAgent].includes(name)
         return [
           !isKnown && `has ${name}, which the plane does not know`,
           variable?.secret === true && value !== undefined && `has the secret ${name} as plain text`,

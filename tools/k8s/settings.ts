@@ -4,10 +4,12 @@
 //      have a value of their own in the chart. The chart's checks read it.
 // KG3: both files are written whole, so that a stale one is found by comparing (test/deploy/settings.test.ts).
 import '../node-version.mjs'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { parseArgs } from 'node:util'
 import { CALLS_MAX, NUMBERS_MAX, POOLS_MAX, TENANTS_MAX } from '../../src/control/limits.ts'
 import { type Form, VARIABLES, type Variable } from '../../src/variables.ts'
+import { ROOT } from '../tree.ts'
 import { CHART } from './chart.ts'
 
 export const SCHEMA_FILE = join(CHART, 'values.schema.json')
@@ -216,9 +218,24 @@ export function makeSettings(): string {
   return `${JSON.stringify(content, null, 2)}\n`
 }
 
+/** [KG3] The files that are not as they would be made now. */
+export function staleFiles(): string[] {
+  const schema = readFileSync(SCHEMA_FILE, 'utf8')
+  return [
+    ...(schema === makeSchema(schema) ? [] : [SCHEMA_FILE]),
+    ...(readFileSync(SETTINGS_FILE, 'utf8') === makeSettings() ? [] : [SETTINGS_FILE]),
+  ].map((path) => relative(ROOT, path))
+}
+
 if (import.meta.main) {
-  mkdirSync(dirname(SETTINGS_FILE), { recursive: true })
-  writeFileSync(SCHEMA_FILE, makeSchema(readFileSync(SCHEMA_FILE, 'utf8')))
-  writeFileSync(SETTINGS_FILE, makeSettings())
-  console.log('values.schema.json and files/settings.json are made from src/variables.ts and src/control/limits.ts')
+  const { values } = parseArgs({ options: { check: { type: 'boolean' } } })
+  const stale = staleFiles()
+  if (values.check === true && stale.length > 0) {
+    console.error(`stale: ${stale.join(', ')}; run npm run chart-schema and commit what it writes`)
+    process.exitCode = 1
+  } else if (values.check !== true) {
+    writeFileSync(SCHEMA_FILE, makeSchema(readFileSync(SCHEMA_FILE, 'utf8')))
+    writeFileSync(SETTINGS_FILE, makeSettings())
+    console.log('values.schema.json and files/settings.json are made from src/variables.ts and src/control/limits.ts')
+  }
 }

@@ -53,9 +53,12 @@ export function secretsFor(urls: { redis: string; database: string }): Secrets {
   }
 }
 
-/** The roles of ours in a rendering: those whose containers run our image. */
+/** The roles of the plane, as `app.kubernetes.io/component` names them. */
+const ROLES = ['edge', 'worker', 'migrate']
+
+/** The workloads of a rendering that are roles of the plane. */
 export function ownWorkloads(manifests: readonly Manifest[]): Workload[] {
-  return findWorkloads(manifests).filter(({ labels }) => labels['app.kubernetes.io/component'] !== 'ingress')
+  return findWorkloads(manifests).filter((workload) => ROLES.includes(roleOf(workload)))
 }
 
 export const roleOf = ({ labels }: Workload): string => labels['app.kubernetes.io/component'] ?? ''

@@ -46,6 +46,27 @@ export const VARIANTS: readonly Variant[] = [
     forAgent: ['BOOKING_URL', 'BOOKING_PASSWORD'],
   },
   {
+    title: 'keda and operator',
+    options: {
+      files: ['values-large.yaml'],
+      sets: [
+        'autoscaling.kind=keda',
+        'autoscaling.keda.prometheusUrl=http://prometheus-operated.monitoring:9090',
+        'monitoring.serviceMonitor=true',
+      ],
+    },
+  },
+  {
+    title: 'own ingress',
+    options: {
+      sets: [
+        'ingress.enabled=false',
+        'networkPolicy.ownIngress.namespace=ingress-nginx',
+        'networkPolicy.ownIngress.podLabels.app=ingress-nginx',
+      ],
+    },
+  },
+  {
     title: 'least',
     options: {
       sets: [

@@ -2,6 +2,9 @@
 {{- define "voiceplane.checks" -}}
 {{- $v := .Values -}}
 {{- $e := $v.edge -}}
+{{- if not $v.image.repository -}}
+{{- fail "image.repository: set the name under which your image was pushed; a chart that comes with a release has it" -}}
+{{- end -}}
 {{- if not (regexMatch "^https://[^/?#]+$" $v.publicBaseUrl) -}}
 {{- fail "publicBaseUrl: set the https:// address at which the carrier reaches the plane, scheme and host only" -}}
 {{- end -}}
@@ -79,6 +82,39 @@
 {{- end -}}
 {{- range $name := $v.secrets.keys -}}
 {{- if hasKey $v.secrets.from $name -}}{{- fail (printf "secrets: %s is in secrets.keys and in secrets.from; keep one" $name) -}}{{- end -}}
+{{- end -}}
+{{- $own := $v.networkPolicy.ownIngress -}}
+{{- $hasOwn := or $own.namespace $own.podLabels -}}
+{{- if and $v.networkPolicy.enabled (not $v.ingress.enabled) (not $hasOwn) -}}
+{{- fail "networkPolicy.ownIngress: with ingress.enabled=false no call would get in; name the namespace and the pod labels of your own ingress, or set networkPolicy.enabled=false" -}}
+{{- end -}}
+{{- if and $v.ingress.enabled $hasOwn -}}
+{{- fail "networkPolicy.ownIngress is for ingress.enabled=false: beside the chart's ingress it would reach /internal and /drain" -}}
+{{- end -}}
+{{- /* What can never scale. The metrics go from /metrics over Prometheus to the autoscaler. */ -}}
+{{- if $v.autoscaling.enabled -}}
+{{- if and $v.networkPolicy.enabled (not $v.monitoring.namespace) -}}
+{{- fail "autoscaling: nothing may read the pods' metrics, so it would never scale; set monitoring.namespace to that of Prometheus, or autoscaling.enabled=false" -}}
+{{- end -}}
+{{- if not (or $v.monitoring.annotations $v.monitoring.serviceMonitor) -}}
+{{- fail "autoscaling: Prometheus is told of no pod, so it would never scale; set monitoring.annotations or monitoring.serviceMonitor to true, or autoscaling.enabled=false" -}}
+{{- end -}}
+{{- if eq (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas) -}}
+{{- fail "autoscaling: minReplicas is maxReplicas, so it would never scale; raise maxReplicas, or set autoscaling.enabled=false and edge.replicas" -}}
+{{- end -}}
+{{- if and (eq $v.autoscaling.measure "active") (ge (float64 $v.autoscaling.activePerPod) (float64 $e.callsMax)) -}}
+{{- fail "autoscaling: activePerPod must be below edge.callsMax: a pod never has more calls, so it would never scale" -}}
+{{- end -}}
+{{- end -}}
+{{- /* Every cluster has this API; `helm template` without a cluster does not. */ -}}
+{{- $apis := .Capabilities.APIVersions -}}
+{{- if $apis.Has "apiregistration.k8s.io/v1" -}}
+{{- if and $v.autoscaling.enabled (eq $v.autoscaling.kind "keda") (not ($apis.Has "keda.sh/v1alpha1")) -}}
+{{- fail "autoscaling.kind: this cluster has no KEDA (keda.sh/v1alpha1); install it, or set autoscaling.kind=hpa" -}}
+{{- end -}}
+{{- if and $v.monitoring.serviceMonitor (not ($apis.Has "monitoring.coreos.com/v1")) -}}
+{{- fail "monitoring.serviceMonitor: this cluster has no Prometheus operator (monitoring.coreos.com/v1); install it, or set monitoring.serviceMonitor=false: the pods carry annotations then" -}}
+{{- end -}}
 {{- end -}}
 {{- if gt (int $v.autoscaling.minReplicas) (int $v.autoscaling.maxReplicas) -}}
 {{- fail "autoscaling: minReplicas is more than maxReplicas" -}}

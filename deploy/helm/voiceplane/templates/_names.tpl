@@ -37,4 +37,9 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- ternary .Values.ingress.podSlots $computed (gt (int .Values.ingress.podSlots) 0) -}}
 {{- end -}}
 
+{{- /* What the fleet is scaled on. */ -}}
+{{- define "voiceplane.metric" -}}
+{{ ternary "voice_demand_calls" "voice_active_calls" (eq .Values.autoscaling.measure "demand") }}
+{{- end -}}
+
 {{- define "voiceplane.luaPath" -}}/usr/local/etc/haproxy/pod-slot.lua{{- end -}}

@@ -75,6 +75,22 @@ capabilities: { drop: [ALL] }
       {{- end }}
 {{- end -}}
 
+{{- /* How a Prometheus without the operator finds /metrics. Call with (dict "root" . "port" 8080). */ -}}
+{{- define "voiceplane.scrape" -}}
+{{- $m := .root.Values.monitoring -}}
+{{- if and $m.annotations (not $m.serviceMonitor) -}}
+prometheus.io/scrape: "true"
+prometheus.io/path: /metrics
+prometheus.io/port: {{ int .port | quote }}
+{{- end -}}
+{{- end -}}
+
+{{- /* What `helm test` runs, and removes when it has passed. */ -}}
+{{- define "voiceplane.testHook" -}}
+helm.sh/hook: test
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
+
 {{- define "voiceplane.pullSecrets" -}}
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
