@@ -21,6 +21,7 @@ import { FrozenWire } from './frozen-wire.ts'
 
 const ACCOUNT = `AC${'0'.repeat(31)}1`
 const TOKEN = '0123456789abcdef0123456789abcdef'
+const ADMIN_TOKEN = 'an-operators-token-for-the-tests'
 const PUBLIC = 'https://plane.example.test'
 /** A step that no store takes for a jump of its clock. */
 const STEP_MS = 9_000
@@ -100,7 +101,11 @@ class Ground {
 
   /** Sum over the pods of `voice_rescues_total{outcome}`. */
   async rescues(outcome: string): Promise<number> {
-    const pages = await Promise.all(this.edges.map(async ({ url }) => (await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } })).text()))
+    const pages = await Promise.all(
+      this.edges.map(async ({ url }) =>
+        (await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } })).text(),
+      ),
+    )
     const counts = pages.map((page) => page.match(`voice_rescues_total{outcome="${outcome}"} (\\d+)`)?.[1])
     return counts.reduce((sum, count) => sum + Number(count ?? 0), 0)
   }

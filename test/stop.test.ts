@@ -37,7 +37,13 @@ type Pod = { child: ChildProcess; url: string; carrier: TwilioSim; exit: Promise
 
 /** Runs `journey` on a pod in a process of its own; kills it if the journey has left it alive. */
 async function withPod(env: Record<string, string>, journey: (pod: Pod) => Promise<void>): Promise<void> {
-  const child = start({ PORT: '0', OPENAI_REALTIME_URL: model.url, OPENAI_API_KEY: 'a-key-for-tests', ADMIN_TOKEN, ...env })
+  const child = start({
+    PORT: '0',
+    OPENAI_REALTIME_URL: model.url,
+    OPENAI_API_KEY: 'a-key-for-tests',
+    ADMIN_TOKEN,
+    ...env,
+  })
   const exit = once(child, 'exit')
   let carrier: TwilioSim | undefined
   try {

@@ -6,8 +6,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import type { Bench } from './bench.ts'
 import { type Child, type ChildCommand, startChild } from './child.ts'
 import { freePort } from './free-port.ts'
-import type { Model } from './model.ts'
 import { BENCH_OPERATOR } from './metrics.ts'
+import type { Model } from './model.ts'
 
 const PLAIN_NAMES = ['voiceplane', 'voiceplane-pcm16', 'bare', 'ws', 'sdk', 'fastapi'] as const
 type PlainName = (typeof PLAIN_NAMES)[number]

@@ -88,12 +88,10 @@ export class Operators {
       const isAway = error instanceof VoiceError && error.code === 'STORE_UNAVAILABLE'
       const code = isAway ? 'STORE_UNAVAILABLE' : 'OPERATOR_REQUEST_FAILED'
       this.#log.warn({ code, route: routeOf(request), reason: messageOf(error) }, 'the request of an operator failed')
-      return reply
-        .code(isAway ? 503 : 500)
-        .send({
-          refused: isAway ? 'the database does not answer: try again' : 'it failed; the log has the reason',
-          code,
-        })
+      return reply.code(isAway ? 503 : 500).send({
+        refused: isAway ? 'the database does not answer: try again' : 'it failed; the log has the reason',
+        code,
+      })
     })
   }
 

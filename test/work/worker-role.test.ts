@@ -63,7 +63,9 @@ test('[WP2] it does what follows a call, shows its figures, and ends with 0 when
   const dead = await endedCall()
   await sql.query(`update work_item set state = 'dead', error = 'a test' where call_sid = $1 and type = 'crm'`, [dead])
   await until('figures', async () =>
-    /voice_postcall_jobs\{type="crm",state="dead"\} 1/.test(await (await fetch(`${worker.url}/metrics`, { headers: bearer })).text()),
+    /voice_postcall_jobs\{type="crm",state="dead"\} 1/.test(
+      await (await fetch(`${worker.url}/metrics`, { headers: bearer })).text(),
+    ),
   )
   const page = await (await fetch(`${worker.url}/metrics`, { headers: bearer })).text()
   for (const name of ['voice_postcall_items_total', 'voice_postcall_oldest_seconds', 'voice_swept_calls_total'])
