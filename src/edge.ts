@@ -36,8 +36,14 @@ const HEADERS_MAX_MS = 10_000
 /** How long a drained pod waits for the carrier's last questions. */
 const FAREWELL_MAX_MS = 5_000
 const FAREWELL_POLL_MS = 50
+/** How long a pod that closes waits for webhooks under way to be answered. */
+const ANSWERS_MAX_MS = 2_000
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 /** The sum of what the closes below may take (docs/closures.md), and some more. */
 export const CLOSE_MAX_MS = 20_000
+
+/** Webhooks that were not answered yet. */
+type InFlight = { count: number }
 
 /** A running pod. */
 export interface Edge {
@@ -93,6 +99,7 @@ export async function startEdge(options: {
   const { stores, rescueTimes } = options
   const parts = { config, pack, makeModel, pools, shape, tokens, lag, world, address, baseUrl, stores, rescueTimes }
   pod = await Pod.open({ ...parts, sorry: SORRY })
+  const inFlight = { count: 0 }
   const { app, ops } = await makeApps({
     config,
     pod,
@@ -101,6 +108,7 @@ export async function startEdge(options: {
     metrics,
     lag,
     baseUrl,
+    inFlight,
     alsoServe: options.alsoServe,
     droppedLines: options.droppedLines,
   })
@@ -119,7 +127,7 @@ export async function startEdge(options: {
   )
   if (config.twilio.signatureCheck !== 'on')
     log.warn({}, 'signatures of the carrier are not checked: loopback development only')
-  return new RunningEdge({ app, ops, pod, wheel, lag, traces, log, url: url(), opsUrl })
+  return new RunningEdge({ app, ops, inFlight, pod, wheel, lag, traces, log, url: url(), opsUrl })
 }
 
 /** Listens where OPS_PORT says; gives back the address. */
@@ -137,6 +145,7 @@ async function makeApps(parts: {
   metrics: Metrics
   lag: LagMeter
   baseUrl: () => string
+  inFlight: InFlight
   droppedLines: (() => number) | undefined
   alsoServe: ((app: FastifyInstance, registry: Registry, operators: Operators) => Promise<void>) | undefined
 }): Promise<{ app: FastifyInstance; ops: FastifyInstance | undefined }> {
@@ -169,6 +178,13 @@ async function makeApps(parts: {
     await one.register(healthRoutes, { lag, notReady: () => pod.notReady() })
   const operated = ops ?? app
   await operated.register(metricsRoute, { registry, operators: ops === undefined ? operators : undefined })
+  app.addHook('onRequest', async (request, reply) => {
+    if (!request.url.startsWith('/twilio/')) return
+    parts.inFlight.count += 1
+    reply.raw.once('close', () => {
+      parts.inFlight.count -= 1
+    })
+  })
   await app.register(twilioWebhooks, { config, desk: pod.desk, log, baseUrl })
   const { secret, secondary } = config.streamToken
   await app.register(peerRoutes, { secret, secondary, wallMs: () => systemClock.wallMs(), answers: pod.peerAnswers })
@@ -191,6 +207,7 @@ class RunningEdge implements Edge {
   readonly #parts: {
     app: FastifyInstance
     ops: FastifyInstance | undefined
+    inFlight: InFlight
     wheel: Wheel
     lag: LagMeter
     traces: Traces
@@ -203,6 +220,7 @@ class RunningEdge implements Edge {
     app: FastifyInstance
     ops: FastifyInstance | undefined
     opsUrl: string
+    inFlight: InFlight
     pod: Pod
     wheel: Wheel
     lag: LagMeter
@@ -240,8 +258,9 @@ class RunningEdge implements Edge {
   /** The last callers' carrier asks /twilio/next a moment after the stream has closed: it must find somebody. */
   async #farewell(): Promise<void> {
     const untilMs = performance.now() + FAREWELL_MAX_MS
-    while (this.pod.afterwards.unasked > 0 && performance.now() < untilMs && this.#closing === undefined) {
-      await new Promise((resolve) => setTimeout(resolve, FAREWELL_POLL_MS))
+    const isAsking = () => this.pod.afterwards.unasked > 0 || this.#parts.inFlight.count > 0
+    while (isAsking() && performance.now() < untilMs && this.#closing === undefined) {
+      await pause(FAREWELL_POLL_MS)
     }
   }
 
@@ -254,6 +273,9 @@ class RunningEdge implements Edge {
     const { app, ops, wheel, lag, traces, log } = this.#parts
     await closeWithin(CLOSE_MAX_MS, log, async () => {
       await this.pod.close()
+      // Whoever asked is answered: with what follows, or that this pod takes no call now.
+      const untilMs = performance.now() + ANSWERS_MAX_MS
+      while (this.#parts.inFlight.count > 0 && performance.now() < untilMs) await pause(FAREWELL_POLL_MS)
       await Promise.allSettled([app.close(), ops?.close()])
       ;(app.server as Server).closeAllConnections()
       await traces.close()

@@ -169,6 +169,10 @@ export class Call implements LegListener, ModelListener {
     this.#dispatch({ kind: 'model', event })
   }
 
+  history(): readonly TranscriptItem[] {
+    return this.#state.transcript.items
+  }
+
   renewalMoment(): readonly TranscriptItem[] | undefined {
     return isQuiet(this.#state) ? this.#state.transcript.items : undefined
   }
@@ -256,7 +260,7 @@ export class Call implements LegListener, ModelListener {
         this.#speaker.complete(OWN_ITEM)
         break
       case 'send-digits':
-        this.#model.command({ kind: 'digits', digits: effect.digits })
+        this.#model.command({ kind: 'digits', itemId: effect.itemId, digits: effect.digits })
         break
       case 'set-timer':
         this.#timers.set(effect.name, effect.ms)

@@ -55,7 +55,7 @@ export function comeBack(
     before.response.kind !== 'idle' ||
     before.wanted !== undefined ||
     before.isCallerSpeaking
-  const { hasGreeted, requests, bargeIns, turns, usage, digits, agent, transcript, strikes } = before
+  const { hasGreeted, requests, bargeIns, turns, usage, digits, keyMessages, agent, transcript, strikes } = before
   const items = withTools(transcript.items, tools)
   const out = toolsOut(items)
   return {
@@ -71,6 +71,7 @@ export function comeBack(
     turns,
     usage,
     digits,
+    keyMessages,
     strikes,
     tools: out.map(({ toolCallId: id }) => ({ id, holds: true })),
     agent,
@@ -102,6 +103,7 @@ function toolsOut(items: readonly TranscriptItem[]): PendingTool[] {
             toolCallId: item.id,
             name: item.name,
             argumentsText: item.arguments,
+            ...(item.itemId === undefined ? {} : { itemId: item.itemId }),
             ...(item.owner === undefined ? {} : { owner: item.owner }),
           },
         ]

@@ -101,6 +101,8 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
 
 function goLive(state: CallState, settings: CallSettings, effects: Effect[]): void {
   if (state.phase.kind === 'opening') state.phase = { kind: 'live' }
+  // Keys that were pressed in another pod.
+  if (state.digits !== '') effects.push({ kind: 'set-timer', name: 'digits', ms: settings.digitsPauseMs })
   greet(state, settings, effects)
 }
 

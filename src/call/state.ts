@@ -143,6 +143,8 @@ export type CallState = {
   turns: number
   usage: Usage
   digits: string
+  /** How often pressed keys were told to the model. */
+  keyMessages: number
   /** What lives in the agent's own objects, as a checkpoint found it; while the call is here they are asked (call.ts). */
   agent: AgentState
   /** How often the agent's part changed. */
@@ -224,7 +226,7 @@ export type Effect =
   | { kind: 'play-filler' }
   /** Asks the link for a sign of life; the answer is the event `link-alive`. */
   | { kind: 'prove-link' }
-  | { kind: 'send-digits'; digits: string }
+  | { kind: 'send-digits'; itemId: string; digits: string }
   | { kind: 'set-timer'; name: TimerName; ms: number }
   | { kind: 'clear-timer'; name: TimerName }
   | { kind: 'close-leg'; reason: string }
@@ -274,6 +276,7 @@ export function initialState(): CallState {
     turns: 0,
     usage: NO_USAGE,
     digits: '',
+    keyMessages: 0,
     agent: NEW_AGENT,
     agentChanges: 0,
     transcript: { items: [], dropped: 0 },

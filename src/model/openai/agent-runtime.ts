@@ -10,6 +10,7 @@
 import { RealtimeSession, type RealtimeSessionConfig } from '@openai/agents-realtime'
 import { type AgentPath, type AgentState, type CarriedContext, NEW_AGENT } from '../../call/agent-state.ts'
 import { carryContext, restoreContext } from '../../call/carried-context.ts'
+import type { TranscriptItem } from '../../call/transcript.ts'
 import { messageOf } from '../../kit/errors.ts'
 import type { Log } from '../../kit/log.ts'
 import type { PackAgent, PackCall } from '../../packs/pack.ts'
@@ -17,6 +18,7 @@ import { AgentGraph } from './agent-graph.ts'
 import { type AgentSink, AgentTransport } from './agent-transport.ts'
 import { carryApprovals, restoreApprovals } from './approvals.ts'
 import type { SessionDefaults } from './session-shape.ts'
+import { shownHistory } from './shown-history.ts'
 import { record, type ServerEvent, text } from './wire.ts'
 
 const USAGE_ENTRIES_MAX = 20
@@ -93,7 +95,7 @@ export class AgentRuntime {
   }
 
   /** What of the agent must outlive this pod, as it is now; the voice is its owner's to add. */
-  carried(): Omit<AgentState, 'voice'> {
+  carried(): Omit<AgentState, 'voice' | 'session'> {
     const path = this.#graph.pathOf(this.#agentNow())
     if (path !== undefined) this.#inCharge = path
     else if (!this.#isUnreachable) {
@@ -213,8 +215,11 @@ export class AgentRuntime {
     }
   }
 
-  /** Resolves the agent's instructions and tools; they arrive as `configure`. Later calls do nothing. */
-  start(): void {
+  /**
+   * Resolves the agent's instructions and tools; they arrive as `configure`. Its session shows `history`, of a call that began
+   * elsewhere. Later calls do nothing.
+   */
+  start(history: readonly TranscriptItem[] = []): void {
     if (this.#isStarted) return
     this.#isStarted = true
     try {
@@ -223,9 +228,12 @@ export class AgentRuntime {
       this.#owner.agentFailed(messageOf(error))
       return
     }
-    this.#session.connect({ apiKey: 'held-by-the-plane' }).catch((error: unknown) => {
-      if (!this.#isClosed) this.#owner.agentFailed(messageOf(error))
-    })
+    const connected = this.#session.connect({ apiKey: 'held-by-the-plane' })
+    connected
+      .then(() => this.transport.show(shownHistory(history)))
+      .catch((error: unknown) => {
+        if (!this.#isClosed) this.#owner.agentFailed(messageOf(error))
+      })
   }
 
   close(): void {
