@@ -207,6 +207,7 @@ describe('[S18] secrets in a rolling change', () => {
       const answers = {
         expect: async () => 'ready' as const,
         forget: () => undefined,
+        ended: () => true,
         storeState: () => 'well' as const,
       }
       await app.register(peerRoutes, { ...to, wallMs: () => Date.now(), answers })
