@@ -13,6 +13,7 @@ import {
   configProblems,
   ownWorkloads,
   placeOf,
+  ROLES,
   renderedSecrets,
   roleOf,
   secretsFor,
@@ -51,7 +52,9 @@ function resolveAll(title: string, manifests: readonly Manifest[]): { workload: 
         secrets: { ...SECRETS, ...renderedSecrets(manifests) },
       },
     )
-    return workload.pod.containers.map((container) => ({
+    // Those that run the plane: a trial's pod has a simulated model beside it.
+    const ofPlane = workload.pod.containers.filter(({ name }) => ROLES.includes(name))
+    return ofPlane.map((container) => ({
       workload,
       startable: resolveContainer(workload.pod, container, place),
     }))

@@ -63,7 +63,7 @@ export function renderedSecrets(manifests: readonly Manifest[]): Secrets {
 }
 
 /** The roles of the plane, as `app.kubernetes.io/component` names them. */
-const ROLES = ['edge', 'worker', 'migrate']
+export const ROLES = ['edge', 'worker', 'migrate']
 
 /** The workloads of a rendering that are roles of the plane. */
 export function ownWorkloads(manifests: readonly Manifest[]): Workload[] {
