@@ -96,6 +96,7 @@ function show(call: Call, report: Record<string, unknown>, recording: string, sa
   say('')
   say('Transcript (the caller’s words are the script’s: the offline model hears speech, but does not understand it)')
   for (const item of call.state.transcript.items) {
+    if (item.kind === 'message') continue
     if (item.kind === 'caller' && item.text === '') continue // heard, but not transcribed
     if (item.kind === 'tool') say(`  [tool]   ${item.name}(${item.arguments}) → ${item.output ?? 'no answer'}`)
     else

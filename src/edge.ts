@@ -34,9 +34,15 @@ const HEADERS_MAX_MS = 10_000
 /** How long a drained pod waits for the carrier's last questions. */
 const FAREWELL_MAX_MS = 5_000
 const FAREWELL_POLL_MS = 50
+/** How long a pod that closes waits for webhooks under way to be answered. */
+const ANSWERS_MAX_MS = 2_000
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 /** The sum of what the closes below may take (docs/closures.md), and some more. */
 export const CLOSE_MAX_MS = 20_000
 const LOOPBACK = /^(::ffff:)?127\.|^::1$/
+
+/** Webhooks that were not answered yet. */
+type InFlight = { count: number }
 
 /** A running pod. */
 export interface Edge {
@@ -90,6 +96,7 @@ export async function startEdge(options: {
   const { stores, rescueTimes } = options
   const parts = { config, pack, makeModel, pools, shape, tokens, lag, world, address, baseUrl, stores, rescueTimes }
   pod = await Pod.open({ ...parts, sorry: SORRY })
+  const inFlight = { count: 0 }
   const app = await makeApp({
     config,
     pod,
@@ -98,6 +105,7 @@ export async function startEdge(options: {
     metrics,
     lag,
     baseUrl,
+    inFlight,
     alsoServe: options.alsoServe,
     droppedLines: options.droppedLines,
   })
@@ -115,7 +123,7 @@ export async function startEdge(options: {
   )
   if (config.twilio.signatureCheck !== 'on')
     log.warn({}, 'signatures of the carrier are not checked: loopback development only')
-  return new RunningEdge({ app, pod, wheel, lag, traces, log, url: url() })
+  return new RunningEdge({ app, inFlight, pod, wheel, lag, traces, log, url: url() })
 }
 
 async function makeApp(parts: {
@@ -126,6 +134,7 @@ async function makeApp(parts: {
   metrics: Metrics
   lag: LagMeter
   baseUrl: () => string
+  inFlight: InFlight
   droppedLines: (() => number) | undefined
   alsoServe: ((app: FastifyInstance, registry: Registry) => Promise<void>) | undefined
 }): Promise<FastifyInstance> {
@@ -149,6 +158,13 @@ async function makeApp(parts: {
   })
   registerDroppedLines(registry, parts.droppedLines)
   await app.register(healthRoutes, { lag, registry, notReady: () => pod.notReady() })
+  app.addHook('onRequest', async (request, reply) => {
+    if (!request.url.startsWith('/twilio/')) return
+    parts.inFlight.count += 1
+    reply.raw.once('close', () => {
+      parts.inFlight.count -= 1
+    })
+  })
   await app.register(twilioWebhooks, { config, desk: pod.desk, log, baseUrl })
   const { secret } = config.streamToken
   await app.register(peerRoutes, { secret, wallMs: () => systemClock.wallMs(), answers: pod.peerAnswers })
@@ -165,12 +181,13 @@ async function makeApp(parts: {
 class RunningEdge implements Edge {
   readonly url: string
   readonly pod: Pod
-  readonly #parts: { app: FastifyInstance; wheel: Wheel; lag: LagMeter; traces: Traces; log: Log }
+  readonly #parts: { app: FastifyInstance; inFlight: InFlight; wheel: Wheel; lag: LagMeter; traces: Traces; log: Log }
   #closing: Promise<void> | undefined
   #draining: Promise<void> | undefined
 
   constructor(parts: {
     app: FastifyInstance
+    inFlight: InFlight
     pod: Pod
     wheel: Wheel
     lag: LagMeter
@@ -207,8 +224,9 @@ class RunningEdge implements Edge {
   /** The last callers' carrier asks /twilio/next a moment after the stream has closed: it must find somebody. */
   async #farewell(): Promise<void> {
     const untilMs = performance.now() + FAREWELL_MAX_MS
-    while (this.pod.afterwards.unasked > 0 && performance.now() < untilMs && this.#closing === undefined) {
-      await new Promise((resolve) => setTimeout(resolve, FAREWELL_POLL_MS))
+    const isAsking = () => this.pod.afterwards.unasked > 0 || this.#parts.inFlight.count > 0
+    while (isAsking() && performance.now() < untilMs && this.#closing === undefined) {
+      await pause(FAREWELL_POLL_MS)
     }
   }
 
@@ -221,6 +239,9 @@ class RunningEdge implements Edge {
     const { app, wheel, lag, traces, log } = this.#parts
     await closeWithin(CLOSE_MAX_MS, log, async () => {
       await this.pod.close()
+      // Whoever asked is answered: with what follows, or that this pod takes no call now.
+      const untilMs = performance.now() + ANSWERS_MAX_MS
+      while (this.#parts.inFlight.count > 0 && performance.now() < untilMs) await pause(FAREWELL_POLL_MS)
       await app.close()
       ;(app.server as Server).closeAllConnections()
       await traces.close()

@@ -70,7 +70,7 @@ describe('a stream that says what it should not', { concurrency: 20 }, () => {
     assert.equal(await stream.closed, 1008)
     assert.ok(performance.now() - openedMs < 6_000)
     await stream.over()
-    assert.deepEqual(endsOf(stream.callSid), ['caller-hung-up'])
+    assert.deepEqual(endsOf(stream.callSid), ['carrier-lost'])
   })
 
   test('[MS1] a stream that sends media but never start is closed within its bound too', async () => {

@@ -203,11 +203,15 @@ describe('a model that', { concurrency: 8 }, () => {
       assert.ok(report.agentPlayedMs > 0)
     }))
 
-  test('[ME3] fails every response is not asked for ever: the call goes on in silence', () =>
+  test('[ME3] fails every response for its limit is not asked for ever: the caller hears a sentence', () =>
     Plane.with({ model: { faults: { rateLimitedResponses: 1_000 } } }, async (plane) => {
-      const report = await plane.call(stay(3_000))
-      assert.equal(report.wasDropped, false)
-      assert.equal(count(await plane.witness(), 'response_created'), 2)
+      const report = await plane.call({ ...stay(20_000), isEndedByAgent: true })
+      assert.equal(plane.ended[0]?.cause, 'unanswered')
+      assert.deepEqual(
+        report.verbs.slice(-2).map(({ verb }) => verb),
+        ['Say', 'Hangup'],
+      )
+      assert.equal(count(await plane.witness(), 'response_created'), 4, 'two waits, then another link')
     }))
 })
 

@@ -47,6 +47,11 @@ export class ModelRelay {
     })
   }
 
+  /** Cuts every connection that is open now. */
+  drop(): void {
+    for (const socket of this.#server.clients) socket.terminate()
+  }
+
   async close(): Promise<void> {
     for (const socket of this.#server.clients) socket.terminate()
     await new Promise((resolve) => this.#server.close(resolve))

@@ -21,6 +21,7 @@ import { ModelRelay } from './model-relay.ts'
 
 export const TOKEN = '0123456789abcdef0123456789abcdef'
 const GONE_MAX_MS = 8_000
+const UNTIL_MAX_MS = 20_000
 const LOOK_EVERY_MS = 20
 /** The witness log is flushed each 250 ms. */
 const WITNESS_FLUSH_MS = 350
@@ -168,9 +169,9 @@ export class Plane {
     return this.edge.pod.calls.all().map(({ call }) => call)
   }
 
-  /** Waits until `isTrue`, at most GONE_MAX_MS. */
-  async until(isTrue: () => boolean): Promise<void> {
-    const untilMs = performance.now() + GONE_MAX_MS
+  /** Waits until `isTrue`, at most `withinMs`. */
+  async until(isTrue: () => boolean, withinMs = UNTIL_MAX_MS): Promise<void> {
+    const untilMs = performance.now() + withinMs
     while (!isTrue()) {
       assert.ok(performance.now() < untilMs, 'it did not come about in time')
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))

@@ -176,3 +176,17 @@ describe('two model pools', { concurrency: 3 }, () => {
       assert.equal(count(await plane.witness(), 'session_refused'), 1)
     }))
 })
+
+describe('two model pools, one of which answers nobody', () => {
+  test('[P6] [CR1] a call whose answers all fail in its pool is answered in the other one', () =>
+    withPools({ own: { weight: 1_000 } }, async (plane, other) => {
+      plane.model.faults.badAnswers = Array.from({ length: 50 }, () => ({ kind: 'failed', code: 'server_error' }))
+      const report = await plane.call(stay(9_000))
+      assert.equal(report.wasDropped, false)
+      assert.deepEqual(
+        [count(await plane.witness(), 'session_opened'), count(await other.witness(), 'session_opened')],
+        [2, 1],
+      )
+      assert.equal(await plane.counter('voice_turn_outcomes_total{outcome="answered-after-move"}'), 1)
+    }))
+})

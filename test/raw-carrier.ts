@@ -50,6 +50,11 @@ export class RawCarrier {
     await this.#post('/twilio/status', { CallSid: callSid, CallStatus: 'completed' }, { token: TOKEN })
   }
 
+  /** Asks what follows the call's stream. */
+  next(callSid: string): Promise<{ status: number; body: string }> {
+    return this.#post('/twilio/next', { CallSid: callSid, CallStatus: 'in-progress' }, { token: TOKEN })
+  }
+
   /** Offers a new call; the path of its media stream. */
   async offer(callSid: string): Promise<string> {
     const { body } = await this.voice(callSid)

@@ -135,6 +135,32 @@ describe('a pod', { concurrency: 3 }, () => {
       assert.deepEqual(await pod.exit, [0, null])
     }))
 
+  test('[P19] SIGTERM while the agent of a call is made: the webhook is answered, the call is served, then it exits 0', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'agent-'))
+    const file = join(folder, 'agent.ts')
+    await writeFile(
+      file,
+      `import { RealtimeAgent } from '@openai/agents-realtime'
+export const createAgent = async () => {
+  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  return new RealtimeAgent({ name: 'clinic', instructions: 'You answer.' })
+}
+`,
+    )
+    try {
+      await withPod({ AGENT_MODULE: file }, async (pod) => {
+        const call = pod.carrier.placeCall({ caller: { steps: [{ stayMs: 1_500 }, { hangUp: true }], maxMs: 20_000 } })
+        await new Promise((resolve) => setTimeout(resolve, 400))
+        pod.child.kill('SIGTERM')
+        const report = await call.done
+        assert.deepEqual([report.wasDropped, report.endCause, report.streams], [false, 'caller-hung-up', 1])
+        assert.deepEqual(await pod.exit, [0, null])
+      })
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
+
   const drain = async ({ url }: Pod) => assert.equal((await fetch(`${url}/drain`, { method: 'POST' })).status, 200)
 
   test('[O2] after POST /drain serves the live call to its end, then exits 0 without a signal', () =>

@@ -114,6 +114,11 @@ export class TwoPods {
     await this.edges[pod]!.pod.keeper.stop()
   }
 
+  /** Every model link is cut; the pods live. */
+  dropLinks(): void {
+    this.relay.drop()
+  }
+
   /** The pod hands its calls over; new streams find the other one. */
   drain(pod: number): void {
     this.#reach(1 - pod)

@@ -6,6 +6,7 @@ import {
   integerIn,
   invalidType,
   isObject,
+  listOf,
   nullable,
   numberIn,
   oneOf,
@@ -13,8 +14,10 @@ import {
   text,
 } from './kit/checks.ts'
 import type { Act, Faults } from './options.ts'
+import { BAD_ANSWER, RANDOM_ANSWERS } from './session/bad-answers.ts'
 
 const WAIT_MS_MAX = 600_000
+const BAD_ANSWERS_MAX = 1_000
 
 const ACTS: Record<string, Check> = {
   drop: shape({ kind: anything }),
@@ -41,6 +44,8 @@ const SET = shape({
   reorderDones: flag,
   duplicateCalls: flag,
   rateLimitedResponses: integerIn(0, 1e6),
+  badAnswers: listOf(BAD_ANSWER, BAD_ANSWERS_MAX),
+  randomAnswers: nullable(RANDOM_ANSWERS),
   midResponse: nullable(
     shape({ afterAudioMs: numberIn(0, WAIT_MS_MAX), act: ACT, count: integerIn(1, 1e6) }, [
       'afterAudioMs',

@@ -1,5 +1,6 @@
 // What a simulator can be told at its start, with its defaults, and the faults that can be switched at run time.
 import type { Script } from './dialogue/script.ts'
+import type { BadAnswer, RandomAnswers } from './session/bad-answers.ts'
 import type { ChunkLaw } from './voice/fragments.ts'
 
 /** Standing faults. All are off by default. */
@@ -24,6 +25,10 @@ export type Faults = {
   rateLimitedResponses: number
   /** In the next `count` responses, after this much audio: cut TCP, or close with a code, or stay silent. */
   midResponse: { afterAudioMs: number; act: Act; count: number } | null
+  /** What the next responses do instead of answering, in order. */
+  badAnswers: BadAnswer[]
+  /** A share of all responses does something bad. */
+  randomAnswers: RandomAnswers | null
 }
 
 /** What can be done to a live session. */
@@ -78,6 +83,8 @@ export const NO_FAULTS: Faults = {
   duplicateCalls: false,
   rateLimitedResponses: 0,
   midResponse: null,
+  badAnswers: [],
+  randomAnswers: null,
 }
 
 export const DEFAULTS: OpenAiSimOptions = {

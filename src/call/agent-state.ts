@@ -20,9 +20,11 @@ export type AgentState = {
   inCharge: AgentPath
   /** The voice that has spoken (provider's name, or its object); undefined until then. */
   voice: unknown
+  /** What code has changed of the session's configuration, as it goes on the wire. */
+  session: Record<string, unknown>
   context: CarriedContext
   approvals: CarriedApprovals
 }
 
 export const NO_CONTEXT: CarriedContext = { values: {}, parts: {}, removed: [] }
-export const NEW_AGENT: AgentState = { inCharge: [], voice: undefined, context: NO_CONTEXT, approvals: [] }
+export const NEW_AGENT: AgentState = { inCharge: [], voice: undefined, session: {}, context: NO_CONTEXT, approvals: [] }

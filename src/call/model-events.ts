@@ -28,7 +28,7 @@ import {
 } from './owed-turn.ts'
 import type { ModelEvent, ModelLoss, ResponseRequest, Usage } from './ports.ts'
 import { type CallSettings, type CallState, type Effect, type EndCause, redialAfterMs } from './state.ts'
-import { clipText, cutAt, type TranscriptItem, withItem } from './transcript.ts'
+import { clipText, cutAt, messageOf, type TranscriptItem, withItem, withMessage, withoutItem } from './transcript.ts'
 import { answerTools, flushWanted, onSpeechStarted, onSpeechStopped, owedRequest, requestResponse } from './turn.ts'
 
 /** Our own throttle put a dial off: the provider was not asked. */
@@ -124,6 +124,15 @@ export function onModelEvent(
     case 'agent-failed':
       effects.push({ kind: 'note', level: 'warn', message: 'the agent failed', code: 'AGENT_FAILED' })
       return state.model.kind === 'ready' ? state : to.end(state, settings, effects, 'agent-failed')
+    case 'item-put': {
+      const { id, role, content, after } = event
+      const put = messageOf(id, role, content)
+      state.transcript = withMessage(state.transcript, put, after, settings.transcriptMaxItems)
+      return state
+    }
+    case 'item-taken':
+      state.transcript = withoutItem(state.transcript, event.id)
+      return state
     case 'agent-changed':
       state.agentChanges += 1
       return state
@@ -464,7 +473,7 @@ function onSaid(state: CallState, event: ModelEvent, settings: CallSettings, eff
   } else if (event.kind === 'agent-said') {
     state.transcript = withItem(state.transcript, agentSaid(state, event.itemId, clipText(event.text)), max)
   } else if (event.kind === 'tool-called') {
-    const { toolCallId: id, name, owner } = event
+    const { toolCallId: id, name, itemId, owner } = event
     state.transcript = withItem(
       state.transcript,
       {
@@ -473,6 +482,7 @@ function onSaid(state: CallState, event: ModelEvent, settings: CallSettings, eff
         name,
         arguments: clipText(event.arguments),
         output: undefined,
+        ...(itemId === undefined ? {} : { itemId }),
         ...(owner === undefined ? {} : { owner }),
       },
       max,

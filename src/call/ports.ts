@@ -3,7 +3,7 @@
 // PT1: audio towards the caller is G.711 µ-law, 8 kHz, 8 bytes per millisecond, whatever the model speaks.
 // PT2: a listener is called synchronously; byte ranges are valid only during the call.
 import { type AgentPath, type AgentState, NEW_AGENT } from './agent-state.ts'
-import type { TranscriptItem } from './transcript.ts'
+import type { MessagePart, TranscriptItem } from './transcript.ts'
 
 /** How the carrier's side of a call ended. */
 export type LegEnd = { cause: 'stop' | 'closed' | 'lost' | 'overflow' | 'violation' | 'dead'; code: number }
@@ -63,7 +63,7 @@ export type ModelEvent =
   | { kind: 'audio-ended'; itemId: string }
   | { kind: 'caller-said'; itemId: string; text: string }
   | { kind: 'agent-said'; itemId: string; text: string }
-  | { kind: 'tool-called'; toolCallId: string; name: string; arguments: string; owner?: AgentPath }
+  | { kind: 'tool-called'; toolCallId: string; name: string; arguments: string; itemId?: string; owner?: AgentPath }
   | { kind: 'tool-answered'; toolCallId: string; name: string; output: string; respond: boolean }
   | ({ kind: 'response-wanted' } & ResponseRequest)
   | { kind: 'interrupt-wanted' }
@@ -71,6 +71,16 @@ export type ModelEvent =
   | { kind: 'agent-failed'; message: string }
   /** Something of the agent that a checkpoint holds is another: who is in charge, the voice, a decision about a tool. */
   | { kind: 'agent-changed' }
+  /** Code has put a message into the conversation, behind the item `after` (`root`: in front; undefined: at the end). */
+  | {
+      kind: 'item-put'
+      id: string
+      role: 'user' | 'assistant' | 'system'
+      content: MessagePart[]
+      after: string | undefined
+    }
+  /** Code has taken an item out of the conversation. */
+  | { kind: 'item-taken'; id: string }
 
 /** What a response is asked for with. `extra` is the provider's own and opaque to the call. */
 export type ResponseRequest = { instructions?: string; extra?: Record<string, unknown> }
@@ -92,13 +102,15 @@ export type ModelCommand =
   | ({ kind: 'respond'; requestId: string } & ResponseRequest)
   | { kind: 'cancel' }
   | { kind: 'truncate'; itemId: string; audioEndMs: number }
-  | { kind: 'digits'; digits: string }
+  | { kind: 'digits'; itemId: string; digits: string }
   /** A question that a link that lives answers; it becomes `link-alive`. */
   | { kind: 'prove' }
 
 /** What a model session calls on its call. */
 export interface ModelListener {
   onModelEvent(event: ModelEvent): void
+  /** What was said until now. */
+  history?(): readonly TranscriptItem[]
   /** What was said until now, when nobody speaks and nothing is being made: then a renewed link may take over. */
   renewalMoment?(): readonly TranscriptItem[] | undefined
   /** Audio of the agent, µ-law. */
@@ -137,7 +149,13 @@ export interface ToolGate {
 }
 
 /** A tool call that has no answer; `owner`: the agent whose tool it is, where there is more than one. */
-export type PendingTool = { toolCallId: string; name: string; argumentsText: string; owner?: AgentPath }
+export type PendingTool = {
+  toolCallId: string
+  name: string
+  argumentsText: string
+  itemId?: string
+  owner?: AgentPath
+}
 
 /** How a session begins. */
 export type SessionStart = {

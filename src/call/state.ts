@@ -4,6 +4,7 @@
 // ST2: everything here can be written as JSON and read back.
 
 import { type AgentState, NEW_AGENT } from './agent-state.ts'
+import type { CallBudget } from './bounds.ts'
 import type { CutItem } from './playout.ts'
 import type { LegEnd, ModelEvent, ModelLoss, ResponseRequest, TurnTaking, Usage } from './ports.ts'
 import type { Transcript } from './transcript.ts'
@@ -24,6 +25,10 @@ export type EndCause =
   | 'stream-never-came'
   | 'media-silent'
   | 'too-long'
+  /** The caller said nothing, was asked, and said nothing still. */
+  | 'caller-silent'
+  /** It has cost what it may. */
+  | 'over-budget'
   | 'model-refused'
   | 'model-lost'
   | 'agent-failed'
@@ -143,11 +148,23 @@ export type CallState = {
   turns: number
   usage: Usage
   digits: string
+  /** How often pressed keys were told to the model. */
+  keyMessages: number
   /** What lives in the agent's own objects, as a checkpoint found it; while the call is here they are asked (call.ts). */
   agent: AgentState
   /** How often the agent's part changed. */
   agentChanges: number
   transcript: Transcript
+  /** How long the call has lasted, as of the last step; `atWallMs`: the wall clock when its checkpoint was written. */
+  lastedMs: number
+  atWallMs: number
+  /** Since when nobody has spoken or is due to, in the call's own time. */
+  quietFromMs: number | undefined
+  /** A caller who is silent was asked whether they are there. */
+  isQuietAsked: boolean
+  /** It was told that the call is near the bound of its time, of its money. */
+  isTimeNear: boolean
+  isMoneyNear: boolean
 }
 
 /** Settings of one call that the machine needs; constant for its life. */
@@ -160,7 +177,13 @@ export type CallSettings = {
   keysInterrupt: boolean
   transcriptMaxItems: number
   streamAwaitedMs: number
+  /** Of its whole life, wherever it is. */
   callMaxMs: number
+  /** After how much silence a caller is asked whether they are there, and after how much more the call ends; 0 ms: never. */
+  silenceAskMs: number
+  silenceEndMs: number
+  /** undefined: no bound on what it costs. */
+  budget: CallBudget | undefined
   modelStallMs: number
   /** From what makes an answer due to its first sound, at most. */
   turnMaxMs: number
@@ -177,6 +200,9 @@ export type CallSettings = {
 export const TIMER_NAMES = [
   'stream-awaited',
   'call-max',
+  'call-near',
+  'budget',
+  'quiet',
   'model-answer',
   'renew',
   'redial',
@@ -202,6 +228,8 @@ export type CallEvent =
   | { kind: 'timer'; name: TimerName }
   | { kind: 'audio-begun'; responseId: string }
   | { kind: 'playout-idle' }
+  /** The answer to `look-playout`: what the caller has still to hear. */
+  | { kind: 'playout-looked'; playoutMs: number }
   | { kind: 'end-wanted' }
   | { kind: 'transfer-wanted'; to: string }
   | { kind: 'drain-over' }
@@ -222,15 +250,21 @@ export type Effect =
   | { kind: 'truncate'; itemId: string; audioEndMs: number; heardText: string }
   | { kind: 'complete-item'; itemId: string }
   | { kind: 'play-filler' }
+  /** Asks how much the caller has still to hear; the driver answers with `playout-looked`. */
+  | { kind: 'look-playout' }
   /** Asks the link for a sign of life; the answer is the event `link-alive`. */
   | { kind: 'prove-link' }
-  | { kind: 'send-digits'; digits: string }
+  | { kind: 'send-digits'; itemId: string; digits: string }
   | { kind: 'set-timer'; name: TimerName; ms: number }
   | { kind: 'clear-timer'; name: TimerName }
   | { kind: 'close-leg'; reason: string }
   | { kind: 'close-model' }
   | { kind: 'note'; level: 'info' | 'warn'; message: string; code?: string }
-  | { kind: 'count'; what: 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn' | 'turn-outcome'; code?: string }
+  | {
+      kind: 'count'
+      what: 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn' | 'turn-outcome' | 'limit'
+      code?: string
+    }
   | { kind: 'ended'; cause: EndCause; next: Next }
 
 export type Step = { state: CallState; effects: Effect[] }
@@ -274,9 +308,16 @@ export function initialState(): CallState {
     turns: 0,
     usage: NO_USAGE,
     digits: '',
+    keyMessages: 0,
     agent: NEW_AGENT,
     agentChanges: 0,
     transcript: { items: [], dropped: 0 },
+    lastedMs: 0,
+    atWallMs: 0,
+    quietFromMs: undefined,
+    isQuietAsked: false,
+    isTimeNear: false,
+    isMoneyNear: false,
   }
 }
 

@@ -2,17 +2,39 @@
 // TR1: at most `maxItems` items and TEXT_MAX_CHARS characters each; beyond them the oldest is dropped and counted.
 // TR2: agent speech that was cut keeps only the part that was heard, in proportion of its audio, in any language (kit/text.ts).
 // TR3: a caller's turn takes its place when it ends; its text comes later, and is empty until then.
+// TR4: a message that code has put in, or that keys stand for, has its place among what was said and is no speech: records leave it out.
+//      Content of more than CONTENT_MAX_CHARS is replaced by a word that it was there.
 
 import { clip, firstShare } from '../kit/text.ts'
 import type { AgentPath } from './agent-state.ts'
 
 export const TEXT_MAX_CHARS = 4_000
 
+export const CONTENT_MAX_CHARS = 65_536
+const TOO_LARGE = '(Something was shown here that is too large to be kept.)'
+
+/** A part of a message as the provider takes it: text or an image. */
+export type MessagePart = { type: string } & Record<string, unknown>
+
 export type TranscriptItem =
   | { kind: 'caller'; id: string; text: string }
   | { kind: 'agent'; id: string; text: string; heardMs?: number; receivedMs?: number; cut: boolean }
-  /** `owner`: whose tool it is, where there is more than one agent. */
-  | { kind: 'tool'; id: string; name: string; arguments: string; output: string | undefined; owner?: AgentPath }
+  /** `content`: as it was given, where it is more than its text. */
+  | { kind: 'message'; id: string; role: 'user' | 'assistant' | 'system'; text: string; content?: MessagePart[] }
+  /** `id` is the call's, `itemId` its item's; `owner`: whose tool it is, where there is more than one agent. */
+  | ToolItem
+
+export type MessageItem = TranscriptItem & { kind: 'message' }
+
+export type ToolItem = {
+  kind: 'tool'
+  id: string
+  name: string
+  arguments: string
+  output: string | undefined
+  itemId?: string
+  owner?: AgentPath
+}
 
 export type Transcript = { items: TranscriptItem[]; dropped: number }
 
@@ -25,6 +47,50 @@ export function withItem(transcript: Transcript, item: TranscriptItem, maxItems:
   const excess = Math.max(0, items.length - maxItems)
   if (excess > 0) items.splice(0, excess)
   return { items, dropped: transcript.dropped + excess }
+}
+
+/** A message of `content`, within its bound (TR4). */
+export function messageOf(id: string, role: 'user' | 'assistant' | 'system', content: MessagePart[]): MessageItem {
+  const isTooLarge = JSON.stringify(content).length > CONTENT_MAX_CHARS
+  if (isTooLarge) return { kind: 'message', id, role, text: TOO_LARGE }
+  const texts = content.flatMap((part) => (typeof part.text === 'string' ? [part.text] : []))
+  const isPlain = content.length === 1 && texts.length === 1
+  return { kind: 'message', id, role, text: texts.join('\n'), ...(isPlain ? {} : { content }) }
+}
+
+/** What the provider takes for a message. */
+export function contentOf({ role, text, content }: MessageItem): MessagePart[] {
+  return content ?? [{ type: role === 'assistant' ? 'output_text' : 'input_text', text }]
+}
+
+/** Adds a message after the item `after` (`root`: in front; undefined or unknown: at the end), or replaces the one with its id. */
+export function withMessage(
+  transcript: Transcript,
+  item: MessageItem,
+  after: string | undefined,
+  maxItems: number,
+): Transcript {
+  const at = after === 'root' ? -1 : after === undefined ? undefined : indexOf(transcript, after)
+  const isKnown = transcript.items.some((other) => other.kind === 'message' && other.id === item.id)
+  if (at === undefined || isKnown) return withItem(transcript, item, maxItems)
+  const items = transcript.items.toSpliced(at + 1, 0, item)
+  return withItem({ ...transcript, items }, item, maxItems)
+}
+
+/** Takes out the item that the provider knows as `id`; the same transcript when there is none. */
+export function withoutItem(transcript: Transcript, id: string): Transcript {
+  const at = indexOf(transcript, id)
+  return at === undefined ? transcript : { ...transcript, items: transcript.items.toSpliced(at, 1) }
+}
+
+/** The id by which the provider knows an item; undefined when it was not told. */
+export function itemIdOf(item: TranscriptItem): string | undefined {
+  return item.kind === 'tool' ? item.itemId : item.id
+}
+
+function indexOf({ items }: Transcript, id: string): number | undefined {
+  const at = items.findIndex((item) => itemIdOf(item) === id)
+  return at < 0 ? undefined : at
 }
 
 /** Cuts an agent item at what was heard, in proportion of its audio, at a word or a grapheme. */

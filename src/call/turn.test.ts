@@ -279,7 +279,7 @@ suite('one response at a time', () => {
     assert.deepEqual(
       effects.filter(({ kind }) => kind !== 'set-timer'),
       [
-        { kind: 'send-digits', digits: '12#' },
+        { kind: 'send-digits', itemId: 'keys_1', digits: '12#' },
         { kind: 'respond', requestId: 'vp-1' },
       ],
     )

@@ -10,7 +10,7 @@ import { isSilentRequest, isToolAwaited, owe, settle, turnTakingOf } from './owe
 import type { CutItem } from './playout.ts'
 import type { ResponseRequest } from './ports.ts'
 import type { CallSettings, CallState, DueCause, Effect } from './state.ts'
-import { cutAt, withItem } from './transcript.ts'
+import { cutAt, withItem, withMessage } from './transcript.ts'
 
 /** Asks for a response, now or when it may be (TU1, TU3). */
 export function requestResponse(
@@ -139,6 +139,11 @@ export function bargeInCut(state: CallState, items: CutItem[], settings: CallSet
   return state
 }
 
+/** What the model is told of pressed keys. */
+export function wordsOfKeys(digits: string): string {
+  return `The caller pressed these keys on the telephone: ${digits}`
+}
+
 /** Gives the gathered digits to the model and asks for an answer (TU4). */
 export function flushDigits(state: CallState, settings: CallSettings, effects: Effect[]): CallState {
   if (state.digits === '') return state
@@ -149,7 +154,11 @@ export function flushDigits(state: CallState, settings: CallSettings, effects: E
   // What began to be said since the last key is no answer to these.
   if (settings.keysInterrupt && state.phase.kind === 'live' && state.response.kind === 'active')
     interrupt(state, effects)
-  effects.push({ kind: 'send-digits', digits: state.digits })
+  state.keyMessages += 1
+  const itemId = `keys_${state.keyMessages}`
+  const message = { kind: 'message' as const, id: itemId, role: 'user' as const, text: wordsOfKeys(state.digits) }
+  state.transcript = withMessage(state.transcript, message, undefined, settings.transcriptMaxItems)
+  effects.push({ kind: 'send-digits', itemId, digits: state.digits })
   state.digits = ''
   requestResponse(state, {}, settings, effects, 'digits')
   return state

@@ -1,6 +1,7 @@
 // What follows calls that are over for this pod. Rules:
 // AW1: what follows is remembered for NEXT_KEPT_MS, for at most NEXT_MAX calls; the oldest leaves first.
 // AW2: a repeated question gets the same answer; only the end of a transfer itself ends it.
+// AW4: a call whose stream broke before it began keeps no place meanwhile: it comes back without one.
 // AW3: a call whose socket broke is kept for RESUME_AWAITED_MS, for at most BROKEN_MAX calls; then, or beyond it, it has ended.
 
 import type { Next } from '../call/state.ts'
@@ -17,7 +18,7 @@ export const RESUME_AWAITED_MS = 30_000
 export const BROKEN_MAX = 10_000
 
 /** A call without its socket: all that is needed to go on with it, or to end it. */
-export type Broken = { origin: Origin; checkpoint: string }
+export type Broken = { origin: Origin; checkpoint: string; hasPlace: boolean }
 
 export class Afterwards {
   readonly #clock: Clock
@@ -84,6 +85,6 @@ export class Afterwards {
 
   /** The leases of calls without a socket: their slots are kept while they may come back. */
   leases(): HeldLease[] {
-    return [...this.#broken.values()].map(({ origin }) => leaseOf(origin))
+    return [...this.#broken.values()].filter(({ hasPlace }) => hasPlace).map(({ origin }) => leaseOf(origin))
   }
 }

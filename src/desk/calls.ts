@@ -2,15 +2,17 @@
 // CA1: one held call for each Call SID: a higher epoch takes the place of a lower one, which is let go; a lower one is not made.
 // CA2: a checkpoint is written CHECKPOINT_AFTER_MS after the first change that it holds, of active calls only; media waits for none.
 // CA3: a call that was let go writes nothing more.
+// CA5: the calls of this pod are those that it holds and its pending ones (pending-call.ts): for a drain, for its figures, for an end.
 // CA4: an active call is written each SIGN_MS also when nothing changes in it: a call whose row stays unwritten has no pod.
 import { writeCheckpoint } from '../call/checkpoint.ts'
 import type { EndCause, Next } from '../call/state.ts'
 import type { HeldLease } from '../control/ports.ts'
-import { messageOf } from '../kit/errors.ts'
+import { messageOf, VoiceError } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { WheelTimer } from '../kit/wheel.ts'
 import type { TimelineEntry } from '../ops/watch.ts'
 import { type CallMakerParts, type Held, leaseOf, makeHeld, type Origin } from './held.ts'
+import { OPEN_MAX_MS, type PendingCall, PendingCalls } from './pending-call.ts'
 
 export const CHECKPOINT_AFTER_MS = 200
 export const SIGN_MS = 30_000
@@ -32,10 +34,12 @@ export class Calls {
   readonly #parts: CallsParts
   readonly #held = new Map<CallSid, Held>()
   readonly #opening = new Map<CallSid, { epoch: number; made: Promise<Held | undefined> }>()
+  /** [CA5] */
+  readonly pending = new PendingCalls()
   readonly #dirty = new Set<Held>()
   #isWriting = false
   #signs: WheelTimer | undefined
-  /** Every call was ended: one that is still being made ends at once. */
+  /** Every call was ended: none is made any more. */
   #isOver = false
   /** Told of the moments of every call that is made after it was set. */
   onTimeline: ((entry: TimelineEntry) => void) | undefined
@@ -45,11 +49,21 @@ export class Calls {
   }
 
   get size(): number {
-    return this.#held.size + this.#opening.size
+    return this.callSids().length
+  }
+
+  /** [CA5] */
+  callSids(): CallSid[] {
+    return [...new Set([...this.#held.keys(), ...this.pending.callSids()])]
   }
 
   get(callSid: CallSid): Held | undefined {
     return this.#held.get(callSid)
+  }
+
+  /** The call when it has been made; undefined when it is not being made, or comes to nothing. Never rejects. */
+  async made(callSid: CallSid): Promise<Held | undefined> {
+    return this.#held.get(callSid) ?? this.#opening.get(callSid)?.made.catch(() => undefined)
   }
 
   all(): Held[] {
@@ -62,16 +76,22 @@ export class Calls {
     return acting.map(({ origin }) => leaseOf(origin))
   }
 
-  /** The call of `origin`, made if need be; undefined when a higher epoch is held. Rejects when the pack does. */
+  /**
+   * The call of `origin`, made if need be; undefined when a higher epoch is held, or when it has ended before it was made. Rejects when the
+   * pack does, or is overdue.
+   */
   prepare(origin: Origin): Promise<Held | undefined> {
     const { callSid, epoch } = origin
     const held = this.#held.get(callSid)
     if (held !== undefined && held.epoch >= epoch) return Promise.resolve(held.epoch === epoch ? held : undefined)
     const opening = this.#opening.get(callSid)
     if (opening !== undefined && opening.epoch >= epoch) return opening.made
-    const made = this.#make(origin).finally(() => {
-      if (this.#opening.get(callSid)?.made === made) this.#opening.delete(callSid)
-    })
+    if (this.#isOver) return Promise.resolve(undefined)
+    const made = this.pending
+      .during(callSid, (pending) => this.#make(origin, pending))
+      .finally(() => {
+        if (this.#opening.get(callSid)?.made === made) this.#opening.delete(callSid)
+      })
     this.#opening.set(callSid, { epoch, made })
     return made
   }
@@ -83,6 +103,13 @@ export class Calls {
     if (this.#parts.checkpoints !== undefined && this.#signs === undefined) this.#signLater()
     this.#parts.history('acts', held.callSid, held.epoch)
     this.#changed(held)
+  }
+
+  /** What is made or was made for `epoch` is not needed: its stream is elsewhere, or the call is over. */
+  forget(callSid: CallSid, epoch: number): void {
+    const held = this.#held.get(callSid)
+    if (held?.epoch === epoch && !held.isActive) this.letGo(held, 'handed-over')
+    if (this.#opening.get(callSid)?.epoch === epoch) this.pending.get(callSid)?.end({ kind: 'elsewhere' })
   }
 
   /** Another pod acts for the call, or none may: this pod stops at once and writes nothing. */
@@ -105,14 +132,37 @@ export class Calls {
     this.#dirty.clear()
   }
 
-  /** Every call that is still being made ends as soon as it is there. */
+  /** No call is made any more; those that come are let go. */
   noMore(): void {
     this.#isOver = true
+    this.pending.endAll({ kind: 'let-go' })
   }
 
-  async #make(origin: Origin): Promise<Held | undefined> {
+  async #make(origin: Origin, pending: PendingCall): Promise<Held | undefined> {
+    const { wheel } = this.#parts.world
+    const { openMaxMs = OPEN_MAX_MS } = this.#parts.shape
+    if (pending.ending !== undefined) return undefined
+    const timer = wheel.after(openMaxMs, () => {
+      pending.end({
+        kind: 'failed',
+        error: new VoiceError('AGENT_FAILED', { message: `no agent after ${openMaxMs} ms` }),
+      })
+    })
+    try {
+      const made = this.#open(origin, () => pending.ending === undefined)
+      const held = await pending.race(made, (end) => {
+        if (end.kind === 'failed') throw end.error
+        return undefined
+      })
+      return held === undefined ? undefined : this.#hold(held)
+    } finally {
+      wheel.cancel(timer)
+    }
+  }
+
+  #open(origin: Origin, isWanted: () => boolean): Promise<Held | undefined> {
     const { onEnded, checkpoints: _checkpoints, ...parts } = this.#parts
-    const held = await makeHeld(
+    return makeHeld(
       {
         ...parts,
         onChanged: (changed) => this.#changed(changed),
@@ -127,18 +177,22 @@ export class Calls {
         },
       },
       origin,
+      isWanted,
       this.onTimeline,
     )
-    const before = this.#held.get(origin.callSid)
-    if (before !== undefined && before.epoch >= origin.epoch) {
+  }
+
+  #hold(held: Held): Held | undefined {
+    const { callSid, epoch } = held
+    const before = this.#held.get(callSid)
+    if (before !== undefined && before.epoch >= epoch) {
       held.isOver = true
       held.call.letGo('moved')
-      return before.epoch === origin.epoch ? before : undefined
+      return before.epoch === epoch ? before : undefined
     }
     if (before !== undefined) this.letGo(before, 'moved')
-    this.#held.set(origin.callSid, held)
+    this.#held.set(callSid, held)
     held.call.start()
-    if (this.#isOver) held.call.drainOver()
     return held
   }
 

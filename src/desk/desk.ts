@@ -1,6 +1,8 @@
 // The desk of one pod: it answers what the carrier asks of a call. Rules:
 // DK1: one offer per Call SID; a repeated webhook gets the same answer, from any pod: the call's id follows from its Call SID.
 // DK2: admission decides who enters and where; while draining a new call is refused, never a live one.
+// DK9: what the carrier says of a call's end reaches the call where it is: held here, pending here, without its socket here, or at the pod
+//      that its lease names.
 // DK3: what follows a call's end is answered by the pod that ended it, and by any other from the records.
 // DK4: the model link is dialled in the webhook, here or at the pod that was picked; if the stream never comes, the call's own
 //      timer gives it back.
@@ -12,7 +14,7 @@
 import { createHash } from 'node:crypto'
 import { type CallIdentity, type Direction, farEndOf, ownNumberOf } from '../call/identity.ts'
 import type { Leg, LegListener } from '../call/ports.ts'
-import type { Next } from '../call/state.ts'
+import type { EndCause, Next } from '../call/state.ts'
 import type {
   Answer,
   CallDesk,
@@ -34,7 +36,8 @@ import type { Door } from './door.ts'
 import type { Endings } from './endings.ts'
 import type { Grants } from './grants.ts'
 import type { DeskWorld, Origin } from './held.ts'
-import type { Expected, Peers } from './peers.ts'
+import type { Expected, Peers, ToldEnd } from './peers.ts'
+import type { PendingCall, PendingEnd } from './pending-call.ts'
 import { causeOfStatus, mayResume, stepOfRow } from './resume.ts'
 
 /** How long a webhook waits for the records before it goes on without them. */
@@ -65,6 +68,8 @@ export type DeskParts = {
   fallbackNumber: string | undefined
   sorry: string
   isDraining: () => boolean
+  /** This pod can carry no more, and there is no other that could. */
+  isFull: () => boolean
   onResume: (cause: ResumeCause, outcome: 'resumed' | 'refused' | 'too-often') => void
   world: DeskWorld
 }
@@ -89,14 +94,29 @@ export class Desk implements CallDesk {
   }
 
   async offer(offer: CallOffer): Promise<Answer> {
-    const { calls, admission, queue } = this.#parts
+    const { calls } = this.#parts
     const { callSid } = offer
     const held = calls.get(callSid)
     if (held !== undefined) return this.#parts.grants.to({ ...held.origin, pod: this.#parts.pod })
     if (this.#parts.isDraining()) return { kind: 'busy', reason: 'draining' }
+    if (this.#parts.isFull()) return { kind: 'busy', reason: 'full' }
+    return this.#whilePending<Answer>(
+      callSid,
+      (pending) => this.#admit(offer, pending),
+      (end) => {
+        if (end.kind === 'failed') throw end.error
+        return end.kind === 'let-go' ? { kind: 'busy', reason: 'draining' } : { kind: 'over' }
+      },
+    )
+  }
+
+  async #admit(offer: CallOffer, pending: PendingCall): Promise<Answer> {
+    const { admission, queue } = this.#parts
+    const { callSid } = offer
     const admitted = await admission.admit({ ...this.#asked(offer), queue: queue.isOpen })
-    if (admitted.kind === 'granted') return this.#place(offer, admitted)
+    if (admitted.kind === 'granted') return this.#place(offer, admitted, pending)
     if (admitted.kind === 'queued') {
+      pending.onEnd(() => this.#leave(callSid))
       this.#remember(offer, 0)
       return { kind: 'queued', ahead: admitted.ahead, etaMs: admitted.etaMs, language: queue.language }
     }
@@ -104,6 +124,18 @@ export class Desk implements CallDesk {
   }
 
   async wait(callSid: CallSid, asked: CallOffer): Promise<WaitStep> {
+    return this.#whilePending<WaitStep>(
+      callSid,
+      (pending) => this.#poll(callSid, asked, pending),
+      ({ kind }) => {
+        if (kind === 'over') return { kind: 'gone' }
+        if (kind === 'failed') return this.#overflow()
+        throw new VoiceError('STORE_UNAVAILABLE', { message: 'this pod takes no call now', retryable: true })
+      },
+    )
+  }
+
+  async #poll(callSid: CallSid, asked: CallOffer, pending: PendingCall): Promise<WaitStep> {
     const { admission, queue } = this.#parts
     const known = this.#waiting.get(callSid)
     const offer = known?.offer ?? asked
@@ -112,15 +144,13 @@ export class Desk implements CallDesk {
       case 'granted':
         this.#waiting.delete(callSid)
         if (known !== undefined) this.#parts.world.metrics.queueWaited(this.#nowMs - known.sinceMs)
-        return this.#place(offer, waited)
+        return this.#place(offer, waited, pending)
       case 'waiting': {
         const { ahead, etaMs, waitedMs } = waited
         this.#remember(offer, waitedMs)
         if (waitedMs < queue.waitMaxMs) return { kind: 'waiting', ahead, etaMs, language: queue.language }
         this.#leave(callSid)
-        const { fallbackNumber } = this.#parts
-        const number = fallbackNumber
-        return { kind: 'overflow', to: number === undefined ? { kind: 'hang-up' } : { kind: 'transfer', number } }
+        return this.#overflow()
       }
       case 'away':
         // Nothing is known of the place: the caller is held and asks again.
@@ -140,7 +170,7 @@ export class Desk implements CallDesk {
     const broken = afterwards.takeBroken(callSid)
     if (broken !== undefined)
       return mayResume(broken.checkpoint)
-        ? this.#resume(broken.origin, broken)
+        ? this.#goOn(broken.origin, broken)
         : this.#endTooOften(broken.origin, broken.checkpoint, 'socket-lost')
     const found = await askWithin(this.#parts.world.wheel, RECORDS_MS, () => this.#parts.records.find(callSid))
     // The webhook lets the carrier ask again.
@@ -156,27 +186,33 @@ export class Desk implements CallDesk {
       case 'too-often':
         return this.#endTooOften(row, undefined, 'pod-lost')
       default:
-        return this.#resume(row, undefined)
+        return this.#goOn(row, undefined)
     }
   }
 
   ended(callSid: CallSid, status: string): void {
-    const { calls, afterwards, endings } = this.#parts
-    const held = calls.get(callSid)
-    if (held !== undefined) {
-      this.#parts.world.metrics.carrierEnds.add('held')
-      held.call.carrierEnded()
-      return
-    }
+    const { afterwards, endings } = this.#parts
     const cause = causeOfStatus(status)
-    const broken = afterwards.takeBroken(callSid)
-    if (broken !== undefined) {
-      endings.end({ ...broken.origin, cause, next: { kind: 'none' }, checkpoint: broken.checkpoint })
-      return
-    }
-    if (afterwards.answer(callSid, {}) !== undefined) return
+    if (this.endedHere({ callSid, cause })) return
+    const known = afterwards.answer(callSid, {})
+    // One that was given to another pod may have ended before its stream came there.
+    if (known !== undefined && known.kind !== 'stream') return
     this.#leave(callSid)
     endings.overAtCarrier(callSid, cause)
+  }
+
+  /** [DK9] A call of this pod is over for its carrier; false when it is none of this pod's. */
+  endedHere({ callSid, cause }: ToldEnd): boolean {
+    const { calls, afterwards, endings, world } = this.#parts
+    const held = calls.get(callSid)
+    const pending = calls.pending.get(callSid)
+    const broken = afterwards.takeBroken(callSid)
+    if (held !== undefined || pending !== undefined) world.metrics.carrierEnds.add('held')
+    held?.call.carrierEnded()
+    pending?.end({ kind: 'over', cause })
+    if (broken !== undefined)
+      endings.end({ ...broken.origin, cause, next: { kind: 'none' }, checkpoint: broken.checkpoint })
+    return held !== undefined || pending !== undefined || broken !== undefined
   }
 
   streamEvent(callSid: CallSid, event: string, error?: string): void {
@@ -196,11 +232,13 @@ export class Desk implements CallDesk {
   /** The stream of `callSid` has begun; undefined when no call awaits it. */
   attach(callSid: CallSid, leg: Leg): LegListener | undefined {
     const held = this.#parts.calls.get(callSid)
-    return held?.isActive === true && held.call.attach(leg) ? held.call : undefined
+    if (held?.isActive !== true || !held.call.attach(leg)) return undefined
+    held.hasStream = true
+    return held.call
   }
 
   /** A call that was admitted goes to its pod, which begins to prepare. */
-  async #place(offer: CallOffer, placement: Placement): Promise<StreamGrant> {
+  async #place(offer: CallOffer, placement: Placement, pending: PendingCall): Promise<StreamGrant> {
     const { callSid } = offer
     const { pool, epoch, pod } = placement
     const origin = { ...this.#identityOf(offer), pool, epoch }
@@ -211,24 +249,79 @@ export class Desk implements CallDesk {
       if (answer === undefined) this.#parts.endings.open(() => open(this.#parts.records))
     })
     world.log.info({ callSid, pod, 'pii.far': farEndOf(offer) }, 'call admitted')
-    await Promise.all([opened, this.#tell({ ...origin, how: { kind: 'new' } }, placement)])
+    pending.onEnd((end) => this.#giveBack(origin, placement, end))
+    const told = this.#tell({ ...origin, how: { kind: 'new' } }, placement, pending)
+    told.catch((error: unknown) => pending.end({ kind: 'failed', error }))
+    await Promise.all([opened, told])
     return this.#parts.grants.to({ ...origin, pod })
   }
 
+  /** [CO2] Gives back the place of a call that ended before its offer was answered. A call that is over while it is made here is ended by the door. */
+  #giveBack(origin: Fenceable, { pod, address }: Placement, end: PendingEnd): void {
+    const { endings, peers, sorry, pod: own } = this.#parts
+    const { callSid, epoch } = origin
+    if (end.kind === 'let-go' && pod === own) endings.release(origin)
+    else if (end.kind === 'failed') {
+      const next = { kind: 'hang-up' as const, sentence: sorry }
+      endings.over({ callSid, epoch, cause: 'agent-failed', next, checkpoint: undefined })
+    } else if (end.kind === 'over' && pod !== own) {
+      void peers.forget(address, { callSid, epoch })
+      this.#over(origin, end.cause)
+    }
+  }
+
+  #over({ callSid, epoch }: Fenceable, cause: EndCause, checkpoint?: string): void {
+    this.#parts.endings.over({ callSid, epoch, cause, next: { kind: 'none' }, checkpoint })
+  }
+
+  #overflow(): WaitStep {
+    const { fallbackNumber: number } = this.#parts
+    return { kind: 'overflow', to: number === undefined ? { kind: 'hang-up' } : { kind: 'transfer', number } }
+  }
+
+  /** [CO1] The answer of `work`, or `ended` of the call's end when it ends meanwhile. */
+  #whilePending<T>(
+    callSid: CallSid,
+    work: (pending: PendingCall) => Promise<T>,
+    ended: (end: PendingEnd) => T,
+  ): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#parts.calls.pending
+        .during(callSid, (pending) => {
+          const worked = work(pending)
+          pending.race(worked, ended).then(resolve, reject)
+          return worked
+        })
+        .catch(() => undefined)
+    })
+  }
+
+  #goOn(call: Origin | CallRow, broken: Broken | undefined): Promise<NextStep> {
+    return this.#whilePending<NextStep>(
+      call.callSid,
+      (pending) => this.#resume(call, broken, pending),
+      ({ kind }) => {
+        if (kind === 'over') return { kind: 'hang-up' }
+        throw new VoiceError('STORE_UNAVAILABLE', { message: 'this pod takes no call now', retryable: true })
+      },
+    )
+  }
+
   /** Lets the pod of `placement` prepare: this one at once, another one by a message that is not waited for. */
-  async #tell(call: Expected, placement: Placement, checkpoint?: Broken): Promise<void> {
+  async #tell(call: Expected, placement: Placement, pending: PendingCall, checkpoint?: Broken): Promise<void> {
     const { pod, door, peers, world } = this.#parts
     if (placement.pod === pod) {
       await door.prepare(call, checkpoint)
       return
     }
+    if (pending.ending !== undefined) return
     void peers.expect(placement.address, call, EXPECT_MS).then((answer) => {
       if (answer.kind !== 'ready') world.log.debug({ pod: placement.pod, answer: answer.kind }, 'a pod did not prepare')
     })
   }
 
   /** The call goes on at another pod, or here, under the next epoch (DK5). */
-  async #resume(call: Origin | CallRow, broken: Broken | undefined): Promise<NextStep> {
+  async #resume(call: Origin | CallRow, broken: Broken | undefined, pending: PendingCall): Promise<NextStep> {
     const { callSid, epoch, tenant, pool } = call
     const { admission, afterwards, world, pod: own, onResume } = this.#parts
     const why: ResumeCause = broken === undefined ? 'pod-lost' : 'socket-lost'
@@ -240,13 +333,15 @@ export class Desk implements CallDesk {
     if (resumed.kind !== 'transferred') {
       world.log.warn({ callSid, why: resumed.kind === 'refused' ? resumed.reason : 'fenced' }, 'a call could not go on')
       onResume(why, 'refused')
-      if (broken !== undefined) afterwards.keepBroken(broken)
+      if (pending.ending?.kind === 'over') this.#over(call, pending.ending.cause, broken?.checkpoint)
+      else if (broken !== undefined) afterwards.keepBroken(broken)
       throw new VoiceError('STORE_UNAVAILABLE', { message: 'no pod can take the call now', retryable: true })
     }
     onResume(why, 'resumed')
     world.log.info({ callSid, pod: resumed.pod, epoch: resumed.epoch }, 'a call goes on')
     const origin = { ...identityIn(call), pool: resumed.pool, epoch: resumed.epoch }
-    await this.#tell({ ...origin, how: { kind: 'failover' } }, resumed, broken)
+    if (resumed.pod !== own) pending.onEnd((end) => end.kind === 'over' && this.#giveBack(origin, resumed, end))
+    await this.#tell({ ...origin, how: { kind: 'failover' } }, resumed, pending, broken)
     return this.#parts.grants.to({ ...origin, pod: resumed.pod })
   }
 

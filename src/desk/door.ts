@@ -12,6 +12,7 @@ import type { CallSid } from '../kit/ids.ts'
 import type { Broken } from './afterwards.ts'
 import type { Calls } from './calls.ts'
 import { callIdOf } from './desk.ts'
+import type { Endings } from './endings.ts'
 import type { DeskWorld, Held, Origin } from './held.ts'
 import type { History } from './history.ts'
 import type { Expected } from './peers.ts'
@@ -27,6 +28,7 @@ export type Entry = { kind: 'enter' } | { kind: 'refused'; reason: string }
 export type DoorParts = {
   pod: string
   calls: Calls
+  endings: Endings
   leases: LeaseStore
   records: CallRecords
   tenantOf: (ownNumber: string) => string
@@ -56,8 +58,23 @@ export class Door {
     }
   }
 
-  /** Makes the call, and claims it if its pod is lost. `broken`: its socket was lost here, and this is its state. */
-  async prepare(call: Expected, broken?: Broken): Promise<Held | undefined> {
+  /**
+   * Makes the call, and claims it if its pod is lost. `broken`: its socket was lost here, and this is its state. Undefined when another epoch
+   * acts, or when it is over for its carrier meanwhile.
+   */
+  prepare(call: Expected, broken?: Broken): Promise<Held | undefined> {
+    const { calls, endings } = this.#parts
+    const { callSid, epoch } = call
+    return calls.pending.during(callSid, (pending) => {
+      pending.onEnd((end) => {
+        if (end.kind === 'over')
+          endings.over({ callSid, epoch, cause: end.cause, next: { kind: 'none' }, checkpoint: broken?.checkpoint })
+      })
+      return this.#prepare(call, broken)
+    })
+  }
+
+  async #prepare(call: Expected, broken: Broken | undefined): Promise<Held | undefined> {
     const { how, ...origin } = call
     const { calls } = this.#parts
     switch (how.kind) {
@@ -76,12 +93,6 @@ export class Door {
         return calls.prepare(comebackOf(origin, claimed?.kind === 'claimed' ? claimed.row : undefined, broken))
       }
     }
-  }
-
-  /** A handover was given up: what was prepared for it ends. */
-  forget(callSid: CallSid, epoch: number): void {
-    const held = this.#parts.calls.get(callSid)
-    if (held?.epoch === epoch && !held.isActive) this.#parts.calls.letGo(held, 'handed-over')
   }
 
   /** A stream with a valid token of `epoch` knocks; asked before the 101. */

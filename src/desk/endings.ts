@@ -9,6 +9,7 @@
 // EG5: a call that is over for the carrier and acts on no call of this pod is looked at after each of OVER_LOOKS_MS. Its own pod has heard
 //      the caller go too, and ends it with its last words; if it has not, the call ends here at its row's epoch, never above. A lease
 //      that is renewed puts that off to the last look.
+// EG8: the pod that a call's lease names is told of the end at once, and before each look; when it has the call, the end is its own.
 // EG6: the carrier's word that comes again while a call is looked at changes nothing. At most OVERS_MAX calls are looked at; what is beyond,
 //      or is not decided at the last look or when the pod closes, is found by a sweep. Nothing is made for a call without a row.
 // EG7: where a recording lies is told to the store of the work; a pod without one counts it.
@@ -17,7 +18,7 @@ import type { EndCause, Next } from '../call/state.ts'
 import type { LeaseSeen, LeaseStore } from '../control/ports.ts'
 import type { CallRecords, CallRow, EndRequest } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'
-import { messageOf } from '../kit/errors.ts'
+import { messageOf, VoiceError } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
 import type { Wheel } from '../kit/wheel.ts'
@@ -29,6 +30,8 @@ import { endOfRow } from './resume.ts'
 export const ENDING_RETRY_MS = 1_000
 export const ENDING_TRIES = 30
 export const ENDINGS_MAX = 10_000
+/** How often an end looks for a row that is not there yet, each ENDING_RETRY_MS. */
+const ROW_AWAITED_TRIES = 5
 const SETTLE_LOOK_MS = 50
 const LOOK_MS = 1_000
 /** Waits before each look at a call that is over for the carrier: a minute in all, until a silent lease is certainly suspect. */
@@ -45,6 +48,8 @@ export type EndingsParts = {
   /** undefined: this pod has no store of the work. */
   recordings?: Recordings | undefined
   overLooksMs?: readonly number[] | undefined
+  /** Tells the pod of `lease` that its call is over, within a bound of its own; false: that pod does not have it, or is silent. */
+  tellHolder: (lease: LeaseSeen, cause: EndCause) => Promise<boolean>
 }
 
 /** Where the work of a recording is kept; repeated, it changes nothing. */
@@ -75,7 +80,8 @@ export class Endings {
     if (cause === 'moved' || cause === 'handed-over') return
     const checkpoint = writeCheckpoint(call.checkpoint)
     if (cause === 'carrier-lost' && held.isActive) {
-      this.#parts.afterwards.keepBroken({ origin, checkpoint })
+      this.#parts.afterwards.keepBroken({ origin, checkpoint, hasPlace: held.hasStream })
+      if (!held.hasStream) this.release(held)
       return
     }
     if (!held.isActive && origin.comeback?.kind === 'handover') return
@@ -111,10 +117,12 @@ export class Endings {
   }
 
   /** [EG5] `left`: the stores did not answer, a sweep will find it. */
-  async #lookUntilOver(callSid: CallSid, cause: EndCause): Promise<'ended' | 'already' | 'unknown' | 'left'> {
+  async #lookUntilOver(callSid: CallSid, cause: EndCause): Promise<'told' | 'ended' | 'already' | 'unknown' | 'left'> {
     const { wheel, records, leases, overLooksMs = OVER_LOOKS_MS } = this.#parts
+    if (await this.#told(callSid, cause)) return 'told'
     for (const [at, waitMs] of overLooksMs.entries()) {
       await wheel.pause(waitMs)
+      if (await this.#told(callSid, cause)) return 'told'
       const found = await askWithin(wheel, LOOK_MS, () => records.find(callSid))
       if (found.kind === 'away') continue
       const row = found.value
@@ -127,6 +135,14 @@ export class Endings {
       return 'ended'
     }
     return 'left'
+  }
+
+  /** [EG8] */
+  async #told(callSid: CallSid, cause: EndCause): Promise<boolean> {
+    const { wheel, leases, tellHolder } = this.#parts
+    const looked = await askWithin(wheel, LOOK_MS, () => leases.look([callSid]))
+    const lease = looked.kind === 'answer' ? looked.value[0] : undefined
+    return lease !== undefined && (await tellHolder(lease, cause))
   }
 
   /** Writes the end of a call that no pod acts for: as its checkpoint says if it was ending anyway, otherwise for `cause`. Never waits. */
@@ -161,7 +177,12 @@ export class Endings {
   /** Writes the end and gives the slot back. Never waits. */
   end(request: EndRequest): void {
     this.release(request)
-    void this.#retry('the end of a call', () => this.#parts.records.end(request))
+    let unknown = 0
+    void this.#retry('the end of a call', async () => {
+      const { kind } = await this.#parts.records.end(request)
+      // Its row may be on its way: another pod writes it while this one hears of the end.
+      if (kind === 'unknown' && ++unknown < ROW_AWAITED_TRIES) throw new VoiceError('CALL_UNKNOWN', { retryable: true })
+    })
   }
 
   /** The row of a new call could not be written in time: it is tried again. Never waits. */

@@ -42,6 +42,8 @@ export type CallShape = {
   settingsOf: (packCall: PackCall) => CallSettings
   playout: PlayoutSettings
   mediaWatchdogMs: number
+  /** Default: OPEN_MAX_MS. */
+  openMaxMs?: number
 }
 
 export type CallMakerParts = {
@@ -81,6 +83,8 @@ export class Held {
   isActive = false
   /** It was prepared for a handover, and its row still names the other pod. */
   needsClaim: boolean
+  /** Its stream has begun here. */
+  hasStream = false
   /** It is being handed over: the store may already name another epoch. */
   isMoving = false
   /** Another pod acts for it, or it has ended. */
@@ -112,12 +116,13 @@ export class Held {
   }
 }
 
-/** Makes a call from what is known of it. Rejects when the pack does. */
+/** Makes a call from what is known of it; undefined when nobody wants it any more (CO2). Rejects when the pack does. */
 export async function makeHeld(
   parts: CallMakerParts,
   origin: Origin,
+  isWanted: () => boolean,
   onEntry: ((entry: TimelineEntry) => void) | undefined,
-): Promise<Held> {
+): Promise<Held | undefined> {
   const { callId, callSid, epoch } = origin
   const { pack, world } = parts
   const log = world.log.child({ callId, callSid })
@@ -152,6 +157,10 @@ export async function makeHeld(
     transferCall: (to) => call?.transferCall(to),
   }
   const packCall = await pack.openCall(control)
+  if (!isWanted()) {
+    packCall.close?.()
+    return undefined
+  }
   try {
     call = makeCall(parts, { origin, packCall, ledger, log, onEntry }, () => held)
   } catch (error) {
@@ -177,7 +186,7 @@ function makeCall(
   const { callId, callSid } = origin
   const { metrics, traces, clock, wheel } = parts.world
   const meter = new Watch({ metrics, traces, clock, callId, onEntry })
-  const initial = initialOf(origin, log)
+  const initial = initialOf(origin, log, clock.wallMs())
   const start: SessionStart = {
     gate: ledger,
     pendingTools: initial === undefined ? [] : pendingTools(initial),
@@ -213,7 +222,7 @@ function makeCall(
 }
 
 /** The state to go on with; an unreadable checkpoint is as none, and said. */
-function initialOf(origin: Origin, log: Log): CallState | undefined {
+function initialOf(origin: Origin, log: Log, wallMs: number): CallState | undefined {
   const { comeback } = origin
   if (comeback === undefined) return undefined
   let before: CallState | undefined
@@ -222,5 +231,5 @@ function initialOf(origin: Origin, log: Log): CallState | undefined {
     if (reading.kind === 'read') before = reading.state
     else log.warn({ reason: reading.reason }, 'the checkpoint of a call cannot be read; it begins anew')
   }
-  return comeBack(before, comeback.kind, comeback.intents)
+  return comeBack(before, comeback.kind, comeback.intents, wallMs)
 }

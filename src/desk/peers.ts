@@ -27,7 +27,10 @@ export type Expected = CallIdentity & {
     /** Its pod gives it away: here is all that it knows. */
     | { kind: 'handover'; checkpoint: string; intents: ToolIntent[] }
 }
+export type ToldEnd = { callSid: CallSid; cause: 'caller-hung-up' | 'carrier-lost' }
 export type ExpectAnswer = { kind: 'ready' | 'refused' | 'silent' }
+/** Whether the pod that was told of an end has the call. */
+export type EndAnswer = { kind: 'held' | 'unknown' | 'silent' }
 export type StoreWord = 'well' | 'away' | 'unknown'
 
 /** Questions to other pods. */
@@ -36,6 +39,8 @@ export interface Peers {
   expect(address: string, call: Expected, withinMs: number): Promise<ExpectAnswer>
   /** A handover was given up: what was prepared may go. Not waited for. */
   forget(address: string, call: { callSid: CallSid; epoch: number }): Promise<void>
+  /** The carrier says that the call is over. */
+  ended(address: string, call: ToldEnd, withinMs: number): Promise<EndAnswer>
   storeWord(address: string, withinMs: number): Promise<StoreWord>
 }
 
@@ -43,6 +48,8 @@ export interface Peers {
 export type PeerAnswers = {
   expect(call: Expected): Promise<'ready' | 'refused'>
   forget(callSid: CallSid, epoch: number): void
+  /** True when the call is this pod's. */
+  ended(end: ToldEnd): boolean
   storeState(): 'well' | 'away'
 }
 
@@ -59,6 +66,11 @@ export function makePeers(secret: string, wallMs: () => number): Peers {
     async forget(address, call) {
       await ask(address, '/internal/forget', JSON.stringify(call), FORGET_MS)
     },
+    async ended(address, call, withinMs) {
+      const answer = await ask(address, '/internal/ended', JSON.stringify(call), withinMs)
+      if (answer === undefined) return { kind: 'silent' }
+      return { kind: answer.status === 200 ? 'held' : 'unknown' }
+    },
     async storeWord(address, withinMs) {
       const answer = await ask(address, '/internal/store', '{}', withinMs)
       if (answer?.status !== 200) return 'unknown'
@@ -67,7 +79,7 @@ export function makePeers(secret: string, wallMs: () => number): Peers {
   }
 }
 
-/** The fastify plugin with POST /internal/expect, /internal/forget and /internal/store. */
+/** The fastify plugin with POST /internal/expect, /internal/forget, /internal/ended and /internal/store. */
 export async function peerRoutes(
   app: FastifyInstance,
   options: { secret: string; wallMs: () => number; answers: PeerAnswers },
@@ -92,6 +104,10 @@ export async function peerRoutes(
     const { callSid, epoch } = JSON.parse(String(request.body)) as { callSid: CallSid; epoch: number }
     answers.forget(callSid, epoch)
     return {}
+  })
+  app.post('/internal/ended', async (request, reply) => {
+    const isHeld = answers.ended(JSON.parse(String(request.body)) as ToldEnd)
+    return reply.code(isHeld ? 200 : 409).send({ kind: isHeld ? 'held' : 'unknown' })
   })
   app.post('/internal/store', async () => ({ store: answers.storeState() }))
 }

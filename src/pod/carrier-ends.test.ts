@@ -20,8 +20,9 @@ async function talking(shared: Ground): Promise<Rig> {
   return first
 }
 
-/** Pod `a` writes nothing and renews nothing any more; its lease is silent for long. */
+/** Pod `a` answers, writes and renews nothing any more; its lease is silent for long. */
 async function die(first: Rig, shared: Ground): Promise<void> {
+  await first.app!.close()
   await first.pod.keeper.stop()
   const look = shared.leases.look.bind(shared.leases)
   shared.leases.look = async (callSids) =>
@@ -60,6 +61,7 @@ suite('a call that is over for the carrier', () => {
   test('[EG5] its own pod, which hears the caller go a moment later, writes the last words', async () => {
     const shared = await ground()
     const first = await talking(shared)
+    await first.app!.close()
     const second = await start('pod-b', shared)
     second.pod.desk.ended(sid(1), 'completed')
     converse(first.model())
@@ -70,9 +72,10 @@ suite('a call that is over for the carrier', () => {
     assert.equal(count(second, 'ended'), 0)
   })
 
-  test('[EG5] a pod that renews its lease has until the last look; then it is fenced and lets go', async () => {
+  test('[EG5] a pod that answers no peer and renews its lease has until the last look; then it is fenced and lets go', async () => {
     const shared = await ground()
     const first = await talking(shared)
+    await first.app!.close()
     const second = await start('pod-b', shared)
     second.pod.desk.ended(sid(1), 'completed')
     await wait(200)

@@ -1,10 +1,11 @@
 // The way in for media streams: what a socket must show before it gets its 101. Rules:
 // MD1: signature, then token, then the pod's door, all before the 101; the first that fails answers with its status.
-// MD2: a socket waits at the door within the door's own bound; one that goes meanwhile is let go.
+// MD2: a socket waits at the door within the door's own bound; one that goes meanwhile, or before its stream has started, is let go.
+// MD4: a pod that was picked for the stream and did not get it is told to drop what it prepared.
 // MD3: at most KNOCKING_MAX sockets wait at once; a further one gets 503.
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import { MEDIA_MESSAGE_MAX_BYTES, MediaStream } from '../carrier/twilio/media-stream.ts'
+import { MEDIA_MESSAGE_MAX_BYTES, MediaStream, type OnStart } from '../carrier/twilio/media-stream.ts'
 import { makeSignatures, type Signatures } from '../carrier/twilio/signature.ts'
 import { type StreamTokens, TokenUse } from '../carrier/twilio/token.ts'
 import type { Config } from '../config.ts'
@@ -27,7 +28,7 @@ const STATUS_TEXT: Readonly<Record<number, string>> = {
 }
 
 type Shown =
-  | { kind: 'shown'; callSid: CallSid; epoch: number }
+  | { kind: 'shown'; callSid: CallSid; epoch: number; picked: string }
   | { kind: 'refused'; status: number; reason: string; code?: ErrorCode }
 
 export class MediaDoor {
@@ -78,17 +79,25 @@ export class MediaDoor {
       const entry = await pod.door.enter(callSid, epoch)
       if (entry.kind === 'refused') this.#refuse(socket, { kind: 'refused', status: 403, reason: entry.reason })
       else if (socket.destroyed) pod.streamNeverCame(callSid, epoch)
-      else this.#open(request, socket, head, callSid)
+      else this.#open(request, socket, head, shown)
     } catch (error) {
       log.error({ callSid, reason: messageOf(error) }, 'a stream could not enter')
       socket.destroy()
     }
   }
 
-  #open(request: IncomingMessage, socket: Socket, head: Buffer, callSid: CallSid): void {
+  #open(
+    request: IncomingMessage,
+    socket: Socket,
+    head: Buffer,
+    { callSid, epoch, picked }: Shown & { kind: 'shown' },
+  ): void {
     const { pod, log, wheel, config } = this.#parts
+    pod.streamCame(callSid, epoch, picked)
     const world = { wheel, log: log.child({ callSid }), accountSid: config.twilio.accountSid }
-    const stream = new MediaStream(callSid, (leg) => pod.desk.attach(callSid, leg), world)
+    const onStart: OnStart = (leg) => pod.desk.attach(callSid, leg)
+    const onNeverStarted = () => pod.streamNeverCame(callSid, epoch)
+    const stream = new MediaStream(callSid, { onStart, onNeverStarted }, world)
     sendUpgrade(request, socket)
     const connection = new WebSocketConnection(socket, stream, {
       role: 'server',
@@ -120,6 +129,6 @@ export class MediaDoor {
     if (this.#knocking >= KNOCKING_MAX) return { kind: 'refused', status: 503, reason: 'too many streams knock' }
     if (this.#uses.take(token, nowMs).kind !== 'fresh')
       return { kind: 'refused', status: 403, reason: 'stream token was used', code: 'TOKEN_INVALID' }
-    return { kind: 'shown', callSid, epoch: token.epoch }
+    return { kind: 'shown', callSid, epoch: token.epoch, picked: match[1]! }
   }
 }

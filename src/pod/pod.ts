@@ -19,7 +19,7 @@ import { Afterwards } from '../desk/afterwards.ts'
 import { Calls } from '../desk/calls.ts'
 import { Desk } from '../desk/desk.ts'
 import { Door } from '../desk/door.ts'
-import { Endings } from '../desk/endings.ts'
+import { Endings, type EndingsParts } from '../desk/endings.ts'
 import { Grants } from '../desk/grants.ts'
 import { Handover } from '../desk/handover.ts'
 import { openHistory } from '../desk/history.ts'
@@ -36,6 +36,8 @@ import { openStores, type Stores } from './stores.ts'
 const CONTROL_TICK_MS = 50
 const CONFIGURE_MS = 1_000
 const FLUSH_MS = 2_000
+/** How long another pod may take to say whether it has a call that is over. */
+const TELL_MS = 1_000
 
 export class Pod {
   readonly desk: Desk
@@ -90,7 +92,9 @@ export class Pod {
     const grants = new Grants(parts.tokens, world.clock)
     this.#peers = makePeers(config.streamToken.secret, () => world.clock.wallMs())
     this.afterwards = new Afterwards({ clock: world.clock, wheel, onGivenUp: (broken) => this.endings.givenUp(broken) })
-    this.endings = new Endings({ records, leases, recordings, afterwards: this.afterwards, overLooksMs, ...control })
+    const tellHolder: EndingsParts['tellHolder'] = (lease, cause) => this.#tellHolder(lease.pod, lease.callSid, cause)
+    const kept = { records, leases, recordings, afterwards: this.afterwards }
+    this.endings = new Endings({ ...kept, overLooksMs, tellHolder, ...control })
     this.calls = new Calls({
       pack,
       makeModel,
@@ -123,7 +127,7 @@ export class Pod {
       wheel,
       log: world.log,
       settings: lifeOf(config, isAlone, world.log),
-      calls: () => this.calls.all().map(({ callSid }) => callSid),
+      calls: () => this.calls.callSids(),
       readLag: lagReader(parts.lag),
       storeAgoMs: () => this.keeper.lastSuccessAgoMs,
       actions: {
@@ -148,7 +152,7 @@ export class Pod {
       isReady: () => this.driver.isReady,
     })
     const doorParts = { pod, calls: this.calls, leases, records, tenantOf: limits.tenantOf, history, world: control }
-    this.door = new Door({ ...doorParts, isTaking: () => this.driver.takesWebhooks })
+    this.door = new Door({ ...doorParts, endings: this.endings, isTaking: () => this.driver.takesWebhooks })
     this.desk = new Desk({
       ...{ pod, packOf: pack, calls: this.calls, door: this.door, afterwards: this.afterwards, endings: this.endings },
       admission: this.#admission,
@@ -165,6 +169,7 @@ export class Pod {
       fallbackNumber: config.twilio.fallbackNumber,
       sorry: parts.sorry,
       isDraining: () => !this.driver.takesWebhooks,
+      isFull: () => this.#stores.isAlone && this.driver.isFull,
       onResume: (cause, outcome) => world.metrics.resumed(cause, outcome),
       world: control,
     })
@@ -184,7 +189,8 @@ export class Pod {
   get peerAnswers(): PeerAnswers {
     return {
       expect: (call) => this.door.expect(call),
-      forget: (callSid, epoch) => this.door.forget(callSid, epoch),
+      forget: (callSid, epoch) => this.calls.forget(callSid, epoch),
+      ended: (end) => this.desk.endedHere(end),
       storeState: () => this.keeper.storeState,
     }
   }
@@ -218,6 +224,12 @@ export class Pod {
   streamNeverCame(callSid: CallSid, epoch: number): void {
     const held = this.calls.get(callSid)
     if (held?.epoch === epoch) held.call.letGo('carrier-lost')
+  }
+
+  /** A stream of `epoch` was let in here; `picked`: the pod that was to get it. [MD4] */
+  streamCame(callSid: CallSid, epoch: number, picked: string): void {
+    const address = this.#addressOf(picked)
+    if (address !== undefined) void this.#peers.forget(address, { callSid, epoch })
   }
 
   /** [PD4] */
@@ -261,16 +273,32 @@ export class Pod {
       pod: config.podName,
       incarnation: this.#incarnation,
       address: address(),
-      state: this.driver.takesWebhooks && (isAlone || (lags && this.fleet.isNeeded())) ? 'ready' : this.driver.podState,
+      state:
+        this.driver.takesWebhooks && (isAlone || (lags && !this.driver.isFull && this.fleet.isNeeded()))
+          ? 'ready'
+          : this.driver.podState,
       callsMax: config.call.callsMax,
       penalty: isAlone ? 0 : this.driver.penalty,
     }
   }
 
-  #handOver(callSid: CallSid): Promise<boolean> {
-    const held = this.calls.get(callSid)
-    if (held === undefined || this.#stores.isAlone) return Promise.resolve(held === undefined)
-    return this.#handover.give(held)
+  async #handOver(callSid: CallSid): Promise<boolean> {
+    if (this.#stores.isAlone) return false
+    const held = await this.calls.made(callSid)
+    return held === undefined || this.#handover.give(held)
+  }
+
+  /** Where another pod is reached, as far as it was seen; undefined for this one. */
+  #addressOf(pod: string): string | undefined {
+    if (pod === this.#parts.config.podName) return undefined
+    return this.keeper.pods().find((one) => one.pod === pod && one.state !== 'down')?.address
+  }
+
+  async #tellHolder(pod: string, callSid: CallSid, cause: EndCause): Promise<boolean> {
+    const address = this.#addressOf(pod)
+    if (address === undefined) return false
+    const told = { callSid, cause: cause === 'carrier-lost' ? cause : ('caller-hung-up' as const) }
+    return (await this.#peers.ended(address, told, TELL_MS)).kind === 'held'
   }
 
   /** PD1, PD2, PD3. */

@@ -109,7 +109,7 @@ export function materialOf(row: CallRow): CallMaterial {
     row.checkpoint === undefined ? { kind: 'unreadable', reason: 'was not written' } : readCheckpoint(row.checkpoint)
   const state = reading.kind === 'read' ? reading.state : undefined
   const answers = new Map(row.intents.map((intent) => [intent.toolCallId, intent.output]))
-  const heard = (state?.transcript.items ?? []).map((item) => saidOf(item, answers))
+  const heard = (state?.transcript.items ?? []).flatMap((item) => saidOf(item, answers))
   const known = new Set(state?.transcript.items.map(({ id }) => id))
   const unseen = row.intents
     .filter(({ toolCallId }) => !known.has(toolCallId))
@@ -125,8 +125,9 @@ export function materialOf(row: CallRow): CallMaterial {
   }
 }
 
-function saidOf(item: TranscriptItem, answers: ReadonlyMap<string, string | undefined>): Said {
-  if (item.kind !== 'tool') return { who: item.kind, text: item.text }
+function saidOf(item: TranscriptItem, answers: ReadonlyMap<string, string | undefined>): Said[] {
+  if (item.kind === 'message') return []
+  if (item.kind !== 'tool') return [{ who: item.kind, text: item.text }]
   const { name, arguments: argumentsText, output } = item
-  return { who: 'tool', name, argumentsText, output: output ?? answers.get(item.id) }
+  return [{ who: 'tool', name, argumentsText, output: output ?? answers.get(item.id) }]
 }

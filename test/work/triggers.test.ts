@@ -52,7 +52,16 @@ async function silentCall(): Promise<CallSid> {
 function endingsOf(metrics: Metrics): Endings {
   const leases = makeMemoryLeases({ times: LEASE_TIMES, nowMs: () => performance.now() })
   const afterwards = new Afterwards({ clock: systemClock, wheel, onGivenUp: () => {} })
-  return new Endings({ records: db.records, leases, afterwards, wheel, log: silentLog, metrics, overLooksMs: [0, 5] })
+  return new Endings({
+    tellHolder: async () => false,
+    records: db.records,
+    leases,
+    afterwards,
+    wheel,
+    log: silentLog,
+    metrics,
+    overLooksMs: [0, 5],
+  })
 }
 
 /** A sweeper that has known the database for long. */

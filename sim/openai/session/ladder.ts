@@ -13,7 +13,7 @@ const ARGUMENT_PIECE_CHARS = 24
 /** Ids that every event of an item carries. */
 export type Place = { response_id: string; item_id: string; output_index: number; content_index: number }
 
-type CallPlace = {
+export type CallPlace = {
   responseId: string
   outputIndex: number
   item: Item
@@ -61,15 +61,33 @@ export function closeSpeech(
 
 /** A whole function call: added, argument pieces, done. Leaves `item` completed. */
 export function callEvents(sink: EventSink, place: CallPlace, argumentsJson: string): void {
+  openCall(sink, place)
+  for (let from = 0; from < argumentsJson.length; from += ARGUMENT_PIECE_CHARS)
+    argumentPiece(sink, place, argumentsJson.slice(from, from + ARGUMENT_PIECE_CHARS))
+  closeCall(sink, place, argumentsJson)
+}
+
+const whereOf = ({ responseId, outputIndex }: CallPlace) => ({ response_id: responseId, output_index: outputIndex })
+
+/** A function call begins. */
+export function openCall(sink: EventSink, place: CallPlace): void {
   const { item, previousId, isOutOfBand } = place
-  const at = { response_id: place.responseId, output_index: place.outputIndex }
-  send(sink, { type: 'response.output_item.added', ...at, item })
+  send(sink, { type: 'response.output_item.added', ...whereOf(place), item })
   if (!isOutOfBand) send(sink, { type: 'conversation.item.added', previous_item_id: previousId, item })
+}
+
+/** A piece of its arguments. */
+export function argumentPiece(sink: EventSink, place: CallPlace, delta: string): void {
+  const { item } = place
+  const ids = { ...whereOf(place), item_id: item.id, call_id: item.call_id }
+  send(sink, { type: 'response.function_call_arguments.delta', ...ids, delta })
+}
+
+/** The call is whole. Leaves `item` completed. */
+export function closeCall(sink: EventSink, place: CallPlace, argumentsJson: string): void {
+  const { item, previousId, isOutOfBand } = place
+  const at = whereOf(place)
   const ids = { ...at, item_id: item.id, call_id: item.call_id }
-  for (let from = 0; from < argumentsJson.length; from += ARGUMENT_PIECE_CHARS) {
-    const delta = argumentsJson.slice(from, from + ARGUMENT_PIECE_CHARS)
-    send(sink, { type: 'response.function_call_arguments.delta', ...ids, delta })
-  }
   item.arguments = argumentsJson
   item.status = 'completed'
   send(sink, { type: 'response.function_call_arguments.done', ...ids, name: item.name, arguments: argumentsJson })

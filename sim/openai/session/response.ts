@@ -9,9 +9,19 @@ import { writeProbe } from '../hearing/probe.ts'
 import { nowMs, nowUs } from '../kit/clock.ts'
 import type { Waiting } from '../kit/wheel.ts'
 import { type AudioFormat, BYTES_PER_MS, type Fragment, type Utterance } from '../voice/fragments.ts'
+import { type BadAnswer, badEndOf, breaksOffMs } from './bad-answers.ts'
 import type { Item, Sound } from './conversation.ts'
 import { textTokens } from './conversation.ts'
-import { callEvents, closeSpeech, openSpeech, type Place } from './ladder.ts'
+import {
+  argumentPiece,
+  type CallPlace,
+  callEvents,
+  closeCall,
+  closeSpeech,
+  openCall,
+  openSpeech,
+  type Place,
+} from './ladder.ts'
 import type { ResponseHost } from './response-host.ts'
 import { rateLimits, usageOf } from './usage.ts'
 
@@ -27,9 +37,14 @@ export type ResponseRequest = {
   metadata: unknown
   maxOutputTokens: number | 'inf'
   inputTokens: { text: number; audio: number; cached: number }
+  /** What it does instead of answering. */
+  bad?: BadAnswer | undefined
 }
 
-export type ResponseEnd = { status: 'completed' | 'cancelled' | 'failed'; details: Record<string, unknown> | null }
+export type ResponseEnd = {
+  status: 'completed' | 'cancelled' | 'failed' | 'incomplete'
+  details: Record<string, unknown> | null
+}
 
 /** Where a response is. */
 type State =
@@ -82,7 +97,10 @@ export class ResponseRun {
       response: this.#describe('in_progress', null, false),
     })
     this.#host.send(rateLimits(this.#host.ids))
-    const failure = this.#host.takeRateLimit()
+    const { bad } = this.request
+    const failure = this.#host.takeRateLimit() ?? (breaksOffMs(bad) === undefined ? badEndOf(bad) : undefined)
+    this.#host.note('response_created', { response: this.id, think_ms: thinkMs, bad: bad?.kind })
+    if (bad?.kind === 'silence') return
     // The sound is made while the model "thinks".
     const { format } = this.request
     for (const output of this.request.outputs) {
@@ -92,7 +110,6 @@ export class ResponseRun {
       failure === undefined ? this.#advance() : this.#finish(failure),
     )
     if (this.#state.kind === 'thinking') this.#state.timer = timer
-    this.#host.note('response_created', { response: this.id, think_ms: thinkMs })
   }
 
   /** Ends the response early; `reason` as in status_details. False when it was done. */
@@ -125,7 +142,9 @@ export class ResponseRun {
         this.#beginSpeech(output.text)
         return
       }
-      this.#call(output)
+      const { bad } = this.request
+      const slowMs = bad?.kind === 'slow-arguments' ? bad.ms : 0
+      if (this.#call(output, slowMs) === 'going-on') return
     }
   }
 
@@ -185,6 +204,11 @@ export class ResponseRun {
       speech.next += 1
       this.#sendFragment(speech, fragment)
       if (this.#host.midResponse(this.audioMs)) return
+      if (this.audioMs >= (breaksOffMs(this.request.bad) ?? Number.POSITIVE_INFINITY)) {
+        this.#closeItem(speech, 'incomplete')
+        this.#finish(badEndOf(this.request.bad)!)
+        return
+      }
     }
     this.#closeItem(speech, 'completed')
     this.#state = { kind: 'thinking', timer: undefined }
@@ -231,7 +255,8 @@ export class ResponseRun {
     closeSpeech(this.#host, speech, this.request)
   }
 
-  #call(output: Extract<Output, { kind: 'call' }>): void {
+  /** `going-on`: its arguments come over `slowMs`, and the response goes on after them. */
+  #call(output: Extract<Output, { kind: 'call' }>, slowMs: number): 'done' | 'going-on' {
     const { ids } = this.#host
     const item: Item = {
       id: ids.next('item'),
@@ -247,13 +272,31 @@ export class ResponseRun {
     const previousId = this.#host.addItem(item, this.request.isOutOfBand)
     this.#textTokensOut += textTokens(output.argumentsJson) + textTokens(output.name)
     this.hasCalled = true
-    callEvents(
-      this.#host,
-      { responseId: this.id, outputIndex, item, previousId, isOutOfBand: this.request.isOutOfBand },
-      output.argumentsJson,
-    )
+    const { isOutOfBand } = this.request
+    const place = { responseId: this.id, outputIndex, item, previousId, isOutOfBand }
     const args = output.argumentsJson.slice(0, NOTED_CHARS_MAX)
     this.#host.note('function_call', { response: this.id, name: output.name, call_id: item.call_id!, arguments: args })
+    if (slowMs === 0) {
+      callEvents(this.#host, place, output.argumentsJson)
+      return 'done'
+    }
+    openCall(this.#host, place)
+    this.#dripArguments(place, output.argumentsJson, slowMs, 0)
+    return 'going-on'
+  }
+
+  /** The arguments, a character at a time, evenly over `slowMs`. */
+  #dripArguments(place: CallPlace, argumentsJson: string, slowMs: number, at: number): void {
+    if (this.#state.kind !== 'thinking') return
+    if (at >= argumentsJson.length) {
+      closeCall(this.#host, place, argumentsJson)
+      this.#advance()
+      return
+    }
+    argumentPiece(this.#host, place, argumentsJson.slice(at, at + 1))
+    const everyMs = slowMs / argumentsJson.length
+    const again = () => this.#dripArguments(place, argumentsJson, slowMs, at + 1)
+    this.#state = { kind: 'thinking', timer: this.#host.wheel.after(everyMs, again) }
   }
 
   #finish(end: ResponseEnd): void {

@@ -9,6 +9,7 @@ import { UNKNOWN_CALL } from '../hearing/probe.ts'
 import { nowMs, nowUs } from '../kit/clock.ts'
 import type { Waiting } from '../kit/wheel.ts'
 import type { AudioFormat } from '../voice/fragments.ts'
+import { type BadAnswer, callsOf, isSpoken, nextBadAnswer } from './bad-answers.ts'
 import type { FunctionTool } from './config.ts'
 import { type Item, textTokens } from './conversation.ts'
 import { type ResponseEnd, type ResponseRequest, ResponseRun } from './response.ts'
@@ -111,6 +112,7 @@ export class Turns implements EarReports {
     }
     const previous_item_id = session.conversation.lastId
     session.conversation.add(item)
+    session.noteItem('item_added', item, 'caller')
     session.conversation.setSound(itemId, { kind: 'caller', audio }, ms)
     session.send({
       type: 'input_audio_buffer.committed',
@@ -132,11 +134,18 @@ export class Turns implements EarReports {
     if (!isOutOfBand && this.#active !== undefined) return 'active'
     if (isOutOfBand && this.#outOfBand.size >= OUT_OF_BAND_MAX) return 'too-many'
     session.cancelTimer(this.#idle)
-    const run = new ResponseRun(this.#host, this.#request(overrides, isOutOfBand))
+    const bad = isOutOfBand ? undefined : nextBadAnswer(session.shared.faults)
+    if (bad !== undefined) session.note('bad_answer', { kind: bad.kind })
+    if (bad?.kind === 'never-created') return 'started'
+    if (bad?.kind === 'lost') {
+      session.act({ kind: 'drop' })
+      return 'started'
+    }
+    const run = new ResponseRun(this.#host, this.#request(overrides, isOutOfBand, bad))
     if (isOutOfBand) this.#outOfBand.add(run)
     else this.#active = run
     session.responses += 1
-    run.start(session.shared.options.thinkMs)
+    run.start(session.shared.options.thinkMs + (bad?.kind === 'slow-audio' ? bad.ms : 0))
     return 'started'
   }
 
@@ -155,7 +164,7 @@ export class Turns implements EarReports {
     this.#outOfBand.clear()
   }
 
-  #request(overrides: Overrides, isOutOfBand: boolean): ResponseRequest {
+  #request(overrides: Overrides, isOutOfBand: boolean, bad: BadAnswer | undefined): ResponseRequest {
     const { config, conversation, dialogue, shared } = this.#session
     const offered = (overrides.tools ?? config.tools).filter((tool): tool is FunctionTool => tool.type === 'function')
     const tools = (overrides.tool_choice ?? config.tool_choice) === 'none' ? [] : offered
@@ -164,14 +173,20 @@ export class Turns implements EarReports {
       ? [{ kind: 'speech' as const, text: OUT_OF_BAND_TEXT }]
       : willFail
         ? []
-        : dialogue.next(tools, nowMs())
+        : bad === undefined || isSpoken(bad)
+          ? dialogue.next(tools, nowMs())
+          : callsOf(bad, offered)
     const { text, audio } = conversation.tokens
     const fixed = textTokens(config.instructions) + (tools.length === 0 ? 0 : textTokens(JSON.stringify(tools)))
     const cached = Math.min(this.#billedTokens, fixed + text + audio)
     this.#billedTokens = fixed + text + audio
     return {
       outputs,
-      modality: (overrides.output_modalities ?? config.output_modalities)[0] === 'text' ? 'text' : 'audio',
+      bad,
+      modality:
+        bad?.kind === 'text-only' || (overrides.output_modalities ?? config.output_modalities)[0] === 'text'
+          ? 'text'
+          : 'audio',
       format: overrides.audio?.output?.format ?? config.audio.output.format,
       voice: overrides.audio?.output?.voice ?? config.audio.output.voice,
       isOutOfBand,
@@ -254,6 +269,7 @@ function hostOf(session: Session, finished: (run: ResponseRun, end: ResponseEnd)
       if (isOutOfBand) return null
       const previousId = session.conversation.lastId
       session.conversation.add(item)
+      session.noteItem('item_added', item, 'model')
       return previousId
     },
     setSound(id, sound, ms) {

@@ -31,6 +31,8 @@ export type Answer =
   | StreamGrant
   | ({ kind: 'queued' } & Place)
   | { kind: 'busy'; reason: 'full' | 'draining' | 'store-away' }
+  /** The carrier has said meanwhile that the call is over. */
+  | { kind: 'over' }
 
 export type NextStep =
   | StreamGrant

@@ -55,7 +55,7 @@ class Bench implements LegListener {
       this.parameters.push(parameters)
       return this.isWanted ? this : undefined
     }
-    this.stream = new MediaStream(CALL, onStart, world)
+    this.stream = new MediaStream(CALL, { onStart, onNeverStarted: () => this.told.push('never started') }, world)
     this.stream.bind(this.socket as unknown as WebSocketConnection)
     this.socket.onDestroy = (cause) => this.stream.onClosed({ code: 1006, reason: '', cause })
   }

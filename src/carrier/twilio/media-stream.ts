@@ -4,7 +4,7 @@
 //      is closed (1008).
 // MS3: a message of another stream, of unknown kind or that cannot be read is counted and ignored; the call goes on.
 //      More than STRAY_MAX of them close the stream (1008): that peer is not Twilio.
-// MS4: stop, close, loss and violation are one end, reported once.
+// MS4: stop, close, loss and violation are one end, reported once; without a `start` before it, as a stream that never started.
 // MS5: from its start on the peer is pinged each PING_MS; silence for a whole interval ends the stream (WC6).
 import type { Leg, LegEnd, LegListener } from '../../call/ports.ts'
 import type { Log } from '../../kit/log.ts'
@@ -33,12 +33,19 @@ const STREAM_SID = /^MZ[0-9a-f]{32}$/
 /** What the owner does when the stream has begun. Undefined: nobody wants this stream. */
 export type OnStart = (leg: Leg, parameters: Record<string, string>) => LegListener | undefined
 
+/** What the media stream tells its owner. */
+export type StreamOwner = {
+  onStart: OnStart
+  /** The stream has ended without a `start`; once. */
+  onNeverStarted?: () => void
+}
+
 export class MediaStream implements Leg {
   readonly callSid: string
   streamSid = ''
   readonly #wheel: Wheel
   readonly #log: Log
-  readonly #onStart: OnStart
+  readonly #owner: StreamOwner
   readonly #accountSid: string | undefined
   #socket: WebSocketConnection | undefined
   #listener: LegListener | undefined
@@ -49,9 +56,9 @@ export class MediaStream implements Leg {
   #isEnded = false
 
   /** `accountSid`: the only account whose calls are taken; undefined takes any that bears our token. */
-  constructor(callSid: string, onStart: OnStart, world: { wheel: Wheel; log: Log; accountSid?: string | undefined }) {
+  constructor(callSid: string, owner: StreamOwner, world: { wheel: Wheel; log: Log; accountSid?: string | undefined }) {
     this.callSid = callSid
-    this.#onStart = onStart
+    this.#owner = owner
     this.#accountSid = world.accountSid
     this.#wheel = world.wheel
     this.#log = world.log
@@ -135,7 +142,7 @@ export class MediaStream implements Leg {
     this.#mediaHead = mediaHead(start.streamSid)
     this.#wheel.cancel(this.#timer)
     this.#socket?.keepAlive(this.#wheel, PING_MS)
-    this.#listener = this.#onStart(this, start.parameters)
+    this.#listener = this.#owner.onStart(this, start.parameters)
     if (this.#listener === undefined && !this.#isEnded) this.#refuse('nobody awaits this stream')
   }
 
@@ -178,6 +185,7 @@ export class MediaStream implements Leg {
     this.#wheel.cancel(this.#timer)
     const listener = this.#listener
     this.#listener = undefined
+    if (this.streamSid === '') this.#owner.onNeverStarted?.()
     listener?.onLegEnd(end)
     this.#socket?.close(1000, '')
   }

@@ -129,6 +129,7 @@ class Webhooks {
     const { from, to } = offer
     this.#log.info({ callSid, answer: answer.kind, 'pii.from': from, 'pii.to': to }, 'call offered')
     if (answer.kind === 'stream') return this.#replies.stream(callSid, answer)
+    if (answer.kind === 'over') return ok(empty())
     const { anew, tries, language } = carriedIn(parameters)
     if (answer.kind === 'queued') return this.#replies.hold(callSid, answer, { anew })
     if (answer.reason === 'full') return this.#replies.busy()

@@ -10,6 +10,7 @@
 import { RealtimeSession, type RealtimeSessionConfig } from '@openai/agents-realtime'
 import { type AgentPath, type AgentState, type CarriedContext, NEW_AGENT } from '../../call/agent-state.ts'
 import { carryContext, restoreContext } from '../../call/carried-context.ts'
+import type { TranscriptItem } from '../../call/transcript.ts'
 import { messageOf } from '../../kit/errors.ts'
 import type { Log } from '../../kit/log.ts'
 import type { PackAgent, PackCall } from '../../packs/pack.ts'
@@ -17,6 +18,7 @@ import { AgentGraph } from './agent-graph.ts'
 import { type AgentSink, AgentTransport } from './agent-transport.ts'
 import { carryApprovals, restoreApprovals } from './approvals.ts'
 import type { SessionDefaults } from './session-shape.ts'
+import { shownHistory } from './shown-history.ts'
 import { record, type ServerEvent, text } from './wire.ts'
 
 const USAGE_ENTRIES_MAX = 20
@@ -68,6 +70,7 @@ export class AgentRuntime {
       log,
     })
     const { outputGuardrails, outputGuardrailSettings, toolExecution, toolErrorFormatter } = packCall
+    const answersMcp = packCall.automaticallyTriggerResponseForMcpToolCalls
     const context = restoreContext(packCall.context, begin.context)
     this.#session = new RealtimeSession(this.#agentInCharge(), {
       transport: this.transport,
@@ -80,9 +83,11 @@ export class AgentRuntime {
       ...(outputGuardrailSettings === undefined ? {} : { outputGuardrailSettings }),
       ...(toolExecution === undefined ? {} : { toolExecution }),
       ...(toolErrorFormatter === undefined ? {} : { toolErrorFormatter }),
+      ...(answersMcp === undefined ? {} : { automaticallyTriggerResponseForMcpToolCalls: answersMcp }),
     })
     restoreApprovals(this.#session.context, this.#graph, begin.approvals, log)
     this.#tellDecisions()
+    this.#noteListeners()
     // AR4: the SDK keeps one entry of usage for each response, for ever; the sums stay, the entries are capped.
     this.transport.on('usage_update', () => {
       const entries = this.#session.usage.requestUsageEntries
@@ -93,7 +98,7 @@ export class AgentRuntime {
   }
 
   /** What of the agent must outlive this pod, as it is now; the voice is its owner's to add. */
-  carried(): Omit<AgentState, 'voice'> {
+  carried(): Omit<AgentState, 'voice' | 'session'> {
     const path = this.#graph.pathOf(this.#agentNow())
     if (path !== undefined) this.#inCharge = path
     else if (!this.#isUnreachable) {
@@ -196,6 +201,18 @@ export class AgentRuntime {
     return this.#context
   }
 
+  /** Raw events are read only where somebody listens to them (AT6). */
+  #noteListeners(): void {
+    const session = this.#session
+    for (const method of ['on', 'once'] as const) {
+      const listen = session[method].bind(session) as (type: string, listener: () => void) => never
+      session[method] = ((type: string, listener: () => void) => {
+        if (type === 'transport_event') this.transport.isObserved = true
+        return listen(type, listener)
+      }) as never
+    }
+  }
+
   /** A decision about a tool counts from the moment it is made, not only when the tool has answered. */
   #tellDecisions(): void {
     const session = this.#session
@@ -213,8 +230,11 @@ export class AgentRuntime {
     }
   }
 
-  /** Resolves the agent's instructions and tools; they arrive as `configure`. Later calls do nothing. */
-  start(): void {
+  /**
+   * Resolves the agent's instructions and tools; they arrive as `configure`. Its session shows `history`, of a call that began
+   * elsewhere. Later calls do nothing.
+   */
+  start(history: readonly TranscriptItem[] = []): void {
     if (this.#isStarted) return
     this.#isStarted = true
     try {
@@ -223,9 +243,12 @@ export class AgentRuntime {
       this.#owner.agentFailed(messageOf(error))
       return
     }
-    this.#session.connect({ apiKey: 'held-by-the-plane' }).catch((error: unknown) => {
-      if (!this.#isClosed) this.#owner.agentFailed(messageOf(error))
-    })
+    const connected = this.#session.connect({ apiKey: 'held-by-the-plane' })
+    connected
+      .then(() => this.transport.show(shownHistory(history)))
+      .catch((error: unknown) => {
+        if (!this.#isClosed) this.#owner.agentFailed(messageOf(error))
+      })
   }
 
   close(): void {

@@ -4,6 +4,8 @@
 // AT3: `conversation.item.retrieve` (the SDK asks for items with their audio) is never sent; what it wanted to know is given from here.
 // AT4: the SDK's history is capped: beyond HISTORY_MAX_ITEMS the oldest item is deleted from it, not from the conversation.
 // AT5: a call of a tool that no agent has is answered with an error and a response is asked for.
+// AT6: whoever listens to raw events gets them all but audio, also those that the SDK has no use for; where nobody listens they are
+//      dropped unread.
 import {
   OpenAIRealtimeBase,
   type RealtimeClientMessage,
@@ -14,6 +16,7 @@ import {
 } from '@openai/agents-realtime'
 import type { ResponseRequest } from '../../call/ports.ts'
 import type { Log } from '../../kit/log.ts'
+import { isWholeConfig, onlyGiven } from './session-change.ts'
 import { count, record, type ServerEvent, text } from './wire.ts'
 
 const HISTORY_MAX_ITEMS = 200
@@ -29,8 +32,8 @@ let usageClass: UsageClass | undefined
 
 /** What the transport asks of its owner. */
 export interface AgentSink {
-  /** A full session configuration (wire shape) is to be in force. */
-  configure(session: Record<string, unknown>): void
+  /** A configuration (wire shape) is to be in force: the agent's whole one, or a change of some fields by code. */
+  configure(session: Record<string, unknown>, extent: 'whole' | 'part'): void
   /** A client event to send as it is. */
   sendClientEvent(event: Record<string, unknown>): void
   wantResponse(request: ResponseRequest): void
@@ -72,8 +75,8 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
   readonly #needsTranscriptDeltas: boolean
   #status: 'connected' | 'disconnected' | 'connecting' | 'disconnecting' = 'disconnected'
   #itemIds: string[] = []
-  #createdIds = new Set<string>()
   #held: ServerEvent[] | undefined
+  #listeners = 0
   #delta: { itemId: string; responseId: string; text: string } | undefined
 
   constructor(sink: AgentSink, options: { needsTranscriptDeltas: boolean; model: string; log: Log }) {
@@ -107,25 +110,26 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
   override async connect(options: RealtimeTransportLayerConnectOptions): Promise<void> {
     this.#status = 'connected'
     this.emit('connection_change', 'connected')
-    this.#sink.configure(this.buildSessionPayload(options.initialSessionConfig ?? {}))
+    this.#sink.configure(this.buildSessionPayload(options.initialSessionConfig ?? {}), 'whole')
   }
 
   /** A session.update of the SDK (handoff, or the user's own): wire shape, to be put in force. */
   override updateSessionConfig(config: Partial<RealtimeSessionConfig>): void {
-    this.#sink.configure(this.buildSessionPayload(config))
+    const extent = isWholeConfig(config) ? 'whole' : 'part'
+    const payload = this.buildSessionPayload(config)
+    this.#sink.configure(extent === 'whole' ? payload : onlyGiven(payload, config), extent)
   }
 
   override sendEvent(event: RealtimeClientMessage): void {
     if (event.type === 'conversation.item.retrieve') return
     if (event.type === 'session.update') {
-      this.#sink.configure(record(event.session))
+      this.#sink.configure(record(event.session), 'part')
       return
     }
     if (event.type === 'response.create') {
       this.requestResponse(event.response === undefined ? undefined : record(event.response))
       return
     }
-    if (event.type === 'conversation.item.create') this.#noteCreated(text(record(event.item).id))
     this.#sink.sendClientEvent(event)
   }
 
@@ -167,6 +171,23 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
     if (this.#status === 'disconnected') return
     this.#status = 'disconnected'
     this.emit('connection_change', 'disconnected')
+  }
+
+  /** Code of the agent listens to raw events: as the session's `transport_event`, as `*`, or by a provider's name (AT6). */
+  isObserved = false
+
+  override on: OpenAIRealtimeBase['on'] = (type, listener) => {
+    // The SDK's own session listens to `*` once.
+    if (type === '*') this.#listeners += 1
+    if (this.#listeners > 1 || String(type).includes('.')) this.isObserved = true
+    return super.on(type, listener)
+  }
+
+  /** Shows a server event that the SDK has no use for to whoever listens to raw events. */
+  observe(event: ServerEvent): void {
+    if (!this.isObserved) return
+    this.emit('*', event)
+    this.emit(event.type as '*', event)
   }
 
   /** From now on `deliver` keeps its events until `release`. */
@@ -211,6 +232,7 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
     const { id: itemId, role, content } = item
     if (event.type !== 'conversation.item.done' || item.type !== 'message' || !Array.isArray(content)) return false
     if (typeof itemId !== 'string' || (role !== 'user' && role !== 'assistant')) return false
+    const isCut = item.status === 'incomplete'
     const parts = content.map((part) =>
       record(part).type === 'audio' ? { ...record(part), type: 'output_audio' } : part,
     )
@@ -222,7 +244,7 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
       type: 'message',
       role,
       content: parts,
-      status: 'completed',
+      status: isCut ? 'incomplete' : 'completed',
     } as never)
     return true
   }
@@ -249,11 +271,6 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
     return true
   }
 
-  /** Is this the echo of an item that the SDK itself created? (It settles its own requests by it.) */
-  isOwnItem(itemId: string): boolean {
-    return this.#createdIds.delete(itemId)
-  }
-
   /** Transcript of the agent's speech, gathered for output guardrails. */
   transcriptDelta(itemId: string, responseId: string, delta: string): void {
     if (!this.#needsTranscriptDeltas) return
@@ -278,8 +295,17 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
       type: 'message',
       role: 'assistant',
       status: 'incomplete',
-      content: [{ type: 'output_audio', transcript: heardText }],
+      // Without words the SDK would keep those that it knew.
+      content: heardText === '' ? [] : [{ type: 'output_audio', transcript: heardText }],
     })
+  }
+
+  /** Shows items of a conversation that began elsewhere, as the SDK keeps them. */
+  show(items: readonly { itemId: string }[]): void {
+    for (const item of items) {
+      this.#capHistory(item.itemId)
+      this.emit('item_update', item as never)
+    }
   }
 
   #flushDelta(): void {
@@ -292,12 +318,6 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
       delta: gathered.text,
       responseId: gathered.responseId,
     })
-  }
-
-  #noteCreated(itemId: string): void {
-    if (itemId === '') return
-    if (this.#createdIds.size >= HISTORY_MAX_ITEMS) this.#createdIds.clear()
-    this.#createdIds.add(itemId)
   }
 
   #capHistory(itemId: string): void {

@@ -1,5 +1,6 @@
 // What a call asks of its model, as client events of the wire. Pure. Facts: the provider's package, realtime.d.ts.
 import type { ModelCommand } from '../../call/ports.ts'
+import { wordsOfKeys } from '../../call/turn.ts'
 import { unreachable } from '../../kit/errors.ts'
 import { record, type ServerEvent } from './wire.ts'
 
@@ -36,11 +37,9 @@ export function clientEventOf(command: ModelCommand): Record<string, unknown> {
       return { type: 'conversation.item.truncate', event_id: `vp-truncate-${audioEndMs}`, ...where }
     }
     case 'digits': {
-      const text = `The caller pressed these keys on the telephone: ${command.digits}`
-      return {
-        type: 'conversation.item.create',
-        item: { type: 'message', role: 'user', content: [{ type: 'input_text', text }] },
-      }
+      const content = [{ type: 'input_text', text: wordsOfKeys(command.digits) }]
+      const item = { id: command.itemId, type: 'message', role: 'user', content }
+      return { type: 'conversation.item.create', event_id: `vp-${command.itemId}`, item }
     }
     case 'prove':
       return { ...PROBE, event_id: PROVE_ID }
@@ -57,10 +56,18 @@ export function toolOutput(toolCallId: string, output: string): Record<string, u
   }
 }
 
+/** The item that says why the line was silent: nobody's history has it. */
+export const NOTE_ID = 'vp_note'
+
 /** Something the model is told that nobody said. */
-export function systemNote(text: string): Record<string, unknown> {
+export function systemNote(text: string, id?: string): Record<string, unknown> {
   return {
     type: 'conversation.item.create',
-    item: { type: 'message', role: 'system', content: [{ type: 'input_text', text }] },
+    item: {
+      ...(id === undefined ? {} : { id }),
+      type: 'message',
+      role: 'system',
+      content: [{ type: 'input_text', text }],
+    },
   }
 }

@@ -56,8 +56,9 @@ export class LinkSetup {
 
   /** What the link is told of the call; undefined while a renewal has to wait (LU2). Asked each RENEWAL_LOOK_MS. */
   historyNow(listener: ModelListener): readonly TranscriptItem[] | undefined {
-    if (!this.isRenewal || listener.renewalMoment === undefined) return this.history
+    const now = listener.history?.() ?? this.history
+    if (!this.isRenewal || listener.renewalMoment === undefined) return now
     this.#heldMs += RENEWAL_LOOK_MS
-    return listener.renewalMoment() ?? (this.#heldMs > RENEWAL_HOLD_MS ? this.history : undefined)
+    return listener.renewalMoment() ?? (this.#heldMs > RENEWAL_HOLD_MS ? now : undefined)
   }
 }

@@ -148,11 +148,11 @@ suite('serving', () => {
       content: [{ type: 'input_text', text: 'x' }],
     })
     bench.say({ type: 'conversation.item.done', previous_item_id: null, item: item('old') })
-    bench.say({ type: 'conversation.item.created', previous_item_id: null, item: item('new') })
-    await until('an item', () => bench.agent.history.length > 0)
+    bench.say({ type: 'conversation.item.created', previous_item_id: 'old', item: item('new') })
+    await until('an item', () => bench.agent.history.length > 1)
     assert.deepEqual(
       bench.agent.history.map(({ itemId }) => itemId),
-      ['new'],
+      ['old', 'new'],
     )
   })
 

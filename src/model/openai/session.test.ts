@@ -7,7 +7,7 @@ import { afterEach, suite, test } from 'node:test'
 import { RealtimeAgent, type RealtimeSession } from '@openai/agents-realtime'
 import { type WebSocket, WebSocketServer } from 'ws'
 import type { ModelEvent, ModelListener } from '../../call/ports.ts'
-import type { TranscriptItem } from '../../call/transcript.ts'
+import { messageOf, type TranscriptItem } from '../../call/transcript.ts'
 import { FakeClock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { Wheel } from '../../kit/wheel.ts'
@@ -63,6 +63,7 @@ class Bench implements ModelListener {
   readonly clock = new FakeClock()
   readonly wheel = new Wheel({ clock: this.clock, manual: true, onError: (error) => assert.fail(String(error)) })
   readonly events: ModelEvent[] = []
+  items: TranscriptItem[] = []
   readonly heard: string[] = []
   readonly peers: Peer[] = []
   refusal: Refusal | undefined
@@ -123,7 +124,11 @@ class Bench implements ModelListener {
     )
   }
   onModelEvent(event: ModelEvent): void {
-    if (event.kind !== 'agent-changed') this.events.push(event)
+    if (event.kind === 'item-put') this.items.push(messageOf(event.id, event.role, event.content))
+    else if (event.kind !== 'agent-changed') this.events.push(event)
+  }
+  history(): readonly TranscriptItem[] {
+    return this.items
   }
   onModelAudio(responseId: string, itemId: string, ulaw: Buffer): void {
     this.heard.push(`${responseId} ${itemId} ${ulaw.toString('hex')}`)
@@ -165,9 +170,12 @@ suite('until a link is ready', () => {
       { kind: 'caller', id: 'u', text: 'hello' },
       { kind: 'tool', id: 't', name: 'n', arguments: '{}', output: 'done' },
     ]
+    bench.items = history
     bench.session.dial(history, false)
     const peer = await bench.peer(1)
-    bench.session.sendClientEvent({ type: 'conversation.item.create', item: { id: 'late' } })
+    const content = [{ type: 'input_text', text: 'x' }]
+    const late = { id: 'late', type: 'message', role: 'user', content }
+    bench.session.sendClientEvent({ type: 'conversation.item.create', item: late })
     append(bench)
     bench.session.command({ kind: 'cancel' })
     await settle()
@@ -196,7 +204,7 @@ suite('until a link is ready', () => {
     const peer = await bench.peer(1)
     peer.say({ type: 'session.created', session: {} })
     await peer.until(1)
-    bench.session.configure({ instructions: 'the other agent' })
+    bench.session.configure({ instructions: 'the other agent' }, 'whole')
     peer.say({ type: 'session.updated', session: {} })
     await bench.event()
     await settle()
@@ -204,13 +212,22 @@ suite('until a link is ready', () => {
     assert.equal((last!.session as { instructions: string }).instructions, 'the other agent')
   })
 
-  test('[OS1] events of the agent wait for a link, the newest of them within a bound', async () => {
+  test('[OI1][P23] what the agent puts in while there is no link is in the history of the next one, once and in order; what meant another link is not sent', async () => {
     const bench = await Bench.open()
-    for (let i = 0; i < 100; i += 1) bench.session.sendClientEvent({ type: 'x', i })
+    for (let i = 0; i < 3; i += 1) {
+      const content = [{ type: 'input_text', text: `message ${i}` }]
+      bench.session.sendClientEvent({ type: 'input_audio_buffer.clear' })
+      bench.session.sendClientEvent({
+        type: 'conversation.item.create',
+        item: { type: 'message', role: 'user', content },
+      })
+    }
     const peer = await bench.ready()
-    await peer.until(65)
+    await peer.until(4)
     await settle()
-    assert.deepEqual([peer.got.length, peer.got[1]!.i, peer.got[64]!.i], [65, 36, 99])
+    const texts = peer.got.slice(1).map(({ item }) => (item as { content: { text: string }[] }).content[0]!.text)
+    assert.deepEqual(texts, ['message 0', 'message 1', 'message 2'])
+    await until('the agent shows them', () => bench.agent.history.length === 3)
   })
 
   for (const [what, refusal, loss] of [

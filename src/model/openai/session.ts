@@ -5,9 +5,11 @@
 // OS3: the voice of a conversation is fixed by its first audio: later configurations leave it out (cannot_update_voice), and every
 //      later link begins with it, in whatever pod and whichever agent is in charge.
 // OS4: the whole of a dial, up to ready, is bounded by `connectMs`.
+// OS5: an item whose audio came over another link is here as text: when it is cut, that text is replaced by what was heard.
 import type { AgentState } from '../../call/agent-state.ts'
 import type {
   ModelCommand,
+  ModelEvent,
   ModelListener,
   ModelLoss,
   ModelSession,
@@ -15,7 +17,7 @@ import type {
   TurnTaking,
 } from '../../call/ports.ts'
 import { NEW_SESSION, type PendingTool, type SessionStart } from '../../call/ports.ts'
-import type { TranscriptItem } from '../../call/transcript.ts'
+import { itemIdOf, type TranscriptItem } from '../../call/transcript.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
 import type { Wheel } from '../../kit/wheel.ts'
@@ -23,18 +25,18 @@ import type { PackCall } from '../../packs/pack.ts'
 import type { LinkLoss, Route, Routes } from '../route.ts'
 import { AgentRuntime } from './agent-runtime.ts'
 import { isForAgent } from './agent-transport.ts'
-import { clientEventOf, isProof, systemNote, toolOutput } from './client-events.ts'
+import { clientEventOf, isProof, NOTE_ID, systemNote, toolOutput } from './client-events.ts'
 import { Link, type LinkSettings } from './link.ts'
 import { CONFIGURE_ID, type Configuration, LinkSetup, RENEWAL_LOOK_MS } from './link-setup.ts'
+import { type Change, confirmationsOf, OwnItems } from './own-items.ts'
 import { isFatalCode, isLimitCode, isWeather } from './refusal.ts'
-import { replayEvents } from './replay.ts'
+import { heardSpeech, replayEvents } from './replay.ts'
+import { changed, without } from './session-change.ts'
 import { type SessionDefaults, shapeSession, turnTakingIn, voiceOf, withoutVoice, withVoice } from './session-shape.ts'
 import { ToolCalls } from './tool-calls.ts'
 import { translate } from './translate.ts'
 import { record, type ServerEvent, text } from './wire.ts'
 
-/** Client events of the agent that wait for a link; beyond it the oldest is dropped. */
-const WAITING_MAX = 64
 /** Signs of life of a response are told no oftener. */
 const ALIVE_EVERY_MS = 250
 const GONE_TOOL = 'This cannot be done any more. Tell the caller so and offer something else.'
@@ -59,10 +61,15 @@ export class OpenAiSession implements ModelSession {
   readonly #agent: AgentRuntime
   #link: Link | undefined
   #setup: LinkSetup | undefined
+  /** What agent and code have asked for, and what of it is code's. */
+  #asked: Record<string, unknown> | undefined
+  #amended: Record<string, unknown>
   #session: Record<string, unknown> | undefined
   #voice: { name: unknown } | undefined
   #replayed = new Set<string>()
-  #waiting: Record<string, unknown>[] = []
+  readonly #own = new OwnItems()
+  /** Items whose audio came over the link that serves. */
+  readonly #spoken = new Set<string>()
   #audioResponse = ''
   readonly #tools: ToolCalls
   #note: string | undefined
@@ -83,6 +90,7 @@ export class OpenAiSession implements ModelSession {
   ) {
     this.#listener = listener
     this.#note = start.note
+    this.#amended = start.agent.session
     if (start.agent.voice !== undefined) this.#voice = { name: start.agent.voice }
     this.#settings = settings
     this.#world = world
@@ -111,12 +119,14 @@ export class OpenAiSession implements ModelSession {
     const way = this.#settings.routes.next({ isResume: renewal || this.#hasServed || history.length > 0, elsewhere })
     if (way.kind === 'go') this.#open(way.route, history, renewal)
     else this.#listener.onModelEvent({ kind: renewal ? 'renewal-failed' : 'lost', loss: way.loss })
-    this.#agent.start()
+    this.#agent.start(history)
   }
 
   #open(route: Route, history: readonly TranscriptItem[], isRenewal: boolean): void {
     const { needsTranscriptDeltas: wantsTranscriptDeltas } = this.#agent
-    const link = new Link(this, route, { ...this.#settings.link, wantsTranscriptDeltas }, this.#world.wheel)
+    const isObserved = (): boolean => this.#agent.transport.isObserved
+    const settings = { ...this.#settings.link, wantsTranscriptDeltas, isObserved }
+    const link = new Link(this, route, settings, this.#world.wheel)
     const timer = this.#world.wheel.after(this.#settings.link.connectMs, () => {
       this.#fail(link, route.lost({ code: 'MODEL_STALLED', fatal: false }))
     })
@@ -137,7 +147,21 @@ export class OpenAiSession implements ModelSession {
   }
 
   command(command: ModelCommand): void {
-    this.#link?.send(clientEventOf(command))
+    if (command.kind === 'truncate' && !this.#spoken.has(command.itemId)) this.#replaceHeard(command.itemId)
+    else this.#link?.send(clientEventOf(command))
+  }
+
+  /** OS5. */
+  #replaceHeard(itemId: string): void {
+    const history = this.#listener.history?.() ?? []
+    const at = history.findIndex((item) => item.kind === 'agent' && item.id === itemId)
+    const item = history[at]
+    if (item?.kind !== 'agent' || this.#link === undefined || !this.#replayed.has(itemId)) return
+    this.#link.send({ type: 'conversation.item.delete', event_id: `vp-heard-${itemId}`, item_id: itemId })
+    if (item.text === '') return
+    const before = history.slice(0, at).findLast((other) => this.#replayed.has(itemIdOf(other) ?? ''))
+    const previous_item_id = (before === undefined ? undefined : itemIdOf(before)) ?? 'root'
+    this.#link.send({ ...heardSpeech(item), event_id: `vp-heard-${itemId}`, previous_item_id })
   }
 
   interrupted(itemId: string, heardText: string): void {
@@ -145,7 +169,7 @@ export class OpenAiSession implements ModelSession {
   }
 
   carried(): AgentState {
-    return { ...this.#agent.carried(), voice: this.#voice?.name }
+    return { ...this.#agent.carried(), voice: this.#voice?.name, session: this.#amended }
   }
 
   close(): void {
@@ -153,16 +177,18 @@ export class OpenAiSession implements ModelSession {
     this.#isClosed = true
     this.#abandonSetup()
     this.#drop(this.#link)
-    this.#waiting = []
     this.#tools.close()
     this.#agent.close()
   }
 
   // ---- what the agent asks for (AgentSink)
 
-  configure(session: Record<string, unknown>): void {
-    const isFirst = this.#session === undefined
-    this.#session = shapeSession(session, this.#settings.defaults)
+  configure(session: Record<string, unknown>, extent: 'whole' | 'part'): void {
+    const isFirst = this.#asked === undefined
+    if (extent === 'part') this.#amended = changed(this.#amended, session)
+    else if (!isFirst) this.#amended = without(this.#amended, session)
+    this.#asked = changed(this.#asked ?? {}, isFirst ? changed(session, this.#amended) : session)
+    this.#session = shapeSession(this.#asked, this.#settings.defaults)
     this.#setup?.configure(this.#sessionToBegin())
     if (this.#link !== undefined) {
       this.#sendSession(this.#link)
@@ -172,15 +198,19 @@ export class OpenAiSession implements ModelSession {
   }
 
   sendClientEvent(event: Record<string, unknown>): void {
-    if (this.#link !== undefined) {
-      this.#link.send(event)
+    const asked = this.#own.ask(event)
+    if (asked === undefined) {
+      // It means the conversation of the link that serves; what another link must know is in the history.
+      this.#link?.send(event)
       return
     }
-    this.#waiting.push(event)
-    if (this.#waiting.length > WAITING_MAX) {
-      this.#waiting.shift()
-      this.#world.log.warn({}, 'an event of the agent was dropped: no model link for too long')
-    }
+    this.#tellChange(asked.change)
+    this.#link?.send(asked.event)
+  }
+
+  #tellChange(change: Change): void {
+    const { kind, ...of } = change
+    this.#listener.onModelEvent({ kind: kind === 'put' ? 'item-put' : 'item-taken', ...of } as ModelEvent)
   }
 
   wantResponse(request: ResponseRequest): void {
@@ -220,6 +250,7 @@ export class OpenAiSession implements ModelSession {
 
   onLinkAudio(link: Link, responseId: string, itemId: string, ulaw: Buffer): void {
     if (link !== this.#link) return
+    this.#spoken.add(itemId)
     if (responseId !== this.#audioResponse) {
       this.#audioResponse = responseId
       this.#fixVoice()
@@ -239,6 +270,7 @@ export class OpenAiSession implements ModelSession {
   }
 
   #onSetupEvent(setup: LinkSetup, event: ServerEvent): void {
+    this.#agent.transport.observe(event)
     if (event.type === 'session.created') {
       const said = setup.created(record(event.session).expires_at, this.#world.clock.wallMs())
       if (said === 'implausible')
@@ -268,8 +300,10 @@ export class OpenAiSession implements ModelSession {
       return
     }
     this.#setup = undefined
-    this.#replayed = new Set(history.map((item) => item.id))
-    for (const event of replayEvents(history)) setup.link.send(event)
+    const replay = replayEvents(history)
+    this.#replayed = new Set([NOTE_ID, ...replay.map(({ item }) => text(item.id))])
+    this.#spoken.clear()
+    for (const event of replay) setup.link.send(event)
     const before = this.#link
     this.#link = setup.link
     setup.link.isReady = true
@@ -277,17 +311,18 @@ export class OpenAiSession implements ModelSession {
     this.#drop(before)
     // The agent has changed it meanwhile (a handoff): what is in force must be the latest.
     if (this.#session !== setup.configured?.of) this.#sendSession(setup.link)
-    for (const event of this.#waiting.splice(0)) setup.link.send(event)
-    if (this.#note !== undefined) setup.link.send(systemNote(this.#note))
+    if (this.#note !== undefined) setup.link.send(systemNote(this.#note, NOTE_ID))
     this.#note = undefined
     this.#tellTurnTaking()
     this.#listener.onModelEvent({ kind: 'ready', expiresInMs: setup.expiresInMs, renewed: setup.isRenewal })
+    for (const event of this.#own.overdue()) this.#agent.deliver(event)
     this.#tools.runPending()
   }
 
   #onServing(event: ServerEvent): void {
     if (event.type === 'response.output_audio_transcript.delta') {
       this.#agent.transport.transcriptDelta(text(event.item_id), text(event.response_id), text(event.delta))
+      this.#agent.transport.observe(event)
       return
     }
     const meaning = this.#meaningOf(event)
@@ -296,11 +331,28 @@ export class OpenAiSession implements ModelSession {
     else if (event.type.startsWith('response.')) this.onLinkAlive(this.#link!)
     if (this.#isClosed) return
     const itemId = text(record(event.item).id)
-    if (event.type === 'conversation.item.added' && this.#agent.transport.isOwnItem(itemId)) this.#agent.deliver(event)
+    if (event.type === 'conversation.item.added' && this.#own.confirm('put', itemId)) this.#agent.deliver(event)
+    else if (event.type === 'conversation.item.deleted') this.#onDeleted(event)
     else if (isForAgent(event) && !this.#replayed.has(itemId)) {
       if (meaning?.kind === 'tool-called') this.#tools.run(event, { ...meaning, argumentsText: meaning.arguments })
-      else this.#agent.deliver(event)
-    }
+      else this.#agent.deliver(this.#asHeard(event, itemId))
+    } else this.#agent.transport.observe(event)
+  }
+
+  /** What the plane replaces for itself (OS5) is no change of the history. */
+  #onDeleted(event: ServerEvent): void {
+    if (this.#own.confirm('taken', text(event.item_id))) this.#agent.deliver(event)
+    else this.#agent.transport.observe(event)
+  }
+
+  /** An item of the agent as the history has it: what was cut stays cut, though the model has made it to its end. */
+  #asHeard(event: ServerEvent, itemId: string): ServerEvent {
+    const item = record(event.item)
+    if (event.type !== 'conversation.item.done' || item.role !== 'assistant') return event
+    const said = this.#listener.history?.().findLast((other) => other.kind === 'agent' && other.id === itemId)
+    if (said?.kind !== 'agent' || !said.cut) return event
+    const content = said.text === '' ? [] : [{ type: 'output_audio', transcript: said.text }]
+    return { ...event, item: { ...item, status: 'incomplete', content } }
   }
 
   #meaningOf(event: ServerEvent): ReturnType<typeof translate> {
@@ -336,6 +388,8 @@ export class OpenAiSession implements ModelSession {
     const error = record(event.error)
     const code = codeOf(error)
     const requestId = text(error.event_id) || undefined
+    const refused = requestId === undefined ? undefined : this.#own.refused(requestId)
+    if (refused !== undefined) this.#onChangeRefused(refused)
     if (code === 'session_expired' || isFatalCode(code)) {
       if (this.#link !== undefined) this.#fail(this.#link, this.#link.route.lost(lossOf(code)))
       return
@@ -343,6 +397,12 @@ export class OpenAiSession implements ModelSession {
     if (!isWeather(code)) this.#world.log.warn({ code, requestId }, 'the model refused a request')
     this.#listener.onModelEvent({ kind: 'request-refused', code, requestId })
     if (!requestId?.startsWith('vp-') && !isWeather(code)) this.#agent.deliver(event)
+  }
+
+  /** [OI3] */
+  #onChangeRefused(change: Change): void {
+    if (change.kind === 'put') this.#listener.onModelEvent({ kind: 'item-taken', id: change.id })
+    else for (const event of confirmationsOf(change, {})) this.#agent.deliver(event)
   }
 
   /** Tells the call who ends turns, when that changed (SH4). */

@@ -147,9 +147,9 @@ function withArguments(event: ServerEvent, argumentsText: string): ServerEvent {
 }
 
 /** The event by which the SDK takes a function call, as the provider would have sent it. */
-function announcementOf({ toolCallId, name, argumentsText }: ToolCall): ServerEvent {
+function announcementOf({ toolCallId, name, argumentsText, itemId }: ToolCall): ServerEvent {
   const item = {
-    id: `fc_${toolCallId}`.slice(0, 32),
+    id: itemId ?? `fc_${toolCallId}`.slice(0, 32),
     type: 'function_call',
     status: 'completed',
     call_id: toolCallId,

@@ -7,7 +7,7 @@ import { isForAgent } from './agent-transport.ts'
 import { clientEventOf } from './client-events.ts'
 import { isFatalCode, isWeather, lossOfDial, lossOfEnd } from './refusal.ts'
 import { replayEvents } from './replay.ts'
-import { type SessionDefaults, shapeSession } from './session-shape.ts'
+import { type SessionDefaults, shapeSession, turnTakingIn } from './session-shape.ts'
 import { translate } from './translate.ts'
 
 suite('server events', () => {
@@ -51,6 +51,52 @@ suite('server events', () => {
     [{ type: 'response.function_call_arguments.done', call_id: 'c' }, undefined],
     [{ type: 'conversation.item.done', item: { type: 'function_call' } }, undefined],
     [{ type: 'something.new' }, undefined],
+    [
+      { type: 'response.output_text.done', item_id: 'i', text: ' At ten.' },
+      { kind: 'agent-said', itemId: 'i', text: 'At ten.' },
+    ],
+    ...(
+      [
+        ['Please try again in 1.5s. Visit the limits.', { retryAfterMs: 1_500 }],
+        ['Please try again in 700ms.', { retryAfterMs: 700 }],
+        ['Try again in 1m', { retryAfterMs: 60_000 }],
+        ['Slow down.', {}],
+      ] as const
+    ).map(([message, told]): [Record<string, unknown> & { type: string }, unknown] => [
+      {
+        type: 'response.done',
+        response: { id: 'r', status: 'failed', status_details: { error: { code: 'rate_limit_exceeded', message } } },
+      },
+      {
+        kind: 'response-ended',
+        responseId: 'r',
+        status: 'failed',
+        code: 'rate_limit_exceeded',
+        limit: 'rate',
+        ...told,
+      },
+    ]),
+    [
+      {
+        type: 'response.done',
+        response: {
+          id: 'r',
+          status: 'completed',
+          output: [
+            { type: 'message', content: [{ type: 'output_text', text: 'At ten.' }] },
+            { type: 'mcp_approval_request' },
+          ],
+        },
+      },
+      { kind: 'response-ended', responseId: 'r', status: 'completed', text: 'At ten.', awaitsApproval: true },
+    ],
+    [
+      {
+        type: 'response.done',
+        response: { id: 'r', status: 'completed', output: [{ type: 'message', content: [{ type: 'output_audio' }] }] },
+      },
+      { kind: 'response-ended', responseId: 'r', status: 'completed' },
+    ],
     [
       { type: 'response.done', response: { id: 'r', status: 'completed', usage } },
       {
@@ -189,7 +235,13 @@ suite('replay', () => {
         ],
         [
           'conversation.item.create',
-          { id: 'a', type: 'message', role: 'assistant', content: [{ type: 'output_text', text: 'we are' }] },
+          {
+            id: 'a',
+            type: 'message',
+            role: 'assistant',
+            content: [{ type: 'output_text', text: 'we are' }],
+            status: 'incomplete',
+          },
         ],
       ],
     )
@@ -274,7 +326,19 @@ suite('what we send', () => {
       content_index: 0,
       audio_end_ms: 5,
     })
-    const digits = clientEventOf({ kind: 'digits', digits: '12#' })
+    const digits = clientEventOf({ kind: 'digits', itemId: 'k', digits: '12#' })
     assert.match(JSON.stringify(digits), /"role":"user".*12#/)
   })
+})
+
+test('[A6] [SH4] who ends turns is read from what is sent', () => {
+  const cases: [unknown, boolean, boolean][] = [
+    [null, false, false],
+    [{ create_response: false }, false, true],
+    [{ interrupt_response: false }, true, false],
+    [{ create_response: true, interrupt_response: true }, true, true],
+    [undefined, true, true],
+  ]
+  for (const [turn_detection, autoRespond, interrupts] of cases)
+    assert.deepEqual(turnTakingIn({ audio: { input: { turn_detection } } }), { autoRespond, interrupts })
 })

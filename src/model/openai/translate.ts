@@ -103,5 +103,6 @@ function toolCalled(item: Record<string, unknown>): ModelEvent | undefined {
     toolCallId: text(item.call_id),
     name: text(item.name),
     arguments: text(item.arguments),
+    ...(typeof item.id === 'string' ? { itemId: item.id } : {}),
   }
 }

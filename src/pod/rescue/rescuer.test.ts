@@ -91,7 +91,15 @@ class World {
     const usage = { inUse: 0, reserved: 0, suspect: 0, limit: 0, queued: 0, refusedLastMinute: 0, pools: [] }
     return new Rescuer({
       ...{ pod: 'a', leases, records, wheel, clock, log: silentLog },
-      endings: new Endings({ records, leases, afterwards, wheel, log: silentLog, metrics: new Metrics() }),
+      endings: new Endings({
+        tellHolder: async () => false,
+        records,
+        leases,
+        afterwards,
+        wheel,
+        log: silentLog,
+        metrics: new Metrics(),
+      }),
       rest: hasRest ? rest : undefined,
       peers: { storeWord: async () => (this.doesPodAnswer ? 'away' : 'unknown') } as unknown as Peers,
       nextUrl: () => 'https://plane.example.test/twilio/next',

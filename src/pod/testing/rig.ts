@@ -117,7 +117,12 @@ export async function closeRigs(): Promise<void> {
   await Promise.all(rigs.splice(0).map((rig) => rig.close()))
 }
 
-export async function start(name: string, on: Ground | undefined, env: Record<string, string> = {}): Promise<Rig> {
+export async function start(
+  name: string,
+  on: Ground | undefined,
+  env: Record<string, string> = {},
+  openMaxMs?: number,
+): Promise<Rig> {
   const rig = new Rig()
   rigs.push(rig)
   const config = configOf({ POD_NAME: name, STREAM_TOKEN_SECRET: SECRET, DRAIN_NATURAL_MS: '0', ...env })
@@ -126,14 +131,17 @@ export async function start(name: string, on: Ground | undefined, env: Record<st
     const model: Model = { listener, start: begin, commands: [], move }
     rig.models.push(model)
     return {
-      dial: () => setImmediate(() => listener.onModelEvent({ kind: 'ready', expiresInMs: undefined, renewed: false })),
+      dial: () => {
+        model.commands.push('dial')
+        setImmediate(() => listener.onModelEvent({ kind: 'ready', expiresInMs: undefined, renewed: false }))
+      },
       appendAudio() {},
       appendSilence() {},
       callerSeemsLoud() {},
       command: ({ kind }) => model.commands.push(kind),
       interrupted() {},
       carried: () => begin?.agent ?? NEW_AGENT,
-      close() {},
+      close: () => model.commands.push('close'),
     }
   }
   const pack = {
@@ -163,6 +171,7 @@ export async function start(name: string, on: Ground | undefined, env: Record<st
       settingsOf: (packCall) => callSettings(config, packCall),
       playout: { leadMs: 300, chunkMs: 200, markEveryMs: 400 },
       mediaWatchdogMs: 30_000,
+      ...(openMaxMs === undefined ? {} : { openMaxMs }),
     },
     tokens: makeStreamTokens({ secret: SECRET, ttlMs: 60_000 }),
     sorry: SORRY,
