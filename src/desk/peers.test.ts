@@ -123,7 +123,7 @@ test('[S10] [PE1] a right header with another body is refused', async () => {
   assert.deepEqual([right.status, seen.expected.length], [200, 1])
 })
 
-test('[S10] [PE4] bodies that are read at once are bounded, also those of peers; places come back', async () => {
+test('[S10] [PE5] bodies that are read at once are bounded, also those of peers; places come back', async () => {
   const { port, url, seen } = await open()
   const header = stamp(SECRET, Date.now(), '/internal/expect', '{}')
   const held = Array.from({ length: PEER_BODIES_MAX }, () => begin(port, header, PEER_BODY_MAX_BYTES))

@@ -3,7 +3,8 @@
 //      verified before the body is read: without it, or older than SKEW_MAX_MS, it is refused with 403; so is another body.
 // PE2: a question is bounded by its own time; no answer is a value.
 // PE3: these paths stand below /internal/ and are not for the outside: the ingress does not pass them.
-// PE4: at most PEER_BODIES_MAX questions are read at once; a further one gets 503.
+// PE4: while the fleet's secret is changed the second one is good too.
+// PE5: at most PEER_BODIES_MAX questions are read at once; a further one gets 503.
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
@@ -86,6 +87,7 @@ export async function peerRoutes(
   app: FastifyInstance,
   options: {
     secret: string
+    secondary?: string | undefined
     wallMs: () => number
     answers: PeerAnswers
     /** A request has shown that it is a peer's. */
@@ -93,7 +95,8 @@ export async function peerRoutes(
     onRefused?: (reason: string) => void
   },
 ): Promise<void> {
-  const { secret, wallMs, answers, onAuthenticated, onRefused } = options
+  const { secret, secondary, wallMs, answers, onAuthenticated, onRefused } = options
+  const secrets = secondary === undefined ? [secret] : [secret, secondary]
   let reading = 0
   const refuse = (reply: FastifyReply, status: number, refused: string) => {
     onRefused?.('peer')
@@ -108,7 +111,7 @@ export async function peerRoutes(
   )
   app.addHook('onRequest', async (request, reply) => {
     const { [HEADER]: header } = request.headers
-    const isOurs = typeof header === 'string' && isFresh(secret, wallMs(), request.url, header)
+    const isOurs = typeof header === 'string' && secrets.some((one) => isFresh(one, wallMs(), request.url, header))
     if (!isOurs) return refuse(reply, 403, 'not a peer')
     onAuthenticated?.(request.raw)
     if (reading >= PEER_BODIES_MAX) return refuse(reply, 503, 'too many questions')
