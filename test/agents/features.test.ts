@@ -1,6 +1,7 @@
 // What published agents use of the SDK, each in a whole call: handoffs with input, tools that fail, conditional approval, and a
 // text agent that is asked by a tool.
 import assert from 'node:assert/strict'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -10,7 +11,7 @@ import { after, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Script, ScriptTurn } from '../../sim/openai/dialogue/script.ts'
 import { loadUserAgent } from '../../src/packs/user-agent.ts'
-import { keepingLog, type LogLine, Plane } from '../plane.ts'
+import { keepingLog, type LogLine, Plane, type WitnessLine } from '../plane.ts'
 
 const root = await mkdtemp(join(tmpdir(), 'voiceplane-features-'))
 after(() => rm(root, { recursive: true, force: true }))
@@ -131,6 +132,77 @@ describe('an agent of the field', { concurrency: 4 }, () => {
     } finally {
       server.close()
     }
+  })
+})
+
+describe('a hosted MCP tool', { concurrency: 2 }, () => {
+  const server = (approval: string, more = '') => `
+    import { hostedMcpTool } from '@openai/agents'
+    const shop = hostedMcpTool({ serverLabel: 'shop', serverUrl: 'https://mcp.example.com', requireApproval: '${approval}' })
+    export const agent = new RealtimeAgent({ name: 'Desk', instructions: 'Use the shop.', tools: [shop] })
+    ${more}`
+  const call = { name: 'find_order', arguments: { id: '7' }, server: 'shop', output: 'It is on its way.' }
+
+  async function through(name: string, source: string) {
+    const file = join(root, `${name}.ts`)
+    await writeFile(file, HEAD + source)
+    const script: Script = {
+      name: 'mcp',
+      turns: [{ say: 'Hello.' }, { call, thenSay: 'Your order is on its way.' }],
+    }
+    let said: string[] = []
+    let log: WitnessLine[] = []
+    const pack = await loadUserAgent(file)
+    await Plane.with({ pack, model: { scripts: [script] } }, async (plane) => {
+      const line = await plane.say('Yes please')
+      const finished = { waitForAgent: 'finished' as const, timeoutMs: 8_000 }
+      const steps = [finished, { say: line }, finished, { hangUp: true as const }]
+      assert.equal((await plane.call({ steps, maxMs: 60_000 })).wasDropped, false)
+      said = plane.ended[0]!.call.state.transcript.items.flatMap((item) => (item.kind === 'agent' ? [item.text] : []))
+      log = await plane.witness()
+    })
+    assert.deepEqual(
+      log.filter(({ event, code }) => event === 'client_error' && code !== 'item_retrieve_invalid_item_id'),
+      [],
+    )
+    return { said, count: (event: string) => log.filter((one) => one.event === event).length }
+  }
+
+  test('[A9] is listed, called by the provider, and answered from', async () => {
+    const events =
+      "export const onSession = (session: any) => session.on('mcp_tools_changed', (tools: { name: string }[]) => channel('test:mcp').publish(tools.map(({ name }) => name)))"
+    const listed: unknown[] = []
+    const hear = (names: unknown) => listed.push(names)
+    subscribe('test:mcp', hear)
+    const { said, count } = await through(
+      'mcp',
+      `import { channel } from 'node:diagnostics_channel'\n${server('never', events)}`,
+    )
+    unsubscribe('test:mcp', hear)
+    assert.deepEqual([count('mcp_listed'), count('mcp_approval_asked'), count('mcp_called')], [1, 0, 1])
+    assert.deepEqual(listed, [['find_order']])
+    assert.deepEqual(said, ['Hello.', 'Your order is on its way.'])
+  })
+
+  test('[A3] [A9] asks for no answer by itself when the option says so', async () => {
+    const off = 'export const options = { automaticallyTriggerResponseForMcpToolCalls: false }'
+    const { said, count } = await through('mcp-silent', server('never', off))
+    assert.deepEqual([count('mcp_called'), said], [1, ['Hello.']])
+  })
+
+  test('[A9] runs when its approval was given, and never when it was refused', async () => {
+    const decide = (verb: string) =>
+      `export const onSession = (session: any) => session.on('tool_approval_requested', (_c: unknown, _a: unknown, request: any) => session.${verb}(request.approvalItem))`
+    const [given, refused] = await Promise.all([
+      through('mcp-approved', server('always', decide('approve'))),
+      through('mcp-refused', server('always', decide('reject'))),
+    ])
+    assert.deepEqual(
+      [given.count('mcp_approval_asked'), given.count('mcp_decided'), given.count('mcp_called')],
+      [1, 1, 1],
+    )
+    assert.deepEqual(given.said, ['Hello.', 'Your order is on its way.'])
+    assert.deepEqual([refused.count('mcp_decided'), refused.count('mcp_called')], [1, 0])
   })
 })
 
