@@ -12,6 +12,7 @@ import { slowReader } from './slow-reader.ts'
 import { store } from './store.ts'
 import { storeLink } from './store-link.ts'
 import { tools } from './tools.ts'
+import { turns } from './turns.ts'
 
 export const CASES: Readonly<Record<string, ChaosCase>> = {
   'kill-pod': killPod,
@@ -24,6 +25,7 @@ export const CASES: Readonly<Record<string, ChaosCase>> = {
   overload,
   'slow-reader': slowReader,
   'model-link': modelLink,
+  turns,
   'after-call': afterCall,
   mutants,
 }
