@@ -176,6 +176,7 @@ function assemble(values: Values) {
       fillerAfterMs: values.TURN_FILLER_MS,
       toolMaxMs: values.TOOL_MAX_MS,
       sessionMaxMs: values.MODEL_SESSION_MAX_MS,
+      maxOutputTokens: values.MODEL_MAX_OUTPUT_TOKENS,
       turnDetection: turnDetectionOf(values),
       transcriptionModel: values.TRANSCRIPTION_MODEL === 'off' ? undefined : values.TRANSCRIPTION_MODEL,
       transcriptionLanguage: values.TRANSCRIPTION_LANGUAGE,
@@ -184,6 +185,10 @@ function assemble(values: Values) {
     call: {
       callsMax: values.CALLS_MAX,
       callMaxMs: values.CALL_MAX_MS,
+      silenceAskMs: values.SILENCE_ASK_MS,
+      silenceEndMs: values.SILENCE_END_MS,
+      /** What a call may cost, in the currency of the prices; undefined: there is no bound. */
+      callBudget: values.CALL_BUDGET,
       drainDeadlineMs: values.DRAIN_DEADLINE_MS,
       playoutLeadMs: values.PLAYOUT_LEAD_MS,
       playoutChunkMs: values.PLAYOUT_CHUNK_MS,
@@ -216,6 +221,7 @@ function assemble(values: Values) {
     },
     work: workOf(values),
     agentModule: values.AGENT_MODULE === undefined ? undefined : resolve(values.AGENT_MODULE),
+    agent: { loadMs: values.AGENT_LOAD_MS, reload: values.AGENT_RELOAD === 'on' },
     pack: values.PACK,
     /** undefined: role all places the demonstration call, every other role does not. */
     demoCall: values.DEMO_CALL === undefined ? undefined : values.DEMO_CALL === 'on',

@@ -157,7 +157,11 @@ async function run(role: 'all' | 'edge', config: Config): Promise<number> {
 }
 
 async function loadPack(config: Config, log: Log): Promise<Pack> {
-  if (config.agentModule !== undefined) return loadUserAgent(config.agentModule)
+  if (config.agentModule !== undefined) {
+    const { loadMs, reload } = config.agent
+    const canChooseModel = config.model.endpoint.kind !== 'azure'
+    return loadUserAgent(config.agentModule, { loadMs, reload, canChooseModel, log })
+  }
   if (config.pack === 'clinic') return makeClinicPack({ clock: systemClock, log })
   throw new Error(`there is no pack ${JSON.stringify(config.pack)}; PACK may be: clinic. Or set AGENT_MODULE.`)
 }

@@ -54,6 +54,10 @@ function decimal(fallback: number, min: number, max: number): Variable<number> {
   return { fallback, shown: String(fallback), secret: false, form: { kind: 'decimal', min, max }, parse }
 }
 
+function optionalDecimal(min: number, max: number): Variable<number | undefined> {
+  return { ...decimal(min, min, max), fallback: undefined, shown: 'unset' } as Variable<number | undefined>
+}
+
 function oneOf<const T extends string, F extends T | undefined>(choices: readonly T[], fallback: F): Variable<T | F> {
   const parse = (text: string): Parsed<T | F> =>
     (choices as readonly string[]).includes(text) ? ok(text as T) : bad(`write one of: ${choices.join(', ')}`)
@@ -170,6 +174,7 @@ export const VARIABLES = {
   TURN_MAX_MS: integer(60_000, 5_000, 10 * MINUTE_MS),
   TURN_FILLER_MS: integer(3_000, 500, MINUTE_MS),
   TOOL_MAX_MS: integer(30_000, 1_000, 5 * MINUTE_MS),
+  MODEL_MAX_OUTPUT_TOKENS: integer(4_096, 1, 4_096),
   MODEL_SESSION_MAX_MS: integer(3_300_000, 10_000, 3_540_000),
   VAD: oneOf(['server', 'semantic'], 'server'),
   VAD_THRESHOLD: decimal(0.5, 0, 1),
@@ -181,6 +186,9 @@ export const VARIABLES = {
   TRANSCRIPTION_LANGUAGE: pattern(/^[a-z]{2,3}$/, 'a language code like en', undefined),
   // Call
   CALLS_MAX: integer(400, 1, 100_000),
+  SILENCE_ASK_MS: integer(30_000, 0, HOUR_MS),
+  SILENCE_END_MS: integer(30_000, 1_000, HOUR_MS),
+  CALL_BUDGET: optionalDecimal(0.001, 1_000_000),
   CALL_MAX_MS: integer(4 * HOUR_MS, 10_000, 24 * HOUR_MS),
   DRAIN_DEADLINE_MS: integer(600_000, 0, 24 * HOUR_MS),
   PLAYOUT_LEAD_MS: integer(300, 40, 5_000),
@@ -192,6 +200,8 @@ export const VARIABLES = {
   OUTBOUND_BUFFER_MAX_BYTES: integer(1_048_576, 16_384, 67_108_864),
   TRANSCRIPT_MAX_ITEMS: integer(400, 10, 100_000),
   AGENT_MODULE: pattern(/^.{1,4096}$/, 'the path of a module', undefined),
+  AGENT_LOAD_MS: integer(30_000, 100, 600_000),
+  AGENT_RELOAD: onOff('off'),
   PACK: pattern(/^[a-z][a-z0-9-]{0,62}$/, 'the name of a pack: lowercase letters, digits and dashes', 'clinic'),
   DEMO_CALL: oneOf(['on', 'off'], undefined),
   EXIT_AFTER_DEMO: onOff('off'),

@@ -1,11 +1,14 @@
 // The acceptance case of the SDK seam: agents that know nothing of Voiceplane run unchanged through the whole plane.
 import assert from 'node:assert/strict'
+import { subscribe } from 'node:diagnostics_channel'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Script } from '../sim/openai/dialogue/script.ts'
 import { loadUserAgent } from '../src/packs/user-agent.ts'
-import { seen } from './agents/hooks.ts'
 import { Plane, type WitnessLine } from './plane.ts'
+
+const seen: string[] = []
+subscribe('test:hooks', (event) => seen.push(String(event)))
 
 const HELLO = { say: 'Hello.' }
 

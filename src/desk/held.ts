@@ -186,7 +186,7 @@ function makeCall(
   const { callId, callSid } = origin
   const { metrics, traces, clock, wheel } = parts.world
   const meter = new Watch({ metrics, traces, clock, callId, onEntry })
-  const initial = initialOf(origin, log)
+  const initial = initialOf(origin, log, clock.wallMs())
   const start: SessionStart = {
     gate: ledger,
     pendingTools: initial === undefined ? [] : pendingTools(initial),
@@ -222,7 +222,7 @@ function makeCall(
 }
 
 /** The state to go on with; an unreadable checkpoint is as none, and said. */
-function initialOf(origin: Origin, log: Log): CallState | undefined {
+function initialOf(origin: Origin, log: Log, wallMs: number): CallState | undefined {
   const { comeback } = origin
   if (comeback === undefined) return undefined
   let before: CallState | undefined
@@ -231,5 +231,5 @@ function initialOf(origin: Origin, log: Log): CallState | undefined {
     if (reading.kind === 'read') before = reading.state
     else log.warn({ reason: reading.reason }, 'the checkpoint of a call cannot be read; it begins anew')
   }
-  return comeBack(before, comeback.kind, comeback.intents)
+  return comeBack(before, comeback.kind, comeback.intents, wallMs)
 }

@@ -32,6 +32,7 @@ test('the names of the design are on the page, with the process’s own', async 
     'voice_frames_dropped_total counter',
     'voice_frames_total counter',
     'voice_leases gauge',
+    'voice_limits_total counter',
     'voice_model_connects_total counter',
     'voice_model_errors_total counter',
     'voice_model_pool_ceiling gauge',

@@ -190,6 +190,7 @@ describe('helm refuses a setting that the plane would not take', () => {
       'AZURE_OPENAI_ENDPOINT',
       'AZURE_OPENAI_DEPLOYMENT',
       'PRICES',
+      'CALL_BUDGET',
     ])
       delete texts[name]
     const file = join(folder, 'all.json')

@@ -15,8 +15,8 @@ export type Relay = {
   readonly state: RelayState
   /** [VL1][VL2][VL3] */
   set(state: RelayState): void
-  /** New connections go to this port of 127.0.0.1; those there are destroyed, so that their clients come again. */
-  retarget(port: number): void
+  /** New connections go to this port of 127.0.0.1; those there are destroyed, so that their clients come again, unless `keeps`. */
+  retarget(port: number, keeps?: boolean): void
   /** Destroys all connections and listens no more. */
   close(): Promise<void>
 }
@@ -64,9 +64,9 @@ export async function startRelay(targetPort: number): Promise<Relay> {
       if (next === 'cut') destroyAll()
       else for (const pair of pairs) next === 'open' ? join(pair) : part(pair)
     },
-    retarget: (next) => {
+    retarget: (next, keeps = false) => {
       target = next
-      destroyAll()
+      if (!keeps) destroyAll()
     },
     close: () => {
       state = 'cut'

@@ -70,6 +70,7 @@ export class AgentRuntime {
       log,
     })
     const { outputGuardrails, outputGuardrailSettings, toolExecution, toolErrorFormatter } = packCall
+    const answersMcp = packCall.automaticallyTriggerResponseForMcpToolCalls
     const context = restoreContext(packCall.context, begin.context)
     this.#session = new RealtimeSession(this.#agentInCharge(), {
       transport: this.transport,
@@ -82,6 +83,7 @@ export class AgentRuntime {
       ...(outputGuardrailSettings === undefined ? {} : { outputGuardrailSettings }),
       ...(toolExecution === undefined ? {} : { toolExecution }),
       ...(toolErrorFormatter === undefined ? {} : { toolErrorFormatter }),
+      ...(answersMcp === undefined ? {} : { automaticallyTriggerResponseForMcpToolCalls: answersMcp }),
     })
     restoreApprovals(this.#session.context, this.#graph, begin.approvals, log)
     this.#tellDecisions()

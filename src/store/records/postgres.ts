@@ -2,6 +2,8 @@
 // PO1: at most `poolMax` connections; at most WAITING_MAX requests wait for one, the next is refused at once.
 // PO2: a request has `timeoutMs` in all, the wait for a connection included; at the bound its connection is cut, since nobody
 //      knows what still comes on it.
+// PO4: an answer that says "this server takes no writes" (read-only after a fail-over, in recovery, shutting down) ends all connections made
+//      before it: each is replaced when it is next needed, and the address is resolved again.
 // PO3: a transaction bears its bounds on the server too, so that a pod that vanished leaves no lock. Nothing is set for a session
 //      or at the start of a connection: a pool of transactions would refuse it or hand it on to others.
 import { Pool, type PoolClient, type QueryResult } from 'pg'
@@ -24,6 +26,9 @@ export function openPostgres(options: PostgresOptions): Sql {
 class PostgresSql implements Sql {
   readonly #pool: Pool
   readonly #timeoutMs: number
+  /** Raised when the server turns out to be the wrong one; connections of an earlier generation are not used. [PO4] */
+  #generation = 0
+  readonly #generations = new WeakMap<PoolClient, number>()
   #closed: Promise<void> | undefined
 
   constructor({ url, poolMax = POOL_MAX, timeoutMs = TIMEOUT_MS, log = silentLog }: PostgresOptions) {
@@ -37,6 +42,7 @@ class PostgresSql implements Sql {
       application_name: 'voiceplane',
     })
     // An idle connection that is lost leaves the pool by itself; the next request makes another.
+    this.#pool.on('connect', (client) => this.#generations.set(client, this.#generation))
     this.#pool.on('error', (error) => log.warn({ reason: error.message }, 'an idle connection to Postgres was lost'))
   }
 
@@ -74,13 +80,22 @@ class PostgresSql implements Sql {
     return this.#closed
   }
 
+  /** [PO4] At most as many tries as there are connections. */
+  async #connect(): Promise<PoolClient> {
+    for (;;) {
+      const client = await this.#pool.connect().catch((error: unknown) => {
+        throw unavailable(messageOf(error), error)
+      })
+      if (this.#generations.get(client) === this.#generation) return client
+      client.release(true)
+    }
+  }
+
   /** [PO1][PO2] */
   async #use<T>(run: (client: PoolClient) => Promise<T>): Promise<T> {
     if (this.#pool.waitingCount >= WAITING_MAX) throw unavailable(`${WAITING_MAX} requests wait for a connection`)
     const startedMs = performance.now()
-    const client = await this.#pool.connect().catch((error: unknown) => {
-      throw unavailable(messageOf(error), error)
-    })
+    const client = await this.#connect()
     // While it is ours the pool does not listen; the request in flight is told of the loss by its own rejection.
     const onError = () => {}
     client.on('error', onError)
@@ -99,6 +114,7 @@ class PostgresSql implements Sql {
       return value
     } catch (error) {
       const isUnknown = isLost(error)
+      if (isWrongServer(error) && this.#generations.get(client) === this.#generation) this.#generation += 1
       release(isUnknown)
       throw isUnknown ? unavailable(messageOf(error), error) : error
     } finally {
@@ -116,6 +132,13 @@ async function rowsOf(client: PoolClient, text: string, params: readonly unknown
 const LOST_CLASSES = new Set(['08', '28', '3D', '53', '57', '58'])
 /** Read-only (a replica), idle too long in a transaction, serialisation, deadlock. */
 const LOST_CODES = new Set(['25006', '25P03', '40001', '40P01', '55P03'])
+
+/** Read-only, or a server that is going, has crashed or cannot be used yet. */
+const WRONG_SERVER_CODES = new Set(['25006', '57P01', '57P02', '57P03'])
+
+function isWrongServer(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && WRONG_SERVER_CODES.has(String(error.code))
+}
 
 /** An error without SQLSTATE comes from the connection (an errno, or words of the driver) or is a bug. */
 function isLost(error: unknown): boolean {

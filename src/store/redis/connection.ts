@@ -4,6 +4,8 @@
 //      IN_FLIGHT_MAX wait, and when Redis says that it cannot serve now. What else Redis says is a bug and is thrown as it is.
 // RCN3: a lost connection is dialled again for ever, after BACKOFF_MIN_MS doubling to BACKOFF_MAX_MS, with jitter; one that is
 //      silent for SILENT_MAX_MS though something was asked counts as lost.
+// RCN5: an answer that says "this server is not the one to write to" (a replica after a fail-over, a server that loads, a cluster that moved)
+//      ends the connection, also while preparing: a new one resolves the address again, at once and then with the same back-off.
 // RCN4: nothing but `prepare` is sent before `prepare` has succeeded on this connection; when it fails it is tried again after the
 //      same back-off. An answer that says the store has lost what was prepared leads to `prepare` again.
 import { Redis } from 'ioredis'
@@ -19,6 +21,8 @@ const CONNECT_MAX_MS = 2_000
 /** Begins of errors by which Redis says that it cannot serve now. */
 const AWAY =
   /^(LOADING|READONLY|MASTERDOWN|BUSY|OOM|NOREPLICAS|MISCONF|CLUSTERDOWN|MOVED|ASK|TRYAGAIN|NOAUTH|WRONGPASS|UNKILLABLE)\b/
+/** Of these, the ones that another server may answer otherwise: an address that was moved still leads to the old one here. [RCN5] */
+const WRONG_SERVER = /^(READONLY|MASTERDOWN|LOADING|MOVED|ASK|CLUSTERDOWN|NOREPLICAS)\b|read-?only replica/
 /** It has lost what `prepare` brought. */
 const UNPREPARED = /^VPINIT\b|^ERR Function not found/
 
@@ -118,8 +122,10 @@ export class RedisConnection {
       this.#attempts = 0
     } catch (error) {
       this.#attempts += 1
-      this.#options.log.warn({ code: 'STORE_UNAVAILABLE', reason: messageOf(error) }, 'redis could not be prepared')
-      if (!this.#isClosed) this.#retry = setTimeout(() => void this.#prepare(), backoffMs(this.#attempts)).unref()
+      const reason = messageOf(error)
+      this.#options.log.warn({ code: 'STORE_UNAVAILABLE', reason }, 'redis could not be prepared')
+      const again = WRONG_SERVER.test(reason) ? () => this.#redial() : () => void this.#prepare()
+      if (!this.#isClosed) this.#retry = setTimeout(again, backoffMs(this.#attempts)).unref()
     } finally {
       this.#isPreparing = false
       this.#onSettled()
@@ -134,12 +140,26 @@ export class RedisConnection {
     this.#onSettled()
   }
 
+  /** [RCN5] `close` follows, and the next dial. */
+  #redial(): void {
+    if (!this.#isClosed && this.#client.status === 'ready') this.#client.disconnect(true)
+  }
+
   #explain(error: unknown): unknown {
     const reason = messageOf(error)
     const isReply = error instanceof Error && error.name === 'ReplyError'
     if (isReply && UNPREPARED.test(reason)) {
       this.#isPrepared = false
       void this.#prepare()
+      return away(reason, error)
+    }
+    if (isReply && WRONG_SERVER.test(reason)) {
+      // Many commands are told so at once; the first of them ends the connection.
+      if (this.#isPrepared) {
+        this.#options.log.warn({ code: 'STORE_UNAVAILABLE', reason }, 'redis is not the one to write to any more')
+        this.#isPrepared = false
+        this.#redial()
+      }
       return away(reason, error)
     }
     return isReply && !AWAY.test(reason) ? error : away(reason, error)
