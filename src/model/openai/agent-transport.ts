@@ -4,6 +4,7 @@
 // AT3: `conversation.item.retrieve` (the SDK asks for items with their audio) is never sent; what it wanted to know is given from here.
 // AT4: the SDK's history is capped: beyond HISTORY_MAX_ITEMS the oldest item is deleted from it, not from the conversation.
 // AT5: a call of a tool that no agent has is answered with an error and a response is asked for.
+import { AsyncLocalStorage } from 'node:async_hooks'
 import {
   OpenAIRealtimeBase,
   type RealtimeClientMessage,
@@ -71,6 +72,7 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
   readonly #sink: AgentSink
   readonly #log: Log
   readonly #needsTranscriptDeltas: boolean
+  readonly #toolUnderway = new AsyncLocalStorage<string>()
   #status: 'connected' | 'disconnected' | 'connecting' | 'disconnecting' = 'disconnected'
   #itemIds: string[] = []
   #held: ServerEvent[] | undefined
@@ -89,6 +91,19 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
 
   /** A listener of the agent's code that throws must not end the process: events come from a socket (AR2). */
   override emit: OpenAIRealtimeBase['emit'] = (type, ...args) => {
+    if (type === 'function_call') {
+      const { callId } = args[0] as { callId: string }
+      return this.#toolUnderway.run(callId, () => this.#emit(type, ...args))
+    }
+    return this.#emit(type, ...args)
+  }
+
+  /** The tool call whose taking, by the SDK, the present moment belongs to. */
+  get toolUnderway(): string | undefined {
+    return this.#toolUnderway.getStore()
+  }
+
+  readonly #emit: OpenAIRealtimeBase['emit'] = (type, ...args) => {
     if (type === 'usage_update' && usageClass === undefined)
       usageClass = (args[0] as SdkUsage).constructor as UsageClass
     try {
