@@ -6,6 +6,7 @@ import { drain } from './drain.ts'
 import { freezePod } from './freeze-pod.ts'
 import { killPod } from './kill-pod.ts'
 import { modelLink } from './model-link.ts'
+import { moves } from './moves.ts'
 import { mutants } from './mutants.ts'
 import { overload } from './overload.ts'
 import { slowReader } from './slow-reader.ts'
@@ -27,5 +28,6 @@ export const CASES: Readonly<Record<string, ChaosCase>> = {
   'model-link': modelLink,
   turns,
   'after-call': afterCall,
+  moves,
   mutants,
 }

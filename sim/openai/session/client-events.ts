@@ -20,6 +20,8 @@ import type { Session } from './session.ts'
 import type { Overrides } from './turns.ts'
 
 const COMMIT_MS_MIN = 100
+/** So much of the instructions is noted: enough to tell an agent by. */
+const INSTRUCTIONS_NOTED = 120
 
 type ClientEvent = { type: string; event_id?: string; [field: string]: unknown }
 type Act = (session: Session, event: ClientEvent) => Problem | undefined
@@ -77,6 +79,8 @@ function updateSession(session: Session, event: ClientEvent): Problem | undefine
     ...formats,
     turn_detection: detection,
     tools: names,
+    instructions: session.config.instructions.slice(0, INSTRUCTIONS_NOTED),
+    voice: JSON.stringify(session.config.audio.output.voice ?? null),
     script: session.dialogue.scriptName,
   })
   return undefined
@@ -114,6 +118,7 @@ function createItem(session: Session, event: ClientEvent): Problem | undefined {
   if (item.type === 'function_call') item.call_id ??= session.ids.next('call')
   const added = session.conversation.add(item, event.previous_item_id as string | null | undefined)
   if (added.kind === 'refused') return added.problem
+  session.noteItem('item_added', item, 'client')
   const { previousId: previous_item_id } = added
   session.send({ type: 'conversation.item.added', event_id: session.ids.next('event'), previous_item_id, item })
   session.send({ type: 'conversation.item.done', event_id: session.ids.next('event'), previous_item_id, item })
@@ -145,8 +150,10 @@ function retrieveItem(session: Session, event: ClientEvent): Problem | undefined
 function deleteItem(session: Session, event: ClientEvent): Problem | undefined {
   if (typeof event.item_id !== 'string')
     return event.item_id === undefined ? missing('item_id') : invalidType('item_id', 'a string', event.item_id)
+  const item = session.conversation.find(event.item_id)
   const problem = session.conversation.remove(event.item_id)
   if (problem !== undefined) return problem
+  if (item !== undefined) session.noteItem('item_removed', item, 'client')
   session.send({ type: 'conversation.item.deleted', event_id: session.ids.next('event'), item_id: event.item_id })
   return undefined
 }

@@ -17,7 +17,7 @@ import type { Act } from '../options.ts'
 import type { Shared } from '../shared.ts'
 import { handleEvent } from './client-events.ts'
 import { earSettings, newConfig, type SessionConfig } from './config.ts'
-import { Conversation } from './conversation.ts'
+import { Conversation, type Item } from './conversation.ts'
 import { errorEvent, Ids, type ServerEvent } from './events.ts'
 import { Outbox } from './outbox.ts'
 import { Turns } from './turns.ts'
@@ -122,6 +122,11 @@ export class Session {
   note(event: string, fields: WitnessFields, atUs?: number): void {
     const call = this.call === UNKNOWN_CALL ? undefined : this.call
     this.shared.witness.note(event, { session: this.id, call, ...fields }, atUs)
+  }
+
+  /** Notes what became of an item of the conversation, and by whom. */
+  noteItem(event: 'item_added' | 'item_removed', { id, type, role }: Item, by: 'client' | 'caller' | 'model'): void {
+    this.note(event, { item: id, kind: type, role: role ?? 'none', by })
   }
 
   /** Takes over changed standing faults. */

@@ -112,6 +112,7 @@ export class Turns implements EarReports {
     }
     const previous_item_id = session.conversation.lastId
     session.conversation.add(item)
+    session.noteItem('item_added', item, 'caller')
     session.conversation.setSound(itemId, { kind: 'caller', audio }, ms)
     session.send({
       type: 'input_audio_buffer.committed',
@@ -268,6 +269,7 @@ function hostOf(session: Session, finished: (run: ResponseRun, end: ResponseEnd)
       if (isOutOfBand) return null
       const previousId = session.conversation.lastId
       session.conversation.add(item)
+      session.noteItem('item_added', item, 'model')
       return previousId
     },
     setSound(id, sound, ms) {

@@ -89,6 +89,7 @@ export class AgentRuntime {
     })
     restoreApprovals(this.#session.context, this.#graph, begin.approvals, log)
     this.#tellDecisions()
+    this.#noteListeners()
     // AR4: the SDK keeps one entry of usage for each response, for ever; the sums stay, the entries are capped.
     this.transport.on('usage_update', () => {
       const entries = this.#session.usage.requestUsageEntries
@@ -204,6 +205,18 @@ export class AgentRuntime {
       this.#log.warn({}, 'the context of a call is too large to go to another pod')
     }
     return this.#context
+  }
+
+  /** Raw events are read only where somebody listens to them (AT6). */
+  #noteListeners(): void {
+    const session = this.#session
+    for (const method of ['on', 'once'] as const) {
+      const listen = session[method].bind(session) as (type: string, listener: () => void) => never
+      session[method] = ((type: string, listener: () => void) => {
+        if (type === 'transport_event') this.transport.isObserved = true
+        return listen(type, listener)
+      }) as never
+    }
   }
 
   /** A decision about a tool counts from the moment it is made, not only when the tool has answered. */

@@ -4,6 +4,8 @@
 // AT3: `conversation.item.retrieve` (the SDK asks for items with their audio) is never sent; what it wanted to know is given from here.
 // AT4: the SDK's history is capped: beyond HISTORY_MAX_ITEMS the oldest item is deleted from it, not from the conversation.
 // AT5: a call of a tool that no agent has is answered with an error and a response is asked for.
+// AT6: whoever listens to raw events gets them all but audio, also those that the SDK has no use for; where nobody listens they are
+//      dropped unread.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import {
   OpenAIRealtimeBase,
@@ -76,6 +78,7 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
   #status: 'connected' | 'disconnected' | 'connecting' | 'disconnecting' = 'disconnected'
   #itemIds: string[] = []
   #held: ServerEvent[] | undefined
+  #listeners = 0
   #delta: { itemId: string; responseId: string; text: string } | undefined
 
   constructor(sink: AgentSink, options: { needsTranscriptDeltas: boolean; model: string; log: Log }) {
@@ -183,6 +186,23 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
     if (this.#status === 'disconnected') return
     this.#status = 'disconnected'
     this.emit('connection_change', 'disconnected')
+  }
+
+  /** Code of the agent listens to raw events: as the session's `transport_event`, as `*`, or by a provider's name (AT6). */
+  isObserved = false
+
+  override on: OpenAIRealtimeBase['on'] = (type, listener) => {
+    // The SDK's own session listens to `*` once.
+    if (type === '*') this.#listeners += 1
+    if (this.#listeners > 1 || String(type).includes('.')) this.isObserved = true
+    return super.on(type, listener)
+  }
+
+  /** Shows a server event that the SDK has no use for to whoever listens to raw events. */
+  observe(event: ServerEvent): void {
+    if (!this.isObserved) return
+    this.emit('*', event)
+    this.emit(event.type as '*', event)
   }
 
   /** From now on `deliver` keeps its events until `release`. */

@@ -126,7 +126,9 @@ export class OpenAiSession implements ModelSession {
 
   #open(route: Route, history: readonly TranscriptItem[], isRenewal: boolean): void {
     const { needsTranscriptDeltas: wantsTranscriptDeltas } = this.#agent
-    const link = new Link(this, route, { ...this.#settings.link, wantsTranscriptDeltas }, this.#world.wheel)
+    const isObserved = (): boolean => this.#agent.transport.isObserved
+    const settings = { ...this.#settings.link, wantsTranscriptDeltas, isObserved }
+    const link = new Link(this, route, settings, this.#world.wheel)
     const timer = this.#world.wheel.after(this.#settings.link.connectMs, () => {
       this.#fail(link, route.lost({ code: 'MODEL_STALLED', fatal: false }))
     })
@@ -275,6 +277,7 @@ export class OpenAiSession implements ModelSession {
   }
 
   #onSetupEvent(setup: LinkSetup, event: ServerEvent): void {
+    this.#agent.transport.observe(event)
     if (event.type === 'session.created') {
       const said = setup.created(record(event.session).expires_at, this.#world.clock.wallMs())
       if (said === 'implausible')
@@ -326,6 +329,7 @@ export class OpenAiSession implements ModelSession {
   #onServing(event: ServerEvent): void {
     if (event.type === 'response.output_audio_transcript.delta') {
       this.#agent.transport.transcriptDelta(text(event.item_id), text(event.response_id), text(event.delta))
+      this.#agent.transport.observe(event)
       return
     }
     const meaning = this.#meaningOf(event)
@@ -335,18 +339,18 @@ export class OpenAiSession implements ModelSession {
     else if (event.type.startsWith('response.')) this.onLinkAlive(this.#link!)
     if (this.#isClosed) return
     const itemId = text(record(event.item).id)
-    if (event.type === 'conversation.item.added') {
-      if (this.#own.confirm('put', itemId)) this.#agent.deliver(event)
-    } else if (event.type === 'conversation.item.deleted') this.#onDeleted(event)
+    if (event.type === 'conversation.item.added' && this.#own.confirm('put', itemId)) this.#agent.deliver(event)
+    else if (event.type === 'conversation.item.deleted') this.#onDeleted(event)
     else if (isForAgent(event) && !this.#replayed.has(itemId)) {
       if (meaning?.kind === 'tool-called') this.#tools.run(event, { ...meaning, argumentsText: meaning.arguments })
       else this.#agent.deliver(this.#asHeard(event, itemId))
-    }
+    } else this.#agent.transport.observe(event)
   }
 
   /** What the plane replaces for itself (OS5) is no change of the history. */
   #onDeleted(event: ServerEvent): void {
     if (this.#own.confirm('taken', text(event.item_id))) this.#agent.deliver(event)
+    else this.#agent.transport.observe(event)
   }
 
   /** An item of the agent as the history has it: what was cut stays cut, though the model has made it to its end. */
