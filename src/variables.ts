@@ -3,6 +3,7 @@
 // VA2: a form never guesses: text that does not fit is refused with the fix in words.
 // VA3: what depends on two variables is decided in config.ts, not here.
 // VA4: the form is data too, so that schemas and pages are made from it and not written again.
+import { type Credential, readOperators } from './ops/operators.ts'
 import { readDataKeys, type Sealer } from './store/sealing/sealer.ts'
 import type { Retention } from './work/erasures.ts'
 
@@ -98,6 +99,14 @@ function dataKeys(): Variable<Sealer | undefined> {
   return { fallback: undefined, shown: 'unset', secret: true, form: { kind: 'text', pattern: /:/ }, parse }
 }
 
+function operatorTokens(): Variable<readonly Credential[] | undefined> {
+  const parse = (text: string): Parsed<readonly Credential[] | undefined> => {
+    const read = readOperators(text)
+    return read.kind === 'operators' ? ok(read.operators) : bad(read.fix)
+  }
+  return { fallback: undefined, shown: 'unset', secret: true, form: { kind: 'text', pattern: /:.*:/ }, parse }
+}
+
 function secret(minCharacters: number): Variable<string | undefined> {
   const form = new RegExp(`^[\\x21-\\x7e]{${minCharacters},1000}$`)
   const words = `at least ${minCharacters} printable characters without spaces`
@@ -145,6 +154,8 @@ export const VARIABLES = {
   // Where it listens and how the carrier finds it
   HOST: pattern(/^[A-Za-z0-9_.:[\]-]{1,255}$/, 'a host name or an address to listen on', '127.0.0.1'),
   PORT: integer(8080, 0, 65_535),
+  OPS_HOST: pattern(/^[A-Za-z0-9_.:[\]-]{1,255}$/, 'a host name or an address to listen on', undefined),
+  OPS_PORT: optionalInteger(0, 65_535),
   PUBLIC_BASE_URL: url(['https', 'http'], true),
   POD_NAME: pattern(
     /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
@@ -159,6 +170,7 @@ export const VARIABLES = {
   TWILIO_SIGNATURE_CHECK: onOff('on'),
   TWILIO_API_BASE_URL: url(['https', 'http'], false),
   STREAM_TOKEN_SECRET: secret(32),
+  STREAM_TOKEN_SECRET_SECONDARY: secret(32),
   STREAM_TOKEN_TTL_MS: integer(60_000, 1_000, 10 * MINUTE_MS),
   FALLBACK_NUMBER: pattern(/^\+[1-9]\d{6,14}$/, 'a number in E.164, like +15005550006', undefined),
   // Model
@@ -238,6 +250,8 @@ export const VARIABLES = {
   CRM_ALLOW_PRIVATE: onOff('off'),
   CRM_TIMEOUT_MS: integer(10_000, 100, 2 * MINUTE_MS),
   ADMIN_TOKEN: secret(24),
+  ADMIN_TOKEN_SECONDARY: secret(24),
+  OPERATOR_TOKENS: operatorTokens(),
   DATA_KEYS: dataKeys(),
   RETENTION_DAYS: retention(),
   // Operation

@@ -3,6 +3,7 @@
 //      SKEW_MAX_MS, it is refused with 403.
 // PE2: a question is bounded by its own time; no answer is a value.
 // PE3: these paths stand below /internal/ and are not for the outside: the ingress does not pass them.
+// PE4: while the fleet's secret is changed the second one is good too.
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
@@ -82,9 +83,10 @@ export function makePeers(secret: string, wallMs: () => number): Peers {
 /** The fastify plugin with POST /internal/expect, /internal/forget, /internal/ended and /internal/store. */
 export async function peerRoutes(
   app: FastifyInstance,
-  options: { secret: string; wallMs: () => number; answers: PeerAnswers },
+  options: { secret: string; secondary?: string | undefined; wallMs: () => number; answers: PeerAnswers },
 ): Promise<void> {
-  const { secret, wallMs, answers } = options
+  const { secret, secondary, wallMs, answers } = options
+  const secrets = secondary === undefined ? [secret] : [secret, secondary]
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(
     'application/json',
@@ -93,7 +95,9 @@ export async function peerRoutes(
   )
   app.addHook('preHandler', async (request, reply) => {
     const header = request.headers[HEADER]
-    const isOurs = typeof header === 'string' && isFresh(secret, wallMs(), request.url, String(request.body), header)
+    const body = String(request.body)
+    const isOurs =
+      typeof header === 'string' && secrets.some((one) => isFresh(one, wallMs(), request.url, body, header))
     return isOurs ? undefined : reply.code(403).send({ refused: 'not a peer' })
   })
   app.post('/internal/expect', async (request, reply) => {

@@ -246,5 +246,7 @@ function opens(host: string, port: number): Promise<boolean> {
 async function metricsOf(workload: Workload, address: string): Promise<string> {
   const [container] = workload.pod.containers
   const url = new URL('/metrics', probeUrl(container!, container!.readinessProbe, address))
+  const ops = container!.ports?.find(({ name }) => name === 'ops')
+  if (ops !== undefined) url.port = String(ops.containerPort)
   return (await fetch(url, { signal: AbortSignal.timeout(PROBE_MAX_MS) })).text()
 }
