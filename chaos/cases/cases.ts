@@ -13,6 +13,7 @@ import { slowReader } from './slow-reader.ts'
 import { store } from './store.ts'
 import { storeLink } from './store-link.ts'
 import { tools } from './tools.ts'
+import { turns } from './turns.ts'
 
 export const CASES: Readonly<Record<string, ChaosCase>> = {
   'kill-pod': killPod,
@@ -25,6 +26,7 @@ export const CASES: Readonly<Record<string, ChaosCase>> = {
   overload,
   'slow-reader': slowReader,
   'model-link': modelLink,
+  turns,
   'after-call': afterCall,
   moves,
   mutants,
