@@ -31,7 +31,10 @@ function desksScript(): unknown {
   for (let block = 0; block < BLOCKS; block += 1) {
     const to = ['Billing', 'Support', 'Reception'][block % 3]!
     turns.push(
-      { call: { name: `transfer_to_${to}`, arguments: {} }, thenSay: `This is ${to}. Tell me more, please.` },
+      {
+        call: { name: `transfer_to_${to}`, arguments: { leg: block } },
+        thenSay: `This is ${to}. Tell me more, please.`,
+      },
       { call: { name: 'lookup', arguments: { step: ++step } }, thenSay: 'I have found it. What else?' },
       {
         say:
