@@ -4,8 +4,8 @@ import type { TransferRule } from './transfer-policy.ts'
 
 const COUNTRIES: ReadonlySet<string> = new Set(getCountries())
 const HOST_TEXT = '[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?'
-const ENTRY = String.raw`\s*(?:\*|sip:${HOST_TEXT}|client:[\w.@+-]{1,120}|\+[1-9]\d{0,13}|[A-Z]{2})\s*`
-/** The outline of the form; which two letters are a country only `readTransferRule` says. */
+const ENTRY = String.raw`\s*(?:\*|sip:${HOST_TEXT}|client:[\w.@+-]{1,120}|\+[1-9]\d{0,13}|${getCountries().join('|')})\s*`
+/** The form of the text. */
 export const TRANSFER_RULE: RegExp = new RegExp(`^(?:none|${ENTRY}(?:,${ENTRY})*)$`)
 
 const PREFIX = /^\+[1-9]\d{0,13}$/
