@@ -52,7 +52,6 @@ export function workOf(values: Values) {
       mayBePrivate: values.CRM_ALLOW_PRIVATE === 'on',
       timeoutMs: values.CRM_TIMEOUT_MS,
     },
-    adminToken: values.ADMIN_TOKEN,
     /** Unset: everything is kept. */
     retention: values.RETENTION_DAYS ?? { days: undefined, tenants: {} },
   }

@@ -5,8 +5,22 @@
 // VA4: the form is data too, so that schemas and pages are made from it and not written again.
 import type { TransferRule } from './control/transfer-policy.ts'
 import { readTransferRule, TRANSFER_RULE } from './control/transfer-rule.ts'
+import { type Credential, readOperators } from './ops/operators.ts'
 import { readDataKeys, type Sealer } from './store/sealing/sealer.ts'
 import type { Retention } from './work/erasures.ts'
+
+const OCTET = '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])'
+const IPV4 = `${OCTET}([.]${OCTET}){3}`
+const GROUP = '[0-9A-Fa-f]{1,4}'
+/** Up to seven groups with `::` between, before or behind them, or eight without. */
+const IPV6 = [
+  `(${GROUP}:){7}${GROUP}`,
+  ...[6, 5, 4, 3, 2, 1].map((before) => `(${GROUP}:){1,${before}}(:${GROUP}){1,${7 - before}}`),
+  `(${GROUP}:){1,7}:`,
+  `:((:${GROUP}){1,7}|:)`,
+].join('|')
+/** An address, or a network with its bits. */
+const NETWORK = `(${IPV4}(/(3[0-2]|[12]?[0-9]))?|(${IPV6})(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?)`
 
 /** The outcome of reading one text: its value, or what to write instead. */
 export type Parsed<T> = { kind: 'ok'; value: T } | { kind: 'bad'; fix: string }
@@ -102,12 +116,29 @@ function transferRule(): Variable<TransferRule | undefined> {
   return { fallback: undefined, shown: 'unset', secret: false, form, parse }
 }
 
+/** `10.0.0.0/8, 192.0.2.7`. */
+function trustedProxies(): Variable<readonly string[] | undefined> {
+  const fix = 'write addresses, or networks like 10.0.0.0/8, with commas between'
+  const list = new RegExp(`^${NETWORK}( *, *${NETWORK})*$`)
+  const parse = (text: string): Parsed<readonly string[] | undefined> =>
+    list.test(text) ? ok(text.split(',').map((part) => part.trim())) : bad(fix)
+  return { fallback: undefined, shown: 'unset', secret: false, form: { kind: 'text', pattern: list }, parse }
+}
+
 function dataKeys(): Variable<Sealer | undefined> {
   const parse = (text: string): Parsed<Sealer | undefined> => {
     const read = readDataKeys(text)
     return read.kind === 'keys' ? ok(read.sealer) : bad(read.fix)
   }
   return { fallback: undefined, shown: 'unset', secret: true, form: { kind: 'text', pattern: /:/ }, parse }
+}
+
+function operatorTokens(): Variable<readonly Credential[] | undefined> {
+  const parse = (text: string): Parsed<readonly Credential[] | undefined> => {
+    const read = readOperators(text)
+    return read.kind === 'operators' ? ok(read.operators) : bad(read.fix)
+  }
+  return { fallback: undefined, shown: 'unset', secret: true, form: { kind: 'text', pattern: /:.*:/ }, parse }
 }
 
 function secret(minCharacters: number): Variable<string | undefined> {
@@ -157,7 +188,10 @@ export const VARIABLES = {
   // Where it listens and how the carrier finds it
   HOST: pattern(/^[A-Za-z0-9_.:[\]-]{1,255}$/, 'a host name or an address to listen on', '127.0.0.1'),
   PORT: integer(8080, 0, 65_535),
+  OPS_HOST: pattern(/^[A-Za-z0-9_.:[\]-]{1,255}$/, 'a host name or an address to listen on', undefined),
+  OPS_PORT: optionalInteger(0, 65_535),
   PUBLIC_BASE_URL: url(['https', 'http'], true),
+  TRUSTED_PROXIES: trustedProxies(),
   POD_NAME: pattern(
     /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
     'lowercase letters, digits and dashes (63 at most, no dash first or last)',
@@ -171,6 +205,7 @@ export const VARIABLES = {
   TWILIO_SIGNATURE_CHECK: onOff('on'),
   TWILIO_API_BASE_URL: url(['https', 'http'], false),
   STREAM_TOKEN_SECRET: secret(32),
+  STREAM_TOKEN_SECRET_SECONDARY: secret(32),
   STREAM_TOKEN_TTL_MS: integer(60_000, 1_000, 10 * MINUTE_MS),
   FALLBACK_NUMBER: pattern(/^\+[1-9]\d{6,14}$/, 'a number in E.164, like +15005550006', undefined),
   // Model
@@ -215,6 +250,8 @@ export const VARIABLES = {
   OUTBOUND_BUFFER_MAX_BYTES: integer(1_048_576, 16_384, 67_108_864),
   TRANSCRIPT_MAX_ITEMS: integer(400, 10, 100_000),
   AGENT_MODULE: pattern(/^.{1,4096}$/, 'the path of a module', undefined),
+  AGENT_LOAD_MS: integer(30_000, 100, 600_000),
+  AGENT_RELOAD: onOff('off'),
   PACK: pattern(/^[a-z][a-z0-9-]{0,62}$/, 'the name of a pack: lowercase letters, digits and dashes', 'clinic'),
   DEMO_CALL: oneOf(['on', 'off'], undefined),
   EXIT_AFTER_DEMO: onOff('off'),
@@ -251,6 +288,8 @@ export const VARIABLES = {
   CRM_ALLOW_PRIVATE: onOff('off'),
   CRM_TIMEOUT_MS: integer(10_000, 100, 2 * MINUTE_MS),
   ADMIN_TOKEN: secret(24),
+  ADMIN_TOKEN_SECONDARY: secret(24),
+  OPERATOR_TOKENS: operatorTokens(),
   DATA_KEYS: dataKeys(),
   RETENTION_DAYS: retention(),
   // Operation
