@@ -4,7 +4,7 @@ import { afterCall } from '../work/after-call.ts'
 import { ceiling } from './ceiling.ts'
 import { drain } from './drain.ts'
 import { freezePod } from './freeze-pod.ts'
-import { killPod } from './kill-pod.ts'
+import { killFull, killPod } from './kill-pod.ts'
 import { modelLink } from './model-link.ts'
 import { mutants } from './mutants.ts'
 import { overload } from './overload.ts'
@@ -15,6 +15,7 @@ import { tools } from './tools.ts'
 
 export const CASES: Readonly<Record<string, ChaosCase>> = {
   'kill-pod': killPod,
+  'kill-full': killFull,
   'freeze-pod': freezePod,
   drain,
   store,
