@@ -40,6 +40,8 @@ export type GroundOptions = {
   env?: Record<string, string>
   /** What one pod has of its own. */
   envOf?: FleetOptions['envOf']
+  /** Another agent than the recorder, and the script that leads it. */
+  agent?: { module: string; script: unknown }
   /** Further arguments of the model simulator. */
   modelArguments?: readonly string[]
 }
@@ -72,7 +74,7 @@ export function stepScript(): unknown {
 /** [GR1] Starts everything but the callers; it is ended with the run. */
 export async function layGround(run: ChaosRun, options: GroundOptions): Promise<Ground> {
   const scriptFile = join(run.folder, 'steps.json')
-  await writeFile(scriptFile, JSON.stringify(stepScript()))
+  await writeFile(scriptFile, JSON.stringify(options.agent?.script ?? stepScript()))
   const model = await startChild(
     {
       name: 'model simulator',
@@ -103,7 +105,7 @@ export async function layGround(run: ChaosRun, options: GroundOptions): Promise<
     envOf: options.envOf,
     env: {
       TWILIO_AUTH_TOKEN: run.authToken,
-      AGENT_MODULE,
+      AGENT_MODULE: options.agent?.module ?? AGENT_MODULE,
       LIMITS_FILE: limitsFile,
       SINK_URL: sink.url,
       HISTORY_FILE: join(run.folder, 'pod-history.jsonl'),

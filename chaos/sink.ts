@@ -64,7 +64,8 @@ export async function startSink(options: SinkOptions): Promise<Sink> {
   }
 }
 
-type Effect = { key: string; callSid: string; step: number }
+/** `owner`: the agent that the tool belongs to, where it says so. */
+type Effect = { key: string; callSid: string; step: number; owner?: string }
 
 /** [SK3] */
 async function take(request: IncomingMessage): Promise<Effect | undefined> {
@@ -76,7 +77,7 @@ async function take(request: IncomingMessage): Promise<Effect | undefined> {
     pieces.push(piece)
   }
   const key = request.headers['idempotency-key']
-  let body: { callSid?: unknown; step?: unknown } | null
+  let body: { callSid?: unknown; step?: unknown; owner?: unknown } | null
   try {
     body = JSON.parse(Buffer.concat(pieces).toString('utf8'))
   } catch {
@@ -84,7 +85,8 @@ async function take(request: IncomingMessage): Promise<Effect | undefined> {
   }
   if (request.method !== 'POST' || typeof key !== 'string' || key === '') return undefined
   if (typeof body?.callSid !== 'string' || typeof body.step !== 'number') return undefined
-  return { key, callSid: body.callSid, step: body.step }
+  const { callSid, step, owner } = body
+  return { key, callSid, step, ...(typeof owner === 'string' ? { owner } : {}) }
 }
 
 function respond(response: ServerResponse, status: number, body: string): void {

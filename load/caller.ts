@@ -56,7 +56,7 @@ async function prepare(setup: CallerSetup): Promise<Run> {
     wsUrlRewrite: rewritesFor(setup.baseUrl),
     afterStream: setup.afterStream,
   })
-  const tally = { offered: 0, live: 0, talking: 0, done: 0, failed: 0, dropped: 0, latenessMs: 0 }
+  const tally = { offered: 0, live: 0, talking: 0, done: 0, failed: 0, dropped: 0, refused: 0, latenessMs: 0 }
   return { setup, sim, clips, live: new Map(), timers: new Set(), tally, isStopping: false }
 }
 
@@ -90,7 +90,9 @@ async function place(run: Run, planned: PlannedCall): Promise<void> {
     live.set(planned.number, call)
     const report = await call.done
     const finished = { number: planned.number, scenario: planned.scenario, process: setup.process, report }
-    if (setUpOutcome(finished) === 'failed') tally.failed++
+    const outcome = setUpOutcome(finished)
+    if (outcome === 'failed') tally.failed++
+    if (outcome === 'refused') tally.refused++
     if (report.wasDropped) tally.dropped++
     tell({ kind: 'call', call: finished })
   } catch (error) {

@@ -41,6 +41,7 @@ test('a progress line names every count; the bar is as wide as its frame whateve
     done: 8,
     failed: 1,
     dropped: 2,
+    refused: 0,
     latenessMs: 3.25,
     total: 20,
     elapsedS: 4.4,

@@ -35,7 +35,7 @@ type Caller = {
   state: 'starting' | 'ready' | 'over'
 }
 
-const NO_TALLY: Tally = { offered: 0, live: 0, talking: 0, done: 0, failed: 0, dropped: 0, latenessMs: 0 }
+const NO_TALLY: Tally = { offered: 0, live: 0, talking: 0, done: 0, failed: 0, dropped: 0, refused: 0, latenessMs: 0 }
 
 /** How many caller processes a run gets: one per CALLS_PER_PROCESS calls, at most one per core, a multiple of the URLs. */
 export function countProcesses(options: Pick<LoadOptions, 'processes' | 'calls' | 'urls'>, cores: number): number {
@@ -132,6 +132,7 @@ export class Conductor {
       sums.done += tally.done
       sums.failed += tally.failed
       sums.dropped += tally.dropped
+      sums.refused += tally.refused
       sums.latenessMs = Math.max(sums.latenessMs, tally.latenessMs)
     }
     const elapsedS = this.#startUs === 0 ? 0 : Math.max(0, (nowUs() - this.#startUs) / 1e6)

@@ -28,6 +28,7 @@ export type Tally = {
   done: number
   failed: number
   dropped: number
+  refused: number
   latenessMs: number
 }
 

@@ -1,12 +1,14 @@
 // Role all: everything in one process, for a newcomer and for development. Without a key the offline model
 // (a simulator that speaks the provider's protocol) runs as a child, and that is said plainly. Without DATABASE_URL the calls are kept in a
 // database inside the process, and what follows them is done here too.
+import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { type ReadyChild, startReady } from './child.ts'
 import type { Config } from './config.ts'
 import { runDemo, type Say } from './demo.ts'
 import { type Edge, startEdge } from './edge.ts'
 import type { Log } from './kit/log.ts'
+import { SCOPES } from './ops/operators.ts'
 import type { Pack } from './packs/pack.ts'
 import { openEmbedded } from './pod/embedded/embedded.ts'
 import { closeWithin } from './stopping.ts'
@@ -43,6 +45,8 @@ export async function startAll(options: {
     say('No OPENAI_API_KEY is set: the OFFLINE MODEL answers. It speaks aloud and hears when you speak, but follows a')
     say('script and understands nothing. Set OPENAI_API_KEY for the real one.')
   }
+  const madeToken = config.ops.operators.length === 0 ? randomBytes(24).toString('base64url') : undefined
+  if (madeToken !== undefined) config = withOperator(config, madeToken)
   const embedded = await opening
   if (embedded !== undefined && embedded.folder === undefined)
     say('Another process has the database of DATA_DIR: the records of this one end with it.')
@@ -50,6 +54,8 @@ export async function startAll(options: {
   say(
     `Voiceplane answers on ${edge.url} (pod ${config.podName}, pack ${pack.name}). Point your carrier's voice webhook to POST /twilio/voice.`,
   )
+  if (madeToken !== undefined)
+    say(`For operators, until this process ends: curl -H 'Authorization: Bearer ${madeToken}' ${edge.opsUrl}/metrics`)
   const abort = new AbortController()
   const wantsDemo = config.demoCall ?? true
   const demo = wantsDemo
@@ -70,6 +76,7 @@ export async function startAll(options: {
   }
   return {
     url: edge.url,
+    opsUrl: edge.opsUrl,
     pod: edge.pod,
     get timers() {
       return edge.timers
@@ -86,6 +93,11 @@ export async function startAll(options: {
 
 function wantsEmbedded({ fleet }: Config): boolean {
   return fleet.databaseUrl === undefined && fleet.isEmbeddedAllowed
+}
+
+/** ADMIN_TOKEN is not set: a token of this process alone, which its terminal shows. */
+function withOperator(config: Config, token: string): Config {
+  return { ...config, ops: { ...config.ops, operators: [{ id: 'terminal', scopes: SCOPES, token }] } }
 }
 
 function withModel(config: Config, url: string): Config {

@@ -1,5 +1,5 @@
 // The settings of the work after calls, from the variables' values; what they must have between them is checked here too. Rules:
-// CWK1: prices are the operator's: an amount for a million tokens of each kind, for a minute of the carrier, and their currency.
+// CWK1: prices are the operator's: an amount for a million tokens of each kind, for a minute of a model that is billed by time, for a minute of the carrier, and their currency.
 // CWK2: a key goes to the host that it belongs to: OPENAI_API_KEY is the analysis' key only where the analysis is asked at the model's own host. For
 //      another host ANALYSIS_API_KEY says so by name. Without a key and an address the rules judge, and nothing leaves.
 import { z } from 'zod'
@@ -15,6 +15,8 @@ const PRICES = z.strictObject({
   cachedInput: amount.default(0),
   outputText: amount.default(0),
   outputAudio: amount.default(0),
+  /** For a minute of a model that is billed by time. */
+  modelMinute: amount.default(0),
   /** For a minute of the call. */
   carrierMinute: amount.default(0),
 })
@@ -50,7 +52,6 @@ export function workOf(values: Values) {
       mayBePrivate: values.CRM_ALLOW_PRIVATE === 'on',
       timeoutMs: values.CRM_TIMEOUT_MS,
     },
-    adminToken: values.ADMIN_TOKEN,
     /** Unset: everything is kept. */
     retention: values.RETENTION_DAYS ?? { days: undefined, tenants: {} },
   }
@@ -61,6 +62,8 @@ export function checkWork(
   values: Values,
   add: (variable: Problem['variable'] & keyof Values, problem: string, fix: string) => void,
 ): void {
+  if (values.CALL_BUDGET !== undefined && values.PRICES === undefined)
+    add('CALL_BUDGET', 'is set without PRICES', 'set PRICES too: without them nobody knows what a call costs')
   if (values.PRICES !== undefined && pricesOf(values) === undefined)
     add('PRICES', 'is not of the right form', 'write the JSON object that docs/configuration.md shows')
   if (values.ANALYSIS === 'model' && values.ANALYSIS_URL === undefined && analysisPlaceOf(values).key === undefined)

@@ -8,6 +8,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { checkTogether, isProduction, type Problem } from './config-checks.ts'
 import { workOf } from './config-work.ts'
+import { type Credential, SCOPES } from './ops/operators.ts'
 import type { Sealer } from './store/sealing/sealer.ts'
 import { VARIABLES, type Values, type Variable, type VariableName } from './variables.ts'
 
@@ -150,7 +151,17 @@ function assemble(values: Values) {
       publicBaseUrl,
       /** The same address for media streams: ws:// or wss://. */
       streamBaseUrl: publicBaseUrl.replace(/^http/, 'ws'),
+      /** Whose X-Forwarded-For is believed. */
+      trustedProxies: values.TRUSTED_PROXIES ?? [],
       isPublicBaseUrlSet: values.PUBLIC_BASE_URL !== undefined,
+    },
+    ops: {
+      /** The listener of /metrics, /drain and /admin; undefined: they stand on the port of the calls. */
+      listener:
+        values.OPS_PORT === undefined
+          ? undefined
+          : { host: (values.OPS_HOST ?? values.HOST).replace(/^\[|\]$/g, ''), port: values.OPS_PORT },
+      operators: operatorsOf(values),
     },
     twilio: {
       accountSid: values.TWILIO_ACCOUNT_SID,
@@ -163,6 +174,8 @@ function assemble(values: Values) {
     },
     streamToken: {
       secret: values.STREAM_TOKEN_SECRET ?? randomBytes(32).toString('base64url'),
+      /** Accepted too, while the secret is changed in a rolling update. */
+      secondary: values.STREAM_TOKEN_SECRET_SECONDARY,
       ttlMs: values.STREAM_TOKEN_TTL_MS,
     },
     model: {
@@ -176,6 +189,7 @@ function assemble(values: Values) {
       fillerAfterMs: values.TURN_FILLER_MS,
       toolMaxMs: values.TOOL_MAX_MS,
       sessionMaxMs: values.MODEL_SESSION_MAX_MS,
+      maxOutputTokens: values.MODEL_MAX_OUTPUT_TOKENS,
       turnDetection: turnDetectionOf(values),
       transcriptionModel: values.TRANSCRIPTION_MODEL === 'off' ? undefined : values.TRANSCRIPTION_MODEL,
       transcriptionLanguage: values.TRANSCRIPTION_LANGUAGE,
@@ -184,6 +198,10 @@ function assemble(values: Values) {
     call: {
       callsMax: values.CALLS_MAX,
       callMaxMs: values.CALL_MAX_MS,
+      silenceAskMs: values.SILENCE_ASK_MS,
+      silenceEndMs: values.SILENCE_END_MS,
+      /** What a call may cost, in the currency of the prices; undefined: there is no bound. */
+      callBudget: values.CALL_BUDGET,
       drainDeadlineMs: values.DRAIN_DEADLINE_MS,
       playoutLeadMs: values.PLAYOUT_LEAD_MS,
       playoutChunkMs: values.PLAYOUT_CHUNK_MS,
@@ -216,6 +234,7 @@ function assemble(values: Values) {
     },
     work: workOf(values),
     agentModule: values.AGENT_MODULE === undefined ? undefined : resolve(values.AGENT_MODULE),
+    agent: { loadMs: values.AGENT_LOAD_MS, reload: values.AGENT_RELOAD === 'on' },
     pack: values.PACK,
     /** undefined: role all places the demonstration call, every other role does not. */
     demoCall: values.DEMO_CALL === undefined ? undefined : values.DEMO_CALL === 'on',
@@ -223,6 +242,12 @@ function assemble(values: Values) {
     log: { level: values.LOG_LEVEL, showPii: values.LOG_PII === 'on' },
     otlpEndpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT?.href.replace(/\/+$/, ''),
   }
+}
+
+/** ADMIN_TOKEN may do everything. */
+function operatorsOf(values: Values): readonly Credential[] {
+  const admins = [values.ADMIN_TOKEN, values.ADMIN_TOKEN_SECONDARY].filter((token) => token !== undefined)
+  return [...admins.map((token) => ({ id: 'admin', scopes: SCOPES, token })), ...(values.OPERATOR_TOKENS ?? [])]
 }
 
 function endpointOf(values: Values): ModelEndpoint {

@@ -1,8 +1,10 @@
 // Role edge: one pod. Webhooks, media streams, health and metrics on one port. Rules:
 // ED1: signature and token are checked before the 101; then the pod's door decides; a token opens one stream, once.
 // ED2: start, drain, close; each idempotent; close never rejects and takes CLOSE_MAX_MS at most.
-// ED3: POST /drain is for this machine, and for whoever holds the fleet's secret; /internal/ is for peers.
-import type { IncomingMessage, Server } from 'node:http'
+// ED4: a request has REQUEST_MAX_MS from its first byte to its last; its connection is ended SWEEP_MS later at the latest.
+// ED3: /metrics, POST /drain and /admin are for operators (ops/operators.ts), wherever the request comes from; /internal/ is for peers. With
+//      OPS_PORT they stand on a listener of their own, and not on the port of the calls.
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import fastify, { type FastifyInstance } from 'fastify'
 import { Registry } from 'prom-client'
@@ -14,10 +16,12 @@ import { peerRoutes } from './desk/peers.ts'
 import { systemClock } from './kit/clock.ts'
 import { messageOf } from './kit/errors.ts'
 import type { Log } from './kit/log.ts'
+import { descriptorsMax, Sources, UnauthenticatedConnections, unauthenticatedMax } from './kit/unauthenticated.ts'
 import { Wheel } from './kit/wheel.ts'
-import { healthRoutes } from './ops/health.ts'
+import { healthRoutes, metricsRoute } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
 import { Metrics, registerDroppedLines } from './ops/metrics.ts'
+import { Operators } from './ops/operators.ts'
 import { openTraces, type Traces } from './ops/traces.ts'
 import type { Pack } from './packs/pack.ts'
 import { callSettings, SORRY } from './pod/call-settings.ts'
@@ -30,7 +34,10 @@ import type { RescueTimes } from './pod/rescue/rescuer.ts'
 import type { Stores } from './pod/stores.ts'
 import { closeWithin } from './stopping.ts'
 
-const HEADERS_MAX_MS = 10_000
+const REQUEST_MAX_MS = 5_000
+const SWEEP_MS = 500
+/** Node ends a late request only when it looks (ED4). */
+const TIMES = { connectionsCheckingInterval: SWEEP_MS, headersTimeout: REQUEST_MAX_MS }
 /** How long a drained pod waits for the carrier's last questions. */
 const FAREWELL_MAX_MS = 5_000
 const FAREWELL_POLL_MS = 50
@@ -39,7 +46,6 @@ const ANSWERS_MAX_MS = 2_000
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 /** The sum of what the closes below may take (docs/closures.md), and some more. */
 export const CLOSE_MAX_MS = 20_000
-const LOOPBACK = /^(::ffff:)?127\.|^::1$/
 
 /** Webhooks that were not answered yet. */
 type InFlight = { count: number }
@@ -47,6 +53,8 @@ type InFlight = { count: number }
 /** A running pod. */
 export interface Edge {
   readonly url: string
+  /** Where operators ask: the listener of OPS_PORT, or `url`. */
+  readonly opsUrl: string
   readonly pod: Pod
   /** Timers of calls that wait now: none when there is no call and no stream. */
   readonly timers: number
@@ -66,7 +74,7 @@ export async function startEdge(options: {
   /** Default: those of the configuration. */
   stores?: Stores
   /** What else answers on the pod's port. */
-  alsoServe?: (app: FastifyInstance, registry: Registry) => Promise<void>
+  alsoServe?: (app: FastifyInstance, registry: Registry, operators: Operators) => Promise<void>
   rescueTimes?: Partial<RescueTimes>
   /** Log lines that were dropped, for /metrics; none unless given. */
   droppedLines?: () => number
@@ -96,8 +104,11 @@ export async function startEdge(options: {
   const { stores, rescueTimes } = options
   const parts = { config, pack, makeModel, pools, shape, tokens, lag, world, address, baseUrl, stores, rescueTimes }
   pod = await Pod.open({ ...parts, sorry: SORRY })
+  const max = unauthenticatedMax(descriptorsMax())
+  const strangers = new UnauthenticatedConnections({ max, sources: new Sources(config.http.trustedProxies) })
   const inFlight = { count: 0 }
-  const app = await makeApp({
+  const { app, ops } = await makeApps({
+    strangers,
     config,
     pod,
     pools,
@@ -109,12 +120,18 @@ export async function startEdge(options: {
     alsoServe: options.alsoServe,
     droppedLines: options.droppedLines,
   })
-  const door = new MediaDoor({ pod, log, wheel, tokens, config, baseUrl })
-  app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) =>
-    door.enter(request, socket, head),
-  )
+  const door = new MediaDoor({
+    ...{ pod, log, wheel, tokens, config, baseUrl },
+    onAuthenticated: (socket) => strangers.authenticated(socket),
+    onRefused: (reason) => metrics.refusals.add(reason),
+  })
+  app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    strangers.begin(request)
+    door.enter(request, socket, head)
+  })
   await app.listen({ host: config.http.host, port: config.http.port })
   config = withPort(config, (app.server.address() as AddressInfo).port)
+  const opsUrl = ops === undefined ? url() : await listenForOperators(ops, config)
   await pod.start()
   const { publicBaseUrl } = config.http
   log.info(
@@ -123,28 +140,58 @@ export async function startEdge(options: {
   )
   if (config.twilio.signatureCheck !== 'on')
     log.warn({}, 'signatures of the carrier are not checked: loopback development only')
-  return new RunningEdge({ app, inFlight, pod, wheel, lag, traces, log, url: url() })
+  return new RunningEdge({ app, ops, inFlight, pod, wheel, lag, traces, log, url: url(), opsUrl })
 }
 
-async function makeApp(parts: {
+/** Listens where OPS_PORT says; gives back the address. */
+async function listenForOperators(ops: FastifyInstance, { ops: { listener } }: Config): Promise<string> {
+  await ops.listen({ host: listener!.host, port: listener!.port })
+  const { port } = ops.server.address() as AddressInfo
+  return `http://${listener!.host}:${port}`
+}
+
+async function makeApps(parts: {
   config: Config
   pod: Pod
   pools: ModelPools | undefined
   log: Log
   metrics: Metrics
   lag: LagMeter
+  strangers: UnauthenticatedConnections
   baseUrl: () => string
   inFlight: InFlight
   droppedLines: (() => number) | undefined
-  alsoServe: ((app: FastifyInstance, registry: Registry) => Promise<void>) | undefined
-}): Promise<FastifyInstance> {
-  const { config, pod, pools, log, metrics, lag, baseUrl } = parts
+  alsoServe: ((app: FastifyInstance, registry: Registry, operators: Operators) => Promise<void>) | undefined
+}): Promise<{ app: FastifyInstance; ops: FastifyInstance | undefined }> {
+  const { config, pod, pools, log, metrics, lag, baseUrl, strangers } = parts
   const app = fastify({
-    requestTimeout: HEADERS_MAX_MS,
+    http: TIMES,
+    requestTimeout: REQUEST_MAX_MS,
     keepAliveTimeout: 72_000,
     bodyLimit: 65_536,
     forceCloseConnections: true,
   })
+  app.server.on('connection', (socket) => strangers.add(socket))
+  const answers = new WeakMap<IncomingMessage, ServerResponse>()
+  app.server.prependListener('request', (request, response) => {
+    strangers.begin(request)
+    answers.set(request, response)
+  })
+  const authentication = {
+    onAuthenticated: (request: IncomingMessage) => strangers.authenticated(request.socket),
+    onRefused: (reason: string) => metrics.refusals.add(reason),
+  }
+  const webhookAuthentication = {
+    ...authentication,
+    onAuthenticated: (request: IncomingMessage) => {
+      strangers.authenticated(request.socket)
+      // A drain waits for the answers to the carrier, and for no stranger.
+      parts.inFlight.count += 1
+      answers.get(request)?.once('close', () => {
+        parts.inFlight.count -= 1
+      })
+    },
+  }
   const registry = new Registry()
   metrics.register(registry, {
     activeCalls: () => pod.calls.size,
@@ -155,38 +202,58 @@ async function makeApp(parts: {
     queueDepth: () => pod.fleet.usage?.queued,
     leases: () => pod.fleet.leases,
     poolCeilings: () => pools?.ceilings(),
+    unauthenticated: () => strangers.size,
+    unauthenticatedEnded: () => strangers.ended,
   })
   registerDroppedLines(registry, parts.droppedLines)
-  await app.register(healthRoutes, { lag, registry, notReady: () => pod.notReady() })
-  app.addHook('onRequest', async (request, reply) => {
-    if (!request.url.startsWith('/twilio/')) return
-    parts.inFlight.count += 1
-    reply.raw.once('close', () => {
-      parts.inFlight.count -= 1
+  const { listener, operators: credentials } = config.ops
+  const ops =
+    listener === undefined
+      ? undefined
+      : fastify({ http: TIMES, requestTimeout: REQUEST_MAX_MS, bodyLimit: 65_536, forceCloseConnections: true })
+  const operators = new Operators(credentials, { log, nowMs: () => systemClock.monotonicMs() })
+  for (const one of ops === undefined ? [app] : [app, ops])
+    await one.register(healthRoutes, { lag, notReady: () => pod.notReady() })
+  const operated = ops ?? app
+  await operated.register(metricsRoute, { registry, operators: ops === undefined ? operators : undefined })
+  await app.register(twilioWebhooks, { config, desk: pod.desk, log, baseUrl, ...webhookAuthentication })
+  const { secret, secondary } = config.streamToken
+  await app.register(peerRoutes, {
+    ...{ secret, secondary, wallMs: () => systemClock.wallMs(), answers: pod.peerAnswers },
+    ...authentication,
+  })
+  await parts.alsoServe?.(operated, registry, operators)
+  await operated.register(async (scoped) => {
+    operators.guard(scoped, 'drain')
+    scoped.post('/drain', async () => {
+      log.info({}, 'a drain was asked for')
+      pod.driver.drain('request')
+      return { state: pod.driver.phase, calls: pod.calls.size }
     })
   })
-  await app.register(twilioWebhooks, { config, desk: pod.desk, log, baseUrl })
-  const { secret } = config.streamToken
-  await app.register(peerRoutes, { secret, wallMs: () => systemClock.wallMs(), answers: pod.peerAnswers })
-  await parts.alsoServe?.(app, registry)
-  app.post('/drain', async (request, reply) => {
-    if (!LOOPBACK.test(request.ip)) return reply.code(403).send({ refused: 'ask from this machine' })
-    log.info({}, 'a drain was asked for')
-    pod.driver.drain('request')
-    return { state: pod.driver.phase, calls: pod.calls.size }
-  })
-  return app
+  return { app, ops }
 }
 
 class RunningEdge implements Edge {
   readonly url: string
   readonly pod: Pod
-  readonly #parts: { app: FastifyInstance; inFlight: InFlight; wheel: Wheel; lag: LagMeter; traces: Traces; log: Log }
+  readonly opsUrl: string
+  readonly #parts: {
+    app: FastifyInstance
+    ops: FastifyInstance | undefined
+    inFlight: InFlight
+    wheel: Wheel
+    lag: LagMeter
+    traces: Traces
+    log: Log
+  }
   #closing: Promise<void> | undefined
   #draining: Promise<void> | undefined
 
   constructor(parts: {
     app: FastifyInstance
+    ops: FastifyInstance | undefined
+    opsUrl: string
     inFlight: InFlight
     pod: Pod
     wheel: Wheel
@@ -197,6 +264,7 @@ class RunningEdge implements Edge {
   }) {
     this.#parts = parts
     this.url = parts.url
+    this.opsUrl = parts.opsUrl
     this.pod = parts.pod
   }
 
@@ -236,13 +304,13 @@ class RunningEdge implements Edge {
   }
 
   async #close(): Promise<void> {
-    const { app, wheel, lag, traces, log } = this.#parts
+    const { app, ops, wheel, lag, traces, log } = this.#parts
     await closeWithin(CLOSE_MAX_MS, log, async () => {
       await this.pod.close()
       // Whoever asked is answered: with what follows, or that this pod takes no call now.
       const untilMs = performance.now() + ANSWERS_MAX_MS
       while (this.#parts.inFlight.count > 0 && performance.now() < untilMs) await pause(FAREWELL_POLL_MS)
-      await app.close()
+      await Promise.allSettled([app.close(), ops?.close()])
       ;(app.server as Server).closeAllConnections()
       await traces.close()
     })

@@ -35,6 +35,8 @@ type Role = (typeof ROLES)[number]
 const isRole = (name: string): name is Role => (ROLES as readonly string[]).includes(name)
 
 const lines = new LogLines(process.stderr)
+/** While an agent is loaded `process.exit` is not to be had (packs/agent-import.ts); this one always is. */
+const exit = process.exit.bind(process)
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 async function main(): Promise<number> {
@@ -157,11 +159,15 @@ async function run(role: 'all' | 'edge', config: Config): Promise<number> {
 }
 
 async function loadPack(config: Config, log: Log): Promise<Pack> {
-  if (config.agentModule !== undefined) return loadUserAgent(config.agentModule)
+  if (config.agentModule !== undefined) {
+    const { loadMs, reload } = config.agent
+    const canChooseModel = config.model.endpoint.kind !== 'azure'
+    return loadUserAgent(config.agentModule, { loadMs, reload, canChooseModel, log })
+  }
   if (config.pack === 'clinic') return makeClinicPack({ clock: systemClock, log })
   throw new Error(`there is no pack ${JSON.stringify(config.pack)}; PACK may be: clinic. Or set AGENT_MODULE.`)
 }
 
 const code = await main()
 await lines.flush()
-process.exit(code)
+exit(code)

@@ -3,8 +3,22 @@
 // VA2: a form never guesses: text that does not fit is refused with the fix in words.
 // VA3: what depends on two variables is decided in config.ts, not here.
 // VA4: the form is data too, so that schemas and pages are made from it and not written again.
+import { type Credential, readOperators } from './ops/operators.ts'
 import { readDataKeys, type Sealer } from './store/sealing/sealer.ts'
 import type { Retention } from './work/erasures.ts'
+
+const OCTET = '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])'
+const IPV4 = `${OCTET}([.]${OCTET}){3}`
+const GROUP = '[0-9A-Fa-f]{1,4}'
+/** Up to seven groups with `::` between, before or behind them, or eight without. */
+const IPV6 = [
+  `(${GROUP}:){7}${GROUP}`,
+  ...[6, 5, 4, 3, 2, 1].map((before) => `(${GROUP}:){1,${before}}(:${GROUP}){1,${7 - before}}`),
+  `(${GROUP}:){1,7}:`,
+  `:((:${GROUP}){1,7}|:)`,
+].join('|')
+/** An address, or a network with its bits. */
+const NETWORK = `(${IPV4}(/(3[0-2]|[12]?[0-9]))?|(${IPV6})(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?)`
 
 /** The outcome of reading one text: its value, or what to write instead. */
 export type Parsed<T> = { kind: 'ok'; value: T } | { kind: 'bad'; fix: string }
@@ -54,6 +68,10 @@ function decimal(fallback: number, min: number, max: number): Variable<number> {
   return { fallback, shown: String(fallback), secret: false, form: { kind: 'decimal', min, max }, parse }
 }
 
+function optionalDecimal(min: number, max: number): Variable<number | undefined> {
+  return { ...decimal(min, min, max), fallback: undefined, shown: 'unset' } as Variable<number | undefined>
+}
+
 function oneOf<const T extends string, F extends T | undefined>(choices: readonly T[], fallback: F): Variable<T | F> {
   const parse = (text: string): Parsed<T | F> =>
     (choices as readonly string[]).includes(text) ? ok(text as T) : bad(`write one of: ${choices.join(', ')}`)
@@ -86,12 +104,29 @@ function retention(): Variable<Retention | undefined> {
   return { fallback: undefined, shown: 'unset', secret: false, form, parse }
 }
 
+/** `10.0.0.0/8, 192.0.2.7`. */
+function trustedProxies(): Variable<readonly string[] | undefined> {
+  const fix = 'write addresses, or networks like 10.0.0.0/8, with commas between'
+  const list = new RegExp(`^${NETWORK}( *, *${NETWORK})*$`)
+  const parse = (text: string): Parsed<readonly string[] | undefined> =>
+    list.test(text) ? ok(text.split(',').map((part) => part.trim())) : bad(fix)
+  return { fallback: undefined, shown: 'unset', secret: false, form: { kind: 'text', pattern: list }, parse }
+}
+
 function dataKeys(): Variable<Sealer | undefined> {
   const parse = (text: string): Parsed<Sealer | undefined> => {
     const read = readDataKeys(text)
     return read.kind === 'keys' ? ok(read.sealer) : bad(read.fix)
   }
   return { fallback: undefined, shown: 'unset', secret: true, form: { kind: 'text', pattern: /:/ }, parse }
+}
+
+function operatorTokens(): Variable<readonly Credential[] | undefined> {
+  const parse = (text: string): Parsed<readonly Credential[] | undefined> => {
+    const read = readOperators(text)
+    return read.kind === 'operators' ? ok(read.operators) : bad(read.fix)
+  }
+  return { fallback: undefined, shown: 'unset', secret: true, form: { kind: 'text', pattern: /:.*:/ }, parse }
 }
 
 function secret(minCharacters: number): Variable<string | undefined> {
@@ -141,7 +176,10 @@ export const VARIABLES = {
   // Where it listens and how the carrier finds it
   HOST: pattern(/^[A-Za-z0-9_.:[\]-]{1,255}$/, 'a host name or an address to listen on', '127.0.0.1'),
   PORT: integer(8080, 0, 65_535),
+  OPS_HOST: pattern(/^[A-Za-z0-9_.:[\]-]{1,255}$/, 'a host name or an address to listen on', undefined),
+  OPS_PORT: optionalInteger(0, 65_535),
   PUBLIC_BASE_URL: url(['https', 'http'], true),
+  TRUSTED_PROXIES: trustedProxies(),
   POD_NAME: pattern(
     /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
     'lowercase letters, digits and dashes (63 at most, no dash first or last)',
@@ -155,6 +193,7 @@ export const VARIABLES = {
   TWILIO_SIGNATURE_CHECK: onOff('on'),
   TWILIO_API_BASE_URL: url(['https', 'http'], false),
   STREAM_TOKEN_SECRET: secret(32),
+  STREAM_TOKEN_SECRET_SECONDARY: secret(32),
   STREAM_TOKEN_TTL_MS: integer(60_000, 1_000, 10 * MINUTE_MS),
   FALLBACK_NUMBER: pattern(/^\+[1-9]\d{6,14}$/, 'a number in E.164, like +15005550006', undefined),
   // Model
@@ -170,6 +209,7 @@ export const VARIABLES = {
   TURN_MAX_MS: integer(60_000, 5_000, 10 * MINUTE_MS),
   TURN_FILLER_MS: integer(3_000, 500, MINUTE_MS),
   TOOL_MAX_MS: integer(30_000, 1_000, 5 * MINUTE_MS),
+  MODEL_MAX_OUTPUT_TOKENS: integer(4_096, 1, 4_096),
   MODEL_SESSION_MAX_MS: integer(3_300_000, 10_000, 3_540_000),
   VAD: oneOf(['server', 'semantic'], 'server'),
   VAD_THRESHOLD: decimal(0.5, 0, 1),
@@ -181,6 +221,9 @@ export const VARIABLES = {
   TRANSCRIPTION_LANGUAGE: pattern(/^[a-z]{2,3}$/, 'a language code like en', undefined),
   // Call
   CALLS_MAX: integer(400, 1, 100_000),
+  SILENCE_ASK_MS: integer(30_000, 0, HOUR_MS),
+  SILENCE_END_MS: integer(30_000, 1_000, HOUR_MS),
+  CALL_BUDGET: optionalDecimal(0.001, 1_000_000),
   CALL_MAX_MS: integer(4 * HOUR_MS, 10_000, 24 * HOUR_MS),
   DRAIN_DEADLINE_MS: integer(600_000, 0, 24 * HOUR_MS),
   PLAYOUT_LEAD_MS: integer(300, 40, 5_000),
@@ -192,6 +235,8 @@ export const VARIABLES = {
   OUTBOUND_BUFFER_MAX_BYTES: integer(1_048_576, 16_384, 67_108_864),
   TRANSCRIPT_MAX_ITEMS: integer(400, 10, 100_000),
   AGENT_MODULE: pattern(/^.{1,4096}$/, 'the path of a module', undefined),
+  AGENT_LOAD_MS: integer(30_000, 100, 600_000),
+  AGENT_RELOAD: onOff('off'),
   PACK: pattern(/^[a-z][a-z0-9-]{0,62}$/, 'the name of a pack: lowercase letters, digits and dashes', 'clinic'),
   DEMO_CALL: oneOf(['on', 'off'], undefined),
   EXIT_AFTER_DEMO: onOff('off'),
@@ -228,6 +273,8 @@ export const VARIABLES = {
   CRM_ALLOW_PRIVATE: onOff('off'),
   CRM_TIMEOUT_MS: integer(10_000, 100, 2 * MINUTE_MS),
   ADMIN_TOKEN: secret(24),
+  ADMIN_TOKEN_SECONDARY: secret(24),
+  OPERATOR_TOKENS: operatorTokens(),
   DATA_KEYS: dataKeys(),
   RETENTION_DAYS: retention(),
   // Operation

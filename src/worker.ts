@@ -10,9 +10,10 @@ import { systemClock } from './kit/clock.ts'
 import { messageOf } from './kit/errors.ts'
 import type { Log } from './kit/log.ts'
 import { Wheel } from './kit/wheel.ts'
-import { healthRoutes } from './ops/health.ts'
+import { healthRoutes, metricsRoute } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
 import { registerDroppedLines } from './ops/metrics.ts'
+import { Operators } from './ops/operators.ts'
 import type { SweeperTimes } from './pod/rescue/sweeper.ts'
 import { makeWorkEngine, type WorkEngine } from './pod/work-engine.ts'
 import { openWorkParts, type RoleParts } from './pod/work-parts.ts'
@@ -50,21 +51,32 @@ export async function startWorker(options: {
     ...{ config, log, wheel, parts, leases: parts.leases, rest: parts.rest, reads: parts.reads },
     ...{ rooms: { analysis: config.work.analysisMax }, times: options.times, sweep: options.sweep },
   })
-  const app = await makeApp(engine, lag, options.droppedLines)
-  await app.listen({ host: config.http.host, port: config.http.port })
+  const operators = new Operators(config.ops.operators, { log, nowMs: () => systemClock.monotonicMs() })
+  const { listener } = config.ops
+  const { host, port: wantedPort } = listener ?? config.http
+  const app = await makeApp(engine, lag, { operators, isOpsListener: listener !== undefined }, options.droppedLines)
+  await app.listen({ host, port: wantedPort })
   const { port } = app.server.address() as AddressInfo
   engine.start()
-  const url = `http://${config.http.host}:${port}`
+  const url = `http://${host}:${port}`
   log.info({ url, worker: config.podName, analysis: config.work.analysis.kind }, 'the worker is listening')
   return run({ app, parts, engine, wheel, lag, log, url, drainMs: config.work.drainMs })
 }
 
-async function makeApp(engine: WorkEngine, lag: LagMeter, droppedLines?: () => number): Promise<FastifyInstance> {
+/** A worker serves operators alone: its one listener is that of OPS_PORT when it is set. */
+async function makeApp(
+  engine: WorkEngine,
+  lag: LagMeter,
+  access: { operators: Operators; isOpsListener: boolean },
+  droppedLines?: () => number,
+): Promise<FastifyInstance> {
   const app = fastify({ requestTimeout: 10_000, bodyLimit: 65_536, forceCloseConnections: true })
   const registry = new Registry()
   registerDroppedLines(registry, droppedLines)
-  await app.register(healthRoutes, { lag, registry, notReady: () => engine.worker.notReady() })
-  await engine.serve(app, registry)
+  const { operators, isOpsListener } = access
+  await app.register(healthRoutes, { lag, notReady: () => engine.worker.notReady() })
+  await app.register(metricsRoute, { registry, operators: isOpsListener ? undefined : operators })
+  await engine.serve(app, registry, operators)
   return app
 }
 

@@ -20,6 +20,8 @@ import type { Pack } from '../src/packs/pack.ts'
 import { ModelRelay } from './model-relay.ts'
 
 export const TOKEN = '0123456789abcdef0123456789abcdef'
+/** The operators' token of the planes of tests. */
+export const ADMIN_TOKEN = 'an-operators-token-for-the-tests'
 const GONE_MAX_MS = 8_000
 const UNTIL_MAX_MS = 20_000
 const LOOK_EVERY_MS = 20
@@ -116,6 +118,7 @@ export class Plane {
       OPENAI_REALTIME_URL: parts.modelUrl ?? relay?.url ?? model.url,
       OPENAI_API_KEY: 'a-key-for-tests',
       TWILIO_AUTH_TOKEN: TOKEN,
+      ADMIN_TOKEN,
       ...parts.env,
     })
     if (reading.kind === 'invalid') assert.fail(JSON.stringify(reading.problems))
@@ -191,7 +194,8 @@ export class Plane {
 
   /** A counter of /metrics; 0 when it is not there yet. `series`: name with labels as printed. */
   async counter(series: string): Promise<number> {
-    const text = await (await fetch(`${this.edge.url}/metrics`)).text()
+    const headers = { authorization: `Bearer ${ADMIN_TOKEN}` }
+    const text = await (await fetch(`${this.edge.url}/metrics`, { headers })).text()
     const line = text.split('\n').find((other) => other.startsWith(`${series} `))
     return line === undefined ? 0 : Number(line.slice(series.length + 1))
   }

@@ -21,6 +21,7 @@ import { FrozenWire } from './frozen-wire.ts'
 
 const ACCOUNT = `AC${'0'.repeat(31)}1`
 const TOKEN = '0123456789abcdef0123456789abcdef'
+const ADMIN_TOKEN = 'an-operators-token-for-the-tests'
 const PUBLIC = 'https://plane.example.test'
 /** A step that no store takes for a jump of its clock. */
 const STEP_MS = 9_000
@@ -100,7 +101,11 @@ class Ground {
 
   /** Sum over the pods of `voice_rescues_total{outcome}`. */
   async rescues(outcome: string): Promise<number> {
-    const pages = await Promise.all(this.edges.map(async ({ url }) => (await fetch(`${url}/metrics`)).text()))
+    const pages = await Promise.all(
+      this.edges.map(async ({ url }) =>
+        (await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } })).text(),
+      ),
+    )
     const counts = pages.map((page) => page.match(`voice_rescues_total{outcome="${outcome}"} (\\d+)`)?.[1])
     return counts.reduce((sum, count) => sum + Number(count ?? 0), 0)
   }
@@ -136,6 +141,7 @@ class Ground {
       OPENAI_API_KEY: 'a-key-for-tests',
       STREAM_TOKEN_SECRET: 's'.repeat(32),
       TWILIO_AUTH_TOKEN: TOKEN,
+      ADMIN_TOKEN,
       ...(hasRest ? { TWILIO_ACCOUNT_SID: ACCOUNT, TWILIO_API_BASE_URL: this.carrier.restUrl } : {}),
     })
     if (reading.kind === 'invalid') assert.fail(JSON.stringify(reading.problems))

@@ -1,11 +1,15 @@
 // The acceptance case of the SDK seam: agents that know nothing of Voiceplane run unchanged through the whole plane.
 import assert from 'node:assert/strict'
+import { subscribe } from 'node:diagnostics_channel'
 import { describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Script } from '../sim/openai/dialogue/script.ts'
+import type { Pack } from '../src/packs/pack.ts'
 import { loadUserAgent } from '../src/packs/user-agent.ts'
-import { seen } from './agents/hooks.ts'
 import { Plane, type WitnessLine } from './plane.ts'
+
+const seen: string[] = []
+subscribe('test:hooks', (event) => seen.push(String(event)))
 
 const HELLO = { say: 'Hello.' }
 
@@ -146,6 +150,45 @@ describe('an agent written for the SDK', { concurrency: 8 }, () => {
     assert.ok(
       seen.some((event) => event === 'Porter:agent_end'),
       seen.join(' '),
+    )
+  })
+
+  test('[A7][AT6] listens to raw events: it gets those of the session, of turns and of the agent’s words, and no audio; nobody else pays', async () => {
+    const heard: string[] = []
+    const pack = await loadUserAgent(fileURLToPath(new URL('./agents/simple.ts', import.meta.url)))
+    const listening: Pack = {
+      ...pack,
+      openCall: async (call) => ({
+        ...(await pack.openCall(call)),
+        onSession: (session) => session.on('transport_event', ({ type }) => heard.push(type)),
+      }),
+    }
+    const model = { scripts: [calling('get_forecast', { town: 'Oslo' })] }
+    await Plane.with({ pack: listening, model }, async (plane) => {
+      const steps = [
+        { waitForAgent: 'finished' as const, timeoutMs: 6_000 },
+        { say: await plane.say('Yes please') },
+        { waitForAgent: 'finished' as const, timeoutMs: 6_000 },
+      ]
+      await plane.call({ steps, maxMs: 25_000 })
+    })
+    for (const type of [
+      'session.created',
+      'session.updated',
+      'input_audio_buffer.speech_started',
+      'input_audio_buffer.speech_stopped',
+      'input_audio_buffer.committed',
+      'response.output_audio_transcript.delta',
+      'response.output_audio_transcript.done',
+      'response.created',
+      'response.done',
+    ])
+      assert.ok(heard.includes(type), `${type} is not in ${[...new Set(heard)].join(', ')}`)
+    assert.ok(!heard.includes('response.output_audio.delta'))
+    assert.equal(heard.filter((type) => type === 'session.created').length, 1)
+    assert.equal(
+      heard.filter((type) => type === 'response.created').length,
+      heard.filter((type) => type === 'response.done').length,
     )
   })
 })

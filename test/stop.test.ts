@@ -10,7 +10,7 @@ import { after, before, describe, test } from 'node:test'
 import { type OpenAiSim, startOpenAiSim } from '../sim/openai/sim.ts'
 import { openSpeech, type Speech } from '../sim/speech/speech.ts'
 import { type CallerScript, startTwilioSim, type TwilioSim } from '../sim/twilio/sim.ts'
-import { clinicScript } from './plane.ts'
+import { ADMIN_TOKEN, clinicScript } from './plane.ts'
 import { newCallSid } from './raw-carrier.ts'
 
 const MAIN = new URL('../src/main.ts', import.meta.url).pathname
@@ -37,7 +37,13 @@ type Pod = { child: ChildProcess; url: string; carrier: TwilioSim; exit: Promise
 
 /** Runs `journey` on a pod in a process of its own; kills it if the journey has left it alive. */
 async function withPod(env: Record<string, string>, journey: (pod: Pod) => Promise<void>): Promise<void> {
-  const child = start({ PORT: '0', OPENAI_REALTIME_URL: model.url, OPENAI_API_KEY: 'a-key-for-tests', ...env })
+  const child = start({
+    PORT: '0',
+    OPENAI_REALTIME_URL: model.url,
+    OPENAI_API_KEY: 'a-key-for-tests',
+    ADMIN_TOKEN,
+    ...env,
+  })
   const exit = once(child, 'exit')
   let carrier: TwilioSim | undefined
   try {
@@ -161,7 +167,10 @@ export const createAgent = async () => {
     }
   })
 
-  const drain = async ({ url }: Pod) => assert.equal((await fetch(`${url}/drain`, { method: 'POST' })).status, 200)
+  const drain = async ({ url }: Pod) => {
+    const headers = { authorization: `Bearer ${ADMIN_TOKEN}` }
+    assert.equal((await fetch(`${url}/drain`, { method: 'POST', headers })).status, 200)
+  }
 
   test('[O2] after POST /drain serves the live call to its end, then exits 0 without a signal', () =>
     withPod({}, async (pod) => {

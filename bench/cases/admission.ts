@@ -4,7 +4,8 @@ import { LEASE_TIMES } from '../../src/control/ports.ts'
 import type { CallSid } from '../../src/kit/ids.ts'
 import { openRedisLeases } from '../../src/store/leases/redis.ts'
 import { startRedis } from '../../tools/servers/redis.ts'
-import { atLeast, atMost, type BenchCase } from '../runner/bench.ts'
+import { atMost, type Bench, type BenchCase, type BenchResult } from '../runner/bench.ts'
+import { atLeastScaled, besideReference, type MachineSpeed } from '../runner/reference.ts'
 
 const CALLS = 30_000
 const LEASES = 100_000
@@ -84,56 +85,69 @@ function batches(from: number, to: number): { pod: string; leases: HeldLease[] }
 export const admission: BenchCase = {
   text: `calls admitted and placed per second, and ${LEASES} leases renewed, on a Redis beside one process`,
   run: async (bench) => {
-    const redis = await startRedis()
-    bench.atEnd(() => redis.stop())
-    const times = { ...LEASE_TIMES, ttlMs: 120_000, hardMs: 240_000, reservedMs: 60_000, recoveringMs: 0 }
-    const store = await openRedisLeases({ url: redis.url, cell: 'bench', times, timeoutMs: TIMEOUT_MS })
-    bench.atEnd(() => store.close())
-    await store.configure(LIMITS)
-    for (let i = 0; i < PODS; i++) {
-      const address = `http://10.0.0.${i}:8080`
-      await store.announce({ pod: podOf(i), incarnation: '1', address, state: 'ready', callsMax: 400, penalty: 0 })
-    }
-    const calls = bench.options.calls ?? CALLS
-    const admitted = await measure(calls, IN_FLIGHT, (i) => admit(store, i))
-    const loads = (await store.pods()).map((pod) => pod.calls)
-    bench.note(`${admitted.perSecond} calls/s admitted`)
-    const asserted = batches(calls, calls + LEASES)
-    const reasserted = await measure(asserted.length, BATCHES_IN_FLIGHT, async (i) => {
-      await store.reassert(asserted[i]!)
-    })
-    bench.note(`${reasserted.perSecond * BATCH} leases/s asserted anew`)
-    let lost = 0
-    const renewed = await measure(asserted.length * 3, BATCHES_IN_FLIGHT, async (i) => {
-      const { unknown, fenced } = await store.renew(asserted[i % asserted.length]!)
-      lost += unknown.length + fenced.length
-    })
-    const released = await measure(calls, IN_FLIGHT, async (i) => {
-      const { kind } = await store.release({ callSid: callOf(i), epoch: 1 })
-      if (kind !== 'released') lost += 1
-    })
-    const beforeAuditMs = performance.now()
-    const { differences } = await store.audit()
-    const auditMs = round(performance.now() - beforeAuditMs)
-    const renewalsPerSecond = renewed.perSecond * BATCH
-    return {
-      figures: {
-        admitted,
-        spread: { callsMin: Math.min(...loads), callsMax: Math.max(...loads) },
-        reassertedPerSecond: reasserted.perSecond * BATCH,
-        renewalsPerSecond,
-        renewalBatch: renewed,
-        released,
-        auditMs,
-      },
-      samples: { calls, leases: LEASES, renewals: renewed.count * BATCH, pods: PODS, tenants: TENANTS },
-      generator: { inFlight: IN_FLIGHT, batchesInFlight: BATCHES_IN_FLIGHT },
-      checks: [
-        atLeast('calls acquired, placed and activated per second', admitted.perSecond, 5_000),
-        atLeast('leases renewed per second', renewalsPerSecond, 50_000),
-        atMost('difference between the fullest and the emptiest pod', Math.max(...loads) - Math.min(...loads), 1),
-        atMost('leases lost, fenced or wrongly counted', lost + differences.length, 0),
-      ],
-    }
+    const { value, machine } = await besideReference(bench, () => carry(bench))
+    return resultOf(value, machine)
   },
+}
+
+type Carried = Awaited<ReturnType<typeof carry>>
+
+async function carry(bench: Bench) {
+  const redis = await startRedis()
+  bench.atEnd(() => redis.stop())
+  const times = { ...LEASE_TIMES, ttlMs: 120_000, hardMs: 240_000, reservedMs: 60_000, recoveringMs: 0 }
+  const store = await openRedisLeases({ url: redis.url, cell: 'bench', times, timeoutMs: TIMEOUT_MS })
+  bench.atEnd(() => store.close())
+  await store.configure(LIMITS)
+  for (let i = 0; i < PODS; i++) {
+    const address = `http://10.0.0.${i}:8080`
+    await store.announce({ pod: podOf(i), incarnation: '1', address, state: 'ready', callsMax: 400, penalty: 0 })
+  }
+  const calls = bench.options.calls ?? CALLS
+  const admitted = await measure(calls, IN_FLIGHT, (i) => admit(store, i))
+  const loads = (await store.pods()).map((pod) => pod.calls)
+  bench.note(`${admitted.perSecond} calls/s admitted`)
+  const asserted = batches(calls, calls + LEASES)
+  const reasserted = await measure(asserted.length, BATCHES_IN_FLIGHT, async (i) => {
+    await store.reassert(asserted[i]!)
+  })
+  bench.note(`${reasserted.perSecond * BATCH} leases/s asserted anew`)
+  let lost = 0
+  const renewed = await measure(asserted.length * 3, BATCHES_IN_FLIGHT, async (i) => {
+    const { unknown, fenced } = await store.renew(asserted[i % asserted.length]!)
+    lost += unknown.length + fenced.length
+  })
+  const released = await measure(calls, IN_FLIGHT, async (i) => {
+    const { kind } = await store.release({ callSid: callOf(i), epoch: 1 })
+    if (kind !== 'released') lost += 1
+  })
+  const beforeAuditMs = performance.now()
+  const { differences } = await store.audit()
+  const auditMs = round(performance.now() - beforeAuditMs)
+  return { calls, admitted, loads, reasserted, renewed, released, auditMs, lost: lost + differences.length }
+}
+
+function resultOf(carried: Carried, machine: MachineSpeed): BenchResult {
+  const { calls, admitted, loads, reasserted, renewed, released, auditMs, lost } = carried
+  const renewalsPerSecond = renewed.perSecond * BATCH
+  return {
+    figures: {
+      admitted,
+      spread: { callsMin: Math.min(...loads), callsMax: Math.max(...loads) },
+      reassertedPerSecond: reasserted.perSecond * BATCH,
+      renewalsPerSecond,
+      renewalBatch: renewed,
+      released,
+      auditMs,
+      machine,
+    },
+    samples: { calls, leases: LEASES, renewals: renewed.count * BATCH, pods: PODS, tenants: TENANTS },
+    generator: { inFlight: IN_FLIGHT, batchesInFlight: BATCHES_IN_FLIGHT },
+    checks: [
+      atLeastScaled('calls acquired, placed and activated per second', admitted.perSecond, 5_000, machine),
+      atLeastScaled('leases renewed per second', renewalsPerSecond, 50_000, machine),
+      atMost('difference between the fullest and the emptiest pod', Math.max(...loads) - Math.min(...loads), 1),
+      atMost('leases lost, fenced or wrongly counted', lost, 0),
+    ],
+  }
 }

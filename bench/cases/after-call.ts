@@ -16,10 +16,11 @@ import { startPostgres } from '../../tools/servers/postgres.ts'
 import { seedEndedCalls } from '../backlog/ended-calls.ts'
 import { type Drain, judge, linesOf } from '../backlog/told.ts'
 import type { AnswererLine } from '../peers/answerer.ts'
-import { atLeast, atMost, type Bench, type BenchCase, type BenchResult } from '../runner/bench.ts'
+import { atMost, type Bench, type BenchCase, type BenchResult } from '../runner/bench.ts'
 import { type Child, startChild } from '../runner/child.ts'
 import { freePort } from '../runner/free-port.ts'
 import { medianOf } from '../runner/load.ts'
+import { atLeastScaled, besideReference, type MachineSpeed } from '../runner/reference.ts'
 
 const CALLS = 2_000
 const ROUNDS = 3
@@ -56,17 +57,19 @@ export const afterCall: BenchCase = {
     const calls = bench.options.calls ?? CALLS
     const rounds = bench.options.rounds ?? ROUNDS
     const ways = [...(await serverWays(bench, calls)), embeddedWay(bench, Math.ceil(calls * EMBEDDED_SHARE))]
-    for (let round = 1; round <= rounds; round++) {
-      for (const way of ways) {
-        await way.seed(way.references)
-        const drain = await drainOf(bench, way)
-        way.drains.push(drain)
-        bench.note(
-          `round ${round} of ${rounds}: ${way.name}: ${drain.perSecond.toFixed(1)} calls/s, half told after ${drain.p50S.toFixed(1)} s`,
-        )
+    const { machine } = await besideReference(bench, async () => {
+      for (let round = 1; round <= rounds; round++) {
+        for (const way of ways) {
+          await way.seed(way.references)
+          const drain = await drainOf(bench, way)
+          way.drains.push(drain)
+          bench.note(
+            `round ${round} of ${rounds}: ${way.name}: ${drain.perSecond.toFixed(1)} calls/s, half told after ${drain.p50S.toFixed(1)} s`,
+          )
+        }
       }
-    }
-    return resultOf(ways, calls, rounds)
+    })
+    return resultOf(ways, calls, rounds, machine)
   },
 }
 
@@ -196,7 +199,7 @@ async function drainOf(bench: Bench, { good, startWorkers }: Way): Promise<Drain
   return judge(good, asked, told)
 }
 
-function resultOf(ways: Way[], calls: number, rounds: number): BenchResult {
+function resultOf(ways: Way[], calls: number, rounds: number, machine: MachineSpeed): BenchResult {
   const of = (name: WayName, pick: (one: Drain) => number) =>
     medianOf(ways.find((way) => way.name === name)!.drains.map(pick))
   const sum = (pick: (one: Drain) => number) =>
@@ -209,6 +212,7 @@ function resultOf(ways: Way[], calls: number, rounds: number): BenchResult {
       workers: WORKERS,
       slotsForAnalysis: WORKERS * ROOMS.analysis,
       inflowPerSecond: INFLOW_PER_SECOND,
+      machine,
       ways: ways.map(({ name, drains }) => ({
         way: name,
         callsPerSecond: of(name, (one) => one.perSecond),
@@ -223,20 +227,23 @@ function resultOf(ways: Way[], calls: number, rounds: number): BenchResult {
     samples: { calls, rounds, modelMs: MODEL_MS },
     generator: null,
     checks: [
-      atLeast(
+      atLeastScaled(
         'calls a second, direct',
         of('direct', (one) => one.perSecond),
         WANTED_PER_SECOND,
+        machine,
       ),
-      atLeast(
+      atLeastScaled(
         'calls a second, pgbouncer',
         of('pgbouncer', (one) => one.perSecond),
         WANTED_PER_SECOND,
+        machine,
       ),
-      atLeast(
+      atLeastScaled(
         'calls a second, embedded',
         of('embedded', (one) => one.perSecond),
         EMBEDDED_WANTED_PER_SECOND,
+        machine,
       ),
       atMost('others beside poison, times without: all told', delay.whole, POISON_DELAY_MAX),
       atMost('others beside poison, times without: half told', delay.half, POISON_DELAY_MAX),

@@ -137,8 +137,8 @@ async function measure(
     const report = await load.report()
     reports.push(report)
     const { addedLatencyMs, calls: ended, setUp } = report.figures
-    if (ended.dropped + setUp.failed > 0)
-      throw new Error(`${name}: ${ended.dropped} dropped, ${setUp.failed} not set up`)
+    if (ended.dropped + setUp.failed + setUp.refused > 0)
+      throw new Error(`${name}: ${ended.dropped} dropped, ${setUp.failed + setUp.refused} not set up`)
     const known = (value: number | null | undefined): number => value ?? Number.NaN
     const measured: Measured = {
       cpu: window.cpuMsPerCallSecond,

@@ -8,8 +8,9 @@ import { runMigrations } from '../../src/store/records/migrate.ts'
 import { openRecords } from '../../src/store/records/open.ts'
 import { startPgbouncer } from '../../tools/servers/pgbouncer.ts'
 import { startPostgres } from '../../tools/servers/postgres.ts'
-import { atLeast, atMost, type Bench, type BenchCase } from '../runner/bench.ts'
+import { atMost, type Bench, type BenchCase } from '../runner/bench.ts'
 import { medianOf } from '../runner/load.ts'
+import { atLeastScaled, besideReference, type MachineSpeed } from '../runner/reference.ts'
 
 const CALLS = 1_000
 const SECONDS = 4
@@ -37,17 +38,19 @@ export const records: BenchCase = {
       for (const name of ['direct', 'pgbouncer'] as const)
         ways.push({ name, writers, fleet: await openFleet(bench, urls[name], writers), windows: [] })
     const clock = { sequence: 0 }
-    for (let round = 1; round <= rounds; round++) {
-      for (const way of ways) {
-        const window = await measure(way, sids, seconds, clock)
-        way.windows.push(window)
-        const { perSecond, p50Ms, p95Ms } = window
-        bench.note(
-          `round ${round} of ${rounds}: ${way.name}, ${way.writers} at once: ${perSecond.toFixed(0)} checkpoints/s, a batch ${p50Ms.toFixed(1)} ms (p95 ${p95Ms.toFixed(1)})`,
-        )
+    const { machine } = await besideReference(bench, async () => {
+      for (let round = 1; round <= rounds; round++) {
+        for (const way of ways) {
+          const window = await measure(way, sids, seconds, clock)
+          way.windows.push(window)
+          const { perSecond, p50Ms, p95Ms } = window
+          bench.note(
+            `round ${round} of ${rounds}: ${way.name}, ${way.writers} at once: ${perSecond.toFixed(0)} checkpoints/s, a batch ${p50Ms.toFixed(1)} ms (p95 ${p95Ms.toFixed(1)})`,
+          )
+        }
       }
-    }
-    return resultOf(ways, { calls, seconds, rounds })
+    })
+    return resultOf(ways, { calls, seconds, rounds }, machine)
   },
 }
 
@@ -132,7 +135,7 @@ function checkpointOf(callSid: CallSid, sequence: number): CheckpointWrite {
   return { callSid, epoch: 1, sequence, text: items.join(',').slice(0, TEXT_BYTES) }
 }
 
-function resultOf(ways: Way[], options: { calls: number; seconds: number; rounds: number }) {
+function resultOf(ways: Way[], options: { calls: number; seconds: number; rounds: number }, machine: MachineSpeed) {
   const of = (way: Way, pick: (one: Window) => number) => medianOf(way.windows.map(pick))
   const speed = (name: Way['name'], writers: number) => {
     const way = ways.find((one) => one.name === name && one.writers === writers)
@@ -152,14 +155,25 @@ function resultOf(ways: Way[], options: { calls: number; seconds: number; rounds
       })),
       batch: BATCH,
       textBytes: TEXT_BYTES,
+      machine,
     },
     samples: { ...options, checkedAfterEachWindow: CHECKED_CALLS },
     generator: null,
     checks: [
-      atLeast('checkpoints a second, direct, one writer', speed('direct', 1), NEEDED_PER_SECOND),
-      atLeast('checkpoints a second, pgbouncer, one writer', speed('pgbouncer', 1), NEEDED_PER_SECOND),
-      atLeast('checkpoints a second, direct, eight writers', speed('direct', WRITERS), NEEDED_PER_SECOND),
-      atLeast('checkpoints a second, pgbouncer, eight writers', speed('pgbouncer', WRITERS), NEEDED_PER_SECOND),
+      atLeastScaled('checkpoints a second, direct, one writer', speed('direct', 1), NEEDED_PER_SECOND, machine),
+      atLeastScaled('checkpoints a second, pgbouncer, one writer', speed('pgbouncer', 1), NEEDED_PER_SECOND, machine),
+      atLeastScaled(
+        'checkpoints a second, direct, eight writers',
+        speed('direct', WRITERS),
+        NEEDED_PER_SECOND,
+        machine,
+      ),
+      atLeastScaled(
+        'checkpoints a second, pgbouncer, eight writers',
+        speed('pgbouncer', WRITERS),
+        NEEDED_PER_SECOND,
+        machine,
+      ),
       atMost('rows that are not what was acknowledged last', wrong, 0),
     ],
   }

@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import type { Bench } from './bench.ts'
 import { type Child, type ChildCommand, startChild } from './child.ts'
 import { freePort } from './free-port.ts'
+import { BENCH_OPERATOR } from './metrics.ts'
 import type { Model } from './model.ts'
 
 const PLAIN_NAMES = ['voiceplane', 'voiceplane-pcm16', 'bare', 'ws', 'sdk', 'fastapi'] as const
@@ -109,6 +110,7 @@ export async function startPlane(bench: Bench, modelUrl: string, options: PlaneO
       OPENAI_REALTIME_URL: modelUrl,
       OPENAI_API_KEY: 'sk-bench-0123456789',
       TWILIO_AUTH_TOKEN: bench.authToken,
+      ADMIN_TOKEN: BENCH_OPERATOR,
       CALLS_MAX: String(options.callsMax),
       MODEL_AUDIO: options.audio ?? 'pcmu',
       APPEND_COALESCE: options.coalesce ?? 'auto',

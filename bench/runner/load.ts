@@ -22,6 +22,8 @@ export type LoadPlan = {
   isProbing?: boolean
   modelWitnesses?: string[]
   processes?: number
+  /** A call may hear the busy answer instead of talking; otherwise that breaks the run. */
+  mayBeRefused?: boolean
 }
 
 type ProgressMessage = {
@@ -31,6 +33,7 @@ type ProgressMessage = {
   done: number
   failed: number
   dropped: number
+  refused: number
   offered: number
 }
 
@@ -38,7 +41,7 @@ type ProgressMessage = {
 export type RunningLoad = {
   pid: number
   talking: () => number
-  /** Resolves when all calls have their media stream; rejects when that does not come about. */
+  /** Resolves when all calls have their media stream or, where that may be, were refused; rejects when that does not come about. */
   allTalking: () => Promise<void>
   hangUp: () => void
   /** Resolves when the generator has ended by itself. */
@@ -57,7 +60,16 @@ export function startLoad(bench: Bench, plan: LoadPlan): RunningLoad {
   })
   child.stderr!.resume()
   bench.atEnd(() => stopChild(child))
-  let last: ProgressMessage = { kind: 'progress', talking: 0, live: 0, done: 0, failed: 0, dropped: 0, offered: 0 }
+  let last: ProgressMessage = {
+    kind: 'progress',
+    talking: 0,
+    live: 0,
+    done: 0,
+    failed: 0,
+    dropped: 0,
+    refused: 0,
+    offered: 0,
+  }
   child.on('message', (message: ProgressMessage) => {
     if (message.kind === 'progress') last = message
   })
@@ -95,10 +107,11 @@ async function waitTalking(
 ): Promise<void> {
   const deadline = performance.now() + (plan.calls / plan.ratePerSecond) * 1_000 + TALKING_SLACK_MS
   let noteAt = performance.now() + NOTED_EVERY_MS
-  while (last().talking < plan.calls) {
-    const { talking, failed, dropped } = last()
+  while (last().talking + last().refused < plan.calls) {
+    const { talking, failed, dropped, refused } = last()
     if (failed + dropped > 0)
       throw new Error(`${failed} set-ups failed and ${dropped} calls were dropped while the load came up`)
+    if (refused > 0 && plan.mayBeRefused !== true) throw new Error(`${refused} calls were refused`)
     if (child.exitCode !== null) throw new Error(`the load generator ended with code ${child.exitCode}`)
     if (performance.now() > deadline) throw new Error(`only ${talking} of ${plan.calls} calls talk`)
     if (performance.now() > noteAt) {

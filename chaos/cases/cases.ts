@@ -6,12 +6,14 @@ import { drain } from './drain.ts'
 import { freezePod } from './freeze-pod.ts'
 import { killFull, killPod } from './kill-pod.ts'
 import { modelLink } from './model-link.ts'
+import { moves } from './moves.ts'
 import { mutants } from './mutants.ts'
 import { overload } from './overload.ts'
 import { slowReader } from './slow-reader.ts'
 import { store } from './store.ts'
 import { storeLink } from './store-link.ts'
 import { tools } from './tools.ts'
+import { turns } from './turns.ts'
 
 export const CASES: Readonly<Record<string, ChaosCase>> = {
   'kill-pod': killPod,
@@ -25,6 +27,8 @@ export const CASES: Readonly<Record<string, ChaosCase>> = {
   overload,
   'slow-reader': slowReader,
   'model-link': modelLink,
+  turns,
   'after-call': afterCall,
+  moves,
   mutants,
 }

@@ -82,6 +82,17 @@ test('[F2] an early hang-up before the stream is no failure, any other missing s
   assert.equal(isClean(figuresOf(runOf([callOf({ setUpMs: undefined })]))), false)
 })
 
+test('[O17] [F2] a caller who hears a sentence instead of an agent was refused, which is no failure and not clean either', () => {
+  const verbs = [{ verb: 'Say', detail: 'busy' }]
+  const refused = callOf({ setUpMs: undefined, endCause: 'twiml-hangup', verbs })
+  assert.equal(setUpOutcome(refused), 'refused')
+  assert.equal(setUpOutcome(callOf({ setUpMs: undefined, endCause: 'webhook-failed', verbs })), 'failed')
+  assert.equal(setUpOutcome(callOf({ setUpMs: undefined, endCause: 'twiml-hangup', verbs: [] })), 'failed')
+  assert.equal(setUpOutcome(callOf({ setUpMs: 5, endCause: 'twiml-hangup', verbs })), 'succeeded')
+  const figures = figuresOf(runOf([refused]))
+  assert.deepEqual([figures.setUp.refused, figures.setUp.failed, isClean(figures)], [1, 0, false])
+})
+
 test('a dropped call and an error of the generator each make the run unclean', () => {
   const dropped = figuresOf(runOf([callOf({ wasDropped: true, endCause: 'twiml-ended' })]))
   assert.equal(dropped.calls.dropped, 1)

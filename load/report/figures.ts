@@ -45,6 +45,8 @@ export type Figures = {
     placed: number
     succeeded: number
     failed: number
+    /** Calls that were answered with a sentence instead of an agent. */
+    refused: number
     leftEarly: number
     ms: Summary
     firstAudioMs: Summary
@@ -116,12 +118,14 @@ export function figuresOf(run: RunRecord): Figures {
 
 /** Whether the run is a success: every call set up, none dropped, no error of the generator. */
 export function isClean(figures: Figures): boolean {
-  return figures.setUp.failed === 0 && figures.calls.dropped === 0 && figures.calls.errors === 0
+  return figures.setUp.failed + figures.setUp.refused === 0 && figures.calls.dropped === 0 && figures.calls.errors === 0
 }
 
-/** [F2] A set-up failed when the caller was still there and no stream opened. */
-export function setUpOutcome(call: FinishedCall): 'succeeded' | 'failed' | 'left-early' {
-  if (call.report.setUpMs !== undefined) return 'succeeded'
+/** [F2] A set-up failed when the caller was still there and no stream opened, unless he was told so: a sentence, then the end. */
+export function setUpOutcome(call: FinishedCall): 'succeeded' | 'failed' | 'refused' | 'left-early' {
+  const { setUpMs, endCause, verbs } = call.report
+  if (setUpMs !== undefined) return 'succeeded'
+  if (endCause === 'twiml-hangup' && verbs[0]?.verb === 'Say') return 'refused'
   return call.scenario === 'early-hangup' && call.report.endCause === 'caller-hung-up' ? 'left-early' : 'failed'
 }
 
@@ -133,6 +137,7 @@ function setUpFigures(run: RunRecord): Figures['setUp'] {
     placed: run.placed,
     succeeded: outcomes.succeeded ?? 0,
     failed: (outcomes.failed ?? 0) + run.errors.length,
+    refused: outcomes.refused ?? 0,
     leftEarly: outcomes['left-early'] ?? 0,
     ms: summarise(reports.flatMap((report) => report.setUpMs ?? [])),
     firstAudioMs: summarise(reports.flatMap((report) => report.firstAudioMs ?? [])),

@@ -70,7 +70,11 @@ function verdicts({ figures, isClean, wasInterrupted }: LoadReport): string {
   const lines = [
     isClean
       ? verdict('good', 'All calls were served.', `${setUp.succeeded} set up, none dropped.`)
-      : verdict('bad', 'Calls were lost.', `${setUp.failed} set-ups failed, ${calls.dropped} calls were dropped.`),
+      : verdict(
+          'bad',
+          'Not all calls were served.',
+          `${setUp.failed} set-ups failed, ${setUp.refused} calls were refused, ${calls.dropped} were dropped.`,
+        ),
   ]
   if (generator.isLate) {
     lines.push(verdict('warn', 'The generator itself was late.', `Do not trust: ${generator.distrust.join(', ')}.`))
@@ -142,6 +146,7 @@ function callCounts({ setUp, calls, warnings, scriptTimeouts }: Figures): [strin
     ['Offered', setUp.offered],
     ['Set up', setUp.succeeded],
     ['Set-up failed', setUp.failed],
+    ['Refused with a sentence', setUp.refused],
     ['Left before set-up', setUp.leftEarly],
     ['Dropped', calls.dropped],
     ...Object.entries(calls.scenarios).map(([name, n]): [string, number] => [`Scenario ${name}`, n]),

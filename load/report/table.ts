@@ -26,6 +26,7 @@ function callLines({ setUp, calls, warnings, scriptTimeouts }: Figures): string[
     row('calls offered', [setUp.offered]),
     row('set up', [setUp.succeeded, share]),
     row('set-up failed', [setUp.failed]),
+    ...(setUp.refused > 0 ? [row('refused with a sentence', [setUp.refused])] : []),
     ...(setUp.leftEarly > 0 ? [row('left before set-up', [setUp.leftEarly])] : []),
     row('dropped', [calls.dropped]),
     ...listLines('scenario', calls.scenarios),

@@ -1,8 +1,19 @@
 // Places one call against a plane and prints what the carrier saw: `node sim/twilio/main.ts --help`.
 
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { openSpeech } from '../speech/speech.ts'
-import { type CallerScript, type CallReport, type SpokenClip, startTwilioSim } from './sim.ts'
+import {
+  type CallerScript,
+  type CallReport,
+  type PlaceCallOptions,
+  type SpokenClip,
+  startTwilioSim,
+  type TwilioSim,
+} from './sim.ts'
+
+const TRY_AGAIN_MS = 10_000
 
 const HELP = `Places one simulated call and prints its time line.
 
@@ -10,7 +21,7 @@ const HELP = `Places one simulated call and prints its time line.
 
   --base URL         where the plane listens (default http://127.0.0.1:8080)
   --voice-path PATH  its voice webhook (default /twilio/voice)
-  --account-sid AC…  --auth-token TOKEN
+  --account-sid AC…  --auth-token TOKEN, or --auth-token-file FILE
   --from +1…  --to +1…
   --script NAME      talk | barge-in | dtmf | silence (default talk)
   --turns N          turns of the talk script (default 3)
@@ -20,6 +31,9 @@ const HELP = `Places one simulated call and prints its time line.
   --record FILE      stereo WAV: left the caller, right what the caller heard
   --witness FILE     JSON lines
   --probe            send a probe frame every 500 ms
+  --speech-dir DIR   cache of synthesised speech (.data/speech)
+  --must-hear-ms N   the call fails when the caller hears less sound than that
+  --tries N          calls placed until one is right, 10 s apart (default 1)
   --json             print the report as one JSON line at the end
 `
 
@@ -29,6 +43,10 @@ const OPTIONS = {
   'voice-path': { type: 'string', default: '/twilio/voice' },
   'account-sid': { type: 'string', default: `AC${'0'.repeat(31)}1` },
   'auth-token': { type: 'string', default: '12345678901234567890123456789012' },
+  'auth-token-file': { type: 'string' },
+  'speech-dir': { type: 'string' },
+  'must-hear-ms': { type: 'string', default: '0' },
+  tries: { type: 'string', default: '1' },
   from: { type: 'string', default: '+15005550006' },
   to: { type: 'string', default: '+15005550001' },
   script: { type: 'string', default: 'talk' },
@@ -114,35 +132,62 @@ async function main(): Promise<void> {
     process.stdout.write(HELP)
     return
   }
-  const speech = await openSpeech()
+  const speech = await openSpeech({ cacheDir: values['speech-dir'] })
   const maxMs = Number(values['max-s']) * 1000
   const lines = await Promise.all((values.say ?? []).map((text) => speech.say(text, 'rms')))
   const caller =
     lines.length > 0 ? saying(lines, maxMs) : scriptOf(values.script, speech.callerClips(), Number(values.turns), maxMs)
   await speech.close()
   const rewrites = rewritesFor(values.base, values.announced)
+  const tokenFile = values['auth-token-file']
   const sim = await startTwilioSim({
     accountSid: values['account-sid'],
-    authToken: values['auth-token'],
+    authToken: tokenFile === undefined ? values['auth-token'] : readFileSync(tokenFile, 'utf8').trim(),
     number: values.to,
     voiceUrl: (values.announced ?? values.base) + values['voice-path'],
     witnessPath: values.witness,
     wsUrlRewrite: rewrites.ws,
     httpUrlRewrite: rewrites.http,
   })
+  const mustHearMs = Number(values['must-hear-ms'])
+  let report = await placeAndWatch(sim, { from: values.from, caller, probe: values.probe, recordTo: values.record })
+  for (let tried = 1; tried < Number(values.tries) && problemOf(report, mustHearMs) !== undefined; tried++) {
+    process.stdout.write(`${problemOf(report, mustHearMs)}; trying again\n`)
+    await sleep(TRY_AGAIN_MS)
+    report = await placeAndWatch(sim, { from: values.from, caller, probe: values.probe, recordTo: values.record })
+  }
+  await sim.close()
+  print(report)
+  if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`)
+  const problem = problemOf(report, mustHearMs)
+  if (problem !== undefined) process.stderr.write(`The call failed: ${problem}.\n`)
+  else if (mustHearMs > 0) process.stdout.write(`The caller heard the agent for ${report.agentPlayedMs} ms.\n`)
+  process.exitCode = problem === undefined ? 0 : 1
+}
+
+/** Why the call is not right; undefined when it is. */
+function problemOf(report: CallReport, mustHearMs: number): string | undefined {
+  if (mustHearMs > 0 && report.streams === 0) return `no media stream was opened (${report.endCause})`
+  if (report.wasDropped) return 'the plane dropped it'
+  if (report.status !== 'completed') return `it ended as ${report.status} (${report.endCause})`
+  if (report.agentPlayedMs < mustHearMs)
+    return `the caller heard ${report.agentPlayedMs} ms of sound, not ${mustHearMs}`
+  return undefined
+}
+
+async function placeAndWatch(sim: TwilioSim, options: PlaceCallOptions): Promise<CallReport> {
   const startedMs = performance.now()
-  const call = sim.placeCall({ from: values.from, caller, probe: values.probe, recordTo: values.record })
+  const call = sim.placeCall(options)
   call.record.watch((event, facts) => {
     if (event === 'mark-played' || event === 'probe') return
     const at = ((performance.now() - startedMs) / 1000).toFixed(3).padStart(8)
     process.stdout.write(`${at}  ${event}  ${facts === undefined ? '' : JSON.stringify(facts).slice(0, 160)}\n`)
   })
-  process.once('SIGINT', () => call.hangUp())
+  const hangUp = () => call.hangUp()
+  process.once('SIGINT', hangUp)
   const report = await call.done
-  await sim.close()
-  print(report)
-  if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`)
-  process.exitCode = report.wasDropped || report.status !== 'completed' ? 1 : 0
+  process.off('SIGINT', hangUp)
+  return report
 }
 
 await main()

@@ -56,6 +56,8 @@ export class Call implements LegListener, ModelListener {
   readonly #timers: NamedTimers<TimerName>
   readonly #queue: CallEvent[] = []
   #state: CallState
+  /** When the call would have begun by the clock here (CB1). */
+  readonly #bornMs: number
   #changes = 0
   #isStepping = false
   #leg: Leg | undefined
@@ -69,6 +71,7 @@ export class Call implements LegListener, ModelListener {
     this.#options = options
     this.#state = options.initial ?? initialState()
     this.#world = world
+    this.#bornMs = world.clock.monotonicMs() - this.#state.lastedMs
     this.#speaker = new Speaker(options.playout, world, (frames) => world.meter.framesSent(frames))
     this.#timers = new NamedTimers(world.wheel, (name) => this.#dispatch({ kind: 'timer', name }))
     this.#model = makeModel(this)
@@ -82,7 +85,8 @@ export class Call implements LegListener, ModelListener {
 
   /** The state as a checkpoint holds it, with what lives in the agent's own objects. */
   get checkpoint(): CallState {
-    return { ...this.#state, agent: this.#model.carried() }
+    const atWallMs = this.#world.clock.wallMs()
+    return { ...this.#state, agent: this.#model.carried(), lastedMs: this.#lastedMs(), atWallMs }
   }
 
   /** The number of its next checkpoint. */
@@ -200,7 +204,7 @@ export class Call implements LegListener, ModelListener {
     this.#isStepping = true
     try {
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-        const last = this.#state
+        const last = { ...this.#state, lastedMs: this.#lastedMs() }
         const { state, effects } = step(last, next, this.#options.settings)
         this.#state = state
         if (isWorthKeeping(last, state)) {
@@ -216,6 +220,10 @@ export class Call implements LegListener, ModelListener {
     } finally {
       this.#isStepping = false
     }
+  }
+
+  #lastedMs(): number {
+    return this.#world.clock.monotonicMs() - this.#bornMs
   }
 
   /** Opens or shuts the way of caller audio to the model, as the state says. */
@@ -258,6 +266,9 @@ export class Call implements LegListener, ModelListener {
         if (this.#speaker.remainingMs() > 0) break
         this.#speaker.say(OWN_ITEM, OWN_ITEM, chime())
         this.#speaker.complete(OWN_ITEM)
+        break
+      case 'look-playout':
+        this.#queue.push({ kind: 'playout-looked', playoutMs: this.#speaker.remainingMs() })
         break
       case 'send-digits':
         this.#model.command({ kind: 'digits', itemId: effect.itemId, digits: effect.digits })

@@ -37,7 +37,7 @@ test('[P22] a caller who is owed an answer is asked about in the next pod, after
   for (const how of ['handover', 'failover'] as const) {
     const reading = readCheckpoint(writeCheckpoint(owing()))
     assert.ok(reading.kind === 'read')
-    const back = comeBack(reading.state, how, [])
+    const back = comeBack(reading.state, how, [], 0)
     const { state, effects } = after(back, { kind: 'opened' }, { kind: 'leg-opened' }, model(READY))
     assert.equal(effects.filter(({ kind }) => kind === 'respond').length, 1, how)
     assert.ok(state.owed !== undefined)
@@ -59,7 +59,7 @@ test('[P22] while an answer is owed the call is not settled, so that nobody hand
 test('[OD4] the strikes of a call come back with it, and its tools that are out hold the answer', () => {
   const before = { ...owing(), strikes: { rung: 2 as const, limitWaits: 1 } }
   const tool = { toolCallId: 't', name: 'look_up', argumentsText: '{}', output: undefined }
-  const back = comeBack(before, 'failover', [tool])
+  const back = comeBack(before, 'failover', [tool], 0)
   assert.deepEqual(back.strikes, before.strikes)
   assert.deepEqual(back.tools, [{ id: 't', holds: true }])
 })

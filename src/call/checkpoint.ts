@@ -5,10 +5,15 @@
 //      with the other pod. After a loss it speaks first; after a handover only if it owed an answer.
 // CK3: a tool that was called and has not answered stays in the history without an output; one that answered after the
 //      checkpoint was written gets its answer.
+// CK4: the call's time goes on between pods: by the wall clock from its checkpoint to here, at least 0 and at most GAP_MAX_MS, so that clocks
+//      that differ cannot end a call or give it much time.
 import { NEW_AGENT } from './agent-state.ts'
 import type { PendingTool } from './ports.ts'
 import { type CallState, initialState, STATE_VERSION } from './state.ts'
-import type { TranscriptItem } from './transcript.ts'
+import { itemIdOf, type TranscriptItem } from './transcript.ts'
+
+/** The longest that a call is taken to have been between two pods. */
+export const GAP_MAX_MS = 120_000
 
 /** A tool call as the records know it. */
 export type KnownTool = { toolCallId: string; name: string; argumentsText: string; output: string | undefined }
@@ -40,11 +45,15 @@ export function readCheckpoint(text: string): CheckpointReading {
   return { kind: 'read', state: { ...initialState(), ...state, agent: { ...NEW_AGENT, ...state.agent } } }
 }
 
-/** The state with which a call goes on after `how`; `before` is its checkpoint, undefined when none was written. */
+/**
+ * The state with which a call goes on after `how`; `before` is its checkpoint, undefined when none was written. `wallMs`: the clock here,
+ * which need not be that of the machine that wrote it (CK4).
+ */
 export function comeBack(
   before: CallState | undefined,
   how: 'failover' | 'handover',
   tools: readonly KnownTool[],
+  wallMs: number,
 ): CallState {
   const fresh = initialState()
   const failovers = (before?.failovers ?? 0) + (how === 'failover' ? 1 : 0)
@@ -55,7 +64,9 @@ export function comeBack(
     before.response.kind !== 'idle' ||
     before.wanted !== undefined ||
     before.isCallerSpeaking
-  const { hasGreeted, requests, bargeIns, turns, usage, digits, keyMessages, agent, transcript, strikes } = before
+  const { hasGreeted, requests, bargeIns, turns, usage, digits, keyMessages, agent, transcript, strikes, dials } =
+    before
+  const { isQuietAsked, isTimeNear, isMoneyNear } = before
   const items = withTools(transcript.items, tools)
   const out = toolsOut(items)
   return {
@@ -75,8 +86,19 @@ export function comeBack(
     strikes,
     tools: out.map(({ toolCallId: id }) => ({ id, holds: true })),
     agent,
+    dials,
+    lastedMs: before.lastedMs + gapMs(before.atWallMs, wallMs),
+    quietFromMs: owesAnswer ? undefined : before.quietFromMs,
+    isQuietAsked,
+    isTimeNear,
+    isMoneyNear,
     transcript: { ...transcript, items },
   }
+}
+
+/** [CK4] `fromMs` 0: an earlier program wrote it, and said no time. */
+function gapMs(fromMs: number, wallMs: number): number {
+  return fromMs === 0 ? 0 : Math.min(GAP_MAX_MS, Math.max(0, wallMs - fromMs))
 }
 
 function withTools(items: readonly TranscriptItem[], tools: readonly KnownTool[]): TranscriptItem[] {
@@ -103,7 +125,7 @@ function toolsOut(items: readonly TranscriptItem[]): PendingTool[] {
             toolCallId: item.id,
             name: item.name,
             argumentsText: item.arguments,
-            ...(item.itemId === undefined ? {} : { itemId: item.itemId }),
+            itemId: itemIdOf(item),
             ...(item.owner === undefined ? {} : { owner: item.owner }),
           },
         ]

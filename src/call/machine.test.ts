@@ -239,10 +239,13 @@ suite('the ends of a call', () => {
     assert.equal(other.find('ended')?.cause, 'transferred')
   })
 
-  test('[CM5] the longest call is closed with a sentence', () => {
+  test('[CM5][CB3] the longest call is closed with a sentence, if the goodbye that the agent was asked for does not come', () => {
     const life = quiet()
     life.take({ kind: 'timer', name: 'call-max' })
+    assert.match(life.find('respond')?.instructions ?? '', /goodbye/)
     life.take({ kind: 'playout-idle' })
+    assert.equal(life.find('ended'), undefined, 'it is awaited')
+    life.take({ kind: 'timer', name: 'closing' })
     assert.deepEqual(life.find('ended')?.next, { kind: 'hang-up', sentence: 'Sorry.' })
   })
 
@@ -286,7 +289,7 @@ test('[RZ2] failovers, handovers and redials are counted apart; failovers alone 
   const move = (how: 'failover' | 'handover'): Effect[] => {
     const reading = readCheckpoint(writeCheckpoint(state))
     assert.ok(reading.kind === 'read')
-    state = comeBack(reading.state, how, [])
+    state = comeBack(reading.state, how, [], 0)
     take({ kind: 'opened' })
     return take({ kind: 'leg-opened' })
   }

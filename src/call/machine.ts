@@ -6,8 +6,19 @@
 // CM4: a model link that is lost is dialled again with the history; a refusal that is final is not.
 // CM5: a closing call says what it has begun to say, within its bound, then closes.
 import { unreachable } from '../kit/errors.ts'
+import { onBudgetLook, onPlayoutLooked, onQuiet, onTimeNear, onTimeOver, startBounds, watchQuiet } from './bounds.ts'
 import { askLink, giveUpTurn, onModelEvent, type Transitions } from './model-events.ts'
-import { answered, dial, letToolsGo, mayDial, onDialWindow, onFillerDue, owe, settle } from './owed-turn.ts'
+import {
+  answered,
+  dial,
+  letToolsGo,
+  mayDial,
+  onDialWindow,
+  onFillerDue,
+  owe,
+  resumeDials,
+  settle,
+} from './owed-turn.ts'
 import {
   type CallEvent,
   type CallSettings,
@@ -23,6 +34,8 @@ import {
 import { answerTools, bargeInCut, flushDigits, flushWanted, greet, interrupt, owedRequest } from './turn.ts'
 
 const DIGITS_MAX = 64
+/** A response that sounds is over by then, or its link is taken for stalled. Speech is made faster than it is spoken. */
+const RESPONSE_MAX_MS = 120_000
 
 const TO: Transitions = { goLive, end: giveUp, interrupt, renewNow }
 
@@ -31,6 +44,7 @@ export function step(before: CallState, event: CallEvent, settings: CallSettings
   if (before.phase.kind === 'ended') return { state: before, effects: [] }
   const effects: Effect[] = []
   const state = apply({ ...before }, event, settings, effects)
+  watchQuiet(before, state, event, settings, effects)
   return { state, effects }
 }
 
@@ -38,7 +52,10 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
   switch (event.kind) {
     case 'opened':
       effects.push({ kind: 'set-timer', name: 'stream-awaited', ms: settings.streamAwaitedMs })
-      effects.push({ kind: 'set-timer', name: 'call-max', ms: settings.callMaxMs })
+      startBounds(state, settings, effects)
+      // Keys that were pressed before the call came here wait for their pause anew.
+      if (state.digits !== '') effects.push({ kind: 'set-timer', name: 'digits', ms: settings.digitsPauseMs })
+      resumeDials(state, effects)
       dial(state, false, effects)
       return state
     case 'leg-opened':
@@ -78,9 +95,9 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
     case 'audio-begun':
       if (state.response.kind === 'active' && state.response.responseId === event.responseId) {
         state.response = { ...state.response, hasAudio: true }
-      }
+        effects.push({ kind: 'set-timer', name: 'model-answer', ms: RESPONSE_MAX_MS })
+      } else effects.push({ kind: 'clear-timer', name: 'model-answer' })
       answered(state, event.responseId, effects)
-      effects.push({ kind: 'clear-timer', name: 'model-answer' })
       return state
     case 'cut':
       return bargeInCut(state, event.items, settings, effects)
@@ -90,6 +107,9 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
       return beginClosing(state, settings, effects, 'transferred', { kind: 'transfer', to: event.to })
     case 'playout-idle':
       return finishClosing(state, effects)
+    case 'playout-looked':
+      onPlayoutLooked(state, event.playoutMs, settings, effects)
+      return state
     case 'timer':
       return onTimer(state, event.name, settings, effects)
     case 'model':
@@ -111,7 +131,14 @@ function onTimer(state: CallState, name: string, settings: CallSettings, effects
     case 'stream-awaited':
       return state.isLegOpen ? state : end(state, effects, 'stream-never-came', { kind: 'none' })
     case 'call-max':
-      return beginClosing(state, settings, effects, 'too-long', { kind: 'hang-up', sentence: settings.sorrySentence })
+      return onTimeOver(state, settings, effects, beginClosing)
+    case 'call-near':
+      onTimeNear(state, effects)
+      return state
+    case 'budget':
+      return onBudgetLook(state, settings, effects, beginClosing)
+    case 'quiet':
+      return onQuiet(state, settings, effects, beginClosing)
     case 'closing':
       return state.phase.kind === 'closing' ? end(state, effects, state.phase.cause, state.phase.next) : state
     case 'redial':
@@ -144,6 +171,7 @@ function onTimer(state: CallState, name: string, settings: CallSettings, effects
       renewNow(state, effects)
       return state
     case 'model-answer':
+      if (state.owed === undefined && state.response.kind === 'idle') return state
       if (askLink(state, effects)) return state
       effects.push({
         kind: 'note',

@@ -15,7 +15,7 @@ export interface CallMeter {
   toolStarted(toolCallId: string, tool: string): void
   toolEnded(toolCallId: string): void
   count(
-    what: 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn' | 'turn-outcome',
+    what: 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn' | 'turn-outcome' | 'limit',
     code: string | undefined,
   ): void
   ended(cause: EndCause, state: CallState): void

@@ -122,6 +122,12 @@ export function dial(state: CallState, renewal: boolean, effects: Effect[]): voi
   state.mustMove = false
 }
 
+/** [OD6] The call comes from another pod: its dials of the last minute count here too. */
+export function resumeDials(state: CallState, effects: Effect[]): void {
+  if (state.dials.some((count) => count > 0))
+    effects.push({ kind: 'set-timer', name: 'dial-window', ms: DIAL_BUCKET_MS })
+}
+
 /** The dial was not made: our own throttle put it off. */
 export function takeBackDial(state: CallState): void {
   const [now = 0, ...before] = state.dials

@@ -4,6 +4,7 @@
 // ST2: everything here can be written as JSON and read back.
 
 import { type AgentState, NEW_AGENT } from './agent-state.ts'
+import type { CallBudget } from './bounds.ts'
 import type { CutItem } from './playout.ts'
 import type { LegEnd, ModelEvent, ModelLoss, ResponseRequest, TurnTaking, Usage } from './ports.ts'
 import type { Transcript } from './transcript.ts'
@@ -24,6 +25,10 @@ export type EndCause =
   | 'stream-never-came'
   | 'media-silent'
   | 'too-long'
+  /** The caller said nothing, was asked, and said nothing still. */
+  | 'caller-silent'
+  /** It has cost what it may. */
+  | 'over-budget'
   | 'model-refused'
   | 'model-lost'
   | 'agent-failed'
@@ -150,6 +155,16 @@ export type CallState = {
   /** How often the agent's part changed. */
   agentChanges: number
   transcript: Transcript
+  /** How long the call has lasted, as of the last step; `atWallMs`: the wall clock when its checkpoint was written. */
+  lastedMs: number
+  atWallMs: number
+  /** Since when nobody has spoken or is due to, in the call's own time. */
+  quietFromMs: number | undefined
+  /** A caller who is silent was asked whether they are there. */
+  isQuietAsked: boolean
+  /** It was told that the call is near the bound of its time, of its money. */
+  isTimeNear: boolean
+  isMoneyNear: boolean
 }
 
 /** Settings of one call that the machine needs; constant for its life. */
@@ -162,7 +177,13 @@ export type CallSettings = {
   keysInterrupt: boolean
   transcriptMaxItems: number
   streamAwaitedMs: number
+  /** Of its whole life, wherever it is. */
   callMaxMs: number
+  /** After how much silence a caller is asked whether they are there, and after how much more the call ends; 0 ms: never. */
+  silenceAskMs: number
+  silenceEndMs: number
+  /** undefined: no bound on what it costs. */
+  budget: CallBudget | undefined
   modelStallMs: number
   /** From what makes an answer due to its first sound, at most. */
   turnMaxMs: number
@@ -179,6 +200,9 @@ export type CallSettings = {
 export const TIMER_NAMES = [
   'stream-awaited',
   'call-max',
+  'call-near',
+  'budget',
+  'quiet',
   'model-answer',
   'renew',
   'redial',
@@ -204,6 +228,8 @@ export type CallEvent =
   | { kind: 'timer'; name: TimerName }
   | { kind: 'audio-begun'; responseId: string }
   | { kind: 'playout-idle' }
+  /** The answer to `look-playout`: what the caller has still to hear. */
+  | { kind: 'playout-looked'; playoutMs: number }
   | { kind: 'end-wanted' }
   | { kind: 'transfer-wanted'; to: string }
   | { kind: 'drain-over' }
@@ -224,6 +250,8 @@ export type Effect =
   | { kind: 'truncate'; itemId: string; audioEndMs: number; heardText: string }
   | { kind: 'complete-item'; itemId: string }
   | { kind: 'play-filler' }
+  /** Asks how much the caller has still to hear; the driver answers with `playout-looked`. */
+  | { kind: 'look-playout' }
   /** Asks the link for a sign of life; the answer is the event `link-alive`. */
   | { kind: 'prove-link' }
   | { kind: 'send-digits'; itemId: string; digits: string }
@@ -232,7 +260,11 @@ export type Effect =
   | { kind: 'close-leg'; reason: string }
   | { kind: 'close-model' }
   | { kind: 'note'; level: 'info' | 'warn'; message: string; code?: string }
-  | { kind: 'count'; what: 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn' | 'turn-outcome'; code?: string }
+  | {
+      kind: 'count'
+      what: 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn' | 'turn-outcome' | 'limit'
+      code?: string
+    }
   | { kind: 'ended'; cause: EndCause; next: Next }
 
 export type Step = { state: CallState; effects: Effect[] }
@@ -280,6 +312,12 @@ export function initialState(): CallState {
     agent: NEW_AGENT,
     agentChanges: 0,
     transcript: { items: [], dropped: 0 },
+    lastedMs: 0,
+    atWallMs: 0,
+    quietFromMs: undefined,
+    isQuietAsked: false,
+    isTimeNear: false,
+    isMoneyNear: false,
   }
 }
 

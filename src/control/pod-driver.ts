@@ -95,6 +95,11 @@ export class PodDriver {
     return takesWebhooks(this.#state)
   }
 
+  /** The loop is so late that a new call would harm all (PG6). */
+  get isFull(): boolean {
+    return this.#state.lag.isFull
+  }
+
   /** The pod is warm: it may be ready. Begins to sample its lag. */
   start(): void {
     this.#take({ kind: 'started' })

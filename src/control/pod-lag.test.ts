@@ -64,6 +64,16 @@ suite('the lag of a pod', () => {
     assert.equal(after([150, 80], view).isMoveDue, false)
   })
 
+  test('[O17] [PG6] three seconds over 200 ms make it full, five below make room again', () => {
+    assert.equal(after([300, 300]).isFull, false)
+    assert.equal(after([300, 300, 150, 300]).isFull, false)
+    const full = after([300, 201, 900])
+    assert.equal(full.isFull, true)
+    assert.equal(after([0, 0, 0, 0], full).isFull, true)
+    assert.equal(after([0, 0, 300, 0, 0, 0, 0], full).isFull, true)
+    assert.equal(after([200, 150, 0, 0, 0], full).isFull, false)
+  })
+
   test('[PG1] a hole in the samples begins a row anew', () => {
     const view = withSample(after([60]), { atMs: 60_000, p99Ms: 60, utilization: 0 })
     assert.equal(view.isLagging, false)

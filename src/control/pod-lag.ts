@@ -5,6 +5,7 @@
 // PG3: over 50 ms or over 0.75 of utilisation for 2 s: the pod lags and leaves placement; it comes back after CALM_MS below both.
 // PG4: over 100 ms for 5 s: one call is to move away with each further sample.
 // PG5: a pod judges only itself; that not every pod leaves placement is the store's care.
+// PG6: over 200 ms for 3 s: the pod is full whatever its number of calls says; it takes new calls again after CALM_MS below that.
 
 /** One second of the event loop: p99 of its delay, and its utilisation from 0 to 1. */
 export type LagSample = { atMs: number; p99Ms: number; utilization: number }
@@ -17,6 +18,8 @@ export const LEAVE_UTILIZATION = 0.75
 export const LEAVE_AFTER_MS = 2_000
 export const MOVE_P99_MS = 100
 export const MOVE_AFTER_MS = 5_000
+export const FULL_P99_MS = 200
+export const FULL_AFTER_MS = 3_000
 /** After a hole in the samples a row begins anew. */
 const HOLE_MS = 3 * LAG_WINDOW_MS
 const RECENT_MAX = 20
@@ -24,12 +27,16 @@ const RECENT_MAX = 20
 export type LagView = {
   penalty: number
   isLagging: boolean
+  /** A new call would be one too many for everyone. */
+  isFull: boolean
   /** Whether the last sample asks for one call to move. */
   isMoveDue: boolean
   lastAtMs: number | undefined
   /** Since when each condition has held without a break; undefined: it does not hold. */
   overLeaveSinceMs: number | undefined
   overMoveSinceMs: number | undefined
+  overFullSinceMs: number | undefined
+  belowFullSinceMs: number | undefined
   calmSinceMs: number | undefined
   /** The penalties of the samples of the last CALM_MS, at most RECENT_MAX. */
   recent: readonly { atMs: number; penalty: number }[]
@@ -38,10 +45,13 @@ export type LagView = {
 export const NO_LAG: LagView = {
   penalty: 0,
   isLagging: false,
+  isFull: false,
   isMoveDue: false,
   lastAtMs: undefined,
   overLeaveSinceMs: undefined,
   overMoveSinceMs: undefined,
+  overFullSinceMs: undefined,
+  belowFullSinceMs: undefined,
   calmSinceMs: undefined,
   recent: [],
 }
@@ -64,6 +74,8 @@ export function withSample(view: LagView, sample: LagSample): LagView {
   const isOver = p99Ms > LEAVE_P99_MS || utilization > LEAVE_UTILIZATION
   const overLeaveSinceMs = row(isOver, view.overLeaveSinceMs)
   const overMoveSinceMs = row(p99Ms > MOVE_P99_MS, view.overMoveSinceMs)
+  const overFullSinceMs = row(p99Ms > FULL_P99_MS, view.overFullSinceMs)
+  const belowFullSinceMs = row(p99Ms <= FULL_P99_MS, view.belowFullSinceMs)
   const calmSinceMs = row(!isOver, view.calmSinceMs)
   const isRecent = (one: { atMs: number }): boolean => atMs - one.atMs < CALM_MS
   const recent = [...view.recent.filter(isRecent), { atMs, penalty: penaltyOf(p99Ms) }].slice(-RECENT_MAX)
@@ -72,10 +84,13 @@ export function withSample(view: LagView, sample: LagSample): LagView {
     penalty: Math.max(...recent.map(({ penalty }) => penalty)),
     recent,
     isLagging: view.isLagging ? !held(calmSinceMs, CALM_MS) : held(overLeaveSinceMs, LEAVE_AFTER_MS),
+    isFull: view.isFull ? !held(belowFullSinceMs, CALM_MS) : held(overFullSinceMs, FULL_AFTER_MS),
     isMoveDue: held(overMoveSinceMs, MOVE_AFTER_MS),
     lastAtMs: atMs,
     overLeaveSinceMs,
     overMoveSinceMs,
+    overFullSinceMs,
+    belowFullSinceMs,
     calmSinceMs,
   }
 }

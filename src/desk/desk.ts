@@ -68,6 +68,8 @@ export type DeskParts = {
   fallbackNumber: string | undefined
   sorry: string
   isDraining: () => boolean
+  /** This pod can carry no more, and there is no other that could. */
+  isFull: () => boolean
   onResume: (cause: ResumeCause, outcome: 'resumed' | 'refused' | 'too-often') => void
   world: DeskWorld
 }
@@ -97,6 +99,7 @@ export class Desk implements CallDesk {
     const held = calls.get(callSid)
     if (held !== undefined) return this.#parts.grants.to({ ...held.origin, pod: this.#parts.pod })
     if (this.#parts.isDraining()) return { kind: 'busy', reason: 'draining' }
+    if (this.#parts.isFull()) return { kind: 'busy', reason: 'full' }
     return this.#whilePending<Answer>(
       callSid,
       (pending) => this.#admit(offer, pending),

@@ -58,6 +58,8 @@ export type CallMakerParts = {
   movePool?: (request: { callSid: CallSid; epoch: number; pool: string }) => ReturnType<MovePool>
   onEnded: (held: Held, cause: EndCause, next: Next) => void
   onChanged: (held: Held) => void
+  /** Writes the call's checkpoint now and waits for it, within a bound. Left out: none is written. */
+  keep?: (held: Held) => Promise<void>
   onFenced: (held: Held) => void
 }
 
@@ -128,6 +130,8 @@ export async function makeHeld(
   const log = world.log.child({ callId, callSid })
   let held: Held | undefined
   let call: Call | undefined
+  /** The agent in charge that the last checkpoint knows for certain. */
+  let kept = ''
   const { records, history } = parts
   const ledger = new ToolLedger(
     {
@@ -139,6 +143,13 @@ export async function makeHeld(
       isActing: () => held?.isActing === true,
       onFenced: () => held !== undefined && parts.onFenced(held),
       onTool: (key) => history('tool', callSid, epoch, { key }),
+      agentKept: async () => {
+        if (held === undefined || parts.keep === undefined) return
+        const inCharge = held.call.checkpoint.agent.inCharge.join('/')
+        if (inCharge === kept) return
+        await parts.keep(held)
+        kept = inCharge
+      },
       clock: world.clock,
       wheel: world.wheel,
       log,
@@ -186,7 +197,7 @@ function makeCall(
   const { callId, callSid } = origin
   const { metrics, traces, clock, wheel } = parts.world
   const meter = new Watch({ metrics, traces, clock, callId, onEntry })
-  const initial = initialOf(origin, log)
+  const initial = initialOf(origin, log, clock.wallMs())
   const start: SessionStart = {
     gate: ledger,
     pendingTools: initial === undefined ? [] : pendingTools(initial),
@@ -222,7 +233,7 @@ function makeCall(
 }
 
 /** The state to go on with; an unreadable checkpoint is as none, and said. */
-function initialOf(origin: Origin, log: Log): CallState | undefined {
+function initialOf(origin: Origin, log: Log, wallMs: number): CallState | undefined {
   const { comeback } = origin
   if (comeback === undefined) return undefined
   let before: CallState | undefined
@@ -231,5 +242,5 @@ function initialOf(origin: Origin, log: Log): CallState | undefined {
     if (reading.kind === 'read') before = reading.state
     else log.warn({ reason: reading.reason }, 'the checkpoint of a call cannot be read; it begins anew')
   }
-  return comeBack(before, comeback.kind, comeback.intents)
+  return comeBack(before, comeback.kind, comeback.intents, wallMs)
 }

@@ -9,7 +9,7 @@ import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { VoiceError } from '../kit/errors.ts'
 import type { ErasureStore } from '../work/erasures.ts'
-import { askBearer } from './bearer.ts'
+import type { Operators } from './operators.ts'
 
 const ID = /^\d{1,18}$/
 const TENANT = /^[\x21-\x7e]{1,100}$/
@@ -31,10 +31,9 @@ const FORM =
 /** POST /admin/erasures, GET /admin/erasures/:id. */
 export async function erasureRoutes(
   app: FastifyInstance,
-  { store, token }: { store: Pick<ErasureStore, 'request' | 'count' | 'find'>; token: string | undefined },
+  { store, operators }: { store: Pick<ErasureStore, 'request' | 'count' | 'find'>; operators: Operators },
 ): Promise<void> {
-  if (token === undefined) return
-  askBearer(app, token)
+  operators.guard(app, 'erase')
   app.post('/admin/erasures', async (request, reply) => {
     const body = BODY.safeParse(request.body).data
     if (body === undefined) return reply.code(400).send({ refused: FORM })

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { type FastifyInstance, fastify } from 'fastify'
 import { Gauge, Registry } from 'prom-client'
-import { healthRoutes } from './health.ts'
+import { healthRoutes, metricsRoute } from './health.ts'
 import type { LagReading } from './lag.ts'
 
 const apps: FastifyInstance[] = []
@@ -24,7 +24,8 @@ async function open(reasons: string[] = [], isStuck = false, last: LagReading | 
   })
   const app = fastify()
   apps.push(app)
-  await app.register(healthRoutes, { registry, notReady: () => reasons, lag: { last, isStuck: () => isStuck } })
+  await app.register(healthRoutes, { notReady: () => reasons, lag: { last, isStuck: () => isStuck } })
+  await app.register(metricsRoute, { registry, operators: undefined })
   return app
 }
 

@@ -83,6 +83,7 @@ export class Watch implements CallMeter {
   count(what: Parameters<CallMeter['count']>[0], code: string | undefined): void {
     if (what === 'barge-in') this.#metrics.bargeIns += 1
     else if (what === 'model-error') this.#metrics.modelErrors.add(code ?? 'unknown')
+    else if (what === 'limit') this.#metrics.limits.add(code ?? 'unknown')
     else if (what === 'turn-outcome') {
       this.#metrics.turnOutcomes.add(code ?? 'unknown')
       this.#outcome = code

@@ -7,7 +7,7 @@ import { Counter, Gauge, type Registry } from 'prom-client'
 import { VoiceError } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { WorkDepth, WorkState, WorkStore, WorkType } from '../work/ports.ts'
-import { askBearer } from './bearer.ts'
+import type { Operators } from './operators.ts'
 import { Durations, registerDurations, Tally } from './tally.ts'
 
 const JOB_BOUNDS_MS = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 120_000]
@@ -107,16 +107,26 @@ export async function workRoutes(
   {
     store,
     reads = store,
-    token,
+    operators,
   }: {
     store: Pick<WorkStore, 'rerun' | 'list' | 'record'>
     /** A replica may answer them. */
     reads?: Pick<WorkStore, 'list' | 'record'>
-    token: string | undefined
+    operators: Operators
   },
 ): Promise<void> {
-  if (token === undefined) return
-  askBearer(app, token)
+  await app.register(async (scoped) => readRoutes(scoped, reads, operators))
+  await app.register(async (scoped) => {
+    operators.guard(scoped, 'work')
+    scoped.post<{ Params: { id: string } }>('/admin/work/:id/rerun', async (request, reply) => {
+      const answer = ID.test(request.params.id) ? await store.rerun(request.params.id) : { kind: 'unknown' as const }
+      return reply.code(answer.kind === 'ready' ? 200 : 404).send(answer)
+    })
+  })
+}
+
+function readRoutes(app: FastifyInstance, reads: Pick<WorkStore, 'list' | 'record'>, operators: Operators): void {
+  operators.guard(app, 'read')
   app.get<{ Querystring: { state?: string; before?: string; max?: string } }>('/admin/work', async (request, reply) => {
     const { state = 'dead', before, max = String(PAGE_MAX) } = request.query
     const known = STATES.find((one) => one === state)
@@ -124,10 +134,6 @@ export async function workRoutes(
       return reply.code(400).send({ refused: `state is one of ${STATES.join(', ')}; before is an id; max a number` })
     const items = await reads.list({ state: known, before, max: Math.max(1, Math.min(PAGE_MAX, Number(max))) })
     return { items, next: items.at(-1)?.id ?? null }
-  })
-  app.post<{ Params: { id: string } }>('/admin/work/:id/rerun', async (request, reply) => {
-    const answer = ID.test(request.params.id) ? await store.rerun(request.params.id) : { kind: 'unknown' as const }
-    return reply.code(answer.kind === 'ready' ? 200 : 404).send(answer)
   })
   app.get<{ Params: { callSid: string } }>('/admin/calls/:callSid', async (request, reply) => {
     const { callSid } = request.params

@@ -46,7 +46,13 @@ export type PackSession = RealtimeSession<unknown>
 /** The options of the SDK's session that a pack may set; key, transport and audio formats are the plane's. */
 export type PackSessionOptions = Pick<
   RealtimeSessionOptions<unknown>,
-  'outputGuardrails' | 'outputGuardrailSettings' | 'config' | 'toolExecution' | 'toolErrorFormatter'
+  | 'outputGuardrails'
+  | 'outputGuardrailSettings'
+  | 'config'
+  | 'toolExecution'
+  | 'toolErrorFormatter'
+  | 'automaticallyTriggerResponseForMcpToolCalls'
+  | 'model'
 >
 
 /** One call's agent and settings. */

@@ -2,13 +2,13 @@
 // SR1: an operator's module brings, more often than not, its own copy of the SDK. The SDK recognises a background
 //     result by a symbol and an agent by its class, so two copies in one process do not understand each other:
 //     what the module imports of it is resolved to the plane's copy.
-// SR2: `@openai/agents` (the bundle that the SDK's documentation imports) may not be installed at all; its parts that a
-//     voice agent needs are in the core package, which then stands in.
+// SR3: `require` gets the same copy as `import`: the SDK is published twice, as modules and as CommonJS, with classes of
+//     their own.
 import { registerHooks } from 'node:module'
-import { pathToFileURL } from 'node:url'
 
-const REALTIME = '@openai/agents-realtime'
-const CORE = '@openai/agents-core'
+const SDK = /^@openai\/agents(?:-core|-realtime|-openai)?(?:\/.+)?$/
+/** The bundle keeps the realtime part under a path of its own. */
+const BUNDLED = { '@openai/agents/realtime': '@openai/agents-realtime' } as const
 
 let isRegistered = false
 
@@ -16,25 +16,23 @@ let isRegistered = false
 export function shareSdk(): void {
   if (isRegistered) return
   isRegistered = true
-  const ownUrl = import.meta.url
-  const realtimeUrl = import.meta.resolve(REALTIME)
+  const urls = new Map<string, string | undefined>()
   registerHooks({
     resolve(specifier, context, nextResolve) {
-      if (specifier === REALTIME || specifier === '@openai/agents/realtime') {
-        return nextResolve(REALTIME, { ...context, parentURL: ownUrl })
-      }
-      if (specifier === CORE) return nextResolve(CORE, { ...context, parentURL: realtimeUrl })
-      if (specifier !== '@openai/agents') return nextResolve(specifier, context)
-      try {
-        return nextResolve(specifier, context)
-      } catch {
-        return nextResolve(CORE, { ...context, parentURL: realtimeUrl })
-      }
+      if (!SDK.test(specifier) || context.parentURL === import.meta.url) return nextResolve(specifier, context)
+      if (!urls.has(specifier)) urls.set(specifier, ownUrlOf(specifier))
+      const url = urls.get(specifier)
+      if (url === undefined) return nextResolve(specifier, context)
+      return { url, format: 'module', shortCircuit: true }
     },
   })
 }
 
-/** The URL of a file as `import()` wants it. */
-export function moduleUrl(path: string): string {
-  return pathToFileURL(path).href
+/** Where the plane itself finds it, as a module. Undefined when this version of the SDK has no such part. */
+function ownUrlOf(specifier: string): string | undefined {
+  try {
+    return import.meta.resolve(BUNDLED[specifier as keyof typeof BUNDLED] ?? specifier)
+  } catch {
+    return undefined
+  }
 }

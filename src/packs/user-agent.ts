@@ -1,158 +1,215 @@
 // The operator's own agent (AGENT_MODULE). Rules:
 // UA1: a module written for the agents SDK alone, which exports a RealtimeAgent, runs as it is.
-// UA2: what it may export, first found wins: `pack`, `default`, `createAgent`, `agent`; each a RealtimeAgent, a Pack, a
-//     PackCall, or a function of the call that gives one of the last two or an agent. Beside it, all optional:
-//     `options` (the SDK's session options), `greeting`, `voice`, `modelAudio`, `onSession(session)`.
+// UA2: what it may export, first found wins: `pack`, `default`, `createAgent`, `agent`, `getStartingAgent`, or one agent under any
+//      name; each a RealtimeAgent, a Pack, a PackCall with `options`, or a function of the call that gives one of the last two
+//      or an agent. Beside it, all optional: `options` (the SDK's session options), `greeting`, `voice`, `modelAudio`,
+//      `onSession(session)`.
 // UA3: whatever is wrong with it is said at start, in a sentence that names the file and the fix; never at the first call
-//     when it could be seen before.
+//      when it could be seen before.
 // UA4: tools find the call as `runContext.context.call` (a CallControl), beside whatever context the module gives.
-import { createHash } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+// UA5: with `reload`, a changed file is loaded for the calls that come after it; live calls keep theirs. What does not load is
+//      reported, and the last that loaded serves on.
+// UA6: making the agent of one call has a bound.
+import { readFile, stat } from 'node:fs/promises'
 import { basename, extname, resolve } from 'node:path'
-import { RealtimeAgent } from '@openai/agents-realtime'
 import { messageOf, VoiceError } from '../kit/errors.ts'
-import type { CallControl, Greeting, Pack, PackAgent, PackCall, PackSession, PackSessionOptions } from './pack.ts'
-import { moduleUrl, shareSdk } from './sdk-resolution.ts'
+import { type Log, silentLog } from '../kit/log.ts'
+import { bundleAgent } from './agent-bundle.ts'
+import {
+  type Beside,
+  describeMissing,
+  type Entry,
+  exportedAgents,
+  findEntry,
+  isClass,
+  isPack,
+  readBeside,
+  readCall,
+  readModelAudio,
+  readOthers,
+  unwrap,
+} from './agent-exports.ts'
+import { describeThrown, type Exports, importBundle } from './agent-import.ts'
+import { adoptAgents, agentsFrom, ignoredParts } from './agent-shape.ts'
+import type { CallControl, Pack, PackCall } from './pack.ts'
+import { shareSdk } from './sdk-resolution.ts'
+import type { PlaneLimits } from './session-options.ts'
 
-type Exports = Record<string, unknown>
-/** What stands beside the agent and completes each of its calls. */
-type Beside = PackSessionOptions & Pick<PackCall, 'context' | 'voice' | 'greeting' | 'onSession'>
+/** How long a module may take to load, ms. */
+export const LOAD_MS = 30_000
+/** How long a function of the module may take to make the agent of a call, ms: a caller waits. */
+const CREATE_MAX_MS = 10_000
 
-const ENTRY_NAMES = ['pack', 'default', 'createAgent', 'agent'] as const
-const SESSION_OPTIONS = [
-  'outputGuardrails',
-  'outputGuardrailSettings',
-  'config',
-  'toolExecution',
-  'toolErrorFormatter',
-] as const
-
-/** Loads the module at `path` (relative to `baseDir`, default the working directory) as a pack. Throws AGENT_FAILED. */
-export async function loadUserAgent(path: string, options: { baseDir?: string } = {}): Promise<Pack> {
-  const file = resolve(options.baseDir ?? '.', path)
-  const source = await readSource(file)
-  shareSdk()
-  const exports = await importModule(file)
-  const found = ENTRY_NAMES.find((name) => exports[name] !== undefined)
-  if (found === undefined) {
-    const names = Object.keys(exports)
-    const has = names.length === 0 ? 'nothing' : names.join(', ')
-    throw failed(
-      file,
-      `exports ${has}. Export a RealtimeAgent as \`agent\` or as default (or \`createAgent\`, \`pack\`).`,
-    )
-  }
-  const entry = exports[found]
-  if (isPack(entry)) return entry
-  const beside = readBeside(file, exports)
-  return {
-    name: basename(file, extname(file)),
-    version: createHash('sha256').update(source).digest('hex').slice(0, 12),
-    modelAudio: readModelAudio(file, exports),
-    openCall: makeOpenCall(file, found, entry, beside),
-  }
+export type LoadOptions = {
+  /** What a relative path starts from; default the working directory. */
+  baseDir?: string
+  loadMs?: number
+  reload?: boolean
+  /** Default true; false where the model is fixed by its address. */
+  canChooseModel?: boolean
+  log?: Log
 }
 
-async function readSource(file: string): Promise<Buffer> {
+type Loaded = { pack: Pack; files: readonly string[] }
+
+/** Loads the module at `path` (relative to `baseDir`) as a pack. Throws AGENT_FAILED. */
+export async function loadUserAgent(path: string, options: LoadOptions = {}): Promise<Pack> {
+  const file = resolve(options.baseDir ?? '.', path)
+  await assertReadable(file)
+  shareSdk()
+  const { reload = false } = options
+  const first = await load(file, options)
+  return reload ? reloading(file, first, options) : first.pack
+}
+
+async function assertReadable(file: string): Promise<void> {
   try {
-    return await readFile(file)
+    await readFile(file)
   } catch (error) {
     throw failed(file, `cannot be read (${messageOf(error)}). Set AGENT_MODULE to the path of a module file.`, error)
   }
 }
 
-async function importModule(file: string): Promise<Exports> {
-  try {
-    return (await import(moduleUrl(file))) as Exports
-  } catch (error) {
-    throw failed(file, `could not be loaded: ${messageOf(error)}`, error)
+async function load(file: string, options: LoadOptions): Promise<Loaded> {
+  const bundle = await bundleAgent(file)
+  if (bundle.kind === 'failed') throw failed(file, `could not be loaded: ${bundle.problem}`, bundle.cause)
+  const { files, version } = bundle
+  const loaded = await importBundle(file, bundle.code, options.loadMs ?? LOAD_MS)
+  if (loaded.kind === 'failed') throw failed(file, loaded.problem, loaded.cause)
+  return { pack: packOf(file, version, loaded.exports, options), files }
+}
+
+function packOf(file: string, version: string, raw: Exports, options: LoadOptions): Pack {
+  const exports = unwrap(raw)
+  const entry = findEntry(exports)
+  if (entry === undefined) throw failed(file, describeMissing(exports))
+  const { value } = entry
+  if (isPack(value)) return value
+  const inside = typeof value === 'object' && value !== null && 'modelAudio' in value ? value.modelAudio : undefined
+  const { audio, problems } = readModelAudio(exports.modelAudio ?? inside)
+  const plane: PlaneLimits = { canChooseModel: options.canChooseModel ?? true, modelAudio: audio }
+  const { beside, problems: wrongBeside } = readBeside(exports, plane)
+  problems.push(...wrongBeside)
+  const agents = exportedAgents(exports)
+  if (isClass(value)) problems.push(`\`${entry.name}\` is a class. Export an instance, or a function that makes one`)
+  const { log = silentLog } = options
+  const others = readOthers(exports, entry, beside)
+  problems.push(...others.refused)
+  for (const name of others.guardrails) {
+    // A function's own options are known only when it has made them.
+    if (typeof value === 'function')
+      log.warn({ export: name }, 'guardrails that the agent module exports are not in its options')
+    else
+      problems.push(`exports guardrails as \`${name}\` that nothing runs. Put them into \`options.outputGuardrails\``)
+  }
+  if (problems.length > 0) throw failed(file, `${problems.join('; ')}.`)
+  if (others.unused.length > 0)
+    log.debug({ exports: others.unused }, 'exports of the agent module without a meaning here')
+  return {
+    name: basename(file, extname(file)),
+    version,
+    modelAudio: audio,
+    openCall: makeOpenCall({ file, entry, beside: agents.length === 0 ? beside : { ...beside, agents }, plane, log }),
   }
 }
 
-function makeOpenCall(file: string, name: string, entry: unknown, beside: Beside): Pack['openCall'] {
-  if (typeof entry === 'function') {
-    if (isClass(entry))
-      throw failed(file, `exports a class as \`${name}\`. Export an instance, or a function that makes one.`)
-    const create = entry as (call: CallControl) => unknown
-    return async (call) => {
-      let made: unknown
-      try {
-        made = await create(call)
-      } catch (error) {
-        throw failed(file, `\`${name}\` threw: ${messageOf(error)}`, error)
-      }
-      return withCall(toPackCall(file, `what \`${name}\` returned`, made, beside), call)
-    }
+type Made = { file: string; entry: Entry; beside: Beside; plane: PlaneLimits; log: Log }
+
+function makeOpenCall(made: Made): Pack['openCall'] {
+  const { file, entry, beside, plane } = made
+  const { name, value } = entry
+  if (typeof value !== 'function') {
+    const shared = finished(made, readCall(value, `\`${name}\``, beside, plane))
+    return (call) => withCall(shared, call)
   }
-  const shared = toPackCall(file, `\`${name}\``, entry, beside)
-  return (call) => withCall(shared, call)
+  const create = value as (call: CallControl) => unknown
+  return async (call) => {
+    const result = await bounded(file, name, () => create(call))
+    return withCall(finished(made, readCall(result, `what \`${name}\` returned`, beside, plane)), call)
+  }
+}
+
+/** UA6. */
+async function bounded(file: string, name: string, create: () => unknown): Promise<unknown> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    const problem = `\`${name}\` did not give an agent within ${CREATE_MAX_MS / 1_000} s`
+    timer = setTimeout(() => reject(failed(file, problem)), CREATE_MAX_MS)
+  })
+  try {
+    return await Promise.race([create(), late])
+  } catch (error) {
+    throw error instanceof VoiceError ? error : failed(file, `\`${name}\` threw: ${describeThrown(error)}`, error)
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function finished({ file, log }: Made, reading: ReturnType<typeof readCall>): PackCall {
+  if (reading.kind === 'refused') throw failed(file, `${reading.problem}.`)
+  const agents = agentsFrom([reading.call.agent, ...(reading.call.agents ?? [])])
+  const { refused, warned } = ignoredParts(agents)
+  if (refused.length > 0) throw failed(file, `${refused.join('; ')}.`)
+  for (const reason of warned) log.warn({ code: 'AGENT_FAILED', reason }, 'a part of the agent is left out')
+  adoptAgents(agents)
+  return reading.call
 }
 
 function withCall(packCall: PackCall, call: CallControl): PackCall {
   return { ...packCall, context: { call, ...packCall.context } }
 }
 
-function toPackCall(file: string, what: string, value: unknown, beside: Beside): PackCall {
-  if (value instanceof RealtimeAgent) return { ...beside, agent: value as PackAgent }
-  if (isRecord(value) && value.agent instanceof RealtimeAgent) return { ...beside, ...(value as unknown as PackCall) }
-  const kind = isRecord(value) ? (value.constructor?.name ?? 'object') : typeof value
-  if (kind === 'Agent') {
-    throw failed(file, `${what} is an Agent of the SDK's text side. Make it with \`new RealtimeAgent({ … })\`.`)
-  }
-  throw failed(file, `${what} is no RealtimeAgent and no { agent: RealtimeAgent } but a value of type ${kind}.`)
-}
-
-function readBeside(file: string, exports: Exports): Beside {
-  const beside: Record<string, unknown> = {}
-  const options = exports.options
-  if (options !== undefined) {
-    if (!isRecord(options))
-      throw failed(file, 'exports `options` that is no object. Give the SDK session options there.')
-    for (const name of [...SESSION_OPTIONS, 'context'] as const) {
-      if (options[name] !== undefined) beside[name] = options[name]
+/** UA5. The name and the model's audio are those of the first: pods are set up by them. */
+function reloading(file: string, first: Loaded, options: LoadOptions): Pack {
+  const { log = silentLog } = options
+  let current = first
+  let stamp = stampOf(first.files)
+  let underWay: Promise<void> | undefined
+  const refresh = async (): Promise<void> => {
+    const before = await stamp
+    const now = await stampOf(current.files)
+    if (now === before) return
+    stamp = Promise.resolve(now)
+    try {
+      const next = await load(file, options)
+      if (next.pack.modelAudio !== current.pack.modelAudio)
+        log.warn({}, 'modelAudio of the agent module has changed: it needs a restart')
+      current = next
+      stamp = stampOf(next.files)
+      log.info({ version: next.pack.version }, 'the agent module was loaded anew')
+    } catch (error) {
+      log.error(
+        { code: 'AGENT_FAILED', reason: messageOf(error) },
+        'the changed agent module does not load: calls get the last one',
+      )
     }
   }
-  const { greeting, voice, onSession } = exports
-  if (greeting !== undefined) beside.greeting = readGreeting(file, greeting)
-  if (voice !== undefined) {
-    if (typeof voice !== 'string') throw failed(file, 'exports `voice` that is no string.')
-    beside.voice = voice
+  return {
+    name: first.pack.name,
+    get version() {
+      return current.pack.version
+    },
+    modelAudio: first.pack.modelAudio,
+    async openCall(call) {
+      underWay ??= refresh().finally(() => {
+        underWay = undefined
+      })
+      await underWay
+      return current.pack.openCall(call)
+    },
   }
-  if (onSession !== undefined) {
-    if (typeof onSession !== 'function') throw failed(file, 'exports `onSession` that is no function of the session.')
-    beside.onSession = onSession as (session: PackSession) => void
-  }
-  return beside
 }
 
-function readGreeting(file: string, greeting: unknown): Greeting {
-  if (isRecord(greeting) && (greeting.kind === 'agent' || greeting.kind === 'caller-first')) return greeting as Greeting
-  throw failed(file, "exports `greeting` that is neither { kind: 'agent', instructions } nor { kind: 'caller-first' }.")
-}
-
-function readModelAudio(file: string, exports: Exports): 'pcmu' | 'pcm16' | undefined {
-  const audio = exports.modelAudio
-  if (audio === undefined || audio === 'pcmu' || audio === 'pcm16') return audio
-  throw failed(file, "exports `modelAudio` that is neither 'pcmu' nor 'pcm16'.")
-}
-
-function isPack(value: unknown): value is Pack {
-  return (
-    isRecord(value) &&
-    typeof value.openCall === 'function' &&
-    typeof value.name === 'string' &&
-    typeof value.version === 'string'
-  )
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null
-}
-
-function isClass(value: unknown): boolean {
-  return typeof value === 'function' && /^class\b/.test(Function.prototype.toString.call(value))
+/** Size and time of each file, as one text. */
+async function stampOf(files: readonly string[]): Promise<string> {
+  const stamps = files.map(async (file) => {
+    const found = await stat(file).catch(() => undefined)
+    return found === undefined ? 'absent' : `${found.size}:${found.mtimeMs}`
+  })
+  return (await Promise.all(stamps)).join(' ')
 }
 
 function failed(file: string, problem: string, cause?: unknown): VoiceError {
-  return new VoiceError('AGENT_FAILED', { message: `The agent module ${file} ${problem}`, cause })
+  const colon = /^(?:`|what |the agent )/.test(problem) ? ':' : ''
+  return new VoiceError('AGENT_FAILED', { message: `The agent module ${file}${colon} ${problem}`, cause })
 }

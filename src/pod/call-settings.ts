@@ -6,6 +6,12 @@ import type { PackCall } from '../packs/pack.ts'
 /** What a caller hears whose call cannot go on. */
 export const SORRY = 'We are sorry, the assistant cannot go on with this call. Please call again.'
 
+/** [CB3] Without prices nothing is known of what a call costs: the configuration is refused then (config-checks.ts). */
+function budgetOf({ call, work }: Config): CallSettings['budget'] {
+  const { callBudget: amount } = call
+  return amount === undefined || work.prices === undefined ? undefined : { amount, prices: work.prices }
+}
+
 /** What the machine needs to know of the configuration and the agent. */
 export function callSettings(config: Config, packCall: PackCall): CallSettings {
   return {
@@ -17,6 +23,9 @@ export function callSettings(config: Config, packCall: PackCall): CallSettings {
     transcriptMaxItems: config.call.transcriptMaxItems,
     streamAwaitedMs: Math.min(30_000, config.streamToken.ttlMs),
     callMaxMs: config.call.callMaxMs,
+    silenceAskMs: config.call.silenceAskMs,
+    silenceEndMs: config.call.silenceEndMs,
+    budget: budgetOf(config),
     modelStallMs: config.model.stallMs,
     turnMaxMs: config.model.turnMaxMs,
     fillerAfterMs: config.model.fillerAfterMs,

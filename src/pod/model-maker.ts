@@ -7,6 +7,7 @@ import type { Clock } from '../kit/clock.ts'
 import type { Wheel } from '../kit/wheel.ts'
 import { OpenAiSession, type SessionSettings } from '../model/openai/session.ts'
 import type { SessionDefaults } from '../model/openai/session-shape.ts'
+import type { Routes } from '../model/route.ts'
 import type { Pack } from '../packs/pack.ts'
 import type { ModelPools } from './pools/pools.ts'
 
@@ -28,20 +29,36 @@ export function modelMaker(
     framesPerAppend: framesPerAppend(config, world.liveCalls),
   }
   const defaults = sessionDefaults(config, audio)
-  return (listener, packCall, log, start = NEW_SESSION, pool, movePool) =>
-    new OpenAiSession(
+  return (listener, packCall, log, start = NEW_SESSION, pool, movePool) => {
+    const routes = pools.routesOf(pool, log, movePool)
+    const { model } = packCall
+    return new OpenAiSession(
       listener,
       packCall,
       {
-        routes: pools.routesOf(pool, log, movePool),
+        routes: model === undefined ? routes : withModel(routes, model),
         link,
         defaults,
-        model: endpoint.model,
+        model: model ?? endpoint.model,
         toolMaxMs: config.model.toolMaxMs,
       },
       { clock: world.clock, wheel: world.wheel, log },
       start,
     )
+  }
+}
+
+/** The same ways with the model that the agent's options name. Azure's address stays as it is: the deployment is the model. */
+function withModel(routes: Routes, model: string): Routes {
+  return {
+    next(dial) {
+      const way = routes.next(dial)
+      if (way.kind !== 'go' || 'api-key' in way.route.headers) return way
+      const url = new URL(way.route.url)
+      url.searchParams.set('model', model)
+      return { kind: 'go', route: { ...way.route, url } }
+    },
+  }
 }
 
 /** How many frames go in one append now: one, until the pod holds more calls than the threshold; then one more for each multiple of it, at most five. */
@@ -72,5 +89,6 @@ export function sessionDefaults(config: Config, audio: 'pcmu' | 'pcm16'): Sessio
     voice: undefined,
     bargeIn: true,
     autoRespond: true,
+    maxOutputTokens: config.model.maxOutputTokens,
   }
 }

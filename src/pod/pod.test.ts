@@ -36,6 +36,19 @@ suite('a pod alone', () => {
     assert.equal((await rig.offer(sid(9))).kind, 'stream')
   })
 
+  test('[O17] [PG6] a pod whose loop is far too late says busy to new calls, keeps its live ones, and takes new ones when it is calm', async () => {
+    const rig = await start('pod-1', undefined, { CALLS_MAX: '100' })
+    await rig.offer(sid(1))
+    let p99Ms = 500
+    Object.defineProperty(rig.lag, 'last', { get: () => ({ p99Ms, maxMs: p99Ms }) })
+    await until('the pod is full', () => rig.pod.driver.isFull, 20_000)
+    assert.deepEqual(await rig.offer(sid(2)), { kind: 'busy', reason: 'full' })
+    assert.equal((await rig.offer(sid(1))).kind, 'stream', 'a live call is no new one')
+    p99Ms = 0
+    await until('the pod has room', () => !rig.pod.driver.isFull, 20_000)
+    assert.equal((await rig.offer(sid(2))).kind, 'stream')
+  })
+
   test('[LI7] the longest wait of the limits file stands before the variable', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'voiceplane-limits-'))
     const file = join(folder, 'limits.json')

@@ -169,6 +169,7 @@ export class Pod {
       fallbackNumber: config.twilio.fallbackNumber,
       sorry: parts.sorry,
       isDraining: () => !this.driver.takesWebhooks,
+      isFull: () => this.#stores.isAlone && this.driver.isFull,
       onResume: (cause, outcome) => world.metrics.resumed(cause, outcome),
       world: control,
     })
@@ -272,7 +273,10 @@ export class Pod {
       pod: config.podName,
       incarnation: this.#incarnation,
       address: address(),
-      state: this.driver.takesWebhooks && (isAlone || (lags && this.fleet.isNeeded())) ? 'ready' : this.driver.podState,
+      state:
+        this.driver.takesWebhooks && (isAlone || (lags && !this.driver.isFull && this.fleet.isNeeded()))
+          ? 'ready'
+          : this.driver.podState,
       callsMax: config.call.callsMax,
       penalty: isAlone ? 0 : this.driver.penalty,
     }

@@ -8,6 +8,7 @@ import { systemClock } from '../kit/clock.ts'
 import type { Log } from '../kit/log.ts'
 import type { Wheel } from '../kit/wheel.ts'
 import { erasureRoutes } from '../ops/erasures.ts'
+import type { Operators } from '../ops/operators.ts'
 import { WorkMetrics, workRoutes } from '../ops/work.ts'
 import type { OperatorReads } from '../store/work/replica.ts'
 import { Eraser } from '../work/erasures.ts'
@@ -23,7 +24,7 @@ export type WorkEngine = {
   /** Sweeps and erases no more, lets jobs end for `withinMs` at most. */
   drain(withinMs: number): Promise<void>
   /** Puts the figures on the registry's page and the admin routes on `app`. */
-  serve(app: FastifyInstance, registry: Registry): Promise<void>
+  serve(app: FastifyInstance, registry: Registry, operators: Operators): Promise<void>
 }
 
 /** Makes the engine on opened parts, which it does not close. */
@@ -75,11 +76,10 @@ export function makeWorkEngine(of: {
       eraser.close()
       await worker.drain(withinMs)
     },
-    serve: async (app, registry) => {
-      const token = config.work.adminToken
+    serve: async (app, registry, operators) => {
       metrics.register(registry, () => worker.depth)
-      await app.register(workRoutes, { store: parts.work, reads: of.reads ?? parts.work, token })
-      await app.register(erasureRoutes, { store: parts.erasures, token })
+      await app.register(workRoutes, { store: parts.work, reads: of.reads ?? parts.work, operators })
+      await app.register(erasureRoutes, { store: parts.erasures, operators })
     },
   }
 }

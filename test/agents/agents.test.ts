@@ -1,9 +1,12 @@
 // Each example agent loads as an operator's module and behaves, in the SDK's own session, as the SDK documents.
 import assert from 'node:assert/strict'
+import { subscribe } from 'node:diagnostics_channel'
 import { test } from 'node:test'
 import { loadUserAgent } from '../../src/packs/user-agent.ts'
-import { seen } from './hooks.ts'
 import { Rehearsal, recordingCall } from './rehearsal.ts'
+
+const seen: string[] = []
+subscribe('test:hooks', (event) => seen.push(String(event)))
 
 const BASE = { baseDir: import.meta.dirname }
 

@@ -1,9 +1,10 @@
 // An agent made per call, whose life is watched by the events of agent and session.
+import { channel } from 'node:diagnostics_channel'
 import { RealtimeAgent, type RealtimeSession, tool } from '@openai/agents-realtime'
 import { z } from 'zod'
 
-/** What was seen, in order: `<who>:<event>[:<name>]`. */
-export const seen: string[] = []
+/** What is seen, in order: `<who>:<event>[:<name>]`. A channel, since who listens is in another copy of this module. */
+const seen = { push: (event: string) => channel('test:hooks').publish(event) }
 
 const openGate = tool({
   name: 'open_gate',

@@ -102,6 +102,7 @@ const TEXTS = [
     '{"currency":"USD"}',
     '{}',
   ],
+  ...['10.0.0.0/8', '10.0.0.0/33', '2001:db8::/32, 192.0.2.7', '::1', ':::', '1.2.3.256'],
   ...['30', '30,tenant-a=7', 'tenant-a=7', '30,', '30;7', 'tenant-a='],
 ]
 
@@ -190,6 +191,7 @@ describe('helm refuses a setting that the plane would not take', () => {
       'AZURE_OPENAI_ENDPOINT',
       'AZURE_OPENAI_DEPLOYMENT',
       'PRICES',
+      'CALL_BUDGET',
     ])
       delete texts[name]
     const file = join(folder, 'all.json')

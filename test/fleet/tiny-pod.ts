@@ -1,5 +1,5 @@
 // A pod as small as can be, in a process of its own, so that it can be killed and frozen: answers with its name, echoes frames.
-// Paths of the test's own: GET /test/drain makes /ready and /twilio/voice answer 503; /test/stuck makes /healthz do so; POST
+// Paths of the test's own: GET /test/drain makes /ready and /twilio/voice answer 503; /test/stuck makes /healthz do so; /test/heard says how often each path was asked; POST
 // /twilio/hang on the pod named by ?on= never answers, nor does /twilio/status there; /twilio/die ends its process, /twilio/fail is 500.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { WebSocketServer } from 'ws'
@@ -7,7 +7,11 @@ import { WebSocketServer } from 'ws'
 const [name = 'pod', port = '0'] = process.argv.slice(2)
 const phase = { isDraining: false, isStuck: false }
 
+const heard: Record<string, number> = {}
+
 const server = createServer((request, response) => {
+  const path = request.url ?? ''
+  heard[path] = (heard[path] ?? 0) + 1
   request.resume().on('end', () => answer(request, response))
 })
 
@@ -18,6 +22,10 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   if (pathname === '/twilio/die' && isMeant) process.kill(process.pid, 'SIGKILL')
   if (pathname === '/test/drain') phase.isDraining = true
   if (pathname === '/test/stuck') phase.isStuck = true
+  if (pathname === '/test/heard') {
+    response.end(JSON.stringify(heard))
+    return
+  }
   const isRefused =
     (phase.isDraining && (pathname === '/ready' || pathname === '/twilio/voice')) ||
     (phase.isStuck && pathname === '/healthz')

@@ -10,6 +10,7 @@ import type { CallId, CallSid } from '../../src/kit/ids.ts'
 import { silentLog } from '../../src/kit/log.ts'
 import { Wheel } from '../../src/kit/wheel.ts'
 import { erasureRoutes } from '../../src/ops/erasures.ts'
+import { Operators, SCOPES } from '../../src/ops/operators.ts'
 import { runMigrations } from '../../src/store/records/migrate.ts'
 import { runReseal } from '../../src/store/sealing/reseal.ts'
 import { readDataKeys, type Sealer } from '../../src/store/sealing/sealer.ts'
@@ -23,6 +24,7 @@ const OTHER = '+493087654321'
 const OURS = '+15550100000'
 const WITHHELD = ['+266696687', '+7378742833', 'Restricted', '', 'sip:x@example.test']
 const TOKEN = 'erasure-test-token-0123456789'
+const operators = new Operators([{ id: 'admin', scopes: SCOPES, token: TOKEN }], { log: silentLog, nowMs: () => 0 })
 const A = `a:${randomBytes(32).toString('base64')}`
 const B = `b:${randomBytes(32).toString('base64')}`
 
@@ -263,7 +265,7 @@ test('[ERS1][ERS2][ERS3] the worker goes through requests each minute and by age
 test('[O4][EOP1][EOP3] a misspelt member erases nothing; a whole tenant goes only by the word and the count', async () => {
   const app = fastify()
   const database = await onPostgres(A)
-  await app.register(erasureRoutes, { store: database.erasures, token: TOKEN })
+  await app.register(erasureRoutes, { store: database.erasures, operators })
   const headers = { authorization: `Bearer ${TOKEN}` }
   const post = (payload: object) => app.inject({ method: 'POST', url: '/admin/erasures', payload, headers })
   const kept = await Promise.all(Array.from({ length: 12 }, () => leaveCall(database, 'whole', FROM)))
@@ -284,10 +286,10 @@ test('[O4][EOP1][EOP3] a misspelt member erases nothing; a whole tenant goes onl
   await app.close()
 })
 
-test('[EOP1][EOP2][BRR1] the routes: token, form, what was erased, and 409 where a key is gone', async () => {
+test('[EOP1][EOP2][OPR1] the routes: token, form, what was erased, and 409 where a key is gone', async () => {
   const app = fastify()
   const database = await onPostgres(A)
-  await app.register(erasureRoutes, { store: database.erasures, token: TOKEN })
+  await app.register(erasureRoutes, { store: database.erasures, operators })
   const headers = { authorization: `Bearer ${TOKEN}` }
   const post = (payload: object, given: Record<string, string> = headers) =>
     app.inject({ method: 'POST', url: '/admin/erasures', payload, headers: given })

@@ -14,6 +14,7 @@ import { type Config, readConfig } from '../../src/config.ts'
 import { defaultLimits } from '../../src/control/limits.ts'
 import type { CallSid } from '../../src/kit/ids.ts'
 import { silentLog } from '../../src/kit/log.ts'
+import { Operators, SCOPES } from '../../src/ops/operators.ts'
 import { type Embedded, openEmbedded } from '../../src/pod/embedded/embedded.ts'
 import { endRequest, nextSid, openRequest } from '../store/records-suite.ts'
 
@@ -58,6 +59,8 @@ const analysed = (embedded: Embedded, callSid: CallSid) =>
     return record?.analysis === undefined ? undefined : record
   })
 
+const operators = new Operators([{ id: 'admin', scopes: SCOPES, token: ADMIN }], { log: silentLog, nowMs: () => 0 })
+
 test('[EM1] a call that ends gets its record in the same process, and the pod’s port shows it', async () => {
   const embedded = await openEmbedded(configOf('one'), silentLog)
   const callSid = await endCall(embedded)
@@ -65,7 +68,7 @@ test('[EM1] a call that ends gets its record in the same process, and the pod’
   assert.equal(record.analysis?.analyser, 'rules')
   const app = fastify()
   const registry = new Registry()
-  await embedded.alsoServe(app, registry)
+  await embedded.alsoServe(app, registry, operators)
   const ask = (authorization: string) =>
     app.inject({ url: `/admin/calls/${callSid}`, headers: { authorization: `Bearer ${authorization}` } })
   assert.equal((await ask('wrong')).statusCode, 401)
@@ -130,7 +133,7 @@ test('[EM3] an item that hangs holds up the end for its bound only, and is still
   assert.ok(performance.now() - startedMs < 5_000, 'the end waited for an item that hangs')
   const second = await openEmbedded(config, silentLog)
   const app = fastify()
-  await second.alsoServe(app, new Registry())
+  await second.alsoServe(app, new Registry(), operators)
   const headers = { authorization: `Bearer ${ADMIN}` }
   const { items } = (await app.inject({ url: '/admin/work?state=running', headers })).json() as {
     items: { type: string }[]

@@ -63,16 +63,18 @@ test('[WP2] it does what follows a call, shows its figures, and ends with 0 when
   const dead = await endedCall()
   await sql.query(`update work_item set state = 'dead', error = 'a test' where call_sid = $1 and type = 'crm'`, [dead])
   await until('figures', async () =>
-    /voice_postcall_jobs\{type="crm",state="dead"\} 1/.test(await (await fetch(`${worker.url}/metrics`)).text()),
+    /voice_postcall_jobs\{type="crm",state="dead"\} 1/.test(
+      await (await fetch(`${worker.url}/metrics`, { headers: bearer })).text(),
+    ),
   )
-  const page = await (await fetch(`${worker.url}/metrics`)).text()
+  const page = await (await fetch(`${worker.url}/metrics`, { headers: bearer })).text()
   for (const name of ['voice_postcall_items_total', 'voice_postcall_oldest_seconds', 'voice_swept_calls_total'])
     assert.match(page, new RegExp(`^# TYPE ${name} `, 'm'))
   worker.child.kill('SIGTERM')
   assert.equal(await worker.code, 0)
 })
 
-test('[BRR1][WOP2] the admin API asks for its token, lists what is dead, runs it again, and gives the record of a call', async () => {
+test('[OPR1][WOP2] the admin API asks for its token, lists what is dead, runs it again, and gives the record of a call', async () => {
   const worker = await start({ ADMIN_TOKEN })
   const callSid = await endedCall()
   await until('the chain is done', async () => (await statesOf(callSid)).every((state) => state === 'done'))
@@ -108,7 +110,7 @@ test('[BRR1][WOP2] the admin API asks for its token, lists what is dead, runs it
   assert.equal(await worker.code, 0)
 })
 
-test('[BRR1] without a token there is no admin API', async () => {
+test('[OPR1] without a token there is no admin API', async () => {
   const worker = await start()
   assert.equal((await fetch(`${worker.url}/admin/work`, { headers: bearer })).status, 404)
   worker.child.kill('SIGTERM')

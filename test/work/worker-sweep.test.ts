@@ -18,6 +18,7 @@ import { type RedisServer, startRedis } from '../../tools/servers/redis.ts'
 import { nextSid, openRequest } from '../store/records-suite.ts'
 
 const ACCOUNT = `AC${'0'.repeat(31)}1`
+const ADMIN_TOKEN = 'an-operators-token-for-the-tests'
 const TOKEN = '0123456789abcdef0123456789abcdef'
 const RENEW_EVERY_MS = 2_000
 
@@ -81,7 +82,7 @@ test('[WP3][SWP2][SWP3] what neither lease nor carrier knows is ended and worked
   const lost = await silentCall()
   const read = readConfig({
     ...{ PORT: '0', POD_NAME: 'worker-1', STREAM_TOKEN_SECRET: 's'.repeat(32), WORK_POLL_MS: '20', ANALYSIS: 'rules' },
-    ...{ DATABASE_URL: postgres.url, REDIS_URL: redis.url },
+    ...{ DATABASE_URL: postgres.url, REDIS_URL: redis.url, ADMIN_TOKEN },
     ...{ TWILIO_ACCOUNT_SID: ACCOUNT, TWILIO_AUTH_TOKEN: TOKEN, TWILIO_API_BASE_URL: carrier.restUrl },
   })
   assert.ok(read.kind === 'ok', JSON.stringify(read))
@@ -101,7 +102,9 @@ test('[WP3][SWP2][SWP3] what neither lease nor carrier knows is ended and worked
     await sleep(50)
   }
   assert.equal((await db.records.find(lost))?.cause, 'carrier-lost')
-  const page = await (await fetch(`${worker.url}/metrics`)).text()
+  const page = await (
+    await fetch(`${worker.url}/metrics`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } })
+  ).text()
   assert.match(page, /^voice_swept_calls_total\{outcome="ended"\} 1$/m)
   assert.match(page, /^voice_swept_calls_total\{outcome="kept"\} [1-9]/m)
   assert.equal((await db.records.find(held))?.state, 'live')

@@ -20,7 +20,7 @@ const ROOMS: Readonly<Record<string, Permits>> = {
   packs: { call: 'types', kit: 'all' },
   plan: { kit: 'all' },
   desk: { call: 'all', carrier: 'types', control: 'all', packs: 'types', ops: 'all', kit: 'all' },
-  work: { call: 'types', packs: 'all', kit: 'all' },
+  work: { call: 'all', packs: 'all', kit: 'all' },
   store: { call: 'all', control: 'all', work: 'all', kit: 'all' },
   ops: { control: 'all', call: 'types', work: 'all', kit: 'all' },
 }

@@ -34,6 +34,7 @@ export function sharedEnvironment(
     CALLS_MAX: String(limits.callsMax ?? callsMaxOf(limits)),
     ...secretUnless(env, 'STREAM_TOKEN_SECRET', () => randomBytes(32).toString('base64url')),
     ...secretUnless(env, 'TWILIO_AUTH_TOKEN', () => randomBytes(16).toString('hex')),
+    ...secretUnless(env, 'ADMIN_TOKEN', () => randomBytes(24).toString('base64url')),
     ...env,
     REDIS_URL: places.redisUrl,
     DATABASE_URL: places.databaseUrl,

@@ -24,6 +24,7 @@ function advice({ haproxy, model, env }: Fleet, isOwnToken: boolean, logs: strin
   const witness = model === undefined ? '' : ` --model-witness ${logs}/model.jsonl`
   return `Place ten calls through it, from another terminal:
   ${token}npm run load -- --url ${haproxy.url} --calls 10 --hold-s 20${witness}
-Look at a pod past HAProxy, which lets only the carrier's paths in: curl <pod>/ready, <pod>/metrics.
+Look at a pod past HAProxy, which lets only the carrier's paths in: curl <pod>/ready, or
+  curl -H 'Authorization: Bearer ${env.ADMIN_TOKEN}' <pod>/metrics
 Ctrl-C drains and ends everything; a second one ends it at once.`
 }

@@ -3,13 +3,27 @@
 //      key that does not exist is an error, as it is for the kubelet.
 // KB2: a volume is a folder of its own for each pod; the mount paths in environment, command and arguments become these folders.
 // KB3: entry point, environment and folder of our image come from deploy/Dockerfile; /app is the working tree, `node` is this Node.
+//      Other images run what the container says.
 // KB4: a pod has an address of its own: 0.0.0.0 becomes it. Ports stay those of the manifest.
+// KB5: a Service with its port, like `vp-redis:6379`, becomes address and port of the pod behind it, in Secrets, environment and command.
+// KB6: a container that refuses root runs as a user of this machine when we are root.
 // What is not shown here: the user, the read-only root, the limits (tools/k8s/podman shows those).
+import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ROOT } from '../tree.ts'
 import type { Manifest } from './chart.ts'
-import type { Container, Env, Item, PodSpec, Probe, Volume } from './pods.ts'
+import {
+  type Container,
+  type Env,
+  findWorkloads,
+  type Item,
+  isSelected,
+  type PodSpec,
+  type Probe,
+  type Volume,
+  type Workload,
+} from './pods.ts'
 
 /** The content of Secrets, by name and key. */
 export type Secrets = Readonly<Record<string, Readonly<Record<string, string>>>>
@@ -24,6 +38,10 @@ export type PodPlace = {
   folder: string
   manifests: readonly Manifest[]
   secrets: Secrets
+  /** [KB5] By `service:port`. */
+  hosts?: Readonly<Record<string, string>>
+  /** [KB6] By the name of the container. */
+  users?: Readonly<Record<string, string>>
 }
 
 /** What to start: one process. */
@@ -39,11 +57,16 @@ export type Startable = {
 
 /** Makes the volumes of `pod` and resolves its container `container`; throws with what the kubelet would wait for in vain. */
 export function resolveContainer(pod: PodSpec, container: Container, place: PodPlace): Startable {
-  const image = readImage()
+  const image = OFFICIAL.test(container.image) ? { entrypoint: [], cmd: [], env: {} } : readImage()
   const folders = mountFolders(pod, container, place)
   // In one pass: what was put in is not looked at again.
   const paths = new RegExp(`(?<![\\w./-])(${['/app', ...folders.keys()].join('|')})(?![\\w.-])`, 'g')
-  const here = (text: string): string => text.replace(paths, (path) => folders.get(path) ?? ROOT)
+  const here = (text: string): string =>
+    atHosts(
+      text.replace(paths, (path) => folders.get(path) ?? ROOT),
+      place,
+    )
+  fillVolumes(pod, container, place, here)
   const asRendered = { ...image.env, ...resolveEnv(container.env ?? [], place) }
   for (const [name, value] of Object.entries(asRendered)) asRendered[name] = here(value)
   const words = [
@@ -57,13 +80,56 @@ export function resolveContainer(pod: PodSpec, container: Container, place: PodP
     Object.entries(asRendered).map(([name, value]) => [name, value === '0.0.0.0' ? place.address : value]),
   )
   // Node's own folder first, so that `node` in a command is the Node of these tests and not another of the machine.
-  env.PATH = `${dirname(process.execPath)}:${process.env.PATH}`
+  env.PATH = [dirname(process.execPath), ...EXTRA_PATHS, process.env.PATH].join(':')
+  const user = process.getuid?.() === 0 ? place.users?.[container.name] : undefined
+  if (user !== undefined) {
+    for (const folder of folders.values()) giveTo(user, folder)
+    const asUser = ['--reuid', user, '--regid', user, '--init-groups', '--pdeathsig', 'KILL', '--', command, ...args]
+    return { name: container.name, command: 'setpriv', args: asUser, env, asRendered }
+  }
   return { name: container.name, command: command === 'node' ? process.execPath : command, args, env, asRendered }
+}
+
+/** Images that are not ours: what they are started with is the container's own command. */
+const OFFICIAL = /\/library\/(haproxy|redis|postgres):/
+
+/** Where the programs of an official image are on this machine, when they are in no usual place. */
+const EXTRA_PATHS = ['/usr/lib/postgresql/15/bin']
+
+function giveTo(user: string, folder: string): void {
+  execFileSync('chown', ['-R', `${user}:`, folder])
+}
+
+/** [KB5] */
+function atHosts(text: string, { hosts = {} }: PodPlace): string {
+  let found = text
+  for (const [service, place] of Object.entries(hosts)) found = found.replaceAll(service, place)
+  return found
+}
+
+/** [KB5] The Services of a rendering, by the places of their pods. */
+export function hostsOf(
+  manifests: readonly Manifest[],
+  addressOf: (workload: Workload) => string,
+): Record<string, string> {
+  type Service = { selector?: Record<string, string>; ports?: { port: number; targetPort: number | string }[] }
+  const hosts: Record<string, string> = {}
+  for (const { metadata, spec } of manifests.filter(({ kind }) => kind === 'Service')) {
+    const { selector, ports = [] } = spec as Service
+    const workload = findWorkloads(manifests).find(({ labels }) => isSelected(labels, selector))
+    if (workload === undefined) continue
+    for (const { port, targetPort } of ports) {
+      const known = workload.pod.containers.flatMap((one) => one.ports ?? [])
+      const named = known.find(({ name }) => name === targetPort)?.containerPort
+      hosts[`${metadata.name}:${port}`] = `${addressOf(workload)}:${named ?? targetPort}`
+    }
+  }
+  return hosts
 }
 
 /** Where a probe of `container` asks. */
 export function probeUrl(container: Container, probe: Probe | undefined, address: string): string {
-  const { path = '', port = '' } = probe?.httpGet ?? {}
+  const { path = '', port = '' }: { path?: string; port?: number | string } = probe?.httpGet ?? probe?.tcpSocket ?? {}
   const number = typeof port === 'number' ? port : container.ports?.find(({ name }) => name === port)?.containerPort
   if (number === undefined) throw new Error(`${container.name}: a probe asks port "${port}", which the container lacks`)
   return `http://${address}:${number}${path}`
@@ -110,19 +176,21 @@ function mountFolders(pod: PodSpec, container: Container, place: PodPlace): Map<
   const mounts = (container.volumeMounts ?? []).map(({ name, mountPath }): [string, string] => {
     const volume = pod.volumes?.find((one) => one.name === name)
     if (volume === undefined) throw new Error(`${container.name}: there is no volume ${name}`)
-    return [mountPath, fillVolume(volume, place)]
+    return [mountPath, join(place.folder, place.name, volume.name)]
   })
   return new Map(mounts.sort(([one], [other]) => other.length - one.length))
 }
 
-function fillVolume(volume: Volume, place: PodPlace): string {
-  const folder = join(place.folder, place.name, volume.name)
-  mkdirSync(folder, { recursive: true })
-  for (const { path, text } of filesOf(volume, place)) {
-    mkdirSync(dirname(join(folder, path)), { recursive: true })
-    writeFileSync(join(folder, path), text)
+function fillVolumes(pod: PodSpec, container: Container, place: PodPlace, here: (text: string) => string): void {
+  for (const volume of pod.volumes ?? []) {
+    if (container.volumeMounts?.some(({ name }) => name === volume.name) !== true) continue
+    const folder = join(place.folder, place.name, volume.name)
+    mkdirSync(folder, { recursive: true })
+    for (const { path, text } of filesOf(volume, place)) {
+      mkdirSync(dirname(join(folder, path)), { recursive: true })
+      writeFileSync(join(folder, path), here(text))
+    }
   }
-  return folder
 }
 
 function filesOf(volume: Volume, { secrets, manifests }: PodPlace): { path: string; text: string }[] {

@@ -10,7 +10,11 @@ export type Env = {
     secretKeyRef?: { name: string; key: string }
   }
 }
-export type Probe = { httpGet?: { path: string; port: number | string }; exec?: { command: string[] } }
+export type Probe = {
+  httpGet?: { path: string; port: number | string }
+  tcpSocket?: { port: number | string }
+  exec?: { command: string[] }
+}
 type Security = {
   runAsNonRoot?: boolean
   runAsUser?: number

@@ -1,11 +1,13 @@
 // What we ask of our own chart beyond what Kubernetes asks. Rules:
 // KR1: every container has requests and limits of CPU and memory, and an image with a fixed tag.
 // KR2: nothing runs as root, writes to its root file system, gains privileges or keeps a capability; seccomp is RuntimeDefault.
-// KR3: what runs on has a liveness and a readiness probe; a Job has neither.
+// KR3: what runs on has a liveness and a readiness probe; a Job, a test and what ends before a pod starts have neither.
 // KR4: no pod but a test of helm gets a token for the Kubernetes API, and none uses the host's network.
-// KR5: a Deployment gives up no pod before its successor is ready, and spreads over zones and machines.
+// KR5: a Deployment gives up no pod before its successor is ready, and spreads over zones and machines. The stores of a trial do not:
+//      two at one time would be two stores.
 // KR6: an environment variable is one of the plane's (src/variables.ts), one of the chart's own two, a file of a Secret, or one that the
-//      values name for an agent; a secret is never a plain text. A test of helm runs no role and has its own.
+//      values name for an agent; a secret is never a plain text. A test of helm and
+//      a store of a trial run no role and have their own.
 import { VARIABLES } from '../../src/variables.ts'
 import type { Manifest } from './chart.ts'
 import { type Container, containersOf, findWorkloads, type Workload } from './pods.ts'
@@ -13,6 +15,7 @@ import { type Container, containersOf, findWorkloads, type Workload } from './po
 /** Read by the start line of the edge's container, not by the plane. */
 const OWN_VARIABLES = ['KUBE_POD_NAME', 'POD_IP']
 
+const TRIAL_STORES = ['redis', 'postgres']
 const SECRETS_FOLDER = '/run/secrets/voiceplane/'
 
 type Rule = (workload: Workload) => string[]
@@ -58,7 +61,7 @@ const security: Rule = (workload) => {
 const probes: Rule = (workload) =>
   eachContainer(workload, (container) =>
     (['livenessProbe', 'readinessProbe'] as const).map((probe) => {
-      const isWanted = workload.kind === 'Deployment'
+      const isWanted = workload.kind === 'Deployment' && workload.pod.containers.includes(container)
       return (container[probe] !== undefined) !== isWanted && `${isWanted ? 'lacks' : 'has'} a ${probe}`
     }),
   )
@@ -71,8 +74,8 @@ const cluster: Rule = ({ pod, kind }) =>
 
 type Strategy = { rollingUpdate?: { maxUnavailable?: unknown; maxSurge?: unknown } }
 
-const rollout: Rule = ({ kind, manifest, pod }) => {
-  if (kind !== 'Deployment') return []
+const rollout: Rule = ({ kind, manifest, pod, labels }) => {
+  if (kind !== 'Deployment' || TRIAL_STORES.includes(labels['app.kubernetes.io/component'] ?? '')) return []
   const { strategy } = manifest.spec as { strategy?: Strategy }
   const { maxUnavailable, maxSurge } = strategy?.rollingUpdate ?? {}
   return [
@@ -91,6 +94,7 @@ const environment =
         const isOfSecret = name.endsWith('_FILE') && value?.startsWith(SECRETS_FOLDER) === true
         const isKnown =
           workload.kind === 'Pod' ||
+          TRIAL_STORES.includes(workload.labels['app.kubernetes.io/component'] ?? '') ||
           variable !== undefined ||
           isOfSecret ||
           [...OWN_VARIABLES, ...forAgent].includes(name)

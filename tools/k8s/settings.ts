@@ -19,6 +19,8 @@ export const SETTINGS_FILE = join(CHART, 'files/settings.json')
 export const OWN: Readonly<Record<string, string>> = {
   HOST: 'the pod listens at all its addresses',
   PORT: 'change edge.port',
+  OPS_HOST: 'the pod listens at all its addresses',
+  OPS_PORT: 'change edge.opsPort',
   PUBLIC_BASE_URL: 'change publicBaseUrl',
   POD_NAME: 'each pod gets its own',
   POD_ADDRESS: 'each pod gets its own',

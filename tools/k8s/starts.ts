@@ -4,8 +4,9 @@
 //      migrated by hand, as the documentation says.
 // KS3: a pod is ready when each probe of each of its containers is answered with 200; each start has a bound.
 import { mkdirSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import pg from 'pg'
 import { readConfig } from '../../src/config.ts'
 import { describeEnd, runChild } from '../child.ts'
@@ -14,7 +15,7 @@ import { startPostgres } from '../servers/postgres.ts'
 import { startRedis } from '../servers/redis.ts'
 import { type Manifest, NAMESPACE, renderChart } from './chart.ts'
 import { makePodFolder, type PodPlace, probeUrl, resolveContainer, type Secrets, type Startable } from './kubelet.ts'
-import { type Container, findWorkloads, type Workload } from './pods.ts'
+import { type Container, findWorkloads, type Probe, type Workload } from './pods.ts'
 import type { K8sTools } from './programs.ts'
 import { VARIANTS, type Variant } from './variants.ts'
 
@@ -53,8 +54,16 @@ export function secretsFor(urls: { redis: string; database: string }): Secrets {
   }
 }
 
+/** The Secrets that a rendering brings itself. */
+export function renderedSecrets(manifests: readonly Manifest[]): Secrets {
+  const secrets = manifests.filter(({ kind }) => kind === 'Secret')
+  return Object.fromEntries(
+    secrets.map(({ metadata, stringData }) => [metadata.name, stringData as Record<string, string>]),
+  )
+}
+
 /** The roles of the plane, as `app.kubernetes.io/component` names them. */
-const ROLES = ['edge', 'worker', 'migrate']
+export const ROLES = ['edge', 'worker', 'migrate']
 
 /** The workloads of a rendering that are roles of the plane. */
 export function ownWorkloads(manifests: readonly Manifest[]): Workload[] {
@@ -79,8 +88,11 @@ export function placeOf(
   return { ...rest, name: `${workload.name}-7d9c6b5f48-x2x4z`, address: `127.7.${variant.index + 1}.${variant.at + 2}` }
 }
 
-/** Starts all variants and ends them again. */
-export async function startVariants(tools: K8sTools, variants: readonly Variant[] = VARIANTS): Promise<Started[]> {
+/** Starts all variants and ends them again. One that brings its own stores is started by test/deploy/try.test.ts. */
+export async function startVariants(
+  tools: K8sTools,
+  variants: readonly Variant[] = VARIANTS.filter(({ bringsStores }) => bringsStores !== true),
+): Promise<Started[]> {
   if (variants.length > VARIANTS_MAX) throw new Error(`more than ${VARIANTS_MAX} variants`)
   const [redis, postgres] = await Promise.all([startRedis(), startPostgres()])
   const folder = makePodFolder(tmpdir())
@@ -149,13 +161,36 @@ async function startVariant(
   return started
 }
 
-async function runJob({ name, command, args, env }: Startable): Promise<string | undefined> {
+export async function runJob({ name, command, args, env }: Startable): Promise<string | undefined> {
   const { end, lines } = await runChild(command, args, { env, maxMs: MIGRATE_MAX_MS, output: 'keep' })
   if (end.kind === 'exited' && end.code === 0) return undefined
   return `${name}: ${describeEnd(end)}: ${lines.slice(-4).join(' | ')}`
 }
 
-/** [KS3] */
+/** [KS3] Starts the containers of a pod, all at once as the kubelet does; resolves when each is ready, rejects when one is not. */
+export async function startPod(
+  workload: Workload,
+  startables: readonly Startable[],
+  place: PodPlace,
+  running: Launched[],
+): Promise<void> {
+  const started = await Promise.allSettled(
+    startables.map(async (startable, at) => {
+      const container = workload.pod.containers[at]!
+      const launched = await launch({
+        ...startable,
+        name: `${workload.title}/${container.name}`,
+        logFile: join(place.folder, `${place.name}-${container.name}.log`),
+        readyMaxMs: READY_MAX_MS,
+        isReady: () => answersAll(container, place.address),
+      })
+      running.push(launched)
+    }),
+  )
+  const failed = started.find((one) => one.status === 'rejected')
+  if (failed !== undefined) throw failed.reason
+}
+
 async function runPod(
   workload: Workload,
   startables: readonly Startable[],
@@ -164,18 +199,7 @@ async function runPod(
 ): Promise<string[]> {
   const running: Launched[] = []
   try {
-    for (const [at, startable] of startables.entries()) {
-      const container = workload.pod.containers[at]!
-      running.push(
-        await launch({
-          ...startable,
-          name: `${workload.title}/${container.name}`,
-          logFile: join(place.folder, `${place.name}-${container.name}.log`),
-          readyMaxMs: READY_MAX_MS,
-          isReady: () => answersAll(container, place.address),
-        }),
-      )
-    }
+    await startPod(workload, startables, place, running)
     await whenReady(place.address)
     return []
   } catch (error) {
@@ -190,14 +214,39 @@ async function answersAll(container: Container, address: string): Promise<boolea
     (one) => one !== undefined,
   )
   for (const probe of probes) {
-    const signal = AbortSignal.timeout(PROBE_MAX_MS)
-    if ((await fetch(probeUrl(container, probe, address), { signal })).status !== 200) return false
+    if (!(await answers(container, probe, address))) return false
   }
   return probes.length > 0
+}
+
+async function answers(container: Container, probe: Probe, address: string): Promise<boolean> {
+  if (probe.exec !== undefined) {
+    const [command = '', ...args] = probe.exec.command
+    const env = { PATH: `${dirname(process.execPath)}:${process.env.PATH}` }
+    const { end } = await runChild(command, args, { env, maxMs: READY_MAX_MS, output: 'keep' })
+    return end.kind === 'exited' && end.code === 0
+  }
+  const url = new URL(probeUrl(container, probe, address))
+  if (probe.tcpSocket !== undefined) return opens(url.hostname, Number(url.port))
+  return (await fetch(url, { signal: AbortSignal.timeout(PROBE_MAX_MS) })).status === 200
+}
+
+function opens(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port })
+    const settle = (isOpen: boolean) => {
+      socket.destroy()
+      resolve(isOpen)
+    }
+    socket.setTimeout(PROBE_MAX_MS, () => settle(false))
+    socket.on('connect', () => settle(true)).on('error', () => settle(false))
+  })
 }
 
 async function metricsOf(workload: Workload, address: string): Promise<string> {
   const [container] = workload.pod.containers
   const url = new URL('/metrics', probeUrl(container!, container!.readinessProbe, address))
+  const ops = container!.ports?.find(({ name }) => name === 'ops')
+  if (ops !== undefined) url.port = String(ops.containerPort)
   return (await fetch(url, { signal: AbortSignal.timeout(PROBE_MAX_MS) })).text()
 }

@@ -2,7 +2,7 @@
 import type { RenderOptions } from './chart.ts'
 
 /** One rendering with its title, and the variables that it names for an agent. */
-export type Variant = { title: string; options: RenderOptions; forAgent?: readonly string[] }
+export type Variant = { title: string; options: RenderOptions; forAgent?: readonly string[]; bringsStores?: boolean }
 
 const EVERYTHING = [
   'ingress.tls.secretName=voice-tls',
@@ -66,6 +66,7 @@ export const VARIANTS: readonly Variant[] = [
       ],
     },
   },
+  { title: 'try', options: { files: ['values-try.yaml'] }, bringsStores: true },
   {
     title: 'least',
     options: {

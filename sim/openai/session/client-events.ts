@@ -20,6 +20,8 @@ import type { Session } from './session.ts'
 import type { Overrides } from './turns.ts'
 
 const COMMIT_MS_MIN = 100
+/** So much of the instructions is noted: enough to tell an agent by. */
+const INSTRUCTIONS_NOTED = 120
 
 type ClientEvent = { type: string; event_id?: string; [field: string]: unknown }
 type Act = (session: Session, event: ClientEvent) => Problem | undefined
@@ -66,17 +68,21 @@ function updateSession(session: Session, event: ClientEvent): Problem | undefine
   // Tools by the clock go with the default script: one that has calls of its own would also end the conversation.
   const plain = session.shared.options.toolEveryMs > 0
   if (session.dialogue.isFresh) session.dialogue.change(session.shared.catalogue.choose(names, { plain }))
+  const servers = session.config.tools.filter((tool) => tool.type === 'mcp')
   const reply = () =>
     session.send({ type: 'session.updated', event_id: session.ids.next('event'), session: session.config })
   const { updatedDelayMs } = session.shared.faults
   if (updatedDelayMs > 0) session.after(updatedDelayMs, reply)
   else reply()
+  session.mcp.configured(servers, (server) => session.dialogue.toolsAt(server))
   const formats = { input: input.format.type, output: session.config.audio.output.format.type }
   const detection = input.turn_detection?.type ?? 'none'
   session.note('session_updated', {
     ...formats,
     turn_detection: detection,
     tools: names,
+    instructions: session.config.instructions.slice(0, INSTRUCTIONS_NOTED),
+    voice: JSON.stringify(session.config.audio.output.voice ?? null),
     script: session.dialogue.scriptName,
   })
   return undefined
@@ -114,6 +120,7 @@ function createItem(session: Session, event: ClientEvent): Problem | undefined {
   if (item.type === 'function_call') item.call_id ??= session.ids.next('call')
   const added = session.conversation.add(item, event.previous_item_id as string | null | undefined)
   if (added.kind === 'refused') return added.problem
+  session.noteItem('item_added', item, 'client')
   const { previousId: previous_item_id } = added
   session.send({ type: 'conversation.item.added', event_id: session.ids.next('event'), previous_item_id, item })
   session.send({ type: 'conversation.item.done', event_id: session.ids.next('event'), previous_item_id, item })
@@ -127,7 +134,11 @@ function hearItem(session: Session, item: Item): void {
   if (item.type === 'function_call') dialogue.replayCall(item.name ?? '', item.arguments ?? '')
   else if (item.type === 'message' && item.role === 'user') dialogue.hearCaller()
   else if (item.type === 'message' && item.role === 'assistant') dialogue.replaySpeech()
-  else if (item.type === 'function_call_output') {
+  else if (item.type === 'mcp_approval_response') {
+    const { approval_request_id, approve } = item as { approval_request_id?: unknown; approve?: unknown }
+    const problem = session.mcp.decide(approval_request_id, approve === true)
+    if (problem !== undefined) session.refuse(problem, undefined)
+  } else if (item.type === 'function_call_output') {
     const wasAwaited = dialogue.hearOutput(item.output ?? '')
     session.note('function_output', { call_id: item.call_id, awaited: wasAwaited, bytes: item.output?.length ?? 0 })
   }
@@ -145,8 +156,10 @@ function retrieveItem(session: Session, event: ClientEvent): Problem | undefined
 function deleteItem(session: Session, event: ClientEvent): Problem | undefined {
   if (typeof event.item_id !== 'string')
     return event.item_id === undefined ? missing('item_id') : invalidType('item_id', 'a string', event.item_id)
+  const item = session.conversation.find(event.item_id)
   const problem = session.conversation.remove(event.item_id)
   if (problem !== undefined) return problem
+  if (item !== undefined) session.noteItem('item_removed', item, 'client')
   session.send({ type: 'conversation.item.deleted', event_id: session.ids.next('event'), item_id: event.item_id })
   return undefined
 }

@@ -2,6 +2,7 @@
 // TK1: a token is valid only with our HMAC-SHA256 over all of it, compared in constant time, in its one canonical spelling.
 // TK2: it is for one Call SID, until its expiry (wall clock: pods share it), and names pod and ownership epoch.
 // TK3: it is good once: TokenUse remembers its nonce until it expires; when full it refuses, it never forgets early.
+// TK4: while the secret is changed the second one is good too: pods of a rolling update take each other's tokens.
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { CallSid } from '../../kit/ids.ts'
 
@@ -22,7 +23,7 @@ export type TokenCheck =
   | { kind: 'expired' }
   | { kind: 'other-call' }
 
-/** Mints and verifies tokens under one secret. */
+/** Mints tokens under the first secret, verifies them under each. */
 export interface StreamTokens {
   /** A new token, at most about 220 characters of base64url. `nowMs` is wall-clock. */
   mint(of: { callSid: CallSid; pod: string; epoch: number; nowMs: number }): string
@@ -30,8 +31,15 @@ export interface StreamTokens {
 }
 
 /** Makes the mint of this process; `ttlMs` is how long a token may wait for its stream. */
-export function makeStreamTokens(options: { secret: string; ttlMs: number }): StreamTokens {
-  const macOf = (payload: Buffer) => createHmac('sha256', options.secret).update(payload).digest()
+export function makeStreamTokens(options: {
+  secret: string
+  secondary?: string | undefined
+  ttlMs: number
+}): StreamTokens {
+  const macOf = (payload: Buffer, secret = options.secret) => createHmac('sha256', secret).update(payload).digest()
+  const secrets = options.secondary === undefined ? [options.secret] : [options.secret, options.secondary]
+  const isOurs = (payload: Buffer, mac: Buffer) =>
+    secrets.some((secret) => timingSafeEqual(mac, macOf(payload, secret)))
   return {
     mint({ callSid, pod, epoch, nowMs }) {
       const payload = encode({ callSid, pod, epoch, exp: Math.floor(nowMs) + options.ttlMs })
@@ -41,7 +49,7 @@ export function makeStreamTokens(options: { secret: string; ttlMs: number }): St
       const bytes = token.length <= TOKEN_CHARACTERS_MAX ? Buffer.from(token, 'base64url') : Buffer.alloc(0)
       if (bytes.length < HEAD_BYTES + 2 + MAC_BYTES || bytes.toString('base64url') !== token) return { kind: 'forged' }
       const payload = bytes.subarray(0, -MAC_BYTES)
-      if (!timingSafeEqual(bytes.subarray(-MAC_BYTES), macOf(payload))) return { kind: 'forged' }
+      if (!isOurs(payload, bytes.subarray(-MAC_BYTES))) return { kind: 'forged' }
       const said = decode(payload)
       if (said === undefined) return { kind: 'forged' }
       if (said.exp <= nowMs) return { kind: 'expired' }

@@ -28,7 +28,7 @@ async function openPair(): Promise<{ client: TLSSocket; server: TLSSocket; close
   return { client, server, close: () => [client.destroy(), server.destroy(), listening.close()] }
 }
 
-test('[WC5] over TLS, many large texts in one turn to a slow peer all arrive, in order, and an answer comes back', async () => {
+test('[O22] [WC5] over TLS, many large texts in one turn to a slow peer all arrive, in order, and an answer comes back', async () => {
   const { client, server, close } = await openPair()
   const heard: number[] = []
   let answered: (text: string) => void = () => {}

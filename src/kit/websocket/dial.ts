@@ -21,7 +21,7 @@ export type DialOutcome =
 
 let tlsAgent: TlsAgent | undefined
 
-/** One context for all dials: each of its own would cost a tenth of a handshake and 15 kB for as long as the link is open. */
+/** One context for all dials: one of its own would cost each link some 15 kB for as long as it is open (decision 014). */
 function agentForTls(): TlsAgent {
   const options = { keepAlive: false, maxCachedSessions: 100 }
   tlsAgent ??= new TlsAgent({ ...options, secureContext: createSecureContext() })

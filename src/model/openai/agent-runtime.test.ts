@@ -73,6 +73,7 @@ class Desk implements AgentOwner {
   agentFailed(message: string): void {
     assert.fail(message)
   }
+  toolFailed(): void {}
   isToolAnswered(): boolean {
     return false
   }

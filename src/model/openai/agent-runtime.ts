@@ -29,6 +29,8 @@ const UNDER_TRIES = 3
 
 export interface AgentOwner extends AgentSink {
   agentFailed(message: string): void
+  /** The SDK could not take or run a tool call, and gives no answer to it. */
+  toolFailed(toolCallId: string): void
   /** Something that `carried` tells is another. */
   agentChanged(): void
 }
@@ -70,6 +72,7 @@ export class AgentRuntime {
       log,
     })
     const { outputGuardrails, outputGuardrailSettings, toolExecution, toolErrorFormatter } = packCall
+    const answersMcp = packCall.automaticallyTriggerResponseForMcpToolCalls
     const context = restoreContext(packCall.context, begin.context)
     this.#session = new RealtimeSession(this.#agentInCharge(), {
       transport: this.transport,
@@ -82,16 +85,22 @@ export class AgentRuntime {
       ...(outputGuardrailSettings === undefined ? {} : { outputGuardrailSettings }),
       ...(toolExecution === undefined ? {} : { toolExecution }),
       ...(toolErrorFormatter === undefined ? {} : { toolErrorFormatter }),
+      ...(answersMcp === undefined ? {} : { automaticallyTriggerResponseForMcpToolCalls: answersMcp }),
     })
     restoreApprovals(this.#session.context, this.#graph, begin.approvals, log)
     this.#tellDecisions()
+    this.#noteListeners()
     // AR4: the SDK keeps one entry of usage for each response, for ever; the sums stay, the entries are capped.
     this.transport.on('usage_update', () => {
       const entries = this.#session.usage.requestUsageEntries
       if (entries !== undefined && entries.length > USAGE_ENTRIES_MAX)
         entries.splice(0, entries.length - USAGE_ENTRIES_MAX)
     })
-    this.#session.on('error', () => log.warn({}, 'the agent reported an error'))
+    this.#session.on('error', () => {
+      log.warn({}, 'the agent reported an error')
+      const toolCallId = this.transport.toolUnderway
+      if (toolCallId !== undefined) owner.toolFailed(toolCallId)
+    })
   }
 
   /** What of the agent must outlive this pod, as it is now; the voice is its owner's to add. */
@@ -196,6 +205,18 @@ export class AgentRuntime {
       this.#log.warn({}, 'the context of a call is too large to go to another pod')
     }
     return this.#context
+  }
+
+  /** Raw events are read only where somebody listens to them (AT6). */
+  #noteListeners(): void {
+    const session = this.#session
+    for (const method of ['on', 'once'] as const) {
+      const listen = session[method].bind(session) as (type: string, listener: () => void) => never
+      session[method] = ((type: string, listener: () => void) => {
+        if (type === 'transport_event') this.transport.isObserved = true
+        return listen(type, listener)
+      }) as never
+    }
   }
 
   /** A decision about a tool counts from the moment it is made, not only when the tool has answered. */

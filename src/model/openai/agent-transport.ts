@@ -4,6 +4,9 @@
 // AT3: `conversation.item.retrieve` (the SDK asks for items with their audio) is never sent; what it wanted to know is given from here.
 // AT4: the SDK's history is capped: beyond HISTORY_MAX_ITEMS the oldest item is deleted from it, not from the conversation.
 // AT5: a call of a tool that no agent has is answered with an error and a response is asked for.
+// AT6: whoever listens to raw events gets them all but audio, also those that the SDK has no use for; where nobody listens they are
+//      dropped unread.
+import { AsyncLocalStorage } from 'node:async_hooks'
 import {
   OpenAIRealtimeBase,
   type RealtimeClientMessage,
@@ -71,9 +74,11 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
   readonly #sink: AgentSink
   readonly #log: Log
   readonly #needsTranscriptDeltas: boolean
+  readonly #toolUnderway = new AsyncLocalStorage<string>()
   #status: 'connected' | 'disconnected' | 'connecting' | 'disconnecting' = 'disconnected'
   #itemIds: string[] = []
   #held: ServerEvent[] | undefined
+  #listeners = 0
   #delta: { itemId: string; responseId: string; text: string } | undefined
 
   constructor(sink: AgentSink, options: { needsTranscriptDeltas: boolean; model: string; log: Log }) {
@@ -89,6 +94,19 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
 
   /** A listener of the agent's code that throws must not end the process: events come from a socket (AR2). */
   override emit: OpenAIRealtimeBase['emit'] = (type, ...args) => {
+    if (type === 'function_call') {
+      const { callId } = args[0] as { callId: string }
+      return this.#toolUnderway.run(callId, () => this.#emit(type, ...args))
+    }
+    return this.#emit(type, ...args)
+  }
+
+  /** The tool call whose taking, by the SDK, the present moment belongs to. */
+  get toolUnderway(): string | undefined {
+    return this.#toolUnderway.getStore()
+  }
+
+  readonly #emit: OpenAIRealtimeBase['emit'] = (type, ...args) => {
     if (type === 'usage_update' && usageClass === undefined)
       usageClass = (args[0] as SdkUsage).constructor as UsageClass
     try {
@@ -168,6 +186,23 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
     if (this.#status === 'disconnected') return
     this.#status = 'disconnected'
     this.emit('connection_change', 'disconnected')
+  }
+
+  /** Code of the agent listens to raw events: as the session's `transport_event`, as `*`, or by a provider's name (AT6). */
+  isObserved = false
+
+  override on: OpenAIRealtimeBase['on'] = (type, listener) => {
+    // The SDK's own session listens to `*` once.
+    if (type === '*') this.#listeners += 1
+    if (this.#listeners > 1 || String(type).includes('.')) this.isObserved = true
+    return super.on(type, listener)
+  }
+
+  /** Shows a server event that the SDK has no use for to whoever listens to raw events. */
+  observe(event: ServerEvent): void {
+    if (!this.isObserved) return
+    this.emit('*', event)
+    this.emit(event.type as '*', event)
   }
 
   /** From now on `deliver` keeps its events until `release`. */

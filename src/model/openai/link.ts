@@ -36,6 +36,8 @@ export type LinkSettings = {
   bufferedMaxBytes: number
   audio: 'pcmu' | 'pcm16'
   wantsTranscriptDeltas: boolean
+  /** Somebody listens to every event of the provider. Default: nobody. */
+  isObserved?(): boolean
   /** Frames of 20 ms per append at this moment; 1 is no joining. */
   framesPerAppend(): number
 }
@@ -157,7 +159,7 @@ export class Link {
       this.#hear(delta.responseId, delta.itemId, decode(buffer.toString('latin1', delta.audioStart, delta.audioEnd)))
       return
     }
-    if (isIdle(buffer, start, end, this.#settings.wantsTranscriptDeltas)) {
+    if (this.#settings.isObserved?.() !== true && isIdle(buffer, start, end, this.#settings.wantsTranscriptDeltas)) {
       this.#listener.onLinkAlive(this)
       return
     }

@@ -3,6 +3,7 @@
 // SH2: turn detection, transcription and noise reduction are the agent's when it states them, else the plane's.
 // SH3: create_response and interrupt_response are always sent: the provider's defaults are not documented.
 // SH4: who ends turns is read from the configuration as it is sent, not from the form in which an agent wrote it.
+// SH5: every session bounds the tokens of an answer: by what the agent states, else by MODEL_MAX_OUTPUT_TOKENS.
 import type { TurnTaking } from '../../call/ports.ts'
 import { record } from './wire.ts'
 
@@ -14,6 +15,8 @@ export type SessionDefaults = {
   voice: string | undefined
   bargeIn: boolean
   autoRespond: boolean
+  /** Tokens of one answer, at most; left out: the provider's own bound. */
+  maxOutputTokens?: number
 }
 
 const FORMATS = { pcmu: { type: 'audio/pcmu' }, pcm16: { type: 'audio/pcm', rate: 24_000 } } as const
@@ -26,8 +29,10 @@ export function shapeSession(payload: Record<string, unknown>, defaults: Session
   const output = record(audio.output)
   const format = FORMATS[defaults.audio]
   const turnDetection = input.turn_detection === null ? null : withFlags(record(input.turn_detection), defaults)
+  const maxOutputTokens = session.max_output_tokens ?? defaults.maxOutputTokens
   return {
     ...session,
+    ...(maxOutputTokens === undefined ? {} : { max_output_tokens: maxOutputTokens }),
     audio: {
       input: { ...input, format, turn_detection: turnDetection },
       output: { ...output, format },

@@ -77,6 +77,8 @@ export class OpenAiSession implements ModelSession {
   #toldVoice: unknown
   #hasServed = false
   #aliveMs = Number.NEGATIVE_INFINITY
+  /** The response has begun to sound: what else it sends says nothing new of its life. */
+  #isSounding = false
   /** What the call was told; it begins with this (call-settings.ts). */
   #turnTaking: TurnTaking = { autoRespond: true, interrupts: true }
   #isClosed = false
@@ -124,7 +126,9 @@ export class OpenAiSession implements ModelSession {
 
   #open(route: Route, history: readonly TranscriptItem[], isRenewal: boolean): void {
     const { needsTranscriptDeltas: wantsTranscriptDeltas } = this.#agent
-    const link = new Link(this, route, { ...this.#settings.link, wantsTranscriptDeltas }, this.#world.wheel)
+    const isObserved = (): boolean => this.#agent.transport.isObserved
+    const settings = { ...this.#settings.link, wantsTranscriptDeltas, isObserved }
+    const link = new Link(this, route, settings, this.#world.wheel)
     const timer = this.#world.wheel.after(this.#settings.link.connectMs, () => {
       this.#fail(link, route.lost({ code: 'MODEL_STALLED', fatal: false }))
     })
@@ -157,8 +161,8 @@ export class OpenAiSession implements ModelSession {
     if (item?.kind !== 'agent' || this.#link === undefined || !this.#replayed.has(itemId)) return
     this.#link.send({ type: 'conversation.item.delete', event_id: `vp-heard-${itemId}`, item_id: itemId })
     if (item.text === '') return
-    const before = history.slice(0, at).findLast((other) => this.#replayed.has(itemIdOf(other) ?? ''))
-    const previous_item_id = (before === undefined ? undefined : itemIdOf(before)) ?? 'root'
+    const before = history.slice(0, at).findLast((other) => this.#replayed.has(itemIdOf(other)))
+    const previous_item_id = before === undefined ? 'root' : itemIdOf(before)
     this.#link.send({ ...heardSpeech(item), event_id: `vp-heard-${itemId}`, previous_item_id })
   }
 
@@ -224,6 +228,10 @@ export class OpenAiSession implements ModelSession {
       this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output, respond })
   }
 
+  toolFailed(toolCallId: string): void {
+    this.#tools.fail(toolCallId)
+  }
+
   isToolAnswered(toolCallId: string): boolean {
     return this.#tools.isAnswered(toolCallId)
   }
@@ -239,7 +247,7 @@ export class OpenAiSession implements ModelSession {
   // ---- what the links tell (LinkListener)
 
   onLinkAlive(link: Link): void {
-    if (link !== this.#link) return
+    if (link !== this.#link || this.#isSounding) return
     const nowMs = this.#world.clock.monotonicMs()
     if (nowMs - this.#aliveMs < ALIVE_EVERY_MS) return
     this.#aliveMs = nowMs
@@ -251,6 +259,7 @@ export class OpenAiSession implements ModelSession {
     this.#spoken.add(itemId)
     if (responseId !== this.#audioResponse) {
       this.#audioResponse = responseId
+      this.#isSounding = true
       this.#fixVoice()
       this.#agent.transport.audioStarted(responseId)
     }
@@ -268,6 +277,7 @@ export class OpenAiSession implements ModelSession {
   }
 
   #onSetupEvent(setup: LinkSetup, event: ServerEvent): void {
+    this.#agent.transport.observe(event)
     if (event.type === 'session.created') {
       const said = setup.created(record(event.session).expires_at, this.#world.clock.wallMs())
       if (said === 'implausible')
@@ -319,26 +329,28 @@ export class OpenAiSession implements ModelSession {
   #onServing(event: ServerEvent): void {
     if (event.type === 'response.output_audio_transcript.delta') {
       this.#agent.transport.transcriptDelta(text(event.item_id), text(event.response_id), text(event.delta))
+      this.#agent.transport.observe(event)
       return
     }
     const meaning = this.#meaningOf(event)
     if (meaning?.kind === 'tool-called' && this.#tools.isRepeated(meaning.toolCallId)) return
+    if (meaning?.kind === 'response-started') this.#isSounding = false
     if (meaning !== undefined) this.#listener.onModelEvent(meaning)
     else if (event.type.startsWith('response.')) this.onLinkAlive(this.#link!)
     if (this.#isClosed) return
     const itemId = text(record(event.item).id)
-    if (event.type === 'conversation.item.added') {
-      if (this.#own.confirm('put', itemId)) this.#agent.deliver(event)
-    } else if (event.type === 'conversation.item.deleted') this.#onDeleted(event)
+    if (event.type === 'conversation.item.added' && this.#own.confirm('put', itemId)) this.#agent.deliver(event)
+    else if (event.type === 'conversation.item.deleted') this.#onDeleted(event)
     else if (isForAgent(event) && !this.#replayed.has(itemId)) {
       if (meaning?.kind === 'tool-called') this.#tools.run(event, { ...meaning, argumentsText: meaning.arguments })
       else this.#agent.deliver(this.#asHeard(event, itemId))
-    }
+    } else this.#agent.transport.observe(event)
   }
 
   /** What the plane replaces for itself (OS5) is no change of the history. */
   #onDeleted(event: ServerEvent): void {
     if (this.#own.confirm('taken', text(event.item_id))) this.#agent.deliver(event)
+    else this.#agent.transport.observe(event)
   }
 
   /** An item of the agent as the history has it: what was cut stays cut, though the model has made it to its end. */

@@ -14,6 +14,7 @@ import { messageOf } from '../../kit/errors.ts'
 import type { CallSid } from '../../kit/ids.ts'
 import type { Log } from '../../kit/log.ts'
 import { Wheel } from '../../kit/wheel.ts'
+import type { Operators } from '../../ops/operators.ts'
 import { makeMemoryLeases } from '../../store/leases/memory.ts'
 import { type Database, openDatabase } from '../../store/work/open.ts'
 import type { CallRecord, WorkType } from '../../work/ports.ts'
@@ -34,7 +35,7 @@ export type Embedded = {
   /** The record of a call, as far as it is there. */
   record(callSid: CallSid): Promise<CallRecord | undefined>
   /** Puts the worker's routes and figures on the pod's port. */
-  alsoServe(app: FastifyInstance, registry: Registry): Promise<void>
+  alsoServe(app: FastifyInstance, registry: Registry, operators: Operators): Promise<void>
   /** [EM3] Idempotent; never rejects. After the pod, which still writes its ends. */
   close(): Promise<void>
 }

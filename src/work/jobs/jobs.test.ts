@@ -9,6 +9,7 @@ import type { CallMaterial, Said } from './material.ts'
 import { costOf, LINES_MAX, linesOf, makeRecordJob, TRANSCRIPT_MAX_CHARS } from './record.ts'
 
 const PRICES = {
+  modelMinute: 0,
   currency: 'USD',
   inputText: 4,
   inputAudio: 32,

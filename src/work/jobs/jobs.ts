@@ -1,4 +1,5 @@
 // All jobs of a worker, from its settings.
+import type { Tariff } from '../../call/tariff.ts'
 import type { Clock } from '../../kit/clock.ts'
 import { HttpPool } from '../analysis/http-pool.ts'
 import { makeModelAnalyser } from '../analysis/model.ts'
@@ -8,7 +9,7 @@ import { Webhook, type WebhookSettings } from '../webhook/delivery.ts'
 import { makeAnalysisJob } from './analysis.ts'
 import { makeCrmJob, makeRecordingJob } from './deliveries.ts'
 import type { FindMaterial } from './material.ts'
-import { makeRecordJob, type Tariff } from './record.ts'
+import { makeRecordJob } from './record.ts'
 
 export type JobSettings = {
   analysisMax: number

@@ -2,7 +2,7 @@
 // JR1: every call gets exactly one record, also one whose checkpoint cannot be read: its transcript is empty then.
 // JR2: a transcript has at most LINES_MAX lines and TRANSCRIPT_MAX_CHARS characters; the middle is left out beyond that, and a line says so.
 // JR3: without prices there is no cost, rather than a cost of nothing.
-
+import { amountsOf, type Tariff } from '../../call/tariff.ts'
 import { clip } from '../../kit/text.ts'
 import type { Job } from '../job.ts'
 import type { CallCost, TranscriptLine } from '../ports.ts'
@@ -11,17 +11,6 @@ import type { CallMaterial, FindMaterial, Said, TokenUsage } from './material.ts
 export const LINES_MAX = 2_000
 export const TRANSCRIPT_MAX_CHARS = 200_000
 const LINE_MAX_CHARS = 8_000
-
-/** Amounts for a million tokens of each kind and for a minute of the carrier. */
-export type Tariff = {
-  currency: string
-  inputText: number
-  inputAudio: number
-  cachedInput: number
-  outputText: number
-  outputAudio: number
-  carrierMinute: number
-}
 
 /** Makes the job; `prices` undefined: nothing is priced. */
 export function makeRecordJob(parts: { find: FindMaterial; prices: Tariff | undefined }): Job {
@@ -72,25 +61,9 @@ function lineOf(said: Said): TranscriptLine {
   return { who: 'tool', text: clip(text, LINE_MAX_CHARS) }
 }
 
-/** What a call cost; cached tokens count once, under their own price. */
+/** What a call cost (TF1, TF2). */
 export function costOf(usage: TokenUsage | undefined, durationMs: number, prices: Tariff): CallCost {
-  const {
-    inputTokens = 0,
-    outputTokens = 0,
-    inputAudioTokens = 0,
-    outputAudioTokens = 0,
-    cachedTokens = 0,
-  } = usage ?? {}
-  const inputText = Math.max(0, inputTokens - inputAudioTokens - cachedTokens)
-  const outputText = Math.max(0, outputTokens - outputAudioTokens)
-  const millionths =
-    inputText * prices.inputText +
-    inputAudioTokens * prices.inputAudio +
-    cachedTokens * prices.cachedInput +
-    outputText * prices.outputText +
-    outputAudioTokens * prices.outputAudio
-  // A minute that was begun is a minute: so the carriers count.
-  const carrierAmount = Math.ceil(durationMs / 60_000) * prices.carrierMinute
+  const { inputTokens = 0, outputTokens = 0 } = usage ?? {}
   const { currency } = prices
-  return { currency, modelAmount: millionths / 1_000_000, carrierAmount, inputTokens, outputTokens }
+  return { currency, ...amountsOf(usage, durationMs, prices), inputTokens, outputTokens }
 }

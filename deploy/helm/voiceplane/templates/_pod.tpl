@@ -1,5 +1,25 @@
 {{- /* What the pods of all roles share. */ -}}
 
+{{- /* In a trial the database comes with the pods, too late for a Job before them; migrations take turns by themselves. */ -}}
+{{- define "voiceplane.tryMigration" -}}
+{{- if and .Values.try.enabled .Values.migrate.enabled -}}
+initContainers:
+  - name: migrate
+    image: {{ include "voiceplane.image" . | quote }}
+    imagePullPolicy: {{ .Values.image.pullPolicy }}
+    args: [migrate]
+    env:
+      - { name: POD_NAME, value: migrate }
+      {{- include "voiceplane.env" (dict "root" . "without" list) | nindent 6 }}
+    resources: {{- toYaml .Values.migrate.resources | nindent 6 }}
+    securityContext: {{- include "voiceplane.containerSecurity" . | nindent 6 }}
+    volumeMounts:
+      - { name: data, mountPath: /data }
+      - { name: tmp, mountPath: /tmp }
+      - { name: secrets, mountPath: /run/secrets/voiceplane, readOnly: true }
+{{- end -}}
+{{- end -}}
+
 {{- define "voiceplane.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 1000

@@ -1,0 +1,119 @@
+// Running the agent's bundle. Rules:
+// AI1: loading has a bound: a top-level await that never settles is a failure that says so, not a process that hangs or ends.
+// AI2: `process.exit` while the module loads is a failure that names the place; the process goes on to say it.
+// AI3: whatever is thrown is told with the file and line where it was written, also when it is no Error.
+import { registerHooks, setSourceMapsSupport } from 'node:module'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { inspect } from 'node:util'
+
+export type Exports = Readonly<Record<string, unknown>>
+export type ImportOutcome = { kind: 'loaded'; exports: Exports } | { kind: 'failed'; problem: string; cause: unknown }
+
+const PLACE = /(?:\(|at (?:async )?)((?:file:\/\/)?\/[^()]*?):(\d+):(\d+)\)?$/
+const SHOWN_CHARS_MAX = 300
+
+/** Codes of the bundles that are being loaded, by their URL: taken once. */
+const bundles = new Map<string, string>()
+let isRegistered = false
+let loads = 0
+
+/** Runs `code`, the bundle of the file `entry`, as a module; at most `loadMs` milliseconds. Never rejects. */
+export async function importBundle(entry: string, code: string, loadMs: number): Promise<ImportOutcome> {
+  register()
+  loads += 1
+  const url = `${pathToFileURL(entry).href}?load=${loads}`
+  bundles.set(url, code)
+  const exits: ExitCalled[] = []
+  watchExits(exits)
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<'late'>((resolve) => {
+    timer = setTimeout(resolve, loadMs, 'late')
+  })
+  try {
+    const exports = await Promise.race([import(url) as Promise<Exports>, late])
+    if (exits.length > 0) return failed(exits[0])
+    if (exports !== 'late') return { kind: 'loaded', exports }
+    const problem = `was not loaded after ${loadMs / 1_000} s: a top-level await does not end. Move what it waits for into createAgent, or raise AGENT_LOAD_MS.`
+    return { kind: 'failed', problem, cause: undefined }
+  } catch (error) {
+    return failed(exits[0] ?? error)
+  } finally {
+    clearTimeout(timer)
+    unwatchExits(exits)
+    bundles.delete(url)
+  }
+}
+
+/** The loads under way; each is told of an exit: whose code called it cannot be known. */
+const watching = new Set<ExitCalled[]>()
+const exit = process.exit
+
+function watchExits(exits: ExitCalled[]): void {
+  watching.add(exits)
+  process.exit = (code) => {
+    const error = new ExitCalled(code)
+    for (const one of watching) one.push(error)
+    throw error
+  }
+}
+
+function unwatchExits(exits: ExitCalled[]): void {
+  watching.delete(exits)
+  if (watching.size === 0) process.exit = exit
+}
+
+class ExitCalled extends Error {
+  override name = 'ExitCalled'
+  constructor(code: unknown) {
+    super(`process.exit(${code === undefined ? '' : inspect(code)}) was called`)
+  }
+}
+
+function failed(cause: unknown): ImportOutcome {
+  if (cause instanceof ExitCalled) {
+    const problem = `ends the process while it loads: ${describeThrown(cause)}. Throw an Error that says what is missing.`
+    return { kind: 'failed', problem, cause }
+  }
+  return { kind: 'failed', problem: `could not be loaded: ${describeThrown(cause)}`, cause }
+}
+
+/** What was thrown, on one line, with the place in the author's files where there is one (AI3). */
+export function describeThrown(thrown: unknown): string {
+  if (!(thrown instanceof Error))
+    return `it threw ${shown(inspect(thrown, { depth: 1, breakLength: Infinity }))}, which is no Error`
+  const place = placeOf(thrown)
+  const name = thrown.name === 'Error' || thrown instanceof ExitCalled ? '' : `${thrown.name}: `
+  return `${name}${shown(thrown.message)}${place === undefined ? '' : ` at ${place}`}`
+}
+
+function shown(text: string): string {
+  const line = text.replaceAll(/\s+/g, ' ').replaceAll(/\?load=\d+/g, '')
+  return line.length > SHOWN_CHARS_MAX ? `${line.slice(0, SHOWN_CHARS_MAX)}…` : line
+}
+
+/** The first place of the stack that is neither a package's nor the plane's. */
+function placeOf(error: Error): string | undefined {
+  for (const line of (error.stack ?? '').split('\n')) {
+    const [, file, row, column] = PLACE.exec(line) ?? []
+    if (file === undefined || file.includes('/node_modules/') || file.startsWith(import.meta.url)) continue
+    const path = file.startsWith('file:') ? fileURLToPath(file.replace(/\?.*$/, '')) : file
+    return `${path}:${row}:${column}`
+  }
+  return undefined
+}
+
+function register(): void {
+  if (isRegistered) return
+  isRegistered = true
+  setSourceMapsSupport(true)
+  registerHooks({
+    resolve: (specifier, context, nextResolve) =>
+      bundles.has(specifier)
+        ? { url: specifier, format: 'module', shortCircuit: true }
+        : nextResolve(specifier, context),
+    load(url, context, nextLoad) {
+      const source = bundles.get(url)
+      return source === undefined ? nextLoad(url, context) : { format: 'module', source, shortCircuit: true }
+    },
+  })
+}
