@@ -193,7 +193,7 @@ suite('until a link is ready', () => {
     const items = peer.got.slice(1, 5).map(({ item }) => item as Record<string, unknown>)
     assert.deepEqual(
       items.map(({ id, type }) => id ?? type),
-      ['u', 'function_call', 'function_call_output', 'late'],
+      ['u', 'fc_t', 'function_call_output', 'late'],
     )
     assert.deepEqual(peer.got[5], { type: 'input_audio_buffer.append', audio: 'AAAA' })
   })
