@@ -221,6 +221,11 @@ class Webhooks {
             maxMs: this.#transferMaxMs,
           }),
         )
+      case 'streaming':
+        return this.#replies.askAgain(this.#links.next({ pod, language, tries: tries + 1 }), {
+          language,
+          tries: tries + 1,
+        })
       case 'unknown-call':
         return this.#replies.unknown(DialCallStatus)
       default:
