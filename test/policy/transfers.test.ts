@@ -7,6 +7,8 @@ import type { CallControl, Pack } from '../../src/packs/pack.ts'
 import { Plane } from '../plane.ts'
 import { RawCarrier } from '../raw-carrier.ts'
 
+const OPERATOR = 'operator-token-of-this-test-0123456789'
+
 /** A pack whose one tool transfers to whatever the model says. */
 function trustingPack(controls: CallControl[]): Pack {
   const transfer = tool({
@@ -31,7 +33,8 @@ function trustingPack(controls: CallControl[]): Pack {
 
 test('[S7][HC4] a transfer that the plane does not allow is told to the agent, counted, and never dialled', async () => {
   const controls: CallControl[] = []
-  await Plane.with({ pack: trustingPack(controls) }, async (plane) => {
+  const env = { ADMIN_TOKEN: OPERATOR }
+  await Plane.with({ pack: trustingPack(controls), env }, async (plane) => {
     const carrier = new RawCarrier(plane.edge.url)
     const stream = await carrier.open()
     await plane.until(() => controls.length === 1)
@@ -42,7 +45,9 @@ test('[S7][HC4] a transfer that the plane does not allow is told to the agent, c
     }
     assert.equal(plane.log.filter(({ message }) => message === 'a transfer was refused').length, 4)
     assert.ok(plane.log.every((line) => line.level === 'warn' || !JSON.stringify(line).includes('1900555')))
-    const metrics = await (await fetch(`${plane.edge.url}/metrics`)).text()
+    const metrics = await (
+      await fetch(`${plane.edge.url}/metrics`, { headers: { authorization: `Bearer ${OPERATOR}` } })
+    ).text()
     assert.match(metrics, /voice_transfers_total\{outcome="kind"\} 2/)
     assert.match(metrics, /voice_transfers_total\{outcome="host"\} 1/)
     assert.equal(plane.ended.length, 0, 'the call goes on')
