@@ -16,7 +16,7 @@ import { readLogs } from '../witness/log-lines.ts'
 
 const CALLS = 300
 const ROUNDS = 9
-const SINK_MS_MAX = 2_000
+const SINK_MS_MAX = 4_000
 const BETWEEN_MS = 12_000
 const DRAIN_MS_MAX = 120_000
 const LEFT_MS = 20_000

@@ -210,6 +210,11 @@ class Webhooks {
         return ok(hangUp(step.sentence, sayOf(step.language)))
       case 'transfer':
         return ok(transfer({ ...step, language: sayOf(step.language), nextUrl: this.#links.next({ pod }) }))
+      case 'streaming':
+        return this.#replies.askAgain(this.#links.next({ pod, language, tries: tries + 1 }), {
+          language,
+          tries: tries + 1,
+        })
       case 'unknown-call':
         return this.#replies.unknown(DialCallStatus)
       default:
