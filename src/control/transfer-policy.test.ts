@@ -26,7 +26,7 @@ const outcome = (policy: TransferPolicy, to: string, ownNumber = US): string => 
   return verdict.kind === 'allowed' ? verdict.to : verdict.reason
 }
 
-test('[S7][TP1] what is no number in E.164 and no address that the operator named is refused', () => {
+test('[S7][TRP1] what is no number in E.164 and no address that the operator named is refused', () => {
   const policy = policyOf(undefined)
   for (const to of [
     '',
@@ -62,7 +62,7 @@ test('[S7][TP1] what is no number in E.164 and no address that the operator name
   assert.equal(outcome(named, 'client:other'), 'client')
 })
 
-test('[S7][TP2] premium, shared-cost, satellite and personal numbers are refused, in the right country too', () => {
+test('[S7][TRP2] premium, shared-cost, satellite and personal numbers are refused, in the right country too', () => {
   for (const policy of [policyOf(undefined), policyOf('US,GB,DE,FR'), policyOf('*')])
     for (const to of ['+19005550199', '+8816123456789', '+870773111632', '+979123456789', '+882161234567'])
       assert.equal(outcome(policy, to), 'kind', to)
@@ -72,7 +72,7 @@ test('[S7][TP2] premium, shared-cost, satellite and personal numbers are refused
   for (const to of ['+15551234567', '+44123456', '+85212345678']) assert.equal(outcome(wide, to), 'no-such-number', to)
 })
 
-test('[S7][TP3] without a list the country is that of our own number in the call, or of one in the limits file', () => {
+test('[S7][TRP3] without a list the country is that of our own number in the call, or of one in the limits file', () => {
   const policy = policyOf(undefined, { ownNumbers: ['+4930123456', '+4930123457', '+442071234567'] })
   assert.equal(outcome(policy, '+12025550143'), '+12025550143')
   assert.equal(outcome(policy, '+1 (202) 555-0143'), '+12025550143')
@@ -92,7 +92,7 @@ test('[S7][TP3] without a list the country is that of our own number in the call
     assert.equal(outcome(bare, '+12025550143', own), 'country', 'nothing is known of us: nothing is allowed')
 })
 
-test('[S7][TP2][TP3] the operator allows countries, prefixes whatever their kind, every country, or none', () => {
+test('[S7][TRP2][TRP3] the operator allows countries, prefixes whatever their kind, every country, or none', () => {
   assert.equal(outcome(policyOf('DE'), '+12025550143'), 'country')
   assert.equal(outcome(policyOf('DE'), '+4930987654'), '+4930987654')
   assert.equal(outcome(policyOf('+1900555'), '+19005550199'), '+19005550199')
@@ -103,12 +103,12 @@ test('[S7][TP2][TP3] the operator allows countries, prefixes whatever their kind
     assert.equal(readTransferRule(text), undefined, text)
 })
 
-test('[S7][TP4] the human of the operator is always allowed', () => {
+test('[S7][TRP4] the human of the operator is always allowed', () => {
   for (const allow of [undefined, 'none', 'US'])
     assert.equal(outcome(policyOf(allow), '+498001234567'), '+498001234567')
 })
 
-test('[S7][TP5] a caller is transferred a bounded number of times in a day; who is withheld counts for one call', () => {
+test('[S7][TRP5] a caller is transferred a bounded number of times in a day; who is withheld counts for one call', () => {
   const time = new FakeClock()
   const policy = policyOf('US', { perCaller: 2, clock: time })
   const of = (from: string, callSid = 'CA1') =>
@@ -128,7 +128,7 @@ test('[S7][TP5] a caller is transferred a bounded number of times in a day; who 
   for (let n = 0; n < CALLERS_MAX + 5; n += 1) of(`+1202${5_550_000 + n}`)
 })
 
-test('[S7][TP6] a refusal has words for the agent, and names no number', () => {
+test('[S7][TRP6] a refusal has words for the agent, and names no number', () => {
   const verdict = policyOf('US').judge(call, '+19005550199')
   assert.ok(verdict.kind === 'refused')
   assert.match(verdict.words, /^The transfer was not made: /)

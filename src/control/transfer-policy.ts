@@ -1,12 +1,12 @@
 // Where an agent may transfer a caller to: the plane's word, not the agent's. Rules:
-// TP1: a target is a number in E.164, or a SIP address or client that the operator named. Anything else is refused.
-// TP2: a number must be one that exists by its country's plan, and of a kind that costs what a call costs: premium, shared-cost, satellite,
+// TRP1: a target is a number in E.164, or a SIP address or client that the operator named. Anything else is refused.
+// TRP2: a number must be one that exists by its country's plan, and of a kind that costs what a call costs: premium, shared-cost, satellite,
 //      personal and pager numbers are refused unless the operator named their prefix.
-// TP3: its country must be allowed: by TRANSFER_ALLOW, else it is the country of our own number in this call or of one in the limits file.
-// TP4: FALLBACK_NUMBER is the operator's own word and always allowed.
-// TP5: a far party is transferred at most `perCaller` times in WINDOW_MS, as this pod knows; at most CALLERS_MAX are remembered, the oldest
+// TRP3: its country must be allowed: by TRANSFER_ALLOW, else it is the country of our own number in this call or of one in the limits file.
+// TRP4: FALLBACK_NUMBER is the operator's own word and always allowed.
+// TRP5: a far party is transferred at most `perCaller` times in WINDOW_MS, as this pod knows; at most CALLERS_MAX are remembered, the oldest
 //      leave first. Whoever is withheld counts for one call alone.
-// TP6: a refusal is a value, with words that the agent may be told; nothing is dialled.
+// TRP6: a refusal is a value, with words that the agent may be told; nothing is dialled.
 import { type PhoneNumber, parsePhoneNumberFromString } from 'libphonenumber-js/max'
 import type { CallIdentity, FarParty } from '../call/identity.ts'
 import type { Clock } from '../kit/clock.ts'
@@ -36,7 +36,7 @@ export type TransferVerdict =
   | { kind: 'refused'; reason: TransferRefusal; words: string }
 
 export type TransferPolicyParts = {
-  /** undefined: by our own numbers (TP3). */
+  /** undefined: by our own numbers (TRP3). */
   rule: TransferRule | undefined
   ownNumbers: readonly string[]
   fallbackNumber: string | undefined
@@ -87,7 +87,7 @@ export class TransferPolicy {
     return this.#number(number, ownNumber)
   }
 
-  /** [TP2][TP3] */
+  /** [TRP2][TRP3] */
   #number(number: string, ownNumber: string): TransferVerdict {
     const { rule } = this.#parts
     const parsed = parsed164(number)
@@ -109,7 +109,7 @@ export class TransferPolicy {
     return this.#ownCountries
   }
 
-  /** [TP5] */
+  /** [TRP5] */
   #count(key: string): boolean {
     const nowMs = this.#parts.clock.monotonicMs()
     const recent = (this.#made.get(key) ?? []).filter((atMs) => atMs > nowMs - WINDOW_MS)
