@@ -151,6 +151,8 @@ function assemble(values: Values) {
       publicBaseUrl,
       /** The same address for media streams: ws:// or wss://. */
       streamBaseUrl: publicBaseUrl.replace(/^http/, 'ws'),
+      /** Whose X-Forwarded-For is believed. */
+      trustedProxies: values.TRUSTED_PROXIES ?? [],
       isPublicBaseUrlSet: values.PUBLIC_BASE_URL !== undefined,
     },
     ops: {

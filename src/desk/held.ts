@@ -58,6 +58,8 @@ export type CallMakerParts = {
   movePool?: (request: { callSid: CallSid; epoch: number; pool: string }) => ReturnType<MovePool>
   onEnded: (held: Held, cause: EndCause, next: Next) => void
   onChanged: (held: Held) => void
+  /** Writes the call's checkpoint now and waits for it, within a bound. Left out: none is written. */
+  keep?: (held: Held) => Promise<void>
   onFenced: (held: Held) => void
 }
 
@@ -128,6 +130,8 @@ export async function makeHeld(
   const log = world.log.child({ callId, callSid })
   let held: Held | undefined
   let call: Call | undefined
+  /** The agent in charge that the last checkpoint knows for certain. */
+  let kept = ''
   const { records, history } = parts
   const ledger = new ToolLedger(
     {
@@ -139,6 +143,13 @@ export async function makeHeld(
       isActing: () => held?.isActing === true,
       onFenced: () => held !== undefined && parts.onFenced(held),
       onTool: (key) => history('tool', callSid, epoch, { key }),
+      agentKept: async () => {
+        if (held === undefined || parts.keep === undefined) return
+        const inCharge = held.call.checkpoint.agent.inCharge.join('/')
+        if (inCharge === kept) return
+        await parts.keep(held)
+        kept = inCharge
+      },
       clock: world.clock,
       wheel: world.wheel,
       log,

@@ -31,22 +31,27 @@ type Shown =
   | { kind: 'shown'; callSid: CallSid; epoch: number; picked: string }
   | { kind: 'refused'; status: number; reason: string; code?: ErrorCode }
 
+type MediaDoorParts = {
+  pod: Pod
+  log: Log
+  wheel: Wheel
+  tokens: StreamTokens
+  config: Config
+  baseUrl: () => string
+  /** A socket has shown a right signature and token. */
+  onAuthenticated?: (socket: Socket) => void
+  onRefused?: (reason: string) => void
+}
+
 export class MediaDoor {
-  readonly #parts: { pod: Pod; log: Log; wheel: Wheel; config: Config }
+  readonly #parts: MediaDoorParts
   readonly #tokens: StreamTokens
   readonly #signatures: Signatures
   readonly #uses = new TokenUse()
   readonly #refusals: Log
   #knocking = 0
 
-  constructor(parts: {
-    pod: Pod
-    log: Log
-    wheel: Wheel
-    tokens: StreamTokens
-    config: Config
-    baseUrl: () => string
-  }) {
+  constructor(parts: MediaDoorParts) {
     this.#parts = parts
     this.#refusals = sampled(parts.log)
     this.#tokens = parts.tokens
@@ -61,6 +66,7 @@ export class MediaDoor {
       this.#refuse(socket, shown)
       return
     }
+    this.#parts.onAuthenticated?.(socket)
     this.#knocking += 1
     void this.#knock(request, socket, head, shown).finally(() => {
       this.#knocking -= 1
@@ -109,6 +115,7 @@ export class MediaDoor {
   }
 
   #refuse(socket: Socket, { status, reason, code }: Shown & { kind: 'refused' }): void {
+    this.#parts.onRefused?.('stream')
     this.#refusals.warn({ code, reason }, 'a media stream was refused')
     refuseUpgrade(socket, status, STATUS_TEXT[status] ?? 'Bad Request')
   }

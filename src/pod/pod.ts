@@ -132,7 +132,7 @@ export class Pod {
       storeAgoMs: () => this.keeper.lastSuccessAgoMs,
       actions: {
         announce: () => this.keeper.announceNow(),
-        handOver: (callSid) => this.#handOver(callSid),
+        handOver: (callSid, cause) => this.#handOver(callSid, cause),
         force: (cause) => void this.#force(cause),
         flush: () => this.#flush(),
         exit: (cause) => this.#gone.resolve(cause),
@@ -282,10 +282,10 @@ export class Pod {
     }
   }
 
-  async #handOver(callSid: CallSid): Promise<boolean> {
+  async #handOver(callSid: CallSid, cause: 'drain' | 'lag'): Promise<boolean> {
     if (this.#stores.isAlone) return false
     const held = await this.calls.made(callSid)
-    return held === undefined || this.#handover.give(held)
+    return held === undefined || this.#handover.give(held, cause)
   }
 
   /** Where another pod is reached, as far as it was seen; undefined for this one. */

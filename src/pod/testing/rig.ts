@@ -32,7 +32,7 @@ const agent = new RealtimeAgent<unknown>({ name: 'A', instructions: 'x' })
 export const sid = (n: number): CallSid => `CA${String(n).padStart(32, '0')}` as CallSid
 export const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-export async function until(what: string, isSo: () => boolean, withinMs = 3_000): Promise<void> {
+export async function until(what: string, isSo: () => boolean, withinMs = 30_000): Promise<void> {
   const endMs = performance.now() + withinMs
   while (!isSo()) {
     if (performance.now() > endMs) assert.fail(`did not come about: ${what}`)
