@@ -2,15 +2,17 @@
 // HC1: a held call acts while its epoch does: once it was let go, or another epoch was seen, none of its tools starts.
 // HC2: a call that comes back after a loss is told to the model as such, once; after a handover nothing is said of it.
 // HC3: a call whose lease went to another model pool is of that pool from then on: so it is reasserted, handed over and resumed.
+// HC4: an agent transfers a call only where the plane allows it (TRP1 to TRP6); a refusal is told to the agent and counted.
 import { NEW_AGENT } from '../call/agent-state.ts'
 import { Call } from '../call/call.ts'
 import { comeBack, pendingTools, readCheckpoint } from '../call/checkpoint.ts'
-import { farPartyOf } from '../call/identity.ts'
+import { farPartyOf, ownNumberOf } from '../call/identity.ts'
 import type { PlayoutSettings } from '../call/playout.ts'
 import type { ModelListener, ModelSession, SessionStart } from '../call/ports.ts'
 import type { CallSettings, CallState, EndCause, Next } from '../call/state.ts'
 import type { HeldLease, MovePool } from '../control/ports.ts'
 import type { CallRecords, ToolIntent } from '../control/records.ts'
+import type { TransferPolicy } from '../control/transfer-policy.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
@@ -55,6 +57,8 @@ export type CallMakerParts = {
   records: CallRecords | undefined
   history: History
   world: DeskWorld
+  /** Where agents may transfer to. */
+  transfers: TransferPolicy
   /** Asks for a call's place in another pool; left out: nobody is asked. */
   movePool?: (request: { callSid: CallSid; epoch: number; pool: string }) => ReturnType<MovePool>
   onEnded: (held: Held, cause: EndCause, next: Next) => void
@@ -174,7 +178,17 @@ export async function makeHeld(
     farParty: farPartyOf(origin),
     effectKey: (details) => ledger.keyOfDetails(details),
     endCall: () => call?.endCall(),
-    transferCall: (to) => call?.transferCall(to),
+    transferCall: (to) => {
+      const ends = { callSid, farParty: farPartyOf(origin), ownNumber: ownNumberOf(origin) }
+      const verdict = parts.transfers.judge(ends, to)
+      world.metrics.transfers.add(verdict.kind === 'allowed' ? 'allowed' : verdict.reason)
+      if (verdict.kind === 'refused') {
+        log.warn({ reason: verdict.reason, 'pii.to': to }, 'a transfer was refused')
+        return verdict
+      }
+      call?.transferCall(verdict.to)
+      return { kind: 'accepted' }
+    },
   }
   packCall = await pack.openCall(control)
   if (!isWanted()) {
