@@ -174,8 +174,8 @@ export class OpenAiSession implements ModelSession {
     if (item?.kind !== 'agent' || this.#link === undefined || !this.#replayed.has(itemId)) return
     this.#link.send({ type: 'conversation.item.delete', event_id: `vp-heard-${itemId}`, item_id: itemId })
     if (item.text === '') return
-    const before = history.slice(0, at).findLast((other) => this.#replayed.has(itemIdOf(other) ?? ''))
-    const previous_item_id = (before === undefined ? undefined : itemIdOf(before)) ?? 'root'
+    const before = history.slice(0, at).findLast((other) => this.#replayed.has(itemIdOf(other)))
+    const previous_item_id = before === undefined ? 'root' : itemIdOf(before)
     this.#link.send({ ...heardSpeech(item), event_id: `vp-heard-${itemId}`, previous_item_id })
   }
 
