@@ -55,6 +55,8 @@ export type CallReport = {
   wasDropped: boolean
   resumes: number
   framesSent: number
+  /** Those of them between the first and the last sound of something that the caller said. */
+  framesSpoken: number
   mediaReceived: number
   marksReceived: number
   marksPlayed: number
@@ -98,6 +100,7 @@ export class CallRecord {
   resumes = 0
   wasDropped = false
   framesSent = 0
+  framesSpoken = 0
   mediaReceived = 0
   marksReceived = 0
   marksPlayed = 0
@@ -170,6 +173,7 @@ export class CallRecord {
       wasDropped: this.wasDropped,
       resumes: this.resumes,
       framesSent: this.framesSent,
+      framesSpoken: this.framesSpoken,
       mediaReceived: this.mediaReceived,
       marksReceived: this.marksReceived,
       marksPlayed: this.marksPlayed,

@@ -60,6 +60,8 @@ export class CallerLeg implements Leg {
       index = 0
       this.record.probesSent++
     }
+    if (index >= frames.firstAudible && index <= frames.speechEnd && frames === this.script.sounding)
+      this.record.framesSpoken++
     stream.sendFrame(frames, index)
     const heard = stream.playout.takenBytes > 0 ? stream.playout.frame : undefined
     this.recording?.add(frames.ulaw, index * FRAME_BYTES, heard)
