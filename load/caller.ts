@@ -1,7 +1,7 @@
 // One caller process: places its share of the calls at their times and reports each when it is over. Rules:
 // CP1: a call is offered at its time whatever happened to the calls before it.
 // CP2: on `hang-up`, or when the conductor is gone, nothing more is offered and all calls are hung up.
-// CP3: the process ends by itself after its last report was sent.
+// CP3: the process ends by itself after its last report was sent; after that, and without a conductor, nothing is sent.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { openSpeech } from '../sim/speech/speech.ts'
 import type { Faults } from '../sim/twilio/options.ts'
@@ -28,10 +28,13 @@ type Run = {
   timers: Set<NodeJS.Timeout>
   tally: Tally
   isStopping: boolean
+  tallies: NodeJS.Timeout | undefined
 }
 
-function tell(message: FromCaller): void {
-  process.send?.(message)
+/** [CP3] `sent` is called in any case, also when nobody is there. */
+function tell(message: FromCaller, sent: () => void = () => undefined): void {
+  if (process.connected) process.send?.(message, sent)
+  else sent()
 }
 
 /** Announced wss:// of a plane that listens without TLS is dialled as ws://. */
@@ -55,7 +58,7 @@ async function prepare(setup: CallerSetup): Promise<Run> {
     afterStream: setup.afterStream,
   })
   const tally = { offered: 0, live: 0, talking: 0, done: 0, failed: 0, dropped: 0, refused: 0, latenessMs: 0 }
-  return { setup, sim, clips, live: new Map(), timers: new Set(), tally, isStopping: false }
+  return { setup, sim, clips, live: new Map(), timers: new Set(), tally, isStopping: false, tallies: undefined }
 }
 
 /** [CP1] */
@@ -126,9 +129,12 @@ let hasFinished = false
 async function finish(run: Run): Promise<void> {
   if (hasFinished) return
   hasFinished = true
+  clearInterval(run.tallies)
   sendTally(run, 0)
   await run.sim.close()
-  process.send?.({ kind: 'finished' } satisfies FromCaller, () => process.disconnect())
+  tell({ kind: 'finished' }, () => {
+    if (process.connected) process.disconnect()
+  })
 }
 
 function sendTally(run: Run, latenessMs: number): void {
@@ -138,10 +144,10 @@ function sendTally(run: Run, latenessMs: number): void {
   tell({ kind: 'tally', tally: { ...tally, live: live.size, talking, latenessMs } })
 }
 
-function startTallies(run: Run): void {
+function startTallies(run: Run): NodeJS.Timeout {
   const loop = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS })
   loop.enable()
-  setInterval(() => {
+  return setInterval(() => {
     const lateMs = Math.max(0, loop.percentile(99) / 1e6 - LOOP_RESOLUTION_MS)
     loop.reset()
     sendTally(run, lateMs)
@@ -153,7 +159,7 @@ let current: Run | undefined
 process.on('message', async (message: ToCaller) => {
   if (message.kind === 'set-up') {
     current = await prepare(message.setup)
-    startTallies(current)
+    current.tallies = startTallies(current)
     tell({ kind: 'ready' })
   } else if (message.kind === 'go' && current !== undefined) {
     schedule(current, message.startUs)

@@ -1,7 +1,7 @@
 // Bad input on a media stream: a clear outcome each, nothing left behind, and the next call works.
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import type { BadFrame } from '../sim/twilio/options.ts'
+import type { BadFrame, Faults } from '../sim/twilio/options.ts'
 import { LISTEN, Plane, stay } from './plane.ts'
 import { newCallSid, RawCarrier } from './raw-carrier.ts'
 
@@ -96,6 +96,40 @@ describe('a stream that says what it should not', { concurrency: 20 }, () => {
     stream.start(newCallSid())
     assert.equal(await stream.closed, 1008)
     await stream.over()
+  })
+
+  for (const lacking of ['streamSid', 'callSid'] as const) {
+    test(`[L2] [MS6] a client whose start lacks its ${lacking} is told so by the close and by the log`, async () => {
+      const faults: Faults = { startLacks: [lacking] }
+      const call = plane.carrier.placeCall({ caller: stay(2_000), faults })
+      const report = await call.done
+      assert.deepEqual(report.streamEnds[0], {
+        by: 'plane',
+        closeCode: 1008,
+        closeReason: `start lacks ${lacking}: send start as Twilio does`,
+        errorCode: 31921,
+        text: 'the server closed the stream',
+      })
+      const line = plane.log.find(({ callSid, message }) => callSid === report.callSid && message.includes('closed'))
+      assert.equal(line?.reason, `start lacks ${lacking}: send start as Twilio does`)
+      assert.equal(report.wasDropped, true)
+    })
+  }
+
+  test('[L2] [MD5] a client that dials a fixed address is refused, and hears which parts its address lacks', async () => {
+    const base = plane.edge.url.replace('http', 'ws')
+    for (const [path, lacking] of [
+      ['/media', 'pod, Call SID, token'],
+      ['/media/pod-1', 'Call SID, token'],
+      [`/media/pod-1/CA${'0'.repeat(32)}`, 'token'],
+    ] as const) {
+      const report = await plane.call(stay(500), { faults: { fixedStreamUrl: base + path } })
+      const [end] = report.streamEnds
+      assert.equal(end?.errorCode, 31920)
+      assert.match(end.text, new RegExp(`answered 404.*the address lacks ${lacking}: dial the Stream url of the answer`))
+      assert.ok(plane.log.some(({ reason, advice }) => reason === `the address lacks ${lacking}` && advice !== undefined))
+    }
+    await plane.servesANormalCall()
   })
 
   test('[MS3] a second start is ignored', async () => {
