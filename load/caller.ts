@@ -10,7 +10,7 @@ import type { SpokenClip } from '../sim/twilio/wire/clip-frames.ts'
 import { type CallerSetup, type FromCaller, nowUs, type Tally, type ToCaller } from './messages.ts'
 import { seededRandom } from './plan/arrivals.ts'
 import { buildScript, type PlainScenarioName, type PlannedCall } from './plan/scenario.ts'
-import { setUpOutcome } from './report/figures.ts'
+import { isDropped, setUpOutcome } from './report/figures.ts'
 
 const TALLY_EVERY_MS = 500
 const LOOP_RESOLUTION_MS = 5
@@ -94,7 +94,7 @@ async function place(run: Run, planned: PlannedCall): Promise<void> {
     const outcome = setUpOutcome(finished)
     if (outcome === 'failed') tally.failed++
     if (outcome === 'refused') tally.refused++
-    if (report.wasDropped) tally.dropped++
+    if (isDropped(finished)) tally.dropped++
     tell({ kind: 'call', call: finished })
   } catch (error) {
     tally.failed++
@@ -166,8 +166,9 @@ process.on('message', async (message: ToCaller) => {
     if (isOver(current)) await finish(current)
   } else if (current !== undefined) await stop(current)
 })
-// [CP2] Ctrl-C reaches the whole group; the conductor decides. Without a conductor there is nobody to report to.
+// [CP2] Ctrl-C and SIGTERM may reach the whole group; the conductor decides. Without a conductor there is nobody to report to.
 process.on('SIGINT', () => {})
+process.on('SIGTERM', () => {})
 process.on('disconnect', () => {
   if (current !== undefined && !hasFinished) void current.sim.close().finally(() => process.exit(1))
 })

@@ -126,8 +126,13 @@ describe('a stream that says what it should not', { concurrency: 20 }, () => {
       const report = await plane.call(stay(500), { faults: { fixedStreamUrl: base + path } })
       const [end] = report.streamEnds
       assert.equal(end?.errorCode, 31920)
-      assert.match(end.text, new RegExp(`answered 404.*the address lacks ${lacking}: dial the Stream url of the answer`))
-      assert.ok(plane.log.some(({ reason, advice }) => reason === `the address lacks ${lacking}` && advice !== undefined))
+      assert.match(
+        end.text,
+        new RegExp(`answered 404.*the address lacks ${lacking}: dial the Stream url of the answer`),
+      )
+      assert.ok(
+        plane.log.some(({ reason, advice }) => reason === `the address lacks ${lacking}` && advice !== undefined),
+      )
     }
     await plane.servesANormalCall()
   })
