@@ -1,6 +1,7 @@
 // Configuration: defaults, all problems at once, secrets by file, signature checks, and the two pages held to the code.
 import assert from 'node:assert/strict'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -66,6 +67,7 @@ test('an empty environment is a working configuration on loopback, the offline m
       publicBaseUrl: 'http://127.0.0.1:8080',
       streamBaseUrl: 'ws://127.0.0.1:8080',
       isPublicBaseUrlSet: false,
+      trustedProxies: [],
     },
   )
   assert.equal(config.podName, 'pod-1')
@@ -180,6 +182,26 @@ test('[CF4] checks can be turned off only on loopback outside production', () =>
   assert.deepEqual(variablesOf({ ...off, HOST: '0.0.0.0' }), ['TWILIO_SIGNATURE_CHECK'])
   assert.deepEqual(variablesOf({ ...off, HOST: '127.evil.example' }), ['TWILIO_SIGNATURE_CHECK'])
   assert.deepEqual(variablesOf({ ...off, NODE_ENV: 'production' }), ['TWILIO_SIGNATURE_CHECK'])
+})
+
+test('the proxies that are trusted are addresses or networks', () => {
+  const trusted = (text: string) => configOf({ TRUSTED_PROXIES: text }).http.trustedProxies
+  assert.deepEqual(trusted('10.0.0.0/8, 192.0.2.7,2001:db8::/32'), ['10.0.0.0/8', '192.0.2.7', '2001:db8::/32'])
+  for (const text of [
+    '::',
+    '::1',
+    '1::',
+    '1:2:3:4:5:6:7:8',
+    '1::8',
+    '1:2:3:4:5:6::8',
+    'fe80::1:2/64',
+    '::ffff:1:2/128',
+  ])
+    assert.deepEqual([trusted(text), isIP(text.split('/')[0]!)], [[text], 6])
+  for (const text of [':::', '1:2:3:4:5:6:7', '1::2::3', '1:2:3:4:5:6:7:8::', '::1:2:3:4:5:6:7:8', '12345::', '::g'])
+    assert.deepEqual([variablesOf({ TRUSTED_PROXIES: text }), isIP(text)], [['TRUSTED_PROXIES'], 0], text)
+  for (const text of ['*', 'proxy.example', '10.0.0.0/33', '10.0.0.0/', '2001:db8::/129', '10.0.0.1,', '10.0.0.0/8/8'])
+    assert.deepEqual(variablesOf({ TRUSTED_PROXIES: text }), ['TRUSTED_PROXIES'], text)
 })
 
 test('[S14] signature checks cannot be off behind a public address, even when the pod listens on loopback', () => {

@@ -1,9 +1,10 @@
 // Role edge: one pod. Webhooks, media streams, health and metrics on one port. Rules:
 // ED1: signature and token are checked before the 101; then the pod's door decides; a token opens one stream, once.
 // ED2: start, drain, close; each idempotent; close never rejects and takes CLOSE_MAX_MS at most.
+// ED4: a request has REQUEST_MAX_MS from its first byte to its last; its connection is ended SWEEP_MS later at the latest.
 // ED3: /metrics, POST /drain and /admin are for operators (ops/operators.ts), wherever the request comes from; /internal/ is for peers. With
 //      OPS_PORT they stand on a listener of their own, and not on the port of the calls.
-import type { IncomingMessage, Server } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import fastify, { type FastifyInstance } from 'fastify'
 import { Registry } from 'prom-client'
@@ -15,6 +16,7 @@ import { peerRoutes } from './desk/peers.ts'
 import { systemClock } from './kit/clock.ts'
 import { messageOf } from './kit/errors.ts'
 import type { Log } from './kit/log.ts'
+import { descriptorsMax, Sources, UnauthenticatedConnections, unauthenticatedMax } from './kit/unauthenticated.ts'
 import { Wheel } from './kit/wheel.ts'
 import { healthRoutes, metricsRoute } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
@@ -32,7 +34,10 @@ import type { RescueTimes } from './pod/rescue/rescuer.ts'
 import type { Stores } from './pod/stores.ts'
 import { closeWithin } from './stopping.ts'
 
-const HEADERS_MAX_MS = 10_000
+const REQUEST_MAX_MS = 5_000
+const SWEEP_MS = 500
+/** Node ends a late request only when it looks (ED4). */
+const TIMES = { connectionsCheckingInterval: SWEEP_MS, headersTimeout: REQUEST_MAX_MS }
 /** How long a drained pod waits for the carrier's last questions. */
 const FAREWELL_MAX_MS = 5_000
 const FAREWELL_POLL_MS = 50
@@ -99,8 +104,11 @@ export async function startEdge(options: {
   const { stores, rescueTimes } = options
   const parts = { config, pack, makeModel, pools, shape, tokens, lag, world, address, baseUrl, stores, rescueTimes }
   pod = await Pod.open({ ...parts, sorry: SORRY })
+  const max = unauthenticatedMax(descriptorsMax())
+  const strangers = new UnauthenticatedConnections({ max, sources: new Sources(config.http.trustedProxies) })
   const inFlight = { count: 0 }
   const { app, ops } = await makeApps({
+    strangers,
     config,
     pod,
     pools,
@@ -112,10 +120,15 @@ export async function startEdge(options: {
     alsoServe: options.alsoServe,
     droppedLines: options.droppedLines,
   })
-  const door = new MediaDoor({ pod, log, wheel, tokens, config, baseUrl })
-  app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) =>
-    door.enter(request, socket, head),
-  )
+  const door = new MediaDoor({
+    ...{ pod, log, wheel, tokens, config, baseUrl },
+    onAuthenticated: (socket) => strangers.authenticated(socket),
+    onRefused: (reason) => metrics.refusals.add(reason),
+  })
+  app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    strangers.begin(request)
+    door.enter(request, socket, head)
+  })
   await app.listen({ host: config.http.host, port: config.http.port })
   config = withPort(config, (app.server.address() as AddressInfo).port)
   const opsUrl = ops === undefined ? url() : await listenForOperators(ops, config)
@@ -144,18 +157,41 @@ async function makeApps(parts: {
   log: Log
   metrics: Metrics
   lag: LagMeter
+  strangers: UnauthenticatedConnections
   baseUrl: () => string
   inFlight: InFlight
   droppedLines: (() => number) | undefined
   alsoServe: ((app: FastifyInstance, registry: Registry, operators: Operators) => Promise<void>) | undefined
 }): Promise<{ app: FastifyInstance; ops: FastifyInstance | undefined }> {
-  const { config, pod, pools, log, metrics, lag, baseUrl } = parts
+  const { config, pod, pools, log, metrics, lag, baseUrl, strangers } = parts
   const app = fastify({
-    requestTimeout: HEADERS_MAX_MS,
+    http: TIMES,
+    requestTimeout: REQUEST_MAX_MS,
     keepAliveTimeout: 72_000,
     bodyLimit: 65_536,
     forceCloseConnections: true,
   })
+  app.server.on('connection', (socket) => strangers.add(socket))
+  const answers = new WeakMap<IncomingMessage, ServerResponse>()
+  app.server.prependListener('request', (request, response) => {
+    strangers.begin(request)
+    answers.set(request, response)
+  })
+  const authentication = {
+    onAuthenticated: (request: IncomingMessage) => strangers.authenticated(request.socket),
+    onRefused: (reason: string) => metrics.refusals.add(reason),
+  }
+  const webhookAuthentication = {
+    ...authentication,
+    onAuthenticated: (request: IncomingMessage) => {
+      strangers.authenticated(request.socket)
+      // A drain waits for the answers to the carrier, and for no stranger.
+      parts.inFlight.count += 1
+      answers.get(request)?.once('close', () => {
+        parts.inFlight.count -= 1
+      })
+    },
+  }
   const registry = new Registry()
   metrics.register(registry, {
     activeCalls: () => pod.calls.size,
@@ -166,28 +202,26 @@ async function makeApps(parts: {
     queueDepth: () => pod.fleet.usage?.queued,
     leases: () => pod.fleet.leases,
     poolCeilings: () => pools?.ceilings(),
+    unauthenticated: () => strangers.size,
+    unauthenticatedEnded: () => strangers.ended,
   })
   registerDroppedLines(registry, parts.droppedLines)
   const { listener, operators: credentials } = config.ops
   const ops =
     listener === undefined
       ? undefined
-      : fastify({ requestTimeout: HEADERS_MAX_MS, bodyLimit: 65_536, forceCloseConnections: true })
+      : fastify({ http: TIMES, requestTimeout: REQUEST_MAX_MS, bodyLimit: 65_536, forceCloseConnections: true })
   const operators = new Operators(credentials, { log, nowMs: () => systemClock.monotonicMs() })
   for (const one of ops === undefined ? [app] : [app, ops])
     await one.register(healthRoutes, { lag, notReady: () => pod.notReady() })
   const operated = ops ?? app
   await operated.register(metricsRoute, { registry, operators: ops === undefined ? operators : undefined })
-  app.addHook('onRequest', async (request, reply) => {
-    if (!request.url.startsWith('/twilio/')) return
-    parts.inFlight.count += 1
-    reply.raw.once('close', () => {
-      parts.inFlight.count -= 1
-    })
-  })
-  await app.register(twilioWebhooks, { config, desk: pod.desk, log, baseUrl })
+  await app.register(twilioWebhooks, { config, desk: pod.desk, log, baseUrl, ...webhookAuthentication })
   const { secret, secondary } = config.streamToken
-  await app.register(peerRoutes, { secret, secondary, wallMs: () => systemClock.wallMs(), answers: pod.peerAnswers })
+  await app.register(peerRoutes, {
+    ...{ secret, secondary, wallMs: () => systemClock.wallMs(), answers: pod.peerAnswers },
+    ...authentication,
+  })
   await parts.alsoServe?.(operated, registry, operators)
   await operated.register(async (scoped) => {
     operators.guard(scoped, 'drain')

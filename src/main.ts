@@ -35,6 +35,8 @@ type Role = (typeof ROLES)[number]
 const isRole = (name: string): name is Role => (ROLES as readonly string[]).includes(name)
 
 const lines = new LogLines(process.stderr)
+/** While an agent is loaded `process.exit` is not to be had (packs/agent-import.ts); this one always is. */
+const exit = process.exit.bind(process)
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 async function main(): Promise<number> {
@@ -168,4 +170,4 @@ async function loadPack(config: Config, log: Log): Promise<Pack> {
 
 const code = await main()
 await lines.flush()
-process.exit(code)
+exit(code)

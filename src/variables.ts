@@ -3,9 +3,24 @@
 // VA2: a form never guesses: text that does not fit is refused with the fix in words.
 // VA3: what depends on two variables is decided in config.ts, not here.
 // VA4: the form is data too, so that schemas and pages are made from it and not written again.
+import type { TransferRule } from './control/transfer-policy.ts'
+import { readTransferRule, TRANSFER_RULE } from './control/transfer-rule.ts'
 import { type Credential, readOperators } from './ops/operators.ts'
 import { readDataKeys, type Sealer } from './store/sealing/sealer.ts'
 import type { Retention } from './work/erasures.ts'
+
+const OCTET = '(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])'
+const IPV4 = `${OCTET}([.]${OCTET}){3}`
+const GROUP = '[0-9A-Fa-f]{1,4}'
+/** Up to seven groups with `::` between, before or behind them, or eight without. */
+const IPV6 = [
+  `(${GROUP}:){7}${GROUP}`,
+  ...[6, 5, 4, 3, 2, 1].map((before) => `(${GROUP}:){1,${before}}(:${GROUP}){1,${7 - before}}`),
+  `(${GROUP}:){1,7}:`,
+  `:((:${GROUP}){1,7}|:)`,
+].join('|')
+/** An address, or a network with its bits. */
+const NETWORK = `(${IPV4}(/(3[0-2]|[12]?[0-9]))?|(${IPV6})(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?)`
 
 /** The outcome of reading one text: its value, or what to write instead. */
 export type Parsed<T> = { kind: 'ok'; value: T } | { kind: 'bad'; fix: string }
@@ -91,6 +106,25 @@ function retention(): Variable<Retention | undefined> {
   return { fallback: undefined, shown: 'unset', secret: false, form, parse }
 }
 
+function transferRule(): Variable<TransferRule | undefined> {
+  const fix = 'write countries, prefixes and addresses like DE,AT,+4420,sip:pbx.example.com,client:desk, or * or none'
+  const parse = (text: string): Parsed<TransferRule | undefined> => {
+    const rule = readTransferRule(text)
+    return rule === undefined ? bad(fix) : ok(rule)
+  }
+  const form: Form = { kind: 'text', pattern: TRANSFER_RULE }
+  return { fallback: undefined, shown: 'unset', secret: false, form, parse }
+}
+
+/** `10.0.0.0/8, 192.0.2.7`. */
+function trustedProxies(): Variable<readonly string[] | undefined> {
+  const fix = 'write addresses, or networks like 10.0.0.0/8, with commas between'
+  const list = new RegExp(`^${NETWORK}( *, *${NETWORK})*$`)
+  const parse = (text: string): Parsed<readonly string[] | undefined> =>
+    list.test(text) ? ok(text.split(',').map((part) => part.trim())) : bad(fix)
+  return { fallback: undefined, shown: 'unset', secret: false, form: { kind: 'text', pattern: list }, parse }
+}
+
 function dataKeys(): Variable<Sealer | undefined> {
   const parse = (text: string): Parsed<Sealer | undefined> => {
     const read = readDataKeys(text)
@@ -157,6 +191,7 @@ export const VARIABLES = {
   OPS_HOST: pattern(/^[A-Za-z0-9_.:[\]-]{1,255}$/, 'a host name or an address to listen on', undefined),
   OPS_PORT: optionalInteger(0, 65_535),
   PUBLIC_BASE_URL: url(['https', 'http'], true),
+  TRUSTED_PROXIES: trustedProxies(),
   POD_NAME: pattern(
     /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/,
     'lowercase letters, digits and dashes (63 at most, no dash first or last)',
@@ -198,6 +233,9 @@ export const VARIABLES = {
   TRANSCRIPTION_LANGUAGE: pattern(/^[a-z]{2,3}$/, 'a language code like en', undefined),
   // Call
   CALLS_MAX: integer(400, 1, 100_000),
+  TRANSFER_ALLOW: transferRule(),
+  TRANSFER_MAX_MS: integer(HOUR_MS, MINUTE_MS, 4 * HOUR_MS),
+  TRANSFERS_PER_CALLER: integer(5, 1, 1_000),
   SILENCE_ASK_MS: integer(30_000, 0, HOUR_MS),
   SILENCE_END_MS: integer(30_000, 1_000, HOUR_MS),
   CALL_BUDGET: optionalDecimal(0.001, 1_000_000),

@@ -218,3 +218,29 @@ describe('decisions about tools', { concurrency: 2 }, () => {
     })
   }
 })
+
+test('[P17][TG5] a tool called in the moment after a handoff belongs to the new agent, though its pod dies before it can write more', async () => {
+  const ran: Ran = []
+  const never = new Promise<void>(() => {})
+  const gate: Gate = (pod) => (pod === 'pod-0' ? never : Promise.resolve())
+  // The model hands over and looks up in one breath: its answer to the handoff is the next call.
+  const chained = { call: { name: 'transfer_to_Billing', arguments: {} }, thenSay: 'One moment.' }
+  await TwoPods.with(
+    { pack: (pod) => deskPack(pod, ran, gate), script: script(chained, lookUp('eight')) },
+    async (pods) => {
+      const call = pods.place({ steps: [...(await hears(2)), { stayMs: 80_000 }], maxMs: 90_000 })
+      await pods.until('billing looks up', () => ran.length === 1)
+      // The row as the next pod finds it: the intent is there, and so is the handoff before it.
+      const checkpoint = JSON.parse(await pods.checkpoint(call.callSid)) as { agent: { inCharge: string[] } }
+      assert.deepEqual(checkpoint.agent.inCharge, ['Billing'])
+      await pods.kill(0)
+      await pods.until('the tool runs again', () => ran.length === 2)
+      assert.deepEqual(
+        ran.map((line) => line.split(' ').slice(0, 3).join(' ')),
+        ['pod-0 billing eight', 'pod-1 billing eight'],
+      )
+      call.hangUp()
+      await call.done
+    },
+  )
+})

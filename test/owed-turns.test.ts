@@ -1,6 +1,7 @@
 // Whatever the model does instead of answering, the caller's turn ends in sound or in a named outcome: whole calls, real sockets.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { handoff } from '@openai/agents'
 import { RealtimeAgent, tool } from '@openai/agents-realtime'
 import { z } from 'zod'
 import type { BadAnswer } from '../sim/openai/session/bad-answers.ts'
@@ -151,6 +152,39 @@ describe('a model that', { concurrency: 6 }, () => {
         assert.ok(isLogged(plane, 'TOOL_TIMEOUT'))
       },
     )
+  })
+
+  test('[P3] calls tools whose approval or handoff throws is told so at once', async () => {
+    const parameters = z.object({ town: z.string() })
+    const broken = tool({
+      name: 'fast',
+      description: 'Needs a decision that cannot be made.',
+      parameters,
+      needsApproval: () => Promise.reject(new Error('the rule is broken')),
+      execute: async () => 'done',
+    })
+    const other = new RealtimeAgent({ name: 'Other', instructions: 'x' })
+    const refusing = handoff(other, {
+      onHandoff: () => {
+        throw new Error('nobody is there')
+      },
+    })
+    const pack = () =>
+      packOf(() => ({
+        agent: new RealtimeAgent({ name: 'A', instructions: 'x', tools: [broken], handoffs: [refusing] }),
+      }))
+    await take({ turns: [[{ kind: 'two-tools' }]], pack }, ({ sinceGreeting, plane }) => {
+      assert.ok(soundAfterBad(sinceGreeting))
+      assert.equal(count(sinceGreeting, 'function_output'), 2)
+      assert.ok(!isLogged(plane, 'TOOL_TIMEOUT'))
+      const outputs = plane.ended[0]!.call.state.transcript.items.flatMap((item) =>
+        item.kind === 'tool' ? [item.output] : [],
+      )
+      assert.ok(
+        outputs.length === 2 && outputs.every((output) => output?.startsWith('This failed')),
+        outputs.join('; '),
+      )
+    })
   })
 
   test('[P4] takes 6.5 s for the arguments of a tool keeps its link, and the tool runs', () =>

@@ -4,7 +4,7 @@ import { afterCall } from '../work/after-call.ts'
 import { ceiling } from './ceiling.ts'
 import { drain } from './drain.ts'
 import { freezePod } from './freeze-pod.ts'
-import { killPod } from './kill-pod.ts'
+import { killFull, killPod } from './kill-pod.ts'
 import { modelLink } from './model-link.ts'
 import { moves } from './moves.ts'
 import { mutants } from './mutants.ts'
@@ -13,9 +13,11 @@ import { slowReader } from './slow-reader.ts'
 import { store } from './store.ts'
 import { storeLink } from './store-link.ts'
 import { tools } from './tools.ts'
+import { turns } from './turns.ts'
 
 export const CASES: Readonly<Record<string, ChaosCase>> = {
   'kill-pod': killPod,
+  'kill-full': killFull,
   'freeze-pod': freezePod,
   drain,
   store,
@@ -25,6 +27,7 @@ export const CASES: Readonly<Record<string, ChaosCase>> = {
   overload,
   'slow-reader': slowReader,
   'model-link': modelLink,
+  turns,
   'after-call': afterCall,
   moves,
   mutants,

@@ -16,7 +16,7 @@ import { readLogs } from '../witness/log-lines.ts'
 
 const CALLS = 300
 const ROUNDS = 9
-const SINK_MS_MAX = 2_000
+const SINK_MS_MAX = 4_000
 const BETWEEN_MS = 12_000
 const DRAIN_MS_MAX = 120_000
 const LEFT_MS = 20_000
@@ -31,7 +31,10 @@ function desksScript(): unknown {
   for (let block = 0; block < BLOCKS; block += 1) {
     const to = ['Billing', 'Support', 'Reception'][block % 3]!
     turns.push(
-      { call: { name: `transfer_to_${to}`, arguments: {} }, thenSay: `This is ${to}. Tell me more, please.` },
+      {
+        call: { name: `transfer_to_${to}`, arguments: { leg: block } },
+        thenSay: `This is ${to}. Tell me more, please.`,
+      },
       { call: { name: 'lookup', arguments: { step: ++step } }, thenSay: 'I have found it. What else?' },
       {
         say:

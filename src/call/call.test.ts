@@ -178,6 +178,7 @@ suite('the way out', () => {
     const before = bench.wheel.size
     bench.model({ kind: 'response-started', responseId: 'r' })
     bench.audio('r', 'i', ms(500))
+    bench.model({ kind: 'response-ended', responseId: 'r', status: 'completed' })
     assert.equal(bench.wheel.size, before + 1)
     bench.run(600, () => bench.media(bench.clock.monotonicMs()))
     assert.equal(bench.sentBytes, 500 * 8)

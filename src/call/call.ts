@@ -99,6 +99,11 @@ export class Call implements LegListener, ModelListener {
     return isSettled(this.#state)
   }
 
+  /** Up to where the caller's media has come, in ms since the stream began: it grows as long as the stream lives. */
+  get heardToMs(): number {
+    return this.#ear.heardToMs
+  }
+
   /** What the caller has still to hear, in ms. */
   get remainingMs(): number {
     return this.#speaker.remainingMs()

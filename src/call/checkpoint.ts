@@ -10,7 +10,7 @@
 import { NEW_AGENT } from './agent-state.ts'
 import type { PendingTool } from './ports.ts'
 import { type CallState, initialState, STATE_VERSION } from './state.ts'
-import type { TranscriptItem } from './transcript.ts'
+import { itemIdOf, type TranscriptItem } from './transcript.ts'
 
 /** The longest that a call is taken to have been between two pods. */
 export const GAP_MAX_MS = 120_000
@@ -125,7 +125,7 @@ function toolsOut(items: readonly TranscriptItem[]): PendingTool[] {
             toolCallId: item.id,
             name: item.name,
             argumentsText: item.arguments,
-            ...(item.itemId === undefined ? {} : { itemId: item.itemId }),
+            itemId: itemIdOf(item),
             ...(item.owner === undefined ? {} : { owner: item.owner }),
           },
         ]

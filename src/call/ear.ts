@@ -47,6 +47,11 @@ export class Ear {
     return this.#isOpen
   }
 
+  /** Up to where the caller's media has come, in ms since the stream began. */
+  get heardToMs(): number {
+    return this.#lastTimestampMs
+  }
+
   /** One frame: base64 text in `buffer[start..end)`, `timestampMs` since the stream began. */
   hear(buffer: Buffer, start: number, end: number, timestampMs: number): void {
     if (timestampMs <= this.#lastTimestampMs) {

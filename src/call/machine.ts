@@ -34,6 +34,8 @@ import {
 import { answerTools, bargeInCut, flushDigits, flushWanted, greet, interrupt, owedRequest } from './turn.ts'
 
 const DIGITS_MAX = 64
+/** A response that sounds is over by then, or its link is taken for stalled. Speech is made faster than it is spoken. */
+const RESPONSE_MAX_MS = 120_000
 
 const TO: Transitions = { goLive, end: giveUp, interrupt, renewNow }
 
@@ -93,9 +95,9 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
     case 'audio-begun':
       if (state.response.kind === 'active' && state.response.responseId === event.responseId) {
         state.response = { ...state.response, hasAudio: true }
-      }
+        effects.push({ kind: 'set-timer', name: 'model-answer', ms: RESPONSE_MAX_MS })
+      } else effects.push({ kind: 'clear-timer', name: 'model-answer' })
       answered(state, event.responseId, effects)
-      effects.push({ kind: 'clear-timer', name: 'model-answer' })
       return state
     case 'cut':
       return bargeInCut(state, event.items, settings, effects)
@@ -169,6 +171,7 @@ function onTimer(state: CallState, name: string, settings: CallSettings, effects
       renewNow(state, effects)
       return state
     case 'model-answer':
+      if (state.owed === undefined && state.response.kind === 'idle') return state
       if (askLink(state, effects)) return state
       effects.push({
         kind: 'note',

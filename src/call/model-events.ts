@@ -37,6 +37,8 @@ const NOT_DIALLED = 'MODEL_SHED'
 const RENEWAL_MIN_MS = 2_000
 /** A link that lives so long was not renewed early. */
 const RENEWAL_CALM_MS = 60_000
+/** Arguments of a tool that is out; beyond it they are no JSON any more, and the tool is answered with that. */
+const ARGUMENTS_MAX_CHARS = 65_536
 const ALREADY_ACTIVE = 'conversation_already_has_active_response'
 /** Cancelled by somebody's wish: the caller's words, or ours. */
 const CANCELLED_ON_PURPOSE = new Set(['turn_detected', 'client_cancelled'])
@@ -480,7 +482,8 @@ function onSaid(state: CallState, event: ModelEvent, settings: CallSettings, eff
         kind: 'tool',
         id,
         name,
-        arguments: clipText(event.arguments),
+        // They are needed whole until the tool has run, perhaps in another pod.
+        arguments: event.arguments.slice(0, ARGUMENTS_MAX_CHARS),
         output: undefined,
         ...(itemId === undefined ? {} : { itemId }),
         ...(owner === undefined ? {} : { owner }),
@@ -494,7 +497,7 @@ function onSaid(state: CallState, event: ModelEvent, settings: CallSettings, eff
     const { toolCallId: id, name } = event
     const known = state.transcript.items.find((item) => item.kind === 'tool' && item.id === id)
     const before = known?.kind === 'tool' ? known : { kind: 'tool' as const, id, name, arguments: '{}' }
-    const item = { ...before, output: clipText(event.output) }
+    const item = { ...before, arguments: clipText(before.arguments), output: clipText(event.output) }
     state.transcript = withItem(state.transcript, item, max)
     toolBack(state, event.toolCallId)
     if (event.respond && !state.toolsAnswered) {

@@ -326,6 +326,16 @@ suite('a model that says nothing', () => {
     assert.ok(world.nowMs < 61_000 && world.log.filter(({ kind }) => kind === 'play-filler').length >= 3)
   })
 
+  test('[P4] a response that sounds and never ends costs its link in the end, and what was begun is asked for', () => {
+    const world = new World().live().caller()
+    world.begin('a')
+    world.sound('a')
+    world.run(119_000)
+    assert.equal(world.dials.length, 1)
+    world.run(2_000)
+    assert.deepEqual([world.dials.length, world.requests.length], [2, 1])
+  })
+
   test('[P22] the link goes between the end of the words and the response: it is asked for on the next one', () => {
     const world = new World().live().caller()
     world.lose()

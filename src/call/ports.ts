@@ -52,7 +52,7 @@ export type ModelEvent =
       retryAfterMs?: number
       /** What it wrote instead of saying it. */
       text?: string
-      /** It waits for somebody to allow a tool of the provider's own. */
+      /** It waits for a tool that the provider runs, or for somebody to allow it. */
       awaitsApproval?: true
       usage?: Usage
     }

@@ -11,6 +11,8 @@ import type { AgentPath } from './agent-state.ts'
 export const TEXT_MAX_CHARS = 4_000
 
 export const CONTENT_MAX_CHARS = 65_536
+/** All that the provider takes. */
+const ITEM_ID_MAX_CHARS = 32
 const TOO_LARGE = '(Something was shown here that is too large to be kept.)'
 
 /** A part of a message as the provider takes it: text or an image. */
@@ -83,9 +85,10 @@ export function withoutItem(transcript: Transcript, id: string): Transcript {
   return at === undefined ? transcript : { ...transcript, items: transcript.items.toSpliced(at, 1) }
 }
 
-/** The id by which the provider knows an item; undefined when it was not told. */
-export function itemIdOf(item: TranscriptItem): string | undefined {
-  return item.kind === 'tool' ? item.itemId : item.id
+/** The id by which the provider knows an item. A tool call that only the records know of gets one from its own id. */
+export function itemIdOf(item: TranscriptItem): string {
+  if (item.kind !== 'tool') return item.id
+  return item.itemId ?? `fc_${item.id}`.slice(0, ITEM_ID_MAX_CHARS)
 }
 
 function indexOf({ items }: Transcript, id: string): number | undefined {

@@ -61,6 +61,12 @@ export class Afterwards {
     return next
   }
 
+  /** Whether the call has ended here of late; one that another pod goes on with has not. */
+  hasEnded(callSid: CallSid): boolean {
+    const next = this.#next.get(callSid)?.next
+    return next !== undefined && next.kind !== 'stream'
+  }
+
   /** The call's socket broke: its carrier may ask for it. */
   keepBroken(broken: Broken): void {
     const { callSid } = broken.origin

@@ -16,6 +16,8 @@ import { OPEN_MAX_MS, type PendingCall, PendingCalls } from './pending-call.ts'
 
 export const CHECKPOINT_AFTER_MS = 200
 export const SIGN_MS = 30_000
+/** A tool after a handoff waits so long for the checkpoint of it. */
+export const KEEP_MAX_MS = 1_000
 
 /** Where checkpoints go; never waits (store/records/checkpoint-writer.ts). */
 export interface Checkpoints {
@@ -25,7 +27,7 @@ export interface Checkpoints {
   remove(callSid: CallSid): void
 }
 
-export type CallsParts = Omit<CallMakerParts, 'onEnded' | 'onChanged' | 'onFenced'> & {
+export type CallsParts = Omit<CallMakerParts, 'onEnded' | 'onChanged' | 'onFenced' | 'keep'> & {
   checkpoints: Checkpoints | undefined
   onEnded: (held: Held, cause: EndCause, next: Next) => void
 }
@@ -166,6 +168,7 @@ export class Calls {
       {
         ...parts,
         onChanged: (changed) => this.#changed(changed),
+        keep: (one) => this.#keep(one),
         onFenced: (fenced) => this.letGo(fenced, 'moved'),
         onEnded: (ended, cause, next) => {
           if (this.#held.get(ended.callSid) === ended) this.#held.delete(ended.callSid)
@@ -194,6 +197,14 @@ export class Calls {
     this.#held.set(callSid, held)
     held.call.start()
     return held
+  }
+
+  /** The call as it is now, in a checkpoint, or KEEP_MAX_MS later. */
+  async #keep(held: Held): Promise<void> {
+    const { checkpoints } = this.#parts
+    if (checkpoints === undefined || !held.isActive || held.isOver) return
+    this.writeNow()
+    await checkpoints.flush(held.callSid, KEEP_MAX_MS)
   }
 
   /** [CA4] While calls are held. */

@@ -10,6 +10,8 @@
 //      store picks; a call that was ending anyway ends.
 // DK6: what the carrier says of a call that no pod holds is written down by the pod that is told; it is answered before the stores are asked.
 // DK7: what a caller is told when an end is decided here is part of that end's record, and is told again when asked again.
+// DK11: a question what follows a stream that still brings its caller's media changes nothing: it is a request that was sent before.
+// DK12: a call that has ended is not admitted again: neither one that ended here of late, nor one of which the records say so.
 // DK8: whose call it is and what it is admitted as follow its direction, on every path: entering, waiting, resuming.
 import { createHash } from 'node:crypto'
 import { type CallIdentity, type Direction, farEndOf, ownNumberOf } from '../call/identity.ts'
@@ -35,13 +37,15 @@ import type { Calls } from './calls.ts'
 import type { Door } from './door.ts'
 import type { Endings } from './endings.ts'
 import type { Grants } from './grants.ts'
-import type { DeskWorld, Origin } from './held.ts'
+import type { DeskWorld, Held, Origin } from './held.ts'
 import type { Expected, Peers, ToldEnd } from './peers.ts'
 import type { PendingCall, PendingEnd } from './pending-call.ts'
 import { causeOfStatus, mayResume, stepOfRow } from './resume.ts'
 
 /** How long a webhook waits for the records before it goes on without them. */
 export const RECORDS_MS = 400
+/** How long is looked, twice, whether a stream goes on: a caller's frame comes each 20 ms. */
+const STREAM_LOOK_MS = 200
 /** How long another pod may take to say that it prepares. Nobody waits for it. */
 const EXPECT_MS = 2_000
 /** Offers of callers who wait, so that their numbers are known when their turn comes. Beyond it the oldest leaves. */
@@ -113,6 +117,7 @@ export class Desk implements CallDesk {
   async #admit(offer: CallOffer, pending: PendingCall): Promise<Answer> {
     const { admission, queue } = this.#parts
     const { callSid } = offer
+    if (await this.#hasEnded(callSid)) return { kind: 'over' }
     const admitted = await admission.admit({ ...this.#asked(offer), queue: queue.isOpen })
     if (admitted.kind === 'granted') return this.#place(offer, admitted, pending)
     if (admitted.kind === 'queued') {
@@ -163,8 +168,14 @@ export class Desk implements CallDesk {
   async next(callSid: CallSid, parameters: Record<string, string>): Promise<NextStep> {
     const { calls, afterwards } = this.#parts
     const held = calls.get(callSid)
-    // The carrier asks what follows: the stream of this call is over, whatever we believed.
-    if (held?.isActive === true) held.call.letGo('carrier-lost')
+    if (held?.isActive === true) {
+      if (await this.#isStreaming(held)) {
+        this.#parts.world.log.warn({ callSid }, 'asked what follows a stream that goes on')
+        return { kind: 'streaming' }
+      }
+      // The carrier asks what follows: the stream of this call is over, whatever we believed.
+      if (held.isActive) held.call.letGo('carrier-lost')
+    }
     const known = afterwards.answer(callSid, parameters)
     if (known !== undefined) return known
     const broken = afterwards.takeBroken(callSid)
@@ -188,6 +199,23 @@ export class Desk implements CallDesk {
       default:
         return this.#goOn(row, undefined)
     }
+  }
+
+  /** [DK11] Whether the stream of a call still brings what its caller says. Takes STREAM_LOOK_MS twice: what was on its way when it ended has come by then. */
+  async #isStreaming(held: Held): Promise<boolean> {
+    if (!held.hasStream) return false
+    const { wheel } = this.#parts.world
+    await wheel.pause(STREAM_LOOK_MS)
+    const heardToMs = held.call.heardToMs
+    await wheel.pause(STREAM_LOOK_MS)
+    return held.isActive && held.call.heardToMs > heardToMs
+  }
+
+  /** [DK12] Whether a call that is offered has ended already: here, or by the records. While they are away it has not. */
+  async #hasEnded(callSid: CallSid): Promise<boolean> {
+    if (this.#parts.afterwards.hasEnded(callSid)) return true
+    const row = await this.#ask('whether a call has ended', (records) => records.find(callSid))
+    return row?.state === 'ended'
   }
 
   ended(callSid: CallSid, status: string): void {

@@ -2,15 +2,17 @@
 // HC1: a held call acts while its epoch does: once it was let go, or another epoch was seen, none of its tools starts.
 // HC2: a call that comes back after a loss is told to the model as such, once; after a handover nothing is said of it.
 // HC3: a call whose lease went to another model pool is of that pool from then on: so it is reasserted, handed over and resumed.
+// HC4: an agent transfers a call only where the plane allows it (TRP1 to TRP6); a refusal is told to the agent and counted.
 import { NEW_AGENT } from '../call/agent-state.ts'
 import { Call } from '../call/call.ts'
 import { comeBack, pendingTools, readCheckpoint } from '../call/checkpoint.ts'
-import { farPartyOf } from '../call/identity.ts'
+import { farPartyOf, ownNumberOf } from '../call/identity.ts'
 import type { PlayoutSettings } from '../call/playout.ts'
 import type { ModelListener, ModelSession, SessionStart } from '../call/ports.ts'
 import type { CallSettings, CallState, EndCause, Next } from '../call/state.ts'
 import type { HeldLease, MovePool } from '../control/ports.ts'
 import type { CallRecords, ToolIntent } from '../control/records.ts'
+import type { TransferPolicy } from '../control/transfer-policy.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
@@ -54,10 +56,14 @@ export type CallMakerParts = {
   records: CallRecords | undefined
   history: History
   world: DeskWorld
+  /** Where agents may transfer to. */
+  transfers: TransferPolicy
   /** Asks for a call's place in another pool; left out: nobody is asked. */
   movePool?: (request: { callSid: CallSid; epoch: number; pool: string }) => ReturnType<MovePool>
   onEnded: (held: Held, cause: EndCause, next: Next) => void
   onChanged: (held: Held) => void
+  /** Writes the call's checkpoint now and waits for it, within a bound. Left out: none is written. */
+  keep?: (held: Held) => Promise<void>
   onFenced: (held: Held) => void
 }
 
@@ -128,6 +134,8 @@ export async function makeHeld(
   const log = world.log.child({ callId, callSid })
   let held: Held | undefined
   let call: Call | undefined
+  /** The agent in charge that the last checkpoint knows for certain. */
+  let kept = ''
   const { records, history } = parts
   const ledger = new ToolLedger(
     {
@@ -139,6 +147,13 @@ export async function makeHeld(
       isActing: () => held?.isActing === true,
       onFenced: () => held !== undefined && parts.onFenced(held),
       onTool: (key) => history('tool', callSid, epoch, { key }),
+      agentKept: async () => {
+        if (held === undefined || parts.keep === undefined) return
+        const inCharge = held.call.checkpoint.agent.inCharge.join('/')
+        if (inCharge === kept) return
+        await parts.keep(held)
+        kept = inCharge
+      },
       clock: world.clock,
       wheel: world.wheel,
       log,
@@ -154,7 +169,17 @@ export async function makeHeld(
     farParty: farPartyOf(origin),
     effectKey: (details) => ledger.keyOfDetails(details),
     endCall: () => call?.endCall(),
-    transferCall: (to) => call?.transferCall(to),
+    transferCall: (to) => {
+      const ends = { callSid, farParty: farPartyOf(origin), ownNumber: ownNumberOf(origin) }
+      const verdict = parts.transfers.judge(ends, to)
+      world.metrics.transfers.add(verdict.kind === 'allowed' ? 'allowed' : verdict.reason)
+      if (verdict.kind === 'refused') {
+        log.warn({ reason: verdict.reason, 'pii.to': to }, 'a transfer was refused')
+        return verdict
+      }
+      call?.transferCall(verdict.to)
+      return { kind: 'accepted' }
+    },
   }
   const packCall = await pack.openCall(control)
   if (!isWanted()) {

@@ -1,19 +1,21 @@
 // One pod to another: prepare for this call, and how is your store? Rules:
-// PE1: a question bears a time and an HMAC over time, path and body under the fleet's secret; without it, or older than
-//      SKEW_MAX_MS, it is refused with 403.
+// PE1: a question bears a time, the hash of its body, and an HMAC over time, path and that hash under the fleet's secret. It is
+//      verified before the body is read: without it, or older than SKEW_MAX_MS, it is refused with 403; so is another body.
 // PE2: a question is bounded by its own time; no answer is a value.
 // PE3: these paths stand below /internal/ and are not for the outside: the ingress does not pass them.
 // PE4: while the fleet's secret is changed the second one is good too.
-import { createHmac, timingSafeEqual } from 'node:crypto'
-import { request as httpRequest } from 'node:http'
+// PE5: at most PEER_BODIES_MAX questions are read at once; a further one gets 503.
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { CallIdentity } from '../call/identity.ts'
 import type { ToolIntent } from '../control/records.ts'
 import type { CallSid } from '../kit/ids.ts'
 
 export const SKEW_MAX_MS = 30_000
 export const PEER_BODY_MAX_BYTES = 4_194_304
+export const PEER_BODIES_MAX = 32
 const FORGET_MS = 2_000
 const HEADER = 'x-voice-peer'
 
@@ -83,22 +85,45 @@ export function makePeers(secret: string, wallMs: () => number): Peers {
 /** The fastify plugin with POST /internal/expect, /internal/forget, /internal/ended and /internal/store. */
 export async function peerRoutes(
   app: FastifyInstance,
-  options: { secret: string; secondary?: string | undefined; wallMs: () => number; answers: PeerAnswers },
+  options: {
+    secret: string
+    secondary?: string | undefined
+    wallMs: () => number
+    answers: PeerAnswers
+    /** A request has shown that it is a peer's. */
+    onAuthenticated?: (request: IncomingMessage) => void
+    onRefused?: (reason: string) => void
+  },
 ): Promise<void> {
-  const { secret, secondary, wallMs, answers } = options
+  const { secret, secondary, wallMs, answers, onAuthenticated, onRefused } = options
   const secrets = secondary === undefined ? [secret] : [secret, secondary]
+  let reading = 0
+  const refuse = (reply: FastifyReply, status: number, refused: string) => {
+    onRefused?.('peer')
+    if (!reply.request.raw.complete) reply.header('connection', 'close')
+    return reply.code(status).send({ refused })
+  }
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(
     'application/json',
     { parseAs: 'string', bodyLimit: PEER_BODY_MAX_BYTES },
     (_r, body, done) => done(null, body),
   )
+  app.addHook('onRequest', async (request, reply) => {
+    const { [HEADER]: header } = request.headers
+    const isOurs = typeof header === 'string' && secrets.some((one) => isFresh(one, wallMs(), request.url, header))
+    if (!isOurs) return refuse(reply, 403, 'not a peer')
+    onAuthenticated?.(request.raw)
+    if (reading >= PEER_BODIES_MAX) return refuse(reply, 503, 'too many questions')
+    reading += 1
+    reply.raw.once('close', () => {
+      reading -= 1
+    })
+    return undefined
+  })
   app.addHook('preHandler', async (request, reply) => {
-    const header = request.headers[HEADER]
-    const body = String(request.body)
-    const isOurs =
-      typeof header === 'string' && secrets.some((one) => isFresh(one, wallMs(), request.url, body, header))
-    return isOurs ? undefined : reply.code(403).send({ refused: 'not a peer' })
+    const [, hash] = String(request.headers[HEADER]).split('.')
+    return hash === hashOf(String(request.body)) ? undefined : refuse(reply, 403, 'not a peer')
   })
   app.post('/internal/expect', async (request, reply) => {
     const kind = await answers.expect(JSON.parse(String(request.body)) as Expected)
@@ -118,17 +143,22 @@ export async function peerRoutes(
 
 /** The header that says: this question is of a pod that knows the secret. */
 export function stamp(secret: string, nowMs: number, path: string, body: string): string {
-  const time = String(Math.floor(nowMs))
-  return `${time}.${createHmac('sha256', secret).update(`${time}\n${path}\n${body}`).digest('base64url')}`
+  const said = `${Math.floor(nowMs)}.${hashOf(body)}`
+  return `${said}.${macOf(secret, path, said)}`
 }
 
-function isFresh(secret: string, nowMs: number, path: string, body: string, header: string): boolean {
-  const time = Number(header.slice(0, header.indexOf('.')))
-  if (!Number.isSafeInteger(time) || Math.abs(nowMs - time) > SKEW_MAX_MS) return false
-  const wanted = Buffer.from(stamp(secret, time, path, body))
-  const given = Buffer.from(header)
+function isFresh(secret: string, nowMs: number, path: string, header: string): boolean {
+  const [time = '', hash = '', mac = ''] = header.split('.')
+  if (!/^\d{1,15}$/.test(time) || Math.abs(nowMs - Number(time)) > SKEW_MAX_MS) return false
+  const wanted = Buffer.from(macOf(secret, path, `${time}.${hash}`))
+  const given = Buffer.from(mac)
   return wanted.length === given.length && timingSafeEqual(wanted, given)
 }
+
+const hashOf = (body: string): string => createHash('sha256').update(body).digest('base64url')
+
+const macOf = (secret: string, path: string, said: string): string =>
+  createHmac('sha256', secret).update(`${said}\n${path}`).digest('base64url')
 
 function post(
   url: URL,

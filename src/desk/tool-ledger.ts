@@ -4,6 +4,8 @@
 //      words and has not run.
 // TG3: a tool whose intent already has an answer does not run again: it gets that answer.
 // TG4: no tool starts for a call whose stream is over, or that another pod acts for.
+// TG5: no intent of a tool is written before the handoff that it follows is in a checkpoint: whoever finds the one knows the other, and
+//      whose tool it is.
 import type { ToolGate } from '../call/ports.ts'
 import type { CallRecords, ToolIntent } from '../control/records.ts'
 import type { Clock } from '../kit/clock.ts'
@@ -32,6 +34,8 @@ export type LedgerParts = {
   isActing: () => boolean
   onFenced: () => void
   onTool: (key: string) => void
+  /** Waits, within its own bound, until a checkpoint knows the agent in charge. Left out: none is written. */
+  agentKept?: () => Promise<void>
   clock: Clock
   wheel: Wheel
   log: Log
@@ -72,6 +76,7 @@ export class ToolLedger implements ToolGate {
     const key = this.keyOf(tool.toolCallId)
     const { records, log } = this.#parts
     const untilMs = this.#parts.clock.monotonicMs() + INTENT_MAX_MS
+    await this.#parts.agentKept?.()
     for (;;) {
       if (!this.#parts.isActing()) return { kind: 'stop' }
       if (records === undefined) return this.#go(key)

@@ -42,11 +42,15 @@ test('the names of the design are on the page, with the process’s own', async 
     'voice_quota_limit gauge',
     'voice_quota_used gauge',
     'voice_recordings_total counter',
+    'voice_refused_requests_total counter',
     'voice_rescues_total counter',
     'voice_resumes_total counter',
     'voice_tool_seconds histogram',
+    'voice_transfers_total counter',
     'voice_turn_latency_seconds histogram',
     'voice_turn_outcomes_total counter',
+    'voice_unauthenticated_connections gauge',
+    'voice_unauthenticated_ended_total counter',
   ])
   assert.ok(names.includes('process_resident_memory_bytes gauge'))
 })

@@ -26,6 +26,9 @@ export interface MetricSources {
   queueDepth?(): number | undefined
   leases?(): Record<string, number> | undefined
   poolCeilings?(): Record<string, number> | undefined
+  /** Connections without a signature or a token: now, and ended to make room. */
+  unauthenticated?(): number | undefined
+  unauthenticatedEnded?(): number
 }
 
 /** The plane's counts. The fields may be raised directly on the frame path. */
@@ -39,6 +42,8 @@ export class Metrics {
   readonly rescues = new Tally() // by outcome
   readonly carrierEnds = new Tally() // by outcome
   readonly recordings = new Tally() // by outcome
+  readonly transfers = new Tally() // wished for by agents, by outcome
+  readonly refusals = new Tally() // by reason
   readonly limits = new Tally() // bounds that were met or neared, by name
   readonly turnLatency = new Durations(TURN_BOUNDS_MS)
   readonly addedLatency: Record<Direction, Durations> = {
@@ -81,12 +86,12 @@ export class Metrics {
   /** Puts everything on the registry's page, the process's own figures included. */
   register(registry: Registry, sources: MetricSources): void {
     collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: DEFAULT_METRICS_SAMPLE_MS })
-    this.#registerCounts(registry)
+    this.#registerCounts(registry, sources)
     this.#registerDistributions(registry)
     registerGauges(registry, sources)
   }
 
-  #registerCounts(registry: Registry): void {
+  #registerCounts(registry: Registry, sources: MetricSources): void {
     const count = (name: string, help: string, label: string, read: () => Iterable<[string, number]>) =>
       new Counter({
         name,
@@ -104,8 +109,12 @@ export class Metrics {
     count('voice_rescues_total', 'Calls of lost pods looked after', 'outcome', () => this.rescues.entries())
     count('voice_carrier_ends_total', 'Ends of calls told by the carrier', 'outcome', () => this.carrierEnds.entries())
     count('voice_recordings_total', 'Recordings told by the carrier', 'outcome', () => this.recordings.entries())
+    count('voice_refused_requests_total', 'Requests refused unread or unanswered', 'reason', () =>
+      this.refusals.entries(),
+    )
     count('voice_model_errors_total', 'Errors of the model', 'code', () => this.modelErrors.entries())
     count('voice_turn_outcomes_total', 'Turns owed to callers', 'outcome', () => this.turnOutcomes.entries())
+    count('voice_transfers_total', 'Transfers that agents wished for', 'outcome', () => this.transfers.entries())
     count('voice_limits_total', 'Bounds of calls, callers and tenants neared or reached', 'limit', () =>
       this.limits.entries(),
     )
@@ -119,6 +128,8 @@ export class Metrics {
           this.inc(read())
         },
       })
+    const ended = () => sources.unauthenticatedEnded?.() ?? 0
+    countOne('voice_unauthenticated_ended_total', 'Connections without a signature ended to make room', ended)
     countOne('voice_barge_ins_total', 'Times a caller spoke over playout', () => this.bargeIns)
     countOne('voice_model_redials_total', 'Dials of a model whose link was lost', () => this.modelRedials)
     const countBoth = (name: string, help: string, label: string, read: () => Iterable<[string, Tally]>) =>
@@ -192,6 +203,7 @@ function registerGauges(registry: Registry, sources: MetricSources): void {
   gauge('voice_event_loop_lag_seconds', 'p99 of the last second', () => sources.eventLoopLagMs(), 1e-3)
   gauge('voice_quota_used', 'Calls counted against the quota', () => sources.quotaUsed?.())
   gauge('voice_quota_limit', 'Calls the quota allows', () => sources.quotaLimit?.())
+  gauge('voice_unauthenticated_connections', 'Connections without a signature', () => sources.unauthenticated?.())
   gauge('voice_queue_depth', 'Callers in the queue', () => sources.queueDepth?.())
   const gauges = (name: string, help: string, label: string, read: () => Record<string, number> | undefined) =>
     new Gauge({

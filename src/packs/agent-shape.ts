@@ -61,6 +61,11 @@ export function ignoredParts(agents: readonly PackAgent[]): { refused: string[];
           : 'Check what callers say in a tool, or in `onSession`'
       refused.push(`the agent ${name} has \`${kind}\`, which a realtime session never runs. ${fix}`)
     }
+    for (const one of (agent.handoffs ?? []) as unknown[])
+      if (isRecord(one) && isRecord(one.agent) && one.inputFilter !== undefined)
+        warned.push(
+          `the handoff of the agent ${name} to ${String(one.agent.name)} has an \`inputFilter\`, which a realtime session never asks: the model keeps its whole conversation`,
+        )
     for (const tool of tools ?? [])
       if (tool.type !== 'function' && !(tool.type === 'hosted_tool' && tool.name === 'hosted_mcp'))
         warned.push(`the agent ${name} has the tool ${tool.name}, which realtime models do not know: it is left out`)

@@ -31,9 +31,15 @@ export interface CallControl {
    * (an Idempotency-Key header, a unique column). `details` is the third argument of the tool's `execute`.
    */
   effectKey(details: ToolDetails | undefined): string
-  /** Hands the caller to the number `to` (E.164) once he has heard what is being said. Idempotent. */
-  transferCall(to: string): void
+  /**
+   * Hands the caller to `to` once he has heard what is being said: a number in E.164, or a SIP address or client that the operator
+   * allows. Refused, nothing happens, and `words` say why: give them to the model as the tool's answer. Idempotent.
+   */
+  transferCall(to: string): TransferAnswer
 }
+
+/** What became of a wish to transfer; `reason` is a fixed word (control/transfer-policy.ts). */
+export type TransferAnswer = { kind: 'accepted' } | { kind: 'refused'; reason: string; words: string }
 
 /** Who speaks first, and from what instructions. */
 export type Greeting = { kind: 'agent'; instructions?: string } | { kind: 'caller-first' }

@@ -22,7 +22,7 @@ const CALL: CallControl = {
   farParty: partyOf('+12025550100'),
   effectKey: () => 'call_test:1:1',
   endCall() {},
-  transferCall() {},
+  transferCall: () => ({ kind: 'accepted' }),
 }
 const HEAD = "import { RealtimeAgent } from '@openai/agents-realtime'\n"
 const AGENT = "new RealtimeAgent({ name: 'Desk', instructions: 'Be brief.' })"

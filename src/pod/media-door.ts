@@ -34,22 +34,27 @@ type Shown =
   | { kind: 'shown'; callSid: CallSid; epoch: number; picked: string }
   | { kind: 'refused'; status: number; reason: string; code?: ErrorCode; advice?: string }
 
+type MediaDoorParts = {
+  pod: Pod
+  log: Log
+  wheel: Wheel
+  tokens: StreamTokens
+  config: Config
+  baseUrl: () => string
+  /** A socket has shown a right signature and token. */
+  onAuthenticated?: (socket: Socket) => void
+  onRefused?: (reason: string) => void
+}
+
 export class MediaDoor {
-  readonly #parts: { pod: Pod; log: Log; wheel: Wheel; config: Config }
+  readonly #parts: MediaDoorParts
   readonly #tokens: StreamTokens
   readonly #signatures: Signatures
   readonly #uses = new TokenUse()
   readonly #refusals: Log
   #knocking = 0
 
-  constructor(parts: {
-    pod: Pod
-    log: Log
-    wheel: Wheel
-    tokens: StreamTokens
-    config: Config
-    baseUrl: () => string
-  }) {
+  constructor(parts: MediaDoorParts) {
     this.#parts = parts
     this.#refusals = sampled(parts.log)
     this.#tokens = parts.tokens
@@ -64,6 +69,7 @@ export class MediaDoor {
       this.#refuse(socket, shown)
       return
     }
+    this.#parts.onAuthenticated?.(socket)
     this.#knocking += 1
     void this.#knock(request, socket, head, shown).finally(() => {
       this.#knocking -= 1
@@ -112,6 +118,7 @@ export class MediaDoor {
   }
 
   #refuse(socket: Socket, { status, reason, code, advice }: Shown & { kind: 'refused' }): void {
+    this.#parts.onRefused?.('stream')
     this.#refusals.warn({ code, reason, ...(advice !== undefined && { advice }) }, 'a media stream was refused')
     const text = STATUS_TEXT[status] ?? 'Bad Request'
     refuseUpgrade(socket, status, text, advice === undefined ? text : `${reason}: ${advice}`)

@@ -6,18 +6,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket } from 'ws'
-import type { HaproxyPod } from '../../tools/fleet/haproxy-config.ts'
+import type { HaproxyPod, SourceLimits } from '../../tools/fleet/haproxy-config.ts'
 import { type Launched, launch, pickPort } from '../../tools/fleet/launch.ts'
 import { type Haproxy, startHaproxy } from '../../tools/servers/haproxy.ts'
 
 const TINY_POD = new URL('./tiny-pod.ts', import.meta.url).pathname
-const STATE_MAX_MS = 5_000
+const STATE_MAX_MS = 20_000
 const LOOK_EVERY_MS = 20
 
 export type TinyPod = HaproxyPod & { program: Launched; url: string }
 
 /** What a tiny pod says of a request it got. */
 export type Answer = { status: number; pod: string; url: string; headers: Record<string, string> }
+
+export type FrontOptions = { maxConn?: number; perSource?: SourceLimits }
 
 /** Tiny pods and the HAProxy before them; `pods` by name. */
 export class Front {
@@ -31,10 +33,14 @@ export class Front {
   }
 
   /** Starts the pods named, then HAProxy, and waits until it has seen that all are up. */
-  static async open(...names: string[]): Promise<Front> {
+  static open(...names: string[]): Promise<Front> {
+    return Front.with({}, ...names)
+  }
+
+  static async with(options: FrontOptions, ...names: string[]): Promise<Front> {
     const folder = await mkdtemp(join(tmpdir(), 'voiceplane-front-'))
     const pods = await Promise.all(names.map((name) => startTinyPod(name, folder)))
-    const front = new Front(await startHaproxy({ pods }), folder)
+    const front = new Front(await startHaproxy({ pods, ...options }), folder)
     for (const pod of pods) front.pods.set(pod.name, pod)
     for (const name of names) await front.seen(name, 'UP')
     return front
@@ -60,6 +66,12 @@ export class Front {
       await sleep(LOOK_EVERY_MS)
     }
     assert.fail(`HAProxy does not hold ${name} for ${state}: ${JSON.stringify(await this.haproxy.states())}`)
+  }
+
+  /** How many requests to `path` a pod has seen the head of. */
+  async heard(name: string, path: string): Promise<number> {
+    const answer = await fetch(`${this.pod(name).url}/test/heard`)
+    return ((await answer.json()) as Record<string, number>)[path] ?? 0
   }
 
   async drain(name: string): Promise<void> {

@@ -1,15 +1,25 @@
 // The way in of a fleet, with the real HAProxy and pods that can die.
 import assert from 'node:assert/strict'
+import { request as httpRequest } from 'node:http'
+import { connect } from 'node:net'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Front, type Stream } from './front.ts'
+import { startWatch } from '../../src/kit/testing/patience.ts'
+import { Front, type FrontOptions, type Stream } from './front.ts'
 
+/** `timeout http-request`, and what a busy machine adds. */
+const SLOW_ENDS_MS = 10_000
+const FORM = 'Content-Type: application/x-www-form-urlencoded'
 const CUT_BY_KILL_MAX_MS = 500
 const CUT_BY_FREEZE_MAX_MS = 4_000
 
 /** Runs `journey` with fresh pods and ends everything after it. */
-async function withFront(names: string[], journey: (front: Front) => Promise<void>): Promise<void> {
-  const front = await Front.open(...names)
+async function withFront(
+  names: string[],
+  journey: (front: Front) => Promise<void>,
+  options: FrontOptions = {},
+): Promise<void> {
+  const front = await Front.with(options, ...names)
   try {
     await journey(front)
   } finally {
@@ -148,6 +158,21 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       assert.equal((await front.post('/twilio/voice')).status, 503)
     }))
 
+  test('[O21][HP5] what the carrier only tells is told to another pod when one does not answer, dies or fails', () =>
+    withFront(THREE, async (front) => {
+      const watch = startWatch()
+      const told = await front.post('/twilio/status?pod=pod-a&on=pod-a')
+      assert.equal(told.status, 200)
+      assert.notEqual(told.pod, 'pod-a')
+      assert.ok(watch.elapsedMs() < 4_000, 'the carrier would have given this attempt up')
+      const failed = await front.post('/twilio/fail?pod=pod-b&on=pod-b')
+      assert.equal(failed.status, 200)
+      assert.notEqual(failed.pod, 'pod-b')
+      const died = await front.post('/twilio/die?pod=pod-c&on=pod-c')
+      assert.equal(died.status, 200)
+      assert.notEqual(died.pod, 'pod-c')
+    }))
+
   test('[HP5] when every pod refuses, the refusal reaches the carrier as it is', () =>
     withFront(['pod-a', 'pod-b'], async (front) => {
       for (const name of ['pod-a', 'pod-b']) await front.drain(name)
@@ -220,4 +245,90 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       await front.haproxy.start()
       assert.equal((await front.post('/twilio/next?pod=pod-c')).pod, 'pod-c')
     }))
+})
+describe('strangers before HAProxy', { concurrency: 3 }, () => {
+  const SLOW = { maxConn: 2_000 }
+
+  /** Sends a head and one byte, then a byte each 500 ms; the answer's status line, and after how many ms it was closed. */
+  function slowly(front: Front, lines: string[], from?: string): Promise<{ line: string; livedMs: number }> {
+    return new Promise((resolve) => {
+      const beganMs = performance.now()
+      let answer = ''
+      const socket = connect({ port: front.haproxy.port, host: '127.0.0.1', localAddress: from })
+      const timer = setInterval(() => socket.write('x'), 500)
+      socket.on('data', (chunk: Buffer) => {
+        answer += chunk.toString('latin1')
+      })
+      socket.on('error', () => {})
+      socket.on('end', () => socket.end())
+      socket.on('close', () => {
+        clearInterval(timer)
+        resolve({ line: answer.split('\r\n')[0] ?? '', livedMs: performance.now() - beganMs })
+      })
+      socket.write(`${['POST /twilio/status HTTP/1.1', 'Host: x', FORM, ...lines].join('\r\n')}\r\n\r\nC`)
+    })
+  }
+
+  test('[S3] [HP7] slow bodies of any length end within the bound, no pod hears of them, and webhooks pass meanwhile', () =>
+    withFront(
+      ['pod-a', 'pod-b'],
+      async (front) => {
+        const kinds = [
+          ['Content-Length: 2000'],
+          ['Content-Length: 17000'],
+          ['Content-Length: 60000'],
+          ['Transfer-Encoding: chunked'],
+        ]
+        const slow = Array.from({ length: 200 }, (_, i) => slowly(front, kinds[i % kinds.length]!))
+        for (let n = 0; n < 40; n++) {
+          assert.equal((await front.post('/twilio/voice', `CA${n}`)).status, 200)
+          await sleep(50)
+        }
+        for (const { line, livedMs } of await Promise.all(slow)) {
+          assert.match(line, /^HTTP\/1\.1 4\d\d /)
+          assert.ok(livedMs < SLOW_ENDS_MS, `${livedMs} ms`)
+        }
+        const heard = await Promise.all(['pod-a', 'pod-b'].map((name) => front.heard(name, '/twilio/status')))
+        assert.deepEqual(heard, [0, 0])
+      },
+      SLOW,
+    ))
+
+  test('[S3] [HP7] a body of 16 KiB passes whole, one more byte is 413', () =>
+    withFront(['pod-a'], async (front) => {
+      const status = async (bytes: number) => {
+        const headers = { 'content-type': 'application/x-www-form-urlencoded', 'x-long': 'h'.repeat(8_000) }
+        return (await fetch(`${front.haproxy.url}/twilio/voice`, { method: 'POST', body: 'x'.repeat(bytes), headers }))
+          .status
+      }
+      assert.deepEqual([await status(16_384), await status(16_385), await status(40_000)], [200, 413, 413])
+    }))
+
+  test('[S3] [HP8] one address has its connections and its errors, and what comes from others passes', () =>
+    withFront(
+      ['pod-a'],
+      async (front) => {
+        const many = Array.from({ length: 60 }, () => slowly(front, ['Content-Length: 2000'], '127.0.0.7'))
+        const cut = (await Promise.all(many)).filter(({ line }) => line === '')
+        assert.equal(cut.length, 40)
+        assert.equal((await front.post('/twilio/voice')).status, 200)
+        const wrong = () => request(front, '127.0.0.8')
+        const statuses = []
+        for (let n = 0; n < 40; n++) statuses.push(await wrong())
+        assert.ok(statuses.filter((status) => status === 429).length >= 5, statuses.join(' '))
+        assert.equal((await front.post('/twilio/voice')).status, 200)
+      },
+      { perSource: { connections: 20, errors: 30 } },
+    ))
+
+  const request = (front: Front, from: string): Promise<number | undefined> =>
+    new Promise((resolve, reject) => {
+      const options = { method: 'POST', localAddress: from, agent: false }
+      const asked = httpRequest(`${front.haproxy.url}/twilio/voice`, options, (response) => {
+        response.resume()
+        resolve(response.statusCode)
+      })
+      asked.on('error', reject)
+      asked.end('x'.repeat(17_000))
+    })
 })

@@ -6,8 +6,13 @@
 //      finds the pod that has answered already, unless that one is above its bound.
 // HP4: one check per pod with two questions. /healthz is not 200, or there is no answer: the pod is dead and its sockets are cut.
 //      /ready is not 200: the pod drains; it gets what is named for it and keeps its sockets, and nothing else comes.
-// HP5: what a pod did not take, did not answer, or refused with 503 is asked again of another pod, twice at most: webhooks are
-//      idempotent by Call SID, and a token opens one stream.
+// HP5: what a pod did not take, did not answer, or answered with a 5xx or with no HTTP is asked again of another pod, twice at most: webhooks
+//      are idempotent by Call SID, and a token opens one stream. What the carrier only tells (status, recordings) is answered by a pod at
+//      once: after 1.5 s another pod is told.
+// HP7: a body is whole before a pod hears of it: WEBHOOK_BODY_MAX_BYTES and its head fit the buffer, more is 413, and what is not
+//      whole within `timeout http-request` is 408.
+// HP8: with `perSource`, one address of the outside has at most so many connections at once (then they are cut), and after so many
+//      errors in ten seconds its requests are 429. Only where HAProxy sees the addresses themselves.
 // HP6: no path is logged: that of a media stream holds its token.
 
 /** A pod as HAProxy sees it; `name` is POD_NAME. */
@@ -24,7 +29,16 @@ export type HaproxyConfigOptions = {
   maxConn?: number
   /** Where HAProxy's own metrics are read, an address inside; no metrics unless given. */
   metricsBind?: string
+  /** [HP8] No limit unless given. */
+  perSource?: SourceLimits
 }
+
+/** Of one address at once, or in ten seconds. */
+export type SourceLimits = { connections: number; errors: number }
+
+/** What a pod reads of a webhook (WH1); with a head of 14 KiB it fits the buffer. */
+const BODY_MAX_BYTES = 16_384
+const BUFFER_BYTES = 32_768
 
 /** 2 × 9 000 sockets and the rest fit the 20 000 files that many containers allow. */
 const MAX_CONN = 9_000
@@ -43,6 +57,8 @@ export const EXAMPLE: HaproxyConfigOptions = {
   bind: '127.0.0.1:8080',
   statsSocket: '/run/haproxy/admin.sock',
   metricsBind: '127.0.0.1:8405',
+  // A media server of the carrier holds a connection for each of its calls: a quarter of all is more than one has.
+  perSource: { connections: 2_250, errors: 1_000 },
 }
 
 /** The whole file. Throws when a name or an address would break it. */
@@ -51,7 +67,7 @@ export function haproxyConfig(options: HaproxyConfigOptions): string {
   const parts = [
     globalPart(options),
     DEFAULTS,
-    FRONTEND(options.bind),
+    FRONTEND(options.bind, options.perSource),
     metricsPart(options.metricsBind),
     podsPart(options.pods),
   ]
@@ -65,12 +81,13 @@ export function checkPod({ name, host, port }: HaproxyPod): void {
   if (!Number.isInteger(port) || port < 1 || port > 65_535) throw new Error(`not a pod's port: ${port}`)
 }
 
-function checkOptions({ pods, bind, statsSocket, metricsBind, maxConn }: HaproxyConfigOptions): void {
+function checkOptions({ pods, bind, statsSocket, metricsBind, maxConn, perSource }: HaproxyConfigOptions): void {
   for (const pod of pods) checkPod(pod)
   if (new Set(pods.map(({ name }) => name)).size < pods.length) throw new Error('two pods have one name')
   for (const text of [bind, statsSocket, metricsBind ?? 'none'])
     if (!ONE_LINE.test(text)) throw new Error(`not one line: ${JSON.stringify(text)}`)
-  if (maxConn !== undefined && !(Number.isInteger(maxConn) && maxConn > 0)) throw new Error(`not a number: ${maxConn}`)
+  for (const number of [maxConn, perSource?.connections, perSource?.errors])
+    if (number !== undefined && !(Number.isInteger(number) && number > 0)) throw new Error(`not a number: ${number}`)
 }
 
 const HEAD = `# Written by tools/fleet/haproxy-config.ts: change it there. The reasons are in docs/fleet.md.
@@ -78,6 +95,7 @@ const HEAD = `# Written by tools/fleet/haproxy-config.ts: change it there. The r
 
 const globalPart = ({ statsSocket, maxConn = MAX_CONN }: HaproxyConfigOptions) => `global
   maxconn ${maxConn}
+  tune.bufsize ${BUFFER_BYTES}
   stats socket ${statsSocket} mode 600 level admin expose-fd listeners
   log stderr format raw daemon notice
   # After a reload the old process serves its calls to their end: CALL_MAX_MS is 4 h.
@@ -102,14 +120,15 @@ const DEFAULTS = `defaults
   retries 4
 `
 
-const FRONTEND = (bind: string) => `frontend edge
+const FRONTEND = (bind: string, perSource: SourceLimits | undefined) => `frontend edge
   bind ${bind}
-  # The whole request of a webhook is kept, so that its Call SID can be read and it can be asked again.
+${sourcePart(perSource)}  # The whole request of a webhook is kept, so that its Call SID can be read and it can be asked again.
   option http-buffer-request
   acl is_media path_beg /media/
   acl is_webhook path_beg /twilio/
   acl is_webhook path /openai/webhook
   http-request return status 404 content-type text/plain string "Not found" unless is_media or is_webhook
+  http-request deny deny_status 413 if is_webhook { req.body_size gt ${BODY_MAX_BYTES} }
   # What the outside says about itself is not handed on; signatures are.
   http-request set-header X-Forwarded-For %[src]
   http-request set-header X-Forwarded-Proto %[ssl_fc,iif(https,http)]
@@ -124,6 +143,16 @@ const FRONTEND = (bind: string) => `frontend edge
   default_backend pods
 `
 
+/** [HP8] */
+const sourcePart = (limits: SourceLimits | undefined): string =>
+  limits === undefined
+    ? ''
+    : `  stick-table type ipv6 size 100k expire 1m store conn_cur,http_err_rate(10s)
+  tcp-request connection track-sc0 src
+  tcp-request connection reject if { sc0_conn_cur gt ${limits.connections} }
+  http-request deny deny_status 429 if { sc0_http_err_rate gt ${limits.errors} }
+`
+
 const metricsPart = (bind: string | undefined): string =>
   bind === undefined
     ? ''
@@ -134,12 +163,14 @@ const metricsPart = (bind: string | undefined): string =>
 `
 
 const podsPart = (pods: readonly HaproxyPod[]): string => `backend pods
+  # What the carrier only tells: after 1.5 s another pod is told.
+  http-request set-timeout server 1500ms if { path /twilio/status /twilio/stream-status /twilio/recording }
   use-server %[var(txn.pod)] if { var(txn.pod) -m found }
   balance hash var(txn.sid)
   hash-type consistent sdbm avalanche
   # No pod gets more than 1.5 times its share by hash.
   hash-balance-factor 150
-  retry-on conn-failure empty-response 503
+  retry-on conn-failure empty-response junk-response response-timeout 500 502 503 504
   option httpchk
   http-check connect
   http-check send meth GET uri /healthz

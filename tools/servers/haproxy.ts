@@ -9,7 +9,7 @@ import { rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { checkPod, type HaproxyPod, haproxyConfig, SERVER_OPTIONS } from '../fleet/haproxy-config.ts'
+import { checkPod, type HaproxyPod, haproxyConfig, SERVER_OPTIONS, type SourceLimits } from '../fleet/haproxy-config.ts'
 import { launch, pickPort } from '../fleet/launch.ts'
 
 const COMMAND_MAX_MS = 2_000
@@ -20,6 +20,8 @@ export type HaproxyOptions = {
   /** A free one unless given. */
   port?: number
   maxConn?: number
+  /** Limits for one address of the outside; none unless given. */
+  perSource?: SourceLimits
   /** Where its output goes; in its own folder, which `stop` removes, unless given. */
   logFile?: string
 }
@@ -112,8 +114,8 @@ function run(parts: {
 }) {
   const { folder, socket, port, pods, options } = parts
   const file = join(folder, 'haproxy.cfg')
-  const { maxConn } = options
-  writeFileSync(file, haproxyConfig({ pods, bind: `127.0.0.1:${port}`, statsSocket: socket, maxConn }))
+  const { maxConn, perSource } = options
+  writeFileSync(file, haproxyConfig({ pods, bind: `127.0.0.1:${port}`, statsSocket: socket, maxConn, perSource }))
   checkHaproxyConfig(file)
   return launch({
     name: 'haproxy',

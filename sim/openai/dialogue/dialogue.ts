@@ -14,7 +14,10 @@ import { fill, fillDeep, type Script, type ScriptTurn } from './script.ts'
 export type Tool = { name: string; parameters?: unknown }
 
 /** What a response will put out, in order. */
-export type Output = { kind: 'speech'; text: string } | { kind: 'call'; name: string; argumentsJson: string }
+export type Output =
+  | { kind: 'speech'; text: string }
+  | { kind: 'call'; name: string; argumentsJson: string }
+  | { kind: 'mcp'; server: string; name: string; argumentsJson: string; output: string }
 
 const PATIENCE = 'One moment please, I am still looking.'
 const NUDGE = 'I am still here. Please take your time.'
@@ -102,8 +105,14 @@ export class Dialogue {
     this.#waiting = { kind: 'output', turn: this.#script.turns[at] ?? {} }
   }
 
-  /** What the next response puts out, given the session's tools. */
-  next(tools: readonly Tool[], nowMs: number): Output[] {
+  /** The tools that the script calls at an MCP server. */
+  toolsAt(server: string): string[] {
+    const names = this.#script.turns.flatMap(({ call }) => (call?.server === server ? [call.name] : []))
+    return [...new Set(names)]
+  }
+
+  /** What the next response puts out, given the session's tools and the labels of its MCP servers. */
+  next(tools: readonly Tool[], nowMs: number, servers: readonly string[] = []): Output[] {
     if (this.#waiting.kind === 'output') return [{ kind: 'speech', text: PATIENCE }]
     if (this.#waiting.kind === 'answer') return this.#answer(this.#waiting.turn)
     if (!this.#hasNewWords && this.#turn > 0) return [{ kind: 'speech', text: NUDGE }]
@@ -114,6 +123,7 @@ export class Dialogue {
     if (turn === undefined) return [{ kind: 'speech', text: AFTER_END }]
     const byClock = turn.call === undefined ? this.#callByClock(tools, nowMs) : undefined
     if (byClock !== undefined) return this.#call({ call: byClock, thenSay: turn.say })
+    if (turn.call?.server !== undefined && servers.includes(turn.call.server)) return this.#call(turn)
     if (turn.call !== undefined && tools.some((tool) => tool.name === turn.call?.name)) return this.#call(turn)
     this.#turn += 1
     return [{ kind: 'speech', text: fill(turn.say ?? turn.thenSay ?? AFTER_CALL, this.#values) }]
@@ -139,9 +149,13 @@ export class Dialogue {
   }
 
   #call(turn: ScriptTurn): Output[] {
-    const { name, arguments: given } = turn.call!
+    const { name, arguments: given, server, output = '' } = turn.call!
     this.#waiting = { kind: 'output', turn }
-    const call: Output = { kind: 'call', name, argumentsJson: JSON.stringify(fillDeep(given, this.#values)) }
+    const argumentsJson = JSON.stringify(fillDeep(given, this.#values))
+    const call: Output =
+      server === undefined
+        ? { kind: 'call', name, argumentsJson }
+        : { kind: 'mcp', server, name, argumentsJson, output }
     return turn.say === undefined ? [call] : [{ kind: 'speech', text: fill(turn.say, this.#values) }, call]
   }
 

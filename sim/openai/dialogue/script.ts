@@ -9,7 +9,8 @@ export type ScriptTurn = {
   /** What the caller is expected to have said; the simulator cannot hear words, so this becomes the transcript. */
   expectCaller?: string
   say?: string
-  call?: { name: string; arguments: Record<string, unknown> }
+  /** With `server`: a tool of that MCP server, which answers `output`. */
+  call?: { name: string; arguments: Record<string, unknown>; server?: string; output?: string }
   thenSay?: string
 }
 
@@ -44,6 +45,10 @@ function turnProblems(turn: Partial<ScriptTurn> | null, i: number): string[] {
   if (turn.say === undefined && turn.call === undefined) problems.push(`turn ${i} needs \`say\` or \`call\``)
   if (turn.call !== undefined && (typeof turn.call?.name !== 'string' || typeof turn.call.arguments !== 'object')) {
     problems.push(`turn ${i}: \`call\` needs a name and arguments`)
+  }
+  for (const name of ['server', 'output'] as const) {
+    const value: unknown = turn.call?.[name]
+    if (value !== undefined && typeof value !== 'string') problems.push(`turn ${i}: \`call.${name}\` must be a string`)
   }
   return problems
 }

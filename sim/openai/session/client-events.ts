@@ -68,11 +68,13 @@ function updateSession(session: Session, event: ClientEvent): Problem | undefine
   // Tools by the clock go with the default script: one that has calls of its own would also end the conversation.
   const plain = session.shared.options.toolEveryMs > 0
   if (session.dialogue.isFresh) session.dialogue.change(session.shared.catalogue.choose(names, { plain }))
+  const servers = session.config.tools.filter((tool) => tool.type === 'mcp')
   const reply = () =>
     session.send({ type: 'session.updated', event_id: session.ids.next('event'), session: session.config })
   const { updatedDelayMs } = session.shared.faults
   if (updatedDelayMs > 0) session.after(updatedDelayMs, reply)
   else reply()
+  session.mcp.configured(servers, (server) => session.dialogue.toolsAt(server))
   const formats = { input: input.format.type, output: session.config.audio.output.format.type }
   const detection = input.turn_detection?.type ?? 'none'
   session.note('session_updated', {
@@ -132,7 +134,11 @@ function hearItem(session: Session, item: Item): void {
   if (item.type === 'function_call') dialogue.replayCall(item.name ?? '', item.arguments ?? '')
   else if (item.type === 'message' && item.role === 'user') dialogue.hearCaller()
   else if (item.type === 'message' && item.role === 'assistant') dialogue.replaySpeech()
-  else if (item.type === 'function_call_output') {
+  else if (item.type === 'mcp_approval_response') {
+    const { approval_request_id, approve } = item as { approval_request_id?: unknown; approve?: unknown }
+    const problem = session.mcp.decide(approval_request_id, approve === true)
+    if (problem !== undefined) session.refuse(problem, undefined)
+  } else if (item.type === 'function_call_output') {
     const wasAwaited = dialogue.hearOutput(item.output ?? '')
     session.note('function_output', { call_id: item.call_id, awaited: wasAwaited, bytes: item.output?.length ?? 0 })
   }

@@ -7,6 +7,7 @@ import type { EarSettings } from '../hearing/ears.ts'
 import { invalidValue, isObject, type Problem } from '../kit/checks.ts'
 import type { AudioFormat } from '../voice/fragments.ts'
 import { SESSION_UPDATE } from './config-shape.ts'
+import type { McpTool } from './mcp.ts'
 
 export type TurnDetection =
   | {
@@ -29,7 +30,7 @@ export type SessionConfig = {
   model: string
   output_modalities: string[]
   instructions: string
-  tools: (FunctionTool | { type: 'mcp' })[]
+  tools: (FunctionTool | McpTool)[]
   tool_choice: unknown
   max_output_tokens: number | 'inf'
   tracing: unknown

@@ -159,7 +159,7 @@ export function textTokens(text: string): number {
 }
 
 function countTextTokens(item: Item): number {
-  const parts = [item.arguments, item.output, ...(item.content ?? []).map((part) => part.text)]
+  const parts = [item.arguments, item.output ?? undefined, ...(item.content ?? []).map((part) => part.text)]
   return parts.reduce((sum, part) => sum + (part === undefined ? 0 : textTokens(part)), 0)
 }
 

@@ -1,4 +1,5 @@
 // What a response needs of its session.
+import type { Output } from '../dialogue/dialogue.ts'
 import type { Wheel } from '../kit/wheel.ts'
 import type { WitnessFields } from '../kit/witness.ts'
 import type { Faults } from '../options.ts'
@@ -26,6 +27,12 @@ export type ResponseHost = EventSink & {
   sendText(text: string): void
   /** Adds an item to the conversation unless it is out of band; the id before it. */
   addItem(item: Item, isOutOfBand: boolean): string | null
+  /** What is put out for a call at an MCP server; call `run` once the response is done. */
+  callMcp(
+    output: Extract<Output, { kind: 'mcp' }>,
+    responseId: string,
+    outputIndex: number,
+  ): { item: Item; run: () => void }
   setSound(id: string, sound: Sound, ms: number): void
   /** The failure this response must end in, when that fault is on. */
   takeRateLimit(): ResponseEnd | undefined

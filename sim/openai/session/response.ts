@@ -71,6 +71,8 @@ export class ResponseRun {
   readonly #items: Item[] = []
   #state: State = { kind: 'thinking', timer: undefined }
   #nextOutput = 0
+  /** What runs once the response is done. */
+  readonly #afterwards: (() => void)[] = []
   #textTokensOut = 0
   /** Audio sent, ms. */
   audioMs = 0
@@ -141,6 +143,13 @@ export class ResponseRun {
       if (output.kind === 'speech') {
         this.#beginSpeech(output.text)
         return
+      }
+      if (output.kind === 'mcp') {
+        const { item, run } = this.#host.callMcp(output, this.id, this.#items.length)
+        this.#items.push(item)
+        this.#afterwards.push(run)
+        this.hasCalled = true
+        continue
       }
       const { bad } = this.request
       const slowMs = bad?.kind === 'slow-arguments' ? bad.ms : 0
@@ -315,6 +324,7 @@ export class ResponseRun {
       audio_ms: Math.floor(this.audioMs),
     })
     this.#host.finished(this, end)
+    for (const run of this.#afterwards) run()
   }
 
   #describe(status: string, details: Record<string, unknown> | null, isFinal: boolean): Record<string, unknown> {

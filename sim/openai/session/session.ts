@@ -19,6 +19,7 @@ import { handleEvent } from './client-events.ts'
 import { earSettings, newConfig, type SessionConfig } from './config.ts'
 import { Conversation, type Item } from './conversation.ts'
 import { errorEvent, Ids, type ServerEvent } from './events.ts'
+import { McpServers } from './mcp.ts'
 import { Outbox } from './outbox.ts'
 import { Turns } from './turns.ts'
 
@@ -36,6 +37,7 @@ export class Session {
   readonly ears: Ears
   readonly turns: Turns
   readonly dialogue: Dialogue
+  readonly mcp: McpServers
   config: SessionConfig
   call = UNKNOWN_CALL
   audioBytesOut = 0
@@ -66,6 +68,18 @@ export class Session {
       firstToolMs,
       nowMs: this.openedMs,
       talk: { ms: talkMs, turns: shared.catalogue.smallTalk },
+    })
+    this.mcp = new McpServers({
+      ids: this.ids,
+      send: (event) => this.send(event),
+      faults: () => this.shared.faults,
+      after: (ms, run) => void this.after(ms, run),
+      addItem: (item) => {
+        const added = this.conversation.add(item)
+        return added.kind === 'added' ? added.previousId : null
+      },
+      heard: (output) => void this.dialogue.hearOutput(output),
+      note: (event, fields) => this.note(event, fields),
     })
     this.turns = new Turns(this)
     this.ears = new Ears(this.turns, keepAudioMs)

@@ -12,6 +12,7 @@ import type { AudioFormat } from '../voice/fragments.ts'
 import { type BadAnswer, callsOf, isSpoken, nextBadAnswer } from './bad-answers.ts'
 import type { FunctionTool } from './config.ts'
 import { type Item, textTokens } from './conversation.ts'
+import { needsApproval } from './mcp.ts'
 import { type ResponseEnd, type ResponseRequest, ResponseRun } from './response.ts'
 import type { ResponseHost } from './response-host.ts'
 import type { Session } from './session.ts'
@@ -168,13 +169,14 @@ export class Turns implements EarReports {
     const { config, conversation, dialogue, shared } = this.#session
     const offered = (overrides.tools ?? config.tools).filter((tool): tool is FunctionTool => tool.type === 'function')
     const tools = (overrides.tool_choice ?? config.tool_choice) === 'none' ? [] : offered
+    const servers = config.tools.flatMap((tool) => (tool.type === 'mcp' ? [tool.server_label ?? ''] : []))
     const willFail = shared.faults.rateLimitedResponses > 0
     const outputs = isOutOfBand
       ? [{ kind: 'speech' as const, text: OUT_OF_BAND_TEXT }]
       : willFail
         ? []
         : bad === undefined || isSpoken(bad)
-          ? dialogue.next(tools, nowMs())
+          ? dialogue.next(tools, nowMs(), servers)
           : callsOf(bad, offered)
     const { text, audio } = conversation.tokens
     const fixed = textTokens(config.instructions) + (tools.length === 0 ? 0 : textTokens(JSON.stringify(tools)))
@@ -271,6 +273,11 @@ function hostOf(session: Session, finished: (run: ResponseRun, end: ResponseEnd)
       session.conversation.add(item)
       session.noteItem('item_added', item, 'model')
       return previousId
+    },
+    callMcp({ server, name, argumentsJson, output }, responseId, outputIndex) {
+      const configured = session.config.tools.find((tool) => tool.type === 'mcp' && tool.server_label === server)
+      const asks = configured?.type === 'mcp' && needsApproval(configured, name)
+      return session.mcp.call({ server, name, argumentsJson, output, needsApproval: asks }, responseId, outputIndex)
     },
     setSound(id, sound, ms) {
       session.conversation.hasSpoken = true

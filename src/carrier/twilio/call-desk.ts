@@ -31,11 +31,13 @@ export type Answer =
   | StreamGrant
   | ({ kind: 'queued' } & Place)
   | { kind: 'busy'; reason: 'full' | 'draining' | 'store-away' }
-  /** The carrier has said meanwhile that the call is over. */
+  /** The call has ended. */
   | { kind: 'over' }
 
 export type NextStep =
   | StreamGrant
+  /** Its stream goes on: nothing follows yet. */
+  | { kind: 'streaming' }
   | { kind: 'hang-up'; sentence?: string; language?: string }
   | { kind: 'transfer'; to: string; callerId?: string; sentence?: string; language?: string }
   | { kind: 'unknown-call' }

@@ -4,11 +4,12 @@
 // SG3: an upgrade is signed over its wss:// URL; with and without the standard port and with and without a trailing
 //     slash all count, because stacks differ.
 // SG4: a JSON body is bound by bodySHA256 in the signed query.
+// SG6: the fields are sorted and joined once, however many tokens and spellings of the URL are tried.
 // SG5: checks are off only when the configuration says so; then everything is `valid` and the caller logged it at start.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { validateRequest } from 'twilio/lib/webhooks/webhooks.js'
 
-const SIGNATURE_CHARACTERS_MAX = 64 // base64 of SHA-1 is 28; a longer header is refused unread
+const SIGNATURE = /^[+/0-9A-Za-z]{27}=$/ // base64 of SHA-1
 
 /** The outcome of a check. */
 export type SignatureResult = { kind: 'valid' } | { kind: 'missing' } | { kind: 'forged' }
@@ -36,9 +37,10 @@ export function makeSignatures(options: {
   const verify = (urls: readonly string[], fields: FormFields, signature: HeaderValue): SignatureResult => {
     if (options.check !== 'on') return { kind: 'valid' }
     if (signature === undefined || signature === '') return { kind: 'missing' }
-    if (typeof signature !== 'string' || signature.length > SIGNATURE_CHARACTERS_MAX) return { kind: 'forged' }
+    if (!hasSignature(signature)) return { kind: 'forged' }
+    const joined = { '': joinFields(fields) }
     const isSigned = options.authTokens.some(
-      (token) => token !== '' && urls.some((url) => isSignedWith(token, signature, url, fields)),
+      (token) => token !== '' && urls.some((url) => isSignedWith(token, signature, url, joined)),
     )
     return { kind: isSigned ? 'valid' : 'forged' }
   }
@@ -55,6 +57,21 @@ export function makeSignatures(options: {
       return verify(spellings(urlOf(path).replace(/^http/, 'ws')), {}, signature)
     },
   }
+}
+
+/** Whether a header may be a signature at all: all else is refused before the body is read. */
+export function hasSignature(header: HeaderValue): header is string {
+  return typeof header === 'string' && SIGNATURE.test(header)
+}
+
+/** [SG6] What Twilio signs behind the URL: names and values, sorted by name; of a repeated field each value once, sorted. */
+function joinFields(fields: FormFields): string {
+  let joined = ''
+  for (const name of Object.keys(fields).sort()) {
+    const value = fields[name]!
+    for (const one of typeof value === 'string' ? [value] : [...new Set(value)].sort()) joined += name + one
+  }
+  return joined
 }
 
 /** Twilio's own comparison (timing-safe, tolerant about ports and escapes); a URL it cannot read is not signed. */

@@ -8,8 +8,9 @@ import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js'
 import { readConfig } from '../../config.ts'
 import type { CallId, CallSid } from '../../kit/ids.ts'
 import type { Log } from '../../kit/log.ts'
+import { until } from '../../kit/testing/patience.ts'
 import type { Answer, CallDesk, CallOffer, NextStep, Recording, WaitStep } from './call-desk.ts'
-import { twilioWebhooks } from './webhooks.ts'
+import { FORM_FIELDS_MAX, twilioWebhooks } from './webhooks.ts'
 
 const TOKEN = '12345678901234567890123456789012'
 const BASE = 'https://voice.example.test'
@@ -135,7 +136,7 @@ test('[WH1] a bad Call SID, a repeated one, none, and a body of another type get
   assert.equal((await post('/twilio/voice', { ...fields, CallSid: `${CALL}/../x` })).statusCode, 400)
   assert.equal((await post('/twilio/voice', { From: '+15005550006' })).statusCode, 400)
   const twice = getExpectedTwilioSignature(TOKEN, `${BASE}/twilio/voice`, { CallSid: [CALL, `${CALL.slice(0, -1)}2`] })
-  const send = (payload: string, type: string, signature = 'x') =>
+  const send = (payload: string, type: string, signature = 'AAAAAAAAAAAAAAAAAAAAAAAAAAA=') =>
     app.inject({
       method: 'POST',
       url: '/twilio/voice',
@@ -151,10 +152,19 @@ test('[WH1] a bad Call SID, a repeated one, none, and a body of another type get
   assert.deepEqual(desk.offers, [])
 })
 
-test('[WH1] a body over 64 kB gets 413, one just under it is read', async () => {
+test('[WH1] a body over 16 kB gets 413, one just under it is read', async () => {
   const { post } = await open()
-  assert.equal((await post('/twilio/voice', { ...fields, Big: 'x'.repeat(70_000) })).statusCode, 413)
-  assert.equal((await post('/twilio/voice', { ...fields, Big: 'x'.repeat(60_000) })).statusCode, 200)
+  assert.equal((await post('/twilio/voice', { ...fields, Big: 'x'.repeat(16_400) })).statusCode, 413)
+  assert.equal((await post('/twilio/voice', { ...fields, Big: 'x'.repeat(16_000) })).statusCode, 200)
+})
+
+test('[S5] [WH1] a form of more fields than are read gets 400 unparsed, one of just as many is read', async () => {
+  const { post, desk } = await open()
+  const own = Object.keys(fields).length
+  const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`f${i}`, '']))
+  assert.equal((await post('/twilio/voice', { ...fields, ...many(FORM_FIELDS_MAX - own + 1) })).statusCode, 400)
+  assert.deepEqual(desk.offers, [])
+  assert.equal((await post('/twilio/voice', { ...fields, ...many(FORM_FIELDS_MAX - own) })).statusCode, 200)
 })
 
 test('[WH2] two webhooks of one call at once share one offer and one answer', async () => {
@@ -223,26 +233,49 @@ test('the end of a call reaches the desk from the status callback and from a lat
   ])
 })
 
-test('[WH5] over the bound of requests in flight a webhook gets 503, and places come back when callers go away', async () => {
-  const { app, desk, post, lines } = await open({}, { inFlightMax: 2 })
+test('[WH5] over the bound of signed requests in flight a further one gets 503, and places come back with the answers', async () => {
+  const { desk, post, lines } = await open({}, { inFlightMax: 2 })
+  const answers: (() => void)[] = []
+  desk.answer = () => new Promise((resolve) => answers.push(() => resolve(grant)))
+  const other = (digit: number) => ({ ...fields, CallSid: `${CALL.slice(0, -1)}${digit}` })
+  const held = [post('/twilio/voice', other(2)), post('/twilio/voice', other(3))]
+  await until('it', async () => answers.length === 2)
+  const refused = await post('/twilio/voice', fields)
+  assert.equal(refused.statusCode, 503)
+  assert.equal(refused.headers['retry-after'], '1')
+  assert.equal((await post('/twilio/voice', fields)).statusCode, 503)
+  assert.equal(lines.filter(([, { code }]) => code === 'WEBHOOK_OVERLOAD').length, 1)
+  assert.equal(desk.offers.length, 2)
+  for (const answer of answers) answer()
+  assert.deepEqual(
+    (await Promise.all(held)).map(({ statusCode }) => statusCode),
+    [200, 200],
+  )
+  for (let n = 0; n < 5; n++) assert.equal((await post('/twilio/status', fields)).statusCode, 200)
+})
+
+test('[S2] [WH5] requests whose bodies do not come take no place of signed ones', async () => {
+  const { app, post } = await open({}, { inFlightMax: 2 })
   const { port } = await listen(app)
-  const hang = () => {
-    const headers = { 'content-type': 'application/x-www-form-urlencoded', 'x-twilio-signature': 'x' }
+  const headers = {
+    'content-type': 'application/x-www-form-urlencoded',
+    'x-twilio-signature': 'AAAAAAAAAAAAAAAAAAAAAAAAAAA=',
+    'content-length': '16000',
+  }
+  const hung = Array.from({ length: 50 }, () => {
     const request = httpRequest({ port, host: '127.0.0.1', method: 'POST', path: '/twilio/voice', headers })
     request.on('error', () => {})
     request.write('CallSid=')
     return request
-  }
-  const hung = [hang(), hang()]
-  await until(async () => (await post('/twilio/status', fields)).statusCode === 503)
-  const refused = await post('/twilio/voice', fields)
-  assert.equal(refused.statusCode, 503)
-  assert.equal(refused.headers['retry-after'], '1')
-  assert.equal(lines.filter(([, { code }]) => code === 'WEBHOOK_OVERLOAD').length, 1)
-  assert.deepEqual(desk.offers, [])
+  })
+  let reading = 0
+  app.server.on('request', () => {
+    reading += 1
+  })
+  for (let n = 0; n < 20; n++) assert.equal((await post('/twilio/voice', fields)).statusCode, 200)
+  await until('it', async () => reading >= hung.length)
+  for (let n = 0; n < 20; n++) assert.equal((await post('/twilio/voice', fields)).statusCode, 200)
   for (const request of hung) request.destroy()
-  await until(async () => (await post('/twilio/voice', fields)).statusCode === 200)
-  for (let n = 0; n < 5; n++) assert.equal((await post('/twilio/voice', fields)).statusCode, 200)
 })
 
 test('[WH6] numbers are logged under pii. only', async () => {
@@ -274,12 +307,4 @@ test('with checks off for loopback an unsigned webhook enters', async () => {
 async function listen(app: FastifyInstance): Promise<AddressInfo> {
   await app.listen({ host: '127.0.0.1', port: 0 })
   return app.server.address() as AddressInfo
-}
-
-async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    if (await isTrue()) return
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-  assert.fail('did not come true within a second')
 }

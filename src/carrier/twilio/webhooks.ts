@@ -1,18 +1,19 @@
 // Twilio's webhooks: what enters here is verified, read, asked of the desk, and answered as TwiML. Rules:
 // WH1: no signature → 403 before the body is read; a wrong one → 403; a body or Call SID that cannot be read, or a path that
-//     names another call → 400 (413 too large).
+//     names another call → 400 (413 too large). A form has at most FORM_FIELDS_MAX fields; with more it is not parsed.
 // WH2: webhooks repeat (Twilio retries): the desk is idempotent by Call SID, and offers of one call at once share one answer.
 // WH3: draining → 503 on /twilio/voice with Retry-After, so that Twilio takes its fallback URL; full → a sentence and the
 //     end, or FALLBACK_NUMBER when set. A caller who is in hears a sentence, never an HTTP error.
 // WH4: a desk that throws or does not answer within DESK_ANSWER_MS → an apology as TwiML and an error in the log.
-// WH5: at WEBHOOKS_IN_FLIGHT_MAX requests at once a further one gets 503, and is not read.
+// WH5: at WEBHOOKS_IN_FLIGHT_MAX requests at once a further one gets 503; only a request whose signature is right takes a place.
 // WH6: every answer is text/xml; personal data is logged under `pii.` only.
 // WH7: a desk that cannot say what follows for a caller who is in (next, wait) is asked again, on any pod, ASK_TRIES_MAX times
 //     in all, by one who waits a poll apart; then the human when there is one, else an apology. A store that is away when a
 //     call enters is waited for so too.
 // WH8: a caller whose place in the queue is not known any more asks to enter anew, at most ANEW_MAX times.
 // WH9: a recording is told by its SID, an http(s) URL and seconds; what is not of that form → 400. It is never fetched.
-import formbody from '@fastify/formbody'
+import type { IncomingMessage } from 'node:http'
+import { parse } from 'node:querystring'
 import type { FastifyInstance } from 'fastify'
 import { type CallEnds, directionOf, farPartyOf } from '../../call/identity.ts'
 import { messageOf, unreachable, VoiceError } from '../../kit/errors.ts'
@@ -25,10 +26,12 @@ import { ASK_TRIES_MAX, inTime, Replies } from './answers/replies.ts'
 import { askAgain, empty, hangUp, transfer } from './answers/twiml.ts'
 import { callBackNumber, overflow, WAIT_POLL_MS } from './answers/waiting.ts'
 import type { CallDesk, CallOffer } from './call-desk.ts'
-import { makeSignatures, type Signatures } from './signature.ts'
+import { type FormFields, makeSignatures, type Signatures } from './signature.ts'
 
 export const WEBHOOKS_IN_FLIGHT_MAX = 500 // of all paths together (WH5)
-export const WEBHOOK_BODY_MAX_BYTES = 65_536
+/** The carrier's forms are below 4 kB; the proxies of the fleet keep a whole one (docs/fleet.md). */
+export const WEBHOOK_BODY_MAX_BYTES = 16_384
+export const FORM_FIELDS_MAX = 200
 const DESK_ANSWER_MS = 8_000 // Twilio gives up after 15 s with everything included (WH4)
 const IN_CALL_ANSWER_MS = 3_500 // for a caller who is in: shorter than the first-byte time of CALL_OVERRIDES (WH7)
 const ANEW_MAX = 3
@@ -47,6 +50,8 @@ export type WebhookConfig = {
     readonly signatureCheck: 'on' | 'off' | 'off-loopback'
     readonly authTokens: readonly string[]
     readonly fallbackNumber: string | undefined
+    /** The longest transfer. */
+    readonly transferMaxMs?: number
   }
   /** The clip that callers hear while they wait: 8 to 10 s long. */
   readonly fleet?: { readonly holdAudioUrl: string | undefined }
@@ -62,6 +67,9 @@ export type WebhookOptions = {
   inFlightMax?: number
   /** Bounds the desk's answers, for callers who are in and for those who are not. */
   deskAnswerMs?: number
+  /** A request has shown a right signature. */
+  onAuthenticated?: (request: IncomingMessage) => void
+  onRefused?: (reason: string) => void
 }
 
 /** The fastify plugin with the POST paths below /twilio/. */
@@ -71,15 +79,33 @@ export async function twilioWebhooks(app: FastifyInstance, options: WebhookOptio
   const { signatureCheck: check, authTokens } = config.twilio
   const signatures = options.signatures ?? makeSignatures({ check, authTokens, baseUrl })
   const inFlightMax = options.inFlightMax ?? WEBHOOKS_IN_FLIGHT_MAX
-  const entry = new Entry({ signatures, isChecked: check === 'on', inFlightMax, log })
+  const entry = new Entry({
+    signatures,
+    isChecked: check === 'on',
+    inFlightMax,
+    log,
+    onAuthenticated: options.onAuthenticated,
+    onRefused: options.onRefused,
+  })
   const links = new Links(baseUrl)
-  const { fallbackNumber } = config.twilio
-  const replies = new Replies({ log, links, fallbackNumber, holdAudioUrl: config.fleet?.holdAudioUrl })
+  const { fallbackNumber, transferMaxMs } = config.twilio
+  const replies = new Replies({ log, links, fallbackNumber, transferMaxMs, holdAudioUrl: config.fleet?.holdAudioUrl })
   const webhooks = new Webhooks(options, links, replies)
   app.removeAllContentTypeParsers()
-  await app.register(formbody, { bodyLimit: WEBHOOK_BODY_MAX_BYTES })
+  app.addContentTypeParser(
+    'application/x-www-form-urlencoded',
+    { parseAs: 'string', bodyLimit: WEBHOOK_BODY_MAX_BYTES },
+    (_request, body, done) => {
+      const fields = readForm(body as string)
+      if (fields === undefined) done(Object.assign(new Error('too many fields'), { statusCode: 400 }))
+      else done(null, fields)
+    },
+  )
   app.addHook('onRequest', async (request, reply) => entry.enter(request, reply))
-  app.setErrorHandler((error, _request, reply) => send(reply, entry.misread(error) ?? replies.apology(error, {})))
+  app.setErrorHandler((error, _request, reply) => {
+    const refusal = entry.misread(error)
+    return refusal === undefined ? send(reply, replies.apology(error, {})) : entry.refuse(reply, refusal)
+  })
   const route = (path: string, answer: (webhook: Webhook) => Promise<Reply>) =>
     app.post(`/twilio/${path}`, { bodyLimit: WEBHOOK_BODY_MAX_BYTES }, async (request, reply) => {
       const guarded = (webhook: Webhook) => answer(webhook).catch((error: unknown) => replies.apology(error, webhook))
@@ -101,6 +127,7 @@ class Webhooks {
   readonly #links: Links
   readonly #replies: Replies
   readonly #deskAnswerMs: number
+  readonly #transferMaxMs: number | undefined
   readonly #inCallAnswerMs: number
   readonly #offers = new Map<CallSid, Promise<Reply>>() // bounded by the requests in flight (WH5)
 
@@ -108,6 +135,7 @@ class Webhooks {
     this.#desk = options.desk
     this.#log = options.log
     this.#links = links
+    this.#transferMaxMs = options.config.twilio.transferMaxMs
     this.#replies = replies
     this.#deskAnswerMs = options.deskAnswerMs ?? DESK_ANSWER_MS
     this.#inCallAnswerMs = options.deskAnswerMs ?? IN_CALL_ANSWER_MS
@@ -158,7 +186,7 @@ class Webhooks {
       case 'waiting':
         return this.#replies.hold(callSid, step, { said, anew })
       case 'overflow':
-        return ok(overflow(step.to, language, farPartyOf(endsOf(parameters)), this.#links.overflow({ language })))
+        return ok(overflow(step.to, language, farPartyOf(endsOf(parameters)), this.#overflowUrls({ language })))
       case 'gone':
         if (anew >= ANEW_MAX) return this.#replies.busy()
         return ok(askAgain({ url: this.#links.voice({ language, anew: anew + 1 }), pauseSeconds: 1 }))
@@ -185,7 +213,19 @@ class Webhooks {
       case 'hang-up':
         return ok(hangUp(step.sentence, sayOf(step.language)))
       case 'transfer':
-        return ok(transfer({ ...step, language: sayOf(step.language), nextUrl: this.#links.next({ pod }) }))
+        return ok(
+          transfer({
+            ...step,
+            language: sayOf(step.language),
+            nextUrl: this.#links.next({ pod }),
+            maxMs: this.#transferMaxMs,
+          }),
+        )
+      case 'streaming':
+        return this.#replies.askAgain(this.#links.next({ pod, language, tries: tries + 1 }), {
+          language,
+          tries: tries + 1,
+        })
       case 'unknown-call':
         return this.#replies.unknown(DialCallStatus)
       default:
@@ -212,7 +252,7 @@ class Webhooks {
     const number = callBackNumber(party, digits)
     if (number === undefined) {
       if (tries + 1 >= CALL_BACK_ASKED_MAX) return ok(hangUp(phrases.busy, say))
-      const urls = this.#links.overflow({ language, tries: tries + 1 })
+      const urls = this.#overflowUrls({ language, tries: tries + 1 })
       return ok(overflow({ kind: 'call-back' }, language, party, urls))
     }
     await inTime(this.#desk.callBackWanted(callSid, number), this.#deskAnswerMs)
@@ -237,6 +277,10 @@ class Webhooks {
     return ok(empty())
   }
 
+  #overflowUrls(carried: { language: string | undefined; tries?: number }) {
+    return { ...this.#links.overflow(carried), transferMaxMs: this.#transferMaxMs }
+  }
+
   /** Whether the carrier says that the call is over; then the desk has been told. */
   #isOver(callSid: CallSid, { CallStatus: status = '' }: Record<string, string>): boolean {
     if (!CALL_OVER.has(status)) return false
@@ -254,6 +298,13 @@ class Webhooks {
       return undefined
     }
   }
+}
+
+/** [WH1] undefined: more fields than are read. */
+function readForm(text: string): FormFields | undefined {
+  let fields = 1
+  for (let at = text.indexOf('&'); at >= 0; at = text.indexOf('&', at + 1)) fields += 1
+  return fields > FORM_FIELDS_MAX ? undefined : (parse(text, '&', '=', { maxKeys: 0 }) as FormFields)
 }
 
 /** [WH9] undefined: not to be read. */

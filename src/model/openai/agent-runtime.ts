@@ -29,6 +29,8 @@ const UNDER_TRIES = 3
 
 export interface AgentOwner extends AgentSink {
   agentFailed(message: string): void
+  /** The SDK could not take or run a tool call, and gives no answer to it. */
+  toolFailed(toolCallId: string): void
   /** Something that `carried` tells is another. */
   agentChanged(): void
 }
@@ -94,7 +96,11 @@ export class AgentRuntime {
       if (entries !== undefined && entries.length > USAGE_ENTRIES_MAX)
         entries.splice(0, entries.length - USAGE_ENTRIES_MAX)
     })
-    this.#session.on('error', () => log.warn({}, 'the agent reported an error'))
+    this.#session.on('error', () => {
+      log.warn({}, 'the agent reported an error')
+      const toolCallId = this.transport.toolUnderway
+      if (toolCallId !== undefined) owner.toolFailed(toolCallId)
+    })
   }
 
   /** What of the agent must outlive this pod, as it is now; the voice is its owner's to add. */

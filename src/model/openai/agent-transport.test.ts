@@ -72,6 +72,7 @@ class Bench implements AgentOwner {
   wantInterrupt(): void {
     this.interrupts += 1
   }
+  toolFailed(): void {}
   isToolAnswered(): boolean {
     return false
   }

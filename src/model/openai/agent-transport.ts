@@ -6,6 +6,7 @@
 // AT5: a call of a tool that no agent has is answered with an error and a response is asked for.
 // AT6: whoever listens to raw events gets them all but audio, also those that the SDK has no use for; where nobody listens they are
 //      dropped unread.
+import { AsyncLocalStorage } from 'node:async_hooks'
 import {
   OpenAIRealtimeBase,
   type RealtimeClientMessage,
@@ -73,6 +74,7 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
   readonly #sink: AgentSink
   readonly #log: Log
   readonly #needsTranscriptDeltas: boolean
+  readonly #toolUnderway = new AsyncLocalStorage<string>()
   #status: 'connected' | 'disconnected' | 'connecting' | 'disconnecting' = 'disconnected'
   #itemIds: string[] = []
   #held: ServerEvent[] | undefined
@@ -92,6 +94,19 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
 
   /** A listener of the agent's code that throws must not end the process: events come from a socket (AR2). */
   override emit: OpenAIRealtimeBase['emit'] = (type, ...args) => {
+    if (type === 'function_call') {
+      const { callId } = args[0] as { callId: string }
+      return this.#toolUnderway.run(callId, () => this.#emit(type, ...args))
+    }
+    return this.#emit(type, ...args)
+  }
+
+  /** The tool call whose taking, by the SDK, the present moment belongs to. */
+  get toolUnderway(): string | undefined {
+    return this.#toolUnderway.getStore()
+  }
+
+  readonly #emit: OpenAIRealtimeBase['emit'] = (type, ...args) => {
     if (type === 'usage_update' && usageClass === undefined)
       usageClass = (args[0] as SdkUsage).constructor as UsageClass
     try {

@@ -2,7 +2,7 @@
 // RP1: assistant audio cannot be created again; its text can. What was cut is replayed as far as it was heard.
 // RP2: a tool call without its output is replayed as a call: its output follows when the tool is done.
 // RP3: an item keeps its id, so that it can be taken out of any later conversation as well. What was cut stays `incomplete`.
-import { contentOf, type TranscriptItem } from '../../call/transcript.ts'
+import { contentOf, itemIdOf, type TranscriptItem } from '../../call/transcript.ts'
 
 /** One `conversation.item.create` event; shape of the provider's ConversationItemCreateEvent. */
 export type ItemCreate = { type: 'conversation.item.create'; item: Record<string, unknown> }
@@ -22,8 +22,8 @@ function eventsOf(item: TranscriptItem): ItemCreate[] {
   if (item.kind === 'message') {
     return [create({ id: item.id, type: 'message', role: item.role, content: contentOf(item) })]
   }
-  const { id: call_id, name, arguments: args, itemId: id } = item
-  const call = create({ ...(id === undefined ? {} : { id }), type: 'function_call', call_id, name, arguments: args })
+  const { id: call_id, name, arguments: args } = item
+  const call = create({ id: itemIdOf(item), type: 'function_call', call_id, name, arguments: args })
   if (item.output === undefined) return [call]
   return [call, create({ type: 'function_call_output', call_id: item.id, output: item.output })]
 }

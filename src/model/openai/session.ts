@@ -77,6 +77,8 @@ export class OpenAiSession implements ModelSession {
   #toldVoice: unknown
   #hasServed = false
   #aliveMs = Number.NEGATIVE_INFINITY
+  /** The response has begun to sound: what else it sends says nothing new of its life. */
+  #isSounding = false
   /** What the call was told; it begins with this (call-settings.ts). */
   #turnTaking: TurnTaking = { autoRespond: true, interrupts: true }
   #isClosed = false
@@ -159,8 +161,8 @@ export class OpenAiSession implements ModelSession {
     if (item?.kind !== 'agent' || this.#link === undefined || !this.#replayed.has(itemId)) return
     this.#link.send({ type: 'conversation.item.delete', event_id: `vp-heard-${itemId}`, item_id: itemId })
     if (item.text === '') return
-    const before = history.slice(0, at).findLast((other) => this.#replayed.has(itemIdOf(other) ?? ''))
-    const previous_item_id = (before === undefined ? undefined : itemIdOf(before)) ?? 'root'
+    const before = history.slice(0, at).findLast((other) => this.#replayed.has(itemIdOf(other)))
+    const previous_item_id = before === undefined ? 'root' : itemIdOf(before)
     this.#link.send({ ...heardSpeech(item), event_id: `vp-heard-${itemId}`, previous_item_id })
   }
 
@@ -226,6 +228,10 @@ export class OpenAiSession implements ModelSession {
       this.#listener.onModelEvent({ kind: 'tool-answered', toolCallId, name, output, respond })
   }
 
+  toolFailed(toolCallId: string): void {
+    this.#tools.fail(toolCallId)
+  }
+
   isToolAnswered(toolCallId: string): boolean {
     return this.#tools.isAnswered(toolCallId)
   }
@@ -241,7 +247,7 @@ export class OpenAiSession implements ModelSession {
   // ---- what the links tell (LinkListener)
 
   onLinkAlive(link: Link): void {
-    if (link !== this.#link) return
+    if (link !== this.#link || this.#isSounding) return
     const nowMs = this.#world.clock.monotonicMs()
     if (nowMs - this.#aliveMs < ALIVE_EVERY_MS) return
     this.#aliveMs = nowMs
@@ -253,6 +259,7 @@ export class OpenAiSession implements ModelSession {
     this.#spoken.add(itemId)
     if (responseId !== this.#audioResponse) {
       this.#audioResponse = responseId
+      this.#isSounding = true
       this.#fixVoice()
       this.#agent.transport.audioStarted(responseId)
     }
@@ -327,6 +334,7 @@ export class OpenAiSession implements ModelSession {
     }
     const meaning = this.#meaningOf(event)
     if (meaning?.kind === 'tool-called' && this.#tools.isRepeated(meaning.toolCallId)) return
+    if (meaning?.kind === 'response-started') this.#isSounding = false
     if (meaning !== undefined) this.#listener.onModelEvent(meaning)
     else if (event.type.startsWith('response.')) this.onLinkAlive(this.#link!)
     if (this.#isClosed) return

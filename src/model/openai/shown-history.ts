@@ -1,5 +1,5 @@
 // The call's history as the SDK keeps it. Pure.
-import { contentOf, type MessagePart, type TranscriptItem } from '../../call/transcript.ts'
+import { contentOf, itemIdOf, type MessagePart, type TranscriptItem } from '../../call/transcript.ts'
 
 /** An item in the shape of the SDK's `item_update`. */
 export type ShownItem = { itemId: string } & Record<string, unknown>
@@ -13,7 +13,7 @@ function shown(item: TranscriptItem): ShownItem {
   if (item.kind === 'tool') {
     const { name, arguments: args, output = null } = item
     const status = output === null ? 'in_progress' : 'completed'
-    return { itemId: item.itemId ?? item.id, type: 'function_call', status, name, arguments: args, output }
+    return { itemId: itemIdOf(item), type: 'function_call', status, name, arguments: args, output }
   }
   if (item.kind === 'message') return message(item.id, item.role, 'completed', contentOf(item).map(part))
   if (item.kind === 'caller')

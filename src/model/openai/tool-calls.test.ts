@@ -97,4 +97,17 @@ suite('a tool call', () => {
     await new Promise((resolve) => setImmediate(resolve))
     assert.deepEqual(bench.deeds, ['decline c This has not'])
   })
+
+  test('[OT6] that nobody will answer any more is answered with an error, once', async () => {
+    const bench = new Bench()
+    bench.call('c', '{}')
+    bench.tools.fail('c')
+    bench.tools.fail('c')
+    assert.deepEqual(bench.deeds.slice(1), ['decline c This failed,'])
+    const gate: SessionStart['gate'] = { before: () => Promise.reject(new Error('away')), after() {} }
+    const gated = new Bench(gate)
+    gated.call('d', '{}')
+    await new Promise((resolve) => setImmediate(resolve))
+    assert.deepEqual([gated.deeds, gated.wheel.size], [['decline d This failed,'], 0])
+  })
 })

@@ -6,6 +6,7 @@
 // OT4: arguments that are no JSON object are answered with an error, and the tool or handoff does not run; none at all are `{}`.
 // OT5: a tool that has not answered within `toolMaxMs`, or that nobody has allowed, is answered for in words. Its own answer, when it
 //      comes, is told to the model as a note.
+// OT6: a call that the SDK gives up (a guardrail, an approval or a handoff that throws), or whose gate does, is answered with an error.
 import type { PendingTool, SessionStart } from '../../call/ports.ts'
 import { messageOf } from '../../kit/errors.ts'
 import type { Log } from '../../kit/log.ts'
@@ -16,6 +17,7 @@ import { record, type ServerEvent } from './wire.ts'
 const TOOL_CALLS_KEPT = 32
 const BROKEN_ARGUMENTS =
   'The arguments were not a JSON object, so nothing was done. Call the tool again with complete arguments.'
+const FAILED = 'This failed, and it is not known whether anything was done. Tell the caller so.'
 const TOO_LATE =
   'This has not answered yet, and it may still be done. Tell the caller that it takes longer; do not call it again by yourself.'
 
@@ -33,7 +35,7 @@ export class ToolCalls {
   readonly #world: ToolWorld
   readonly #deeds: Deeds
   /** Tools that run, each with its bound (OT5). */
-  readonly #running = new Map<string, WheelTimer>()
+  readonly #running = new Map<string, { name: string; timer: WheelTimer }>()
   /** Answered for in words; their own answer may come. At most TOOL_CALLS_KEPT. */
   #late: string[] = []
   #pending: readonly ToolCall[]
@@ -80,7 +82,10 @@ export class ToolCalls {
         if (answer.kind === 'go') this.#deeds.run(readable, tool)
         else if (!this.isAnswered(toolCallId)) this.#deeds.decline(toolCallId, name, answer.words)
       },
-      (error: unknown) => this.#world.log.error({ reason: messageOf(error) }, 'the gate of a tool failed'),
+      (error: unknown) => {
+        this.#world.log.error({ reason: messageOf(error) }, 'the gate of a tool failed')
+        if (!this.#isClosed) this.fail(toolCallId)
+      },
     )
   }
 
@@ -94,6 +99,12 @@ export class ToolCalls {
     return !isLate
   }
 
+  /** Nobody will answer this call any more (OT6); nothing when it was answered. */
+  fail(toolCallId: string): void {
+    const running = this.#running.get(toolCallId)
+    if (running !== undefined) this.#deeds.decline(toolCallId, running.name, FAILED)
+  }
+
   /** Was the tool answered for (OT5)? */
   isAnswered(toolCallId: string): boolean {
     return this.#late.includes(toolCallId)
@@ -101,7 +112,7 @@ export class ToolCalls {
 
   /** The model has an answer to this call: its bound is over. */
   settle(toolCallId: string): void {
-    this.#world.wheel.cancel(this.#running.get(toolCallId))
+    this.#world.wheel.cancel(this.#running.get(toolCallId)?.timer)
     this.#running.delete(toolCallId)
   }
 
@@ -113,7 +124,7 @@ export class ToolCalls {
       this.#deeds.decline(toolCallId, name, TOO_LATE)
       this.#late = [...this.#late, toolCallId].slice(-TOOL_CALLS_KEPT)
     })
-    this.#running.set(toolCallId, timer)
+    this.#running.set(toolCallId, { name, timer })
   }
 
   /** OT3; later calls do nothing. */
@@ -128,7 +139,7 @@ export class ToolCalls {
 
   close(): void {
     this.#isClosed = true
-    for (const timer of this.#running.values()) this.#world.wheel.cancel(timer)
+    for (const { timer } of this.#running.values()) this.#world.wheel.cancel(timer)
     this.#running.clear()
   }
 }

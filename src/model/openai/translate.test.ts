@@ -249,7 +249,7 @@ suite('replay', () => {
 
   test('[RP2] a tool call comes with its output when there is one, also an empty one', () => {
     const tool = { kind: 'tool', id: 'c', name: 'n', arguments: '{}' } as const
-    const call = { type: 'function_call', call_id: 'c', name: 'n', arguments: '{}' }
+    const call = { id: 'fc_c', type: 'function_call', call_id: 'c', name: 'n', arguments: '{}' }
     const items = (output: string | undefined) => replayEvents([{ ...tool, output }]).map(({ item }) => item)
     assert.deepEqual(items(undefined), [call])
     assert.deepEqual(items(''), [call, { type: 'function_call_output', call_id: 'c', output: '' }])

@@ -1,8 +1,8 @@
 // Server events → what they mean to a call. Pure. Rules:
 // TL1: an event that means nothing to a call gives undefined; an unknown one is normal.
 // TL2: a function call is seen three times on the wire; `response.output_item.done` is the one that counts.
-// TL3: what a response was without sound (written, awaiting an approval) is read from its last event; so is the time to wait that a
-//      limit names.
+// TL3: what a response was without sound (written, awaiting an approval or a tool that the provider runs) is read from its last
+//      event; so is the time to wait that a limit names.
 import type { ModelEvent, Usage } from '../../call/ports.ts'
 import { TEXT_MAX_CHARS } from '../../call/transcript.ts'
 import { isLimitCode } from './refusal.ts'
@@ -49,7 +49,9 @@ function responseEnded(response: Record<string, unknown>): ModelEvent {
     ...(isLimitCode(code) ? { limit: code === 'rate_limit_exceeded' ? 'rate' : 'quota' } : {}),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
     ...(written === '' ? {} : { text: written }),
-    ...(hasItem(response.output, 'mcp_approval_request') ? { awaitsApproval: true } : {}),
+    ...(['mcp_approval_request', 'mcp_call'].some((type) => hasItem(response.output, type))
+      ? { awaitsApproval: true }
+      : {}),
     ...(response.usage === undefined || response.usage === null ? {} : { usage: usageOf(record(response.usage)) }),
   }
 }

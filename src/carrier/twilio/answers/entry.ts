@@ -1,9 +1,10 @@
-// The way in for webhooks: bound, signature, body; and the way out of their answers. Keeps WH1, WH5 and WH6.
+// The way in for webhooks: signature, body, bound; and the way out of their answers. Keeps WH1, WH5 and WH6.
+import type { IncomingMessage } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { messageOf } from '../../../kit/errors.ts'
 import type { CallSid } from '../../../kit/ids.ts'
 import { type Log, sampled } from '../../../kit/log.ts'
-import type { FormFields, Signatures } from '../signature.ts'
+import { type FormFields, hasSignature, type Signatures } from '../signature.ts'
 import { empty } from './twiml.ts'
 
 const OVERLOAD_RETRY_SECONDS = 1
@@ -25,45 +26,68 @@ export function send(reply: FastifyReply, { status, twiml, retryAfterSeconds }: 
   return reply.code(status).type('text/xml; charset=utf-8').send(twiml)
 }
 
+/** What the way in needs. */
+export type EntryParts = {
+  signatures: Signatures
+  isChecked: boolean
+  inFlightMax: number
+  log: Log
+  /** A request has shown a right signature. */
+  onAuthenticated?: (request: IncomingMessage) => void
+  onRefused?: (reason: string) => void
+}
+
 export class Entry {
-  readonly #parts: { signatures: Signatures; isChecked: boolean; inFlightMax: number; log: Log }
+  readonly #parts: EntryParts
   #inFlight = 0
   #isOverloaded = false
 
-  constructor(parts: { signatures: Signatures; isChecked: boolean; inFlightMax: number; log: Log }) {
+  constructor(parts: EntryParts) {
     this.#parts = { ...parts, log: sampled(parts.log) }
   }
 
-  /** Counts the request in, and refuses it unread when there are too many or when it bears no signature. */
+  /** Refuses a request before its body when it bears nothing that can be a signature. */
   enter(request: FastifyRequest, reply: FastifyReply): FastifyReply | undefined {
-    const { inFlightMax, isChecked, log } = this.#parts
-    if (this.#inFlight >= inFlightMax) {
-      if (!this.#isOverloaded) log.warn({ code: 'WEBHOOK_OVERLOAD' }, 'webhooks refused, too many at once')
-      this.#isOverloaded = true // one line for each run of refusals
-      return send(reply, { status: 503, twiml: empty(), retryAfterSeconds: OVERLOAD_RETRY_SECONDS })
-    }
-    this.#isOverloaded = false
-    this.#inFlight += 1
-    reply.raw.once('close', () => {
-      this.#inFlight -= 1
-    })
-    const isBare = isChecked && !request.headers['x-twilio-signature']
-    return isBare ? send(reply, this.#refuse(request, 403, 'signature missing')) : undefined
+    if (!this.#parts.isChecked) return undefined
+    const { 'x-twilio-signature': header } = request.headers
+    if (hasSignature(header)) return undefined
+    const reason = header === undefined || header.length === 0 ? 'signature missing' : 'signature forged'
+    return this.refuse(reply, this.#refuse(request, 403, reason))
+  }
+
+  /** Sends a refusal; a body that is not there yet is not waited for. */
+  refuse(reply: FastifyReply, refusal: Reply): FastifyReply {
+    if (!reply.request.raw.complete) reply.header('connection', 'close')
+    return send(reply, refusal)
   }
 
   /** A failure of reading as its status (400, 413, 415); undefined for anything else. */
   misread(error: unknown): Reply | undefined {
     const status = (error as { statusCode?: unknown }).statusCode
     if (typeof status !== 'number' || status < 400 || status >= 500) return undefined
+    this.#parts.onRefused?.('unreadable')
     this.#parts.log.warn({ status, reason: messageOf(error), code: 'WEBHOOK_REFUSED' }, 'webhook refused')
     return { status, twiml: empty() }
   }
 
-  /** Verifies and reads a webhook, then answers it with `answer`. */
+  /** Verifies and reads a webhook, then answers it with `answer`; only then it takes a place (WH5). */
   async answer(request: FastifyRequest, answer: (webhook: Webhook) => Promise<Reply>): Promise<Reply> {
+    const { inFlightMax, log, onAuthenticated } = this.#parts
     const reading = this.#read(request)
     if (reading.kind === 'refused') return this.#refuse(request, reading.status, reading.reason)
-    return answer(reading)
+    onAuthenticated?.(request.raw)
+    if (this.#inFlight >= inFlightMax) {
+      if (!this.#isOverloaded) log.warn({ code: 'WEBHOOK_OVERLOAD' }, 'webhooks refused, too many at once')
+      this.#isOverloaded = true // one line for each run of refusals
+      return { status: 503, twiml: empty(), retryAfterSeconds: OVERLOAD_RETRY_SECONDS }
+    }
+    this.#isOverloaded = false
+    this.#inFlight += 1
+    try {
+      return await answer(reading)
+    } finally {
+      this.#inFlight -= 1
+    }
   }
 
   #read(request: FastifyRequest): Reading {
@@ -88,6 +112,7 @@ export class Entry {
 
   #refuse(request: FastifyRequest, status: 400 | 403, reason: string): Reply {
     const path = request.routeOptions.url
+    this.#parts.onRefused?.(reason)
     this.#parts.log.warn({ status, reason, path, peer: request.ip, code: 'WEBHOOK_REFUSED' }, 'webhook refused')
     return { status, twiml: empty() }
   }
