@@ -1,6 +1,7 @@
 // Bad input on a media stream: a clear outcome each, nothing left behind, and the next call works.
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
+import type { CallerScript } from '../sim/twilio/media/script.ts'
 import type { BadFrame, Faults } from '../sim/twilio/options.ts'
 import { startWatch } from '../src/kit/testing/patience.ts'
 import { LISTEN, Plane, stay } from './plane.ts'
@@ -21,6 +22,12 @@ const endsOf = (callSid: string): string[] =>
 /** What the plane's log says of this call's stream. */
 const warningsOf = (callSid: string): string[] =>
   plane.log.flatMap((line) => (line.callSid === callSid ? [line.message] : []))
+
+/** The caller hears a second of the agent, however slow the machine is, then hangs up. */
+const HEARD: CallerScript = {
+  steps: [{ waitForAgent: 'speaking', timeoutMs: 15_000 }, { pauseMs: 1_000 }, { hangUp: true }],
+  maxMs: 20_000,
+}
 
 describe('a stream that says what it should not', { concurrency: 20 }, () => {
   const harmless: BadFrame[] = ['binary', 'non-json', 'unknown-event', 'wrong-stream-sid', 'bad-base64']
@@ -57,11 +64,11 @@ describe('a stream that says what it should not', { concurrency: 20 }, () => {
   test('[EA2] duplicate and swapped media are dropped and counted; the call goes on', async () => {
     const series = 'voice_frames_dropped_total{reason="out-of-order"}'
     const before = await plane.counter(series)
-    const report = await plane.call(stay(1_200), { faults: { duplicateEvery: 5, swapEvery: 7 } })
+    const report = await plane.call(HEARD, { faults: { duplicateEvery: 5, swapEvery: 7 } })
     assert.equal(report.wasDropped, false)
     assert.ok(report.agentPlayedMs > 500)
     const dropped = (await plane.counter(series)) - before
-    assert.ok(dropped >= 12, `${dropped} of about 18 were counted`)
+    assert.ok(dropped >= 12, `${dropped} were counted`)
   })
 
   test('[MS1] a stream that never says start is closed within its bound', async () => {
