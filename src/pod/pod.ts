@@ -15,6 +15,7 @@ import { PodDriver } from '../control/pod-driver.ts'
 import type { ExitCause } from '../control/pod-life.ts'
 import type { PodAnnouncement } from '../control/ports.ts'
 import { askWithin } from '../control/store-answer.ts'
+import { TransferPolicy } from '../control/transfer-policy.ts'
 import { Afterwards } from '../desk/afterwards.ts'
 import { Calls } from '../desk/calls.ts'
 import { Desk } from '../desk/desk.ts'
@@ -103,6 +104,13 @@ export class Pod {
       checkpoints,
       history,
       world,
+      transfers: new TransferPolicy({
+        rule: config.call.transferAllow,
+        ownNumbers: limits.ownNumbers,
+        fallbackNumber: config.twilio.fallbackNumber,
+        perCaller: config.call.transfersPerCaller,
+        clock: world.clock,
+      }),
       movePool: (request) => this.#admission.movePool(request),
       onEnded: (held, cause, next) => {
         this.endings.callEnded(held, cause, next)
