@@ -29,7 +29,7 @@ const TOKENS = 'OPERATOR_TOKENS=scraper:metrics:$(openssl rand -hex 24),alice:re
 /** Run by the tests below, word for word but for `…`, free ports, scratch folders and fewer calls. */
 const RUN = [
   ...['npm ci', 'npm start', OWN_AGENT, LOAD, EDGE, 'npm run edge', FLEET, 'npm run fleet', PLAN, PLAN_WITH_PRICES],
-  ...['npm run plan', 'npm run load', WORKER, 'npm run reseal', ERASE, KEYS, TOKENS, 'openssl rand -base64 32'],
+  ...['npm run plan', WORKER, 'npm run reseal', ERASE, KEYS, TOKENS, 'openssl rand -base64 32'],
 ]
 
 /** Cannot run here; the files that they name are looked for all the same. */
@@ -181,20 +181,20 @@ test('[O12] the help of each long command comes on the machine of a newcomer, an
 
 test('[O12] npm start places its call and ends well', async (t) => {
   t.diagnostic(`the machine's own node is ${(await runToEnd('node --version')).trim()}`)
-  const said = await runToEnd('npm start', { ...own('demo'), PORT: '0', EXIT_AFTER_DEMO: 'on' })
+  const said = await runToEnd('npm start', { ...own('plane'), PORT: '0', EXIT_AFTER_DEMO: 'on' })
   assert.match(said, /OFFLINE MODEL/)
   assert.match(said, /voice to voice \d+ ms/)
-  assert.ok(existsSync(join(folder, 'demo/demo-call.wav')))
+  assert.ok(existsSync(join(folder, 'plane/demo-call.wav')))
 })
 
 test('[O12] the agent of the README answers the load generator’s calls', async () => {
   const agent = /```ts\n(\/\/ my-agent\.ts\n[\s\S]*?)```/.exec(readFileSync(join(ROOT, 'README.md'), 'utf8'))?.[1]
   writeFileSync(join(folder, 'my-agent.ts'), agent!)
-  const model = runLine(`npm exec -- node sim/openai/main.ts --speech-dir ${join(folder, 'speech')}`)
+  const model = runLine(`npm exec -- node sim/openai/main.ts --speech-dir ${join(folder, 'plane/speech')}`)
   const [, modelUrl] = await model.says(/"url":"([^"]+)"/)
   const line = filled(OWN_AGENT).replace('./my-agent.ts', `./${relative(ROOT, join(folder, 'my-agent.ts'))}`)
   const settings = { OPENAI_REALTIME_URL: modelUrl!, PORT: '0', DEMO_CALL: 'off', ANALYSIS: 'rules' }
-  const plane = runLine(line, { ...own('agent'), ...settings })
+  const plane = runLine(line, { ...own('plane'), ...settings })
   const [, url] = await plane.says(/answers on (http:\S+) \(pod pod-1, pack/)
   const report = join(folder, 'report.html')
   await runToEnd(`${LOAD} --url ${url} --calls 3 --hold-s 5 --html ${report}`)
