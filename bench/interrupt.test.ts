@@ -8,7 +8,7 @@ import { familyOf, parseStat } from './runner/procfs.ts'
 
 const MAIN = new URL('./main.ts', import.meta.url).pathname
 /** A plane hangs up live calls within the runner's STOP_MS; a slow machine needs as long again. */
-const GONE_MS = 15_000
+const GONE_MS = 30_000
 const LOOK_MS = 20
 const SOON_MS = 20
 
@@ -38,7 +38,7 @@ async function cutOff(children: number, act: (pid: number) => Promise<void>) {
       if (pid !== bench.pid && began !== undefined) seen.set(pid, began)
     }
   }
-  const untilMs = performance.now() + 30_000
+  const untilMs = performance.now() + 90_000
   while (seen.size < children && performance.now() < untilMs) {
     look()
     await sleep(LOOK_MS)

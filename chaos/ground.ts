@@ -26,6 +26,8 @@ export type GroundOptions = {
   /** Sessions that may be opened a second (CONNECTS_PER_SECOND). */
   connectsPerSecond?: number
   pods: number
+  /** Calls that one pod may hold; unless given, one pod could hold them all. */
+  callsMax?: number
   /** Processes for the work after calls (0). */
   workers?: number
   /** Sessions the organisation may have at once. */
@@ -97,8 +99,7 @@ export async function layGround(run: ChaosRun, options: GroundOptions): Promise<
     pods: options.pods,
     workers: options.workers,
     ceiling: options.ceiling,
-    // One pod could hold them all: what is tried here is the fleet's ceiling, not a pod's.
-    callsMax: options.ceiling,
+    callsMax: options.callsMax ?? options.ceiling,
     model: { url: `ws://127.0.0.1:${model.port}/v1/realtime`, apiKey: 'sk-chaos-0123456789' },
     folder: join(run.folder, 'fleet'),
     envOf: options.envOf,

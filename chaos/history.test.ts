@@ -194,6 +194,23 @@ test('[HC5] a call without an end, with two ends, or whose last callback was not
   )
 })
 
+test('[O21][HC5] a last callback that was lost is told with the hop that lost each attempt', () => {
+  const logs = sound()
+  const what = 'status completed'
+  logs.carrier = logs.carrier.filter(({ event }) => event !== 'callback')
+  logs.carrier.push(
+    carrier(61, 'callback-attempt', { what, attempt: 1, ms: 3, status: 502, contentType: 'text/html' }),
+    carrier(62, 'callback-attempt', { what, attempt: 2, ms: 4_000, error: 'rt: read timeout' }),
+    carrier(63, 'callback-attempt', { what, attempt: 3, ms: 5, status: 503, contentType: 'text/xml; charset=utf-8' }),
+    carrier(64, 'callback', { what, outcome: 'failed' }),
+  )
+  const { breaches } = checkHistory(historyOf(logs), LIMITS)
+  const text = breaches.map((one) => one.text).join()
+  assert.match(text, /attempt 1 after 3 ms by the proxy with 502/)
+  assert.match(text, /attempt 2 after 4000 ms at the proxy, without an answer \(rt: read timeout\)/)
+  assert.match(text, /attempt 3 after 5 ms by a pod with 503/)
+})
+
 test('[HC6] what no witness saw is named', () => {
   const logs = sound()
   logs.pods = []

@@ -94,11 +94,13 @@ function ceilingBreaches(model: ModelStory, limits: HistoryLimits): { breaches: 
 /** [HC5] */
 function outcomeBreaches(calls: ReadonlyMap<number, CallStory>): Breach[] {
   const breaches: Breach[] = []
-  for (const { callSid, ends, isTold, finalCallbacks } of calls.values()) {
+  for (const { callSid, ends, isTold, finalCallbacks, finalLosses } of calls.values()) {
     if (ends.length !== 1) breaches.push({ check: 'one outcome', text: `${callSid} has ${ends.length} ends` })
     const delivered = finalCallbacks.filter((outcome) => outcome === 'answered').length
     if (ends.length === 1 && delivered !== (isTold ? 1 : 0)) {
-      breaches.push({ check: 'one outcome', text: `${callSid}: last callback delivered ${delivered} times` })
+      const losses = finalLosses.length === 0 ? 'no attempt is known' : finalLosses.join('; ')
+      const why = delivered === 0 ? `: ${losses}` : ''
+      breaches.push({ check: 'one outcome', text: `${callSid}: last callback delivered ${delivered} times${why}` })
     }
   }
   return breaches

@@ -8,6 +8,7 @@ import { describe, test } from 'node:test'
 import { findLogBreaches } from '../tools/architecture/log-rules.ts'
 import { readImports, readSource, type Source } from '../tools/architecture/reader.ts'
 import {
+  findBareClocks,
   findDefaultExports,
   findEmptyNames,
   findOwnClocks,
@@ -133,6 +134,17 @@ describe('single files and folders', () => {
       ['src/config.ts', 'process.exit(1)', 1],
       ['src/main.ts', 'process.exit(1)', 0],
       ['src/ops/a.ts', '// process.exit(1) is for main\nprocess.exitCode = 1', 0],
+    ]))
+
+  test('[O18] [X7] no test judges by a bare wall clock', () => holds(findBareClocks))
+  test('counter-proof: [X7]', () =>
+    bites(findBareClocks, [
+      ['src/a.test.ts', 'const endMs = performance.now() + 2_000', 1],
+      ['src/a.test.ts', 'const endMs = performance.now() + 20_000', 0],
+      ['test/a.ts', 'async function until(isSo: () => boolean, withinMs = 3_000) {}', 1],
+      ['test/a.test.ts', 'assert.ok(performance.now() - startedMs < 300)', 1],
+      ['test/a.test.ts', 'assert.ok(watch.elapsedMs() < 300)', 0],
+      ['src/a.ts', 'const endMs = performance.now() + 2_000', 0],
     ]))
 
   test('[X3] no name that says nothing', () => assert.deepEqual(findEmptyNames(paths), []))

@@ -13,7 +13,7 @@ const ROOM = { CALLS_MAX: '20000' }
 
 /** Each property stops looking for trouble after this long. */
 const TIME_MAX_MS = 4_000
-const CLOSED_MAX_MS = 2_500
+const CLOSED_MAX_MS = 20_000
 const bounded = { interruptAfterTimeLimit: TIME_MAX_MS, markInterruptAsFailure: false }
 
 /** Runs `fuzz` and tells of everything that was thrown past all handlers meanwhile. */

@@ -22,7 +22,7 @@ import { ModelRelay } from './model-relay.ts'
 export const TOKEN = '0123456789abcdef0123456789abcdef'
 /** The operators' token of the planes of tests. */
 export const ADMIN_TOKEN = 'an-operators-token-for-the-tests'
-const GONE_MAX_MS = 8_000
+const GONE_MAX_MS = 20_000
 const UNTIL_MAX_MS = 20_000
 const LOOK_EVERY_MS = 20
 /** The witness log is flushed each 250 ms. */

@@ -25,7 +25,7 @@ const ADMIN_TOKEN = 'an-operators-token-for-the-tests'
 const PUBLIC = 'https://plane.example.test'
 /** A step that no store takes for a jump of its clock. */
 const STEP_MS = 9_000
-const COMES_MS = 9_000
+const COMES_MS = 30_000
 const LOOK_EVERY_MS = 20
 /** The sweep is so often that every pod finds every call, whoever reaped it. */
 const RESCUE_TIMES = { lookMs: 100, sweepMs: 100, absentMs: 400, endedMs: 600, takeMs: 1_000 }

@@ -10,6 +10,7 @@ import { openCarrierRest } from '../src/carrier/twilio/rest/rest.ts'
 import { twilioWebhooks } from '../src/carrier/twilio/webhooks.ts'
 import type { CallSid } from '../src/kit/ids.ts'
 import { silentLog } from '../src/kit/log.ts'
+import { startWatch } from '../src/kit/testing/patience.ts'
 import { Desk, grant, waiting } from './told-desk.ts'
 
 const ACCOUNT = `AC${'0'.repeat(31)}1`
@@ -18,7 +19,7 @@ const HUMAN = '+15005550009'
 /** A nine-second pause takes 90 ms. */
 const TIME_SCALE = 0.01
 const LOOK_EVERY_MS = 5
-const WAIT_MAX_MS = 5_000
+const WAIT_MAX_MS = 20_000
 
 /** Talks to the agent once it is there, then hangs up. */
 const PATIENT: CallerScript = {
@@ -232,12 +233,12 @@ suite('the carrier’s REST', () => {
     const callSid = call.callSid as CallSid
     await bench.until(() => call.status === 'in-progress')
     bench.desk.places = [grant('pod-3')]
-    const startMs = performance.now()
+    const watch = startWatch()
     assert.deepEqual(await rest.redirectCall(callSid, `${bench.base}/twilio/wait/${callSid}?said=2&language=de`), {
       kind: 'redirected',
     })
     await bench.until(() => bench.streams.length === 1)
-    assert.ok(performance.now() - startMs < 2_000, 'the caller waited on')
+    assert.ok(watch.elapsedMs() < 2_000, 'the caller waited on')
     assert.deepEqual(await rest.callStatus(callSid), { kind: 'known', status: 'in-progress' })
     assert.equal((await call.done).endCause, 'caller-hung-up')
     assert.deepEqual(await rest.callStatus(callSid), { kind: 'known', status: 'completed' })

@@ -67,9 +67,9 @@ export function readCases(text: string): Case[] {
     })
 }
 
-/** The tests of `text` whose titles cite `id`. */
+/** The tests of `text` whose titles cite `id`; a conformance suite has its titles in a table (`title:`, `name:`). */
 function citations(text: string, id: string): number {
-  const titles = text.matchAll(/(?<![\w.])(?:test|it|suite|describe)\(\s*(['"`])(.*?)\1/g)
+  const titles = text.matchAll(/(?<![\w.])(?:(?:test|it|suite|describe)\(\s*|(?:title|name): )(['"`])(.*?)\1/g)
   return [...titles].filter((match) => match[2]!.includes(`[${id}]`)).length
 }
 

@@ -4,7 +4,7 @@ import { afterCall } from '../work/after-call.ts'
 import { ceiling } from './ceiling.ts'
 import { drain } from './drain.ts'
 import { freezePod } from './freeze-pod.ts'
-import { killPod } from './kill-pod.ts'
+import { killFull, killPod } from './kill-pod.ts'
 import { modelLink } from './model-link.ts'
 import { moves } from './moves.ts'
 import { mutants } from './mutants.ts'
@@ -17,6 +17,7 @@ import { turns } from './turns.ts'
 
 export const CASES: Readonly<Record<string, ChaosCase>> = {
   'kill-pod': killPod,
+  'kill-full': killFull,
   'freeze-pod': freezePod,
   drain,
   store,

@@ -3,6 +3,8 @@
 //      would wait for ever.
 // KP2: a round kills, waits until the model has all its sessions again, lets the callers talk, and starts the pods anew.
 // KP3: calls come in waves of ROUNDS_PER_WAVE rounds, since a call that breaks more than five times is given to a person.
+// KP5: in `kill-full` every pod also holds as many calls as its own CALLS_MAX allows, and one pod dies at a time: the others must take
+//      more than CALLS_MAX.
 // KP4: rounds go on until CALLS_HIT_MIN calls were on pods that died.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Ground, layGround } from '../ground.ts'
@@ -20,23 +22,31 @@ const BACK_MS_MAX = 15_000
 
 type Round = { faults: Fault[]; backMs: number | undefined; calls: number }
 
-async function runKillPod(run: ChaosRun): Promise<Outcome> {
-  const calls = run.asked.calls ?? 80
-  const ground = await layGround(run, { pods: run.asked.pods ?? 4, ceiling: calls, slack: calls })
+const runKillPod = (run: ChaosRun): Promise<Outcome> => killPods(run, false)
+
+/** [KP5] */
+const runKillFull = (run: ChaosRun): Promise<Outcome> => killPods(run, true)
+
+async function killPods(run: ChaosRun, isFull: boolean): Promise<Outcome> {
+  const pods = run.asked.pods ?? 4
+  const perPod = Math.ceil((run.asked.calls ?? 80) / pods)
+  const calls = isFull ? perPod * pods : (run.asked.calls ?? 80)
+  const full = isFull ? { callsMax: perPod } : {}
+  const ground = await layGround(run, { pods, ceiling: calls, slack: calls, ...full })
   const rounds: Round[] = []
   const roundsMax = run.asked.rounds ?? ROUNDS_MAX
   const isEnough = (): boolean =>
     rounds.length >= roundsMax || (run.asked.rounds === undefined && sumCalls(rounds) >= CALLS_HIT_MIN)
   const ending = await inWaves(run, ground, calls, isEnough, async (callers) => {
     for (let n = 0; n < ROUNDS_PER_WAVE && !isEnough(); n++) {
-      const round = await killRound(run, ground, callers.tally().live, n % 2 === 1 ? 2 : 1)
+      const round = await killRound(run, ground, callers.tally().live, n % 2 === 1 && !isFull ? 2 : 1)
       rounds.push(round)
       const names = round.faults.map(({ pod }) => pod).join(' and ')
       const back = round.backMs === undefined ? 'not all back' : `all back in ${Math.round(round.backMs)} ms`
       run.note(`round ${rounds.length}: ${names} killed with ${round.calls} calls, ${back}; ${sumCalls(rounds)} so far`)
     }
   })
-  return judge(run, calls, rounds, ending)
+  return judge(run, { calls, isFull }, rounds, ending)
 }
 
 function sumCalls(rounds: readonly Round[]): number {
@@ -66,7 +76,12 @@ async function killRound(run: ChaosRun, ground: Ground, live: number, howMany: n
   return { faults, backMs, calls }
 }
 
-function judge(run: ChaosRun, calls: number, rounds: readonly Round[], ending: Ending): Outcome {
+function judge(
+  run: ChaosRun,
+  { calls, isFull }: { calls: number; isFull: boolean },
+  rounds: readonly Round[],
+  ending: Ending,
+): Outcome {
   const { history, leaked, generator } = ending
   const findings = examine(run, history, { ceiling: calls, overBound: 0 })
   const all = hitsOfAll(
@@ -89,7 +104,7 @@ function judge(run: ChaosRun, calls: number, rounds: readonly Round[], ending: E
     checks: [
       atLeast('calls on killed pods', figures.callsHit, run.asked.rounds === undefined ? CALLS_HIT_MIN : 1),
       ...gapChecks(figures),
-      atLeast('of two pods at once, heard again within 10 s', within10s(ofPairs), 95, ' %'),
+      ...(isFull ? [] : [atLeast('of two pods at once, heard again within 10 s', within10s(ofPairs), 95, ' %')]),
       exactly('slots leaked after the last call', leaked, 0),
       atMost('sessions at once, seen by the model', findings.sessionsMax, calls),
       exactly('breaches of the history', findings.breaches.length, 0),
@@ -122,4 +137,10 @@ export const killPod: ChaosCase = {
   faults: 'F01 F02 F03',
   text: 'SIGKILL of pods at 100 % of the ceiling until 300 calls were on a pod that died',
   run: runKillPod,
+}
+
+export const killFull: ChaosCase = {
+  faults: 'F01 F02 F03',
+  text: 'SIGKILL of one pod after the other while every pod holds as many calls as it may, until 300 calls were on a pod that died',
+  run: runKillFull,
 }

@@ -45,6 +45,8 @@ export type CallStory = {
   isTold: boolean
   /** Deliveries of the last status callback: its outcome each. */
   finalCallbacks: string[]
+  /** Attempts of it that came to nothing, and at which hop. */
+  finalLosses: string[]
   /** Verbs of all documents, with what matters of them. */
   verbs: { atUs: number; verb: string; detail: string }[]
 }
@@ -86,6 +88,7 @@ function newStory(line: WitnessLine, call: number): CallStory {
     warnings: [],
     ends: [],
     finalCallbacks: [],
+    finalLosses: [],
     verbs: [],
   }
 }
@@ -138,7 +141,21 @@ function take(story: CallStory, line: WitnessLine): void {
       return
     case 'callback':
       if (line.what === 'status completed') story.finalCallbacks.push(String(line.outcome))
+      return
+    case 'callback-attempt':
+      if (line.what === 'status completed') story.finalLosses.push(lossOf(line))
   }
+}
+
+/** Who lost an attempt: an answer in HTML is the proxy's own, one in XML is a pod's. */
+function lossOf({ attempt, ms, status, contentType, error }: WitnessLine): string {
+  const spent = `attempt ${String(attempt)} after ${Math.round(Number(ms))} ms`
+  if (status === undefined) {
+    const hop = String(error).startsWith('ct') ? 'on the way to the proxy' : 'at the proxy, without an answer'
+    return `${spent} ${hop} (${String(error)})`
+  }
+  const hop = String(contentType).includes('html') ? 'the proxy' : 'a pod'
+  return `${spent} by ${hop} with ${String(status)}`
 }
 
 function newStream(line: WitnessLine): StreamStory {

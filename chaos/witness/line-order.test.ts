@@ -30,6 +30,7 @@ function caller(
     ends: [{ atUs: endedS * S, cause: 'caller-hung-up', status: 'completed' }],
     isTold: true,
     finalCallbacks: [],
+    finalLosses: [],
     verbs: [],
   }
 }

@@ -32,6 +32,7 @@ const story = (parts: Partial<CallStory>): CallStory => ({
   ends: [],
   isTold: true,
   finalCallbacks: [],
+  finalLosses: [],
   verbs: [],
   ...parts,
 })

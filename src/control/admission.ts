@@ -6,7 +6,7 @@
 //      how many pods there are.
 // AD4: a caller who waits comes before a new one also while the store is away: its poll may take a place of the static share, if its
 //      class may (AD2).
-// AD5: a resume needs no share, only room on this pod, and that it still takes streams; it never waits for a slot.
+// AD5: a resume needs no share, only that this pod is below resumeMaxOf(callsMax) and still takes streams; it never waits for a slot.
 // AD6: a call that was placed here counts from then on, once, until it is held or its stream is overdue; asked again, the answer
 //      is the same.
 // AD7: an answer that comes too late is not taken back: a retry may stand on it; the reservation ends by itself.
@@ -26,6 +26,7 @@ import {
   type MovePool,
   type PodEntry,
   type Polled,
+  resumeMaxOf,
   type Transferred,
 } from './ports.ts'
 import { askWithin, type StoreAnswer } from './store-answer.ts'
@@ -102,7 +103,7 @@ type Placed = { tenant: string; pool: string; epoch: number; untilMs: number }
 
 export class Admission {
   readonly #parts: AdmissionParts
-  /** Calls placed here without the store whose stream is awaited; at most `callsMax`. */
+  /** Calls placed here without the store whose stream is awaited; at most `resumeMaxOf(callsMax)`. */
   readonly #placed = new Map<CallSid, Placed>()
   #lastAnswerAtMs: number | undefined
   #isAway = false
@@ -180,7 +181,7 @@ export class Admission {
     if (this.#parts.isReady?.() === false) return undefined
     // The call itself may still be held here under its old epoch: it needs no second room.
     const own = this.#ownCalls().filter((call) => call.callSid !== callSid)
-    if (own.length >= this.#parts.self.callsMax) return undefined
+    if (own.length >= resumeMaxOf(this.#parts.self.callsMax)) return undefined
     return this.#place(callSid, { tenant, pool: pool ?? this.#poolWithRoom(own), epoch })
   }
 

@@ -192,8 +192,8 @@ suite('the driver of a pod', () => {
 
   test('utilisation is read for the time since it was last read', async () => {
     const read = utilizationReader()
-    const endMs = performance.now() + 30
-    while (performance.now() < endMs);
+    const spunMs = performance.now() + 30
+    while (performance.now() < spunMs);
     await turn()
     const busy = read()
     assert.ok(busy >= 0 && busy <= 1)

@@ -51,6 +51,14 @@ export type CellLimits = {
 
 /** `ready` takes calls; `cordoned` and `draining` take none but keep theirs; `fenced` and `down` hold none. */
 export type PodState = 'warming' | 'ready' | 'cordoned' | 'draining' | 'fenced' | 'down'
+/** A live call that needs another pod may fill it to so many tenths of its callsMax. */
+export const RESUME_TENTHS = 15
+
+/** The calls that a pod holds at most when it takes live calls: half as many again as `callsMax`. */
+export function resumeMaxOf(callsMax: number): number {
+  return Math.ceil((callsMax * RESUME_TENTHS) / 10)
+}
+
 /** A pod as it announces itself: `penalty` calls are added to its load when a pod is picked (slow start, lag). */
 export type PodAnnouncement = {
   pod: string

@@ -16,7 +16,7 @@ const pod = (name: string, differs: Partial<PodEntry> = {}): PodEntry => ({
   ageMs: 0,
   ...differs,
 })
-const picked = (...pods: PodEntry[]) => pickTarget(pods, 'own')?.pod
+const picked = (...pods: PodEntry[]) => pickTarget(pods, 'own', 'lag')?.pod
 
 suite('the pod that takes a call that is handed over', () => {
   test('[HO5] a penalty ranks pods and takes no room', () => {
@@ -31,6 +31,15 @@ suite('the pod that takes a call that is handed over', () => {
     assert.equal(picked(...others), undefined)
   })
 
+  test('[P24][HO5] a pod that drains fills full pods half as much again when no other has room; one that lags does not', () => {
+    const drained = (...pods: PodEntry[]) => pickTarget(pods, 'own', 'drain')?.pod
+    const full = [pod('a', { calls: 12 }), pod('b', { calls: 11 })]
+    assert.deepEqual([drained(...full), picked(...full)], ['b', undefined])
+    assert.equal(drained(...full, pod('c', { calls: 9, penalty: 50 })), 'c')
+    assert.equal(drained(pod('a', { calls: 15 }), pod('b', { calls: 14 })), 'b')
+    assert.equal(drained(pod('a', { calls: 15 })), undefined)
+  })
+
   test('[HO5] the store places a call where a handover would go, also when all pods bear a penalty', async () => {
     const leases = makeMemoryLeases({ nowMs: () => 0 })
     const pools = [{ pool: 'p', callsMax: 5, weight: 1, connectsPerSecond: 10 }]
@@ -41,7 +50,7 @@ suite('the pod that takes a call that is handed over', () => {
     const wish = { fromEpoch: 1, tenant: 't', pool: 'p', avoidPod: 'own' }
     const moved = await leases.transfer({ ...wish, callSid: `CA${'0'.repeat(32)}` as never })
     assert.ok(moved.kind === 'transferred', moved.kind)
-    assert.equal(moved.pod, pickTarget(await leases.pods(), 'own')?.pod)
+    assert.equal(moved.pod, pickTarget(await leases.pods(), 'own', 'lag')?.pod)
     await leases.close()
   })
 })

@@ -6,10 +6,11 @@
 // HO3: the slot and the epoch go over before the socket closes; from then on this pod acts no more.
 // HO4: an attempt takes HANDOVER_MAX_MS at most; then the call stays, and its pod may try again or let it go.
 // HO5: it is given to the ready pod with the least calls + penalty among those with less than callsMax calls: the penalty ranks
-//      pods and takes no room, as where the store places calls.
+//      pods and takes no room, as where the store places calls. A pod that drains gives it to a fuller one when there is no other,
+//      below resumeMaxOf(callsMax); one that only lags keeps it then.
 import { writeCheckpoint } from '../call/checkpoint.ts'
 import type { Admission } from '../control/admission.ts'
-import type { PodEntry } from '../control/ports.ts'
+import { type PodEntry, resumeMaxOf } from '../control/ports.ts'
 import type { CallRecords } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'
 import type { Afterwards } from './afterwards.ts'
@@ -48,14 +49,14 @@ export class Handover {
   }
 
   /** Hands `held` over; true when it is no longer this pod's, or has ended. */
-  async give(held: Held): Promise<boolean> {
+  async give(held: Held, why: 'drain' | 'lag'): Promise<boolean> {
     const { clock } = this.#parts.world
     const untilMs = clock.monotonicMs() + HANDOVER_MAX_MS
     const isGone = () => held.isOver || held.call.state.phase.kind === 'ended'
     while (clock.monotonicMs() < untilMs) {
       if (isGone()) return true
       if (held.isActive && held.call.isSettled) {
-        const outcome = await this.#attempt(held, untilMs)
+        const outcome = await this.#attempt(held, why, untilMs)
         if (outcome !== 'disturbed') return outcome === 'given' || isGone()
       }
       await this.#pause()
@@ -64,9 +65,9 @@ export class Handover {
   }
 
   /** `stays`: no pod takes it now. `disturbed`: somebody spoke meanwhile. */
-  async #attempt(held: Held, untilMs: number): Promise<'given' | 'stays' | 'disturbed'> {
+  async #attempt(held: Held, why: 'drain' | 'lag', untilMs: number): Promise<'given' | 'stays' | 'disturbed'> {
     const { pod, pods, peers, world } = this.#parts
-    const target = pickTarget(pods(), pod)
+    const target = pickTarget(pods(), pod, why)
     if (target === undefined) return 'stays'
     const { call, callSid, epoch } = held
     const changes = call.changes
@@ -113,9 +114,13 @@ export class Handover {
 }
 
 /** [HO5] The pod that takes a call of `own`; the first among equals. Undefined when none has room. */
-export function pickTarget(pods: readonly PodEntry[], own: string): PodEntry | undefined {
+export function pickTarget(pods: readonly PodEntry[], own: string, why: 'drain' | 'lag'): PodEntry | undefined {
   const load = ({ calls, penalty }: PodEntry): number => calls + penalty
-  return pods
-    .filter((one) => one.pod !== own && one.state === 'ready' && one.ageMs < POD_AGE_MAX_MS && one.calls < one.callsMax)
-    .reduce<PodEntry | undefined>((best, one) => (best === undefined || load(one) < load(best) ? one : best), undefined)
+  const ready = pods.filter((one) => one.pod !== own && one.state === 'ready' && one.ageMs < POD_AGE_MAX_MS)
+  const roomy = ready.filter(({ calls, callsMax }) => calls < callsMax)
+  const fuller = why === 'lag' ? [] : ready.filter(({ calls, callsMax }) => calls < resumeMaxOf(callsMax))
+  return (roomy.length > 0 ? roomy : fuller).reduce<PodEntry | undefined>(
+    (best, one) => (best === undefined || load(one) < load(best) ? one : best),
+    undefined,
+  )
 }

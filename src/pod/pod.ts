@@ -15,6 +15,7 @@ import { PodDriver } from '../control/pod-driver.ts'
 import type { ExitCause } from '../control/pod-life.ts'
 import type { PodAnnouncement } from '../control/ports.ts'
 import { askWithin } from '../control/store-answer.ts'
+import { TransferPolicy } from '../control/transfer-policy.ts'
 import { Afterwards } from '../desk/afterwards.ts'
 import { Calls } from '../desk/calls.ts'
 import { Desk } from '../desk/desk.ts'
@@ -103,6 +104,13 @@ export class Pod {
       checkpoints,
       history,
       world,
+      transfers: new TransferPolicy({
+        rule: config.call.transferAllow,
+        ownNumbers: limits.ownNumbers,
+        fallbackNumber: config.twilio.fallbackNumber,
+        perCaller: config.call.transfersPerCaller,
+        clock: world.clock,
+      }),
       movePool: (request) => this.#admission.movePool(request),
       onEnded: (held, cause, next) => {
         this.endings.callEnded(held, cause, next)
@@ -132,7 +140,7 @@ export class Pod {
       storeAgoMs: () => this.keeper.lastSuccessAgoMs,
       actions: {
         announce: () => this.keeper.announceNow(),
-        handOver: (callSid) => this.#handOver(callSid),
+        handOver: (callSid, cause) => this.#handOver(callSid, cause),
         force: (cause) => void this.#force(cause),
         flush: () => this.#flush(),
         exit: (cause) => this.#gone.resolve(cause),
@@ -282,10 +290,10 @@ export class Pod {
     }
   }
 
-  async #handOver(callSid: CallSid): Promise<boolean> {
+  async #handOver(callSid: CallSid, cause: 'drain' | 'lag'): Promise<boolean> {
     if (this.#stores.isAlone) return false
     const held = await this.calls.made(callSid)
-    return held === undefined || this.#handover.give(held)
+    return held === undefined || this.#handover.give(held, cause)
   }
 
   /** Where another pod is reached, as far as it was seen; undefined for this one. */

@@ -46,7 +46,7 @@ function rig(
   return { worker, store, outcomes, close }
 }
 
-async function until(what: string, isSo: () => boolean, withinMs = 4_000): Promise<void> {
+async function until(what: string, isSo: () => boolean, withinMs = 30_000): Promise<void> {
   const endMs = performance.now() + withinMs
   while (!isSo()) {
     assert.ok(performance.now() < endMs, what)

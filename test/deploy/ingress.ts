@@ -15,7 +15,7 @@ import { makeFolder, type Program, startProgram } from '../../tools/servers/prog
 
 export { delay }
 
-const READY_MAX_MS = 10_000
+const READY_MAX_MS = 40_000
 const ANSWER_MAX_MS = 8_000
 
 /** One open stream: who has it, and what the pod saw of the signature. */

@@ -11,7 +11,7 @@ import { type Launched, launch, pickPort } from '../../tools/fleet/launch.ts'
 import { type Haproxy, startHaproxy } from '../../tools/servers/haproxy.ts'
 
 const TINY_POD = new URL('./tiny-pod.ts', import.meta.url).pathname
-const STATE_MAX_MS = 5_000
+const STATE_MAX_MS = 20_000
 const LOOK_EVERY_MS = 20
 
 export type TinyPod = HaproxyPod & { program: Launched; url: string }

@@ -4,6 +4,7 @@ import { request as httpRequest } from 'node:http'
 import { connect } from 'node:net'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { startWatch } from '../../src/kit/testing/patience.ts'
 import { Front, type FrontOptions, type Stream } from './front.ts'
 
 /** `timeout http-request`, and what a busy machine adds. */
@@ -155,6 +156,21 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       front.pod('pod-b').program.kill('SIGKILL')
       await front.pod('pod-b').program.exited
       assert.equal((await front.post('/twilio/voice')).status, 503)
+    }))
+
+  test('[O21][HP5] what the carrier only tells is told to another pod when one does not answer, dies or fails', () =>
+    withFront(THREE, async (front) => {
+      const watch = startWatch()
+      const told = await front.post('/twilio/status?pod=pod-a&on=pod-a')
+      assert.equal(told.status, 200)
+      assert.notEqual(told.pod, 'pod-a')
+      assert.ok(watch.elapsedMs() < 4_000, 'the carrier would have given this attempt up')
+      const failed = await front.post('/twilio/fail?pod=pod-b&on=pod-b')
+      assert.equal(failed.status, 200)
+      assert.notEqual(failed.pod, 'pod-b')
+      const died = await front.post('/twilio/die?pod=pod-c&on=pod-c')
+      assert.equal(died.status, 200)
+      assert.notEqual(died.pod, 'pod-c')
     }))
 
   test('[HP5] when every pod refuses, the refusal reaches the carrier as it is', () =>

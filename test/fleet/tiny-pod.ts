@@ -1,6 +1,6 @@
 // A pod as small as can be, in a process of its own, so that it can be killed and frozen: answers with its name, echoes frames.
 // Paths of the test's own: GET /test/drain makes /ready and /twilio/voice answer 503; /test/stuck makes /healthz do so; /test/heard says how often each path was asked; POST
-// /twilio/hang on the pod named by ?on= never answers, /twilio/die ends its process.
+// /twilio/hang on the pod named by ?on= never answers, nor does /twilio/status there; /twilio/die ends its process, /twilio/fail is 500.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { WebSocketServer } from 'ws'
 
@@ -18,7 +18,7 @@ const server = createServer((request, response) => {
 function answer(request: IncomingMessage, response: ServerResponse): void {
   const { pathname, searchParams } = new URL(request.url ?? '/', 'http://pod')
   const isMeant = searchParams.get('on') === name
-  if (pathname === '/twilio/hang' && isMeant) return
+  if ((pathname === '/twilio/hang' || pathname === '/twilio/status') && isMeant) return
   if (pathname === '/twilio/die' && isMeant) process.kill(process.pid, 'SIGKILL')
   if (pathname === '/test/drain') phase.isDraining = true
   if (pathname === '/test/stuck') phase.isStuck = true
@@ -29,7 +29,11 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   const isRefused =
     (phase.isDraining && (pathname === '/ready' || pathname === '/twilio/voice')) ||
     (phase.isStuck && pathname === '/healthz')
-  response.writeHead(isRefused ? 503 : 200, { 'content-type': 'application/json', 'retry-after': '5' })
+  const isFailing = pathname === '/twilio/fail' && isMeant
+  response.writeHead(isRefused ? 503 : isFailing ? 500 : 200, {
+    'content-type': 'application/json',
+    'retry-after': '5',
+  })
   response.end(JSON.stringify({ pod: name, url: request.url, headers: request.headers }))
 }
 

@@ -6,11 +6,12 @@ import { Redis } from 'ioredis'
 import type { LeaseStore } from '../../src/control/ports.ts'
 import { LEASE_TIMES } from '../../src/control/ports.ts'
 import { VoiceError } from '../../src/kit/errors.ts'
+import { startWatch } from '../../src/kit/testing/patience.ts'
 import { openRedisLeases } from '../../src/store/leases/redis.ts'
 import { type RedisServer, startRedis } from '../../tools/servers/redis.ts'
 import { limitsOf, podOf, sid } from './lease-worlds.ts'
 
-const COME_BACK_MAX_MS = 5_000
+const COME_BACK_MAX_MS = 30_000
 const ask = (store: LeaseStore, name: string | number) =>
   store.acquire({ callSid: sid(name), tenant: 'acme', class: 'inbound', queue: false })
 const isAway = (error: unknown) => error instanceof VoiceError && error.code === 'STORE_UNAVAILABLE'
@@ -55,10 +56,10 @@ suite('a Redis that fails', () => {
   test('[RCN1][RCN3] a store opens while Redis is away, refuses at once, and serves when it has come', async () => {
     await redis.crash()
     const { store } = await openStore()
-    const startMs = performance.now()
+    const watch = startWatch()
     await assert.rejects(store.configure(limitsOf()), isAway)
     await assert.rejects(ask(store, 1), isAway)
-    assert.ok(performance.now() - startMs < 100)
+    assert.ok(watch.elapsedMs() < 100)
     await redis.start()
     await untilBack(() => store.announce(podOf('pod-1')))
     // The limits that could not be set while it was away came with the library.
@@ -103,9 +104,9 @@ suite('a Redis that fails', () => {
     const { store } = await openStore()
     await prepare(store)
     redis.kill('SIGSTOP')
-    const startMs = performance.now()
+    const watch = startWatch()
     await assert.rejects(ask(store, 1), isAway)
-    const tookMs = performance.now() - startMs
+    const tookMs = watch.elapsedMs()
     assert.ok(tookMs > 250 && tookMs < 1_500, `${tookMs} ms`)
     const reasons = await Promise.all(
       Array.from({ length: 10_050 }, () => ask(store, 1).then(String, (error: Error) => error.message)),

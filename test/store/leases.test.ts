@@ -348,7 +348,39 @@ const SCENARIOS: Scenario[] = [
       await store.announce(podOf('pod-2', { callsMax: 1 }))
       assert.equal(await podOfMove(store, 4, 1, 'pod-2'), 'pod-2')
       assert.equal(await podOfMove(store, 4, 2, 'pod-2'), 'pod-2', 'its own place is room')
-      assert.deepEqual(await move(store, 5, 1), { kind: 'refused', reason: 'no-pod' })
+      assert.equal(await podOfMove(store, 5, 1), 'pod-2', 'half as many again')
+      assert.deepEqual(await move(store, 6, 1), { kind: 'refused', reason: 'no-pod' })
+    },
+  },
+  {
+    name: '[P24][LPD3] the calls of a lost pod overfill full ones by half, evenly; new calls wait until those are below again',
+    limits: limitsOf({ callsMax: 100 }),
+    pods: 3,
+    run: async ({ store }) => {
+      for (const name of ['pod-1', 'pod-2', 'pod-3']) await store.announce(podOf(name, { callsMax: 4 }))
+      for (let n = 1; n <= 12; n += 1) {
+        assert.equal((await ask(store, n)).kind, 'granted')
+        await store.activate({ callSid: sid(n), epoch: 1, pod: `pod-${1 + (n % 3)}` })
+      }
+      const calls = async () => (await store.pods()).map((pod) => pod.calls)
+      assert.deepEqual(await calls(), [4, 4, 4])
+      assert.equal((await ask(store, 20)).kind, 'refused')
+      // pod-3 is lost; it may be taken for ready a while.
+      for (const n of [2, 5, 8, 11]) {
+        const moved = await move(store, n, 1, 'pod-3')
+        assert.ok(moved.kind === 'transferred' && moved.pod !== 'pod-3', JSON.stringify(moved))
+        await store.activate({ callSid: sid(n), epoch: 2, pod: moved.pod })
+      }
+      await store.announce(podOf('pod-3', { callsMax: 4, state: 'down' }))
+      assert.deepEqual(await calls(), [6, 6, 0])
+      assert.deepEqual(await move(store, 30, 1, 'pod-3'), { kind: 'refused', reason: 'no-pod' }, 'the bound')
+      for (const n of [1, 4]) await store.release({ callSid: sid(n), epoch: 1 })
+      const before = await calls()
+      assert.equal(before[0]! + before[1]!, 10)
+      assert.equal((await ask(store, 21)).kind, 'refused', 'a pod above its callsMax takes no new call')
+      for (const n of [2, 5]) await store.release({ callSid: sid(n), epoch: 2 })
+      await store.release({ callSid: sid(7), epoch: 1 })
+      assert.equal((await ask(store, 22)).kind, 'granted', 'one is below again')
     },
   },
   {

@@ -5,6 +5,7 @@ import pg from 'pg'
 import type { CallRecords } from '../../src/control/records.ts'
 import { VoiceError } from '../../src/kit/errors.ts'
 import type { CallSid } from '../../src/kit/ids.ts'
+import { startWatch } from '../../src/kit/testing/patience.ts'
 import { checkMigrated, migrate, readMigrations, runMigrations } from '../../src/store/records/migrate.ts'
 import { openRecords } from '../../src/store/records/open.ts'
 import { openPostgres } from '../../src/store/records/postgres.ts'
@@ -70,14 +71,14 @@ test('[PO2] a row that somebody else holds locked costs its bound, not more, and
   await holder.connect()
   await holder.query('begin')
   await holder.query('select 1 from call where call_sid = $1 for update', [callSid])
-  const startedMs = performance.now()
+  const watch = startWatch()
   const save = () => records.save([{ callSid, epoch: 1, sequence: 1, text: 'x' }])
   await Promise.all([
     assert.rejects(save(), isCode('STORE_UNAVAILABLE')),
     assert.rejects(save(), isCode('STORE_UNAVAILABLE')),
     assert.rejects(records.end(endRequest(callSid, 1)), isCode('STORE_UNAVAILABLE')),
   ])
-  assert.ok(performance.now() - startedMs < 1_500)
+  assert.ok(watch.elapsedMs() < 1_500)
   await holder.query('rollback')
   await holder.end()
   assert.deepEqual(await records.end(endRequest(callSid, 1)), { kind: 'ended' })
@@ -193,7 +194,7 @@ test('[RR5] Postgres killed with an immediate restart loses no write that was ac
     await postgres.restartImmediate()
   }
   const atRestart = [...acknowledged.values()].reduce((sum, one) => sum + one, 0)
-  const deadlineMs = performance.now() + 8_000
+  const deadlineMs = performance.now() + 30_000
   const total = () => [...acknowledged.values()].reduce((sum, one) => sum + one, 0)
   while (total() < atRestart + sids.length && performance.now() < deadlineMs)
     await new Promise((resolve) => setTimeout(resolve, 50))

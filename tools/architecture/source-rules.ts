@@ -4,6 +4,8 @@
 // X4: src/ has no default export.
 // X5: src/call/ has no clock or timer of its own (tests apart): they are handed in.
 // X6: no test is skipped, left to do, or run alone.
+// X7: no test judges by a bare wall clock: what has to come is waited for COMES_MIN_MS or more, and an elapsed time is read from a watch that allows for
+//     a busy machine (src/kit/testing/patience.ts). sim/ has no such watch and is left out.
 import { lineAt, type Source } from './reader.ts'
 import { isTest } from './walls.ts'
 
@@ -66,4 +68,25 @@ export function findUnrunTests(source: Source): string[] {
   if (!isTest(source.path)) return []
   const pattern = /\b(?:test|it|describe|suite|t)\s*\.\s*(?:skip|todo|only)\b|[{,]\s*(?:skip|todo|only)\s*:/g
   return findAll(source, pattern, 'no test is skipped, left to do or run alone')
+}
+
+/** What a test waits for at the least before it says that it did not come. */
+const COMES_MIN_MS = 10_000
+const SHORT_WAIT =
+  /\b(?:until|end|deadline)Ms = (?:performance|Date)\.now\(\) \+ (\d[\d_]*)\b|\bwithinMs = (\d[\d_]*)\b/g
+const BARE_CLOCK = /\bassert\.ok\(\s*(?:performance|Date)\.now\(\) - \w+ </g
+
+/** X7. */
+export function findBareClocks(source: Source): string[] {
+  if (source.path.startsWith('sim/') || !(isTest(source.path) || /^test\/|\/testing\//.test(source.path))) return []
+  const waits = [...source.bare.matchAll(SHORT_WAIT)]
+    .filter((match) => Number((match[1] ?? match[2])!.replaceAll('_', '')) < COMES_MIN_MS)
+    .map(
+      (match) =>
+        `${source.path}:${lineAt(source, match.index)}: waits less than ${COMES_MIN_MS} ms for what has to come`,
+    )
+  return [
+    ...waits,
+    ...findAll(source, BARE_CLOCK, 'an elapsed time is read from startWatch (src/kit/testing/patience.ts)'),
+  ]
 }

@@ -6,8 +6,9 @@
 //      finds the pod that has answered already, unless that one is above its bound.
 // HP4: one check per pod with two questions. /healthz is not 200, or there is no answer: the pod is dead and its sockets are cut.
 //      /ready is not 200: the pod drains; it gets what is named for it and keeps its sockets, and nothing else comes.
-// HP5: what a pod did not take, did not answer, or refused with 503 is asked again of another pod, twice at most: webhooks are
-//      idempotent by Call SID, and a token opens one stream.
+// HP5: what a pod did not take, did not answer, or answered with a 5xx or with no HTTP is asked again of another pod, twice at most: webhooks
+//      are idempotent by Call SID, and a token opens one stream. What the carrier only tells (status, recordings) is answered by a pod at
+//      once: after 1.5 s another pod is told.
 // HP7: a body is whole before a pod hears of it: WEBHOOK_BODY_MAX_BYTES and its head fit the buffer, more is 413, and what is not
 //      whole within `timeout http-request` is 408.
 // HP8: with `perSource`, one address of the outside has at most so many connections at once (then they are cut), and after so many
@@ -162,12 +163,14 @@ const metricsPart = (bind: string | undefined): string =>
 `
 
 const podsPart = (pods: readonly HaproxyPod[]): string => `backend pods
+  # What the carrier only tells: after 1.5 s another pod is told.
+  http-request set-timeout server 1500ms if { path /twilio/status /twilio/stream-status /twilio/recording }
   use-server %[var(txn.pod)] if { var(txn.pod) -m found }
   balance hash var(txn.sid)
   hash-type consistent sdbm avalanche
   # No pod gets more than 1.5 times its share by hash.
   hash-balance-factor 150
-  retry-on conn-failure empty-response 503
+  retry-on conn-failure empty-response junk-response response-timeout 500 502 503 504
   option httpchk
   http-check connect
   http-check send meth GET uri /healthz

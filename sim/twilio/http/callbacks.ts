@@ -1,10 +1,11 @@
 // Status callbacks: what the carrier tells about a call and its streams while the call goes on.
 // H1: one call's callbacks leave in order; a failed one is a warning and never stops the call.
+// H3: each attempt that came to nothing is in the witness log, with what answered it: who lost a callback can be told from it.
 // H2: at most WAITING_MAX wait; beyond it a callback is dropped with a warning.
 
 import type { CallRecord, CallStatus } from '../report.ts'
 import type { Rewrites } from './rewrite.ts'
-import { sendWebhook } from './webhook.ts'
+import { type Attempt, sendWebhook } from './webhook.ts'
 
 const WAITING_MAX = 64
 
@@ -41,7 +42,11 @@ export class Callbacks {
     this.waiting++
     this.chain = this.chain.then(async () => {
       const { authToken, rewrites } = this
-      const answer = await sendWebhook({ ...target, params, authToken, rewrites })
+      const onAttempt = ({ attempt, ms, status, contentType, error }: Attempt): void => {
+        const isDelivered = status !== undefined && status < 400
+        if (!isDelivered) this.record.note('callback-attempt', { what, attempt, ms, status, contentType, error })
+      }
+      const answer = await sendWebhook({ ...target, params, authToken, rewrites, onAttempt })
       this.waiting--
       this.record.note('callback', { what, url: target.url, outcome: answer.kind })
       if (answer.kind === 'failed') this.record.warn(answer.errorCode, `callback ${what}: ${answer.text}`)

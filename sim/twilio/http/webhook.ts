@@ -14,7 +14,15 @@ import { type FormParams, sign, withoutFragment } from './signature.ts'
 export const REDIRECTS_MAX = 10
 const RESPONSE_BYTES_MAX = 256 * 1024
 
-export type Attempt = { url: string; attempt: number; ms: number; status?: number; error?: string }
+/** `contentType`: of the answer; a proxy's own error page is HTML, a pod answers XML. */
+export type Attempt = {
+  url: string
+  attempt: number
+  ms: number
+  status?: number
+  contentType?: string
+  error?: string
+}
 export type WebhookRequest = {
   url: string
   method: 'GET' | 'POST'
@@ -144,7 +152,9 @@ async function attempt(request: WebhookRequest, url: string, progress: Progress)
     url,
     attempt: progress.attempts,
     ms: performance.now() - before,
-    ...(reply.kind === 'reply' ? { status: reply.status } : { error: reply.text }),
+    ...(reply.kind === 'reply'
+      ? { status: reply.status, contentType: reply.contentType }
+      : { error: `${reply.cause}: ${reply.text}` }),
   })
   return reply
 }

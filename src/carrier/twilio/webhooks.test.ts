@@ -8,6 +8,7 @@ import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js'
 import { readConfig } from '../../config.ts'
 import type { CallId, CallSid } from '../../kit/ids.ts'
 import type { Log } from '../../kit/log.ts'
+import { until } from '../../kit/testing/patience.ts'
 import type { Answer, CallDesk, CallOffer, NextStep, Recording, WaitStep } from './call-desk.ts'
 import { FORM_FIELDS_MAX, twilioWebhooks } from './webhooks.ts'
 
@@ -238,7 +239,7 @@ test('[WH5] over the bound of signed requests in flight a further one gets 503, 
   desk.answer = () => new Promise((resolve) => answers.push(() => resolve(grant)))
   const other = (digit: number) => ({ ...fields, CallSid: `${CALL.slice(0, -1)}${digit}` })
   const held = [post('/twilio/voice', other(2)), post('/twilio/voice', other(3))]
-  await until(async () => answers.length === 2)
+  await until('it', async () => answers.length === 2)
   const refused = await post('/twilio/voice', fields)
   assert.equal(refused.statusCode, 503)
   assert.equal(refused.headers['retry-after'], '1')
@@ -272,7 +273,7 @@ test('[S2] [WH5] requests whose bodies do not come take no place of signed ones'
     reading += 1
   })
   for (let n = 0; n < 20; n++) assert.equal((await post('/twilio/voice', fields)).statusCode, 200)
-  await until(async () => reading >= hung.length)
+  await until('it', async () => reading >= hung.length)
   for (let n = 0; n < 20; n++) assert.equal((await post('/twilio/voice', fields)).statusCode, 200)
   for (const request of hung) request.destroy()
 })
@@ -306,12 +307,4 @@ test('with checks off for loopback an unsigned webhook enters', async () => {
 async function listen(app: FastifyInstance): Promise<AddressInfo> {
   await app.listen({ host: '127.0.0.1', port: 0 })
   return app.server.address() as AddressInfo
-}
-
-async function until(isTrue: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
-    if (await isTrue()) return
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  }
-  assert.fail('did not come true within a second')
 }

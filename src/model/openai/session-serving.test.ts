@@ -22,7 +22,7 @@ afterEach(async () => {
 type Message = Record<string, unknown> & { type: string }
 
 async function until(what: string, isTrue: () => boolean): Promise<void> {
-  for (const endMs = performance.now() + 2_000; !isTrue(); ) {
+  for (const endMs = performance.now() + 30_000; !isTrue(); ) {
     if (performance.now() > endMs) assert.fail(`never: ${what}`)
     await new Promise((resolve) => setTimeout(resolve, 2))
   }

@@ -2,9 +2,11 @@
 // LB1: whatever one operation does beside its own answer (grants, expiries, looks at tenants) has a bound; the rest waits for
 //      the next operation, at the latest for the next reap.
 // LB2: limits are made sound before a store sees them: a guarantee is at most the burst, a weight is positive.
-import type { CellLimits, TenantLimit } from '../../control/ports.ts'
+import { type CellLimits, RESUME_TENTHS, type TenantLimit } from '../../control/ports.ts'
 
 export const LEASE_BOUNDS = {
+  /** A pod may hold so many tenths of its callsMax when it takes live calls; new calls come again when it is below callsMax. */
+  resumeTenths: RESUME_TENTHS,
   /** Pods of one cell; a further one is not entered and so gets no calls. */
   podsMax: 1_000,
   /** Leases given to waiting callers by one operation. */

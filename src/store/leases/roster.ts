@@ -1,10 +1,11 @@
 // The pods of a cell in memory. Rules:
 // LPD1: a pod is placeable when it is ready, was announced within the ttl, and holds less than callsMax; the penalty only ranks.
 // LPD2: a call goes to the placeable pod with the least calls + penalty, the first by name among equals.
-// LPD3: a resume takes the preferred pod if that is ready and has room; else the least loaded placeable one but the avoided;
-//      else any ready one with room whatever its penalty; the avoided one last. Its own old place counts as room.
+// LPD3: a resume takes the preferred pod if that is ready and below resumeMaxOf(callsMax); else the least loaded placeable one but the
+//      avoided; else any ready one with room whatever its penalty; else any ready one below resumeMaxOf(callsMax); the avoided one last,
+//      by the same bound. Its own old place counts as room.
 // LPD4: a pod without calls that was not announced within the hard time is forgotten.
-import type { PodAnnouncement, PodEntry } from '../../control/ports.ts'
+import { type PodAnnouncement, type PodEntry, resumeMaxOf } from '../../control/ports.ts'
 import { LEASE_BOUNDS } from './bounds.ts'
 
 type Known = PodAnnouncement & { announcedAtMs: number }
@@ -47,13 +48,16 @@ export class Roster {
     view: RosterView,
     wish: { avoidPod: string | undefined; preferPod: string | undefined; ownPod: string | undefined },
   ): string | undefined {
-    const hasRoom = ({ pod, callsMax }: Known) => view.callsOf(pod) - (pod === wish.ownPod ? 1 : 0) < callsMax
+    const callsBeside = ({ pod }: Known) => view.callsOf(pod) - (pod === wish.ownPod ? 1 : 0)
+    const hasRoom = (pod: Known) => callsBeside(pod) < pod.callsMax
+    const mayTake = (pod: Known) => callsBeside(pod) < resumeMaxOf(pod.callsMax)
     const preferred = wish.preferPod === undefined ? undefined : this.#pods.get(wish.preferPod)
-    if (preferred !== undefined && isReady(preferred, view) && hasRoom(preferred)) return preferred.pod
+    if (preferred !== undefined && isReady(preferred, view) && mayTake(preferred)) return preferred.pod
     return (
       this.pick(view, wish.avoidPod) ??
       this.#least(view, (pod) => pod.pod !== wish.avoidPod && hasRoom(pod)) ??
-      this.#least(view, (pod) => pod.pod === wish.avoidPod && hasRoom(pod))
+      this.#least(view, (pod) => pod.pod !== wish.avoidPod && mayTake(pod)) ??
+      this.#least(view, (pod) => pod.pod === wish.avoidPod && mayTake(pod))
     )
   }
 

@@ -72,13 +72,17 @@ end
 -- [LPD3]
 local function pickResumePod(cell, avoid, prefer, own)
   local function hasRoomFor(entry, calls) return calls - (entry.pod == own and 1 or 0) < entry.callsMax end
+  local function mayTake(entry, calls)
+    return calls - (entry.pod == own and 1 or 0) < math.ceil(entry.callsMax * BOUNDS.resumeTenths / 10)
+  end
   if prefer ~= '' then
     local entry = podEntry(cell, prefer)
-    if entry and isReady(cell, entry) and hasRoomFor(entry, callsOf(cell, 'P', prefer)) then return prefer end
+    if entry and isReady(cell, entry) and mayTake(entry, callsOf(cell, 'P', prefer)) then return prefer end
   end
   return pickPod(cell, avoid)
     or scanPods(cell, function(entry, calls) return entry.pod ~= avoid and hasRoomFor(entry, calls) end)
-    or scanPods(cell, function(entry, calls) return entry.pod == avoid and hasRoomFor(entry, calls) end)
+    or scanPods(cell, function(entry, calls) return entry.pod ~= avoid and mayTake(entry, calls) end)
+    or scanPods(cell, function(entry, calls) return entry.pod == avoid and mayTake(entry, calls) end)
 end
 
 -- args: pod, state, callsMax, penalty, incarnation, address

@@ -1,0 +1,38 @@
+// Time as a test may judge it on a machine that others use too. Rules:
+// TP1: what has to come is waited for COMES_MS: the bound is there to end a test that has failed, not to judge how fast the machine is.
+// TP2: where a wall clock is the point, the time that this process stood ready and was given no core does not count (Linux: run delay of the main thread in
+//      schedstat; elsewhere nothing is allowed for).
+import { readFileSync } from 'node:fs'
+
+export const COMES_MS = 30_000
+const LOOK_EVERY_MS = 5
+
+/** Waits until `isSo`, `withinMs` at most; then it throws `what`. [TP1] */
+export async function until(what: string, isSo: () => boolean | Promise<boolean>, withinMs = COMES_MS): Promise<void> {
+  const endMs = performance.now() + withinMs
+  while (!(await isSo())) {
+    if (performance.now() > endMs) throw new Error(`did not come about: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
+  }
+}
+
+/** For how long the main thread of this process was ready to run and did not, in ms, since it began. */
+function runDelayMs(): number {
+  try {
+    return Number(readFileSync('/proc/self/schedstat', 'utf8').split(' ')[1]) / 1e6
+  } catch {
+    return 0
+  }
+}
+
+export type Watch = {
+  /** The time since the start that counts, in ms. [TP2] */
+  elapsedMs(): number
+}
+
+/** Starts to measure. */
+export function startWatch(): Watch {
+  const startMs = performance.now()
+  const delayMs = runDelayMs()
+  return { elapsedMs: () => performance.now() - startMs - (runDelayMs() - delayMs) }
+}
