@@ -1,7 +1,7 @@
 // Standard error as a stream that never makes the process wait. Rules:
-// SE1: a pipe is opened once more, for this process alone: a child that inherits standard error makes the one they share wait again.
-// SE2: what cannot be opened once more (a socket, another user's pipe) is told before each write not to wait.
-// SE3: a file and a terminal are written at once.
+// STE1: a pipe is opened once more, for this process alone: a child that inherits standard error makes the one they share wait again.
+// STE2: what cannot be opened once more (a socket, another user's pipe) is told before each write not to wait.
+// STE3: a file and a terminal are written at once.
 import { constants, fstatSync, openSync } from 'node:fs'
 import { Socket } from 'node:net'
 import type { Writable } from 'node:stream'
@@ -18,12 +18,12 @@ export function openStandardError(shared: Writable): Writable {
       return new Socket({ fd, readable: false, writable: true })
     }
   } catch {
-    // SE2.
+    // STE2.
   }
   return shared
 }
 
-/** [SE2] Harmless for what has no handle. */
+/** [STE2] Harmless for what has no handle. */
 export function neverWait(stream: Writable): void {
   const { _handle: handle } = stream as { _handle?: Handle | null }
   handle?.setBlocking?.(false)
