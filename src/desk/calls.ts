@@ -53,7 +53,14 @@ export class Calls {
   }
 
   get size(): number {
-    return this.callSids().length
+    let unmade = 0
+    for (const callSid of this.pending.callSids()) if (!this.#held.has(callSid)) unmade += 1
+    return this.#held.size + unmade
+  }
+
+  /** Calls that have been made: a field to read, cheap enough to be asked at each frame. */
+  get madeCount(): number {
+    return this.#held.size
   }
 
   /** [CA5] */

@@ -24,7 +24,8 @@ import type { CallControl, Pack, PackCall } from '../packs/pack.ts'
 import type { PlacesOf } from './caller-places.ts'
 import type { History } from './history.ts'
 import type { Expected } from './peers.ts'
-import { ToolLedger } from './tool-ledger.ts'
+import { effectOf } from './tool-effects.ts'
+import { type CarriedTools, ToolLedger } from './tool-ledger.ts'
 
 const CUT_NOTE =
   'The telephone line was cut for a moment and is back. Say so in a few words, in the language of this conversation, ' +
@@ -71,7 +72,12 @@ export type CallMakerParts = {
 /** What is known of a call when it is made here. */
 export type Origin = Omit<Expected, 'how'> & {
   comeback:
-    | { kind: 'failover' | 'handover'; checkpoint: string | undefined; intents: readonly ToolIntent[] }
+    | {
+        kind: 'failover' | 'handover'
+        checkpoint: string | undefined
+        /** undefined: the records could not be read. */
+        intents: readonly ToolIntent[] | undefined
+      }
     | undefined
 }
 
@@ -136,6 +142,8 @@ export async function makeHeld(
   const log = world.log.child({ callId, callSid })
   let held: Held | undefined
   let call: Call | undefined
+  let packCall: PackCall | undefined
+  const initial = initialOf(origin, log, world.clock.wallMs())
   /** The agent in charge that the last checkpoint knows for certain. */
   let kept = ''
   const { records, history } = parts
@@ -149,6 +157,7 @@ export async function makeHeld(
       isActing: () => held?.isActing === true,
       onFenced: () => held !== undefined && parts.onFenced(held),
       onTool: (key) => history('tool', callSid, epoch, { key }),
+      effectOf: (name) => (packCall === undefined ? 'once' : effectOf(packCall, name)),
       agentKept: async () => {
         if (held === undefined || parts.keep === undefined) return
         const inCharge = held.call.checkpoint.agent.inCharge.join('/')
@@ -160,7 +169,7 @@ export async function makeHeld(
       wheel: world.wheel,
       log,
     },
-    origin.comeback?.intents,
+    carriedTools(origin, initial),
   )
   const control: CallControl = {
     callId,
@@ -183,13 +192,13 @@ export async function makeHeld(
       return { kind: 'accepted' }
     },
   }
-  const packCall = await pack.openCall(control)
+  packCall = await pack.openCall(control)
   if (!isWanted()) {
     packCall.close?.()
     return undefined
   }
   try {
-    call = makeCall(parts, { origin, packCall, ledger, log, onEntry }, () => held)
+    call = makeCall(parts, { origin, initial, packCall, ledger, log, onEntry }, () => held)
   } catch (error) {
     packCall.close?.()
     throw error
@@ -202,6 +211,7 @@ function makeCall(
   parts: CallMakerParts,
   made: {
     origin: Origin
+    initial: CallState | undefined
     packCall: PackCall
     ledger: ToolLedger
     log: Log
@@ -209,11 +219,10 @@ function makeCall(
   },
   heldOf: () => Held | undefined,
 ): Call {
-  const { origin, packCall, ledger, log, onEntry } = made
+  const { origin, initial, packCall, ledger, log, onEntry } = made
   const { callId, callSid } = origin
   const { metrics, traces, clock, wheel } = parts.world
   const meter = new Watch({ metrics, traces, clock, callId, onEntry })
-  const initial = initialOf(origin, log, clock.wallMs())
   const start: SessionStart = {
     gate: ledger,
     pendingTools: initial === undefined ? [] : pendingTools(initial),
@@ -248,6 +257,12 @@ function makeCall(
   )
 }
 
+/** undefined: the call begins here. */
+function carriedTools({ comeback }: Origin, initial: CallState | undefined): CarriedTools | undefined {
+  if (comeback === undefined || initial === undefined) return undefined
+  return { intents: comeback.intents, pending: pendingTools(initial).map(({ toolCallId }) => toolCallId) }
+}
+
 /** The state to go on with; an unreadable checkpoint is as none, and said. */
 function initialOf(origin: Origin, log: Log, wallMs: number): CallState | undefined {
   const { comeback } = origin
@@ -258,5 +273,5 @@ function initialOf(origin: Origin, log: Log, wallMs: number): CallState | undefi
     if (reading.kind === 'read') before = reading.state
     else log.warn({ reason: reading.reason }, 'the checkpoint of a call cannot be read; it begins anew')
   }
-  return comeBack(before, comeback.kind, comeback.intents, wallMs)
+  return comeBack(before, comeback.kind, comeback.intents ?? [], wallMs)
 }

@@ -44,6 +44,13 @@ export type TransferAnswer = { kind: 'accepted' } | { kind: 'refused'; reason: s
 /** Who speaks first, and from what instructions. */
 export type Greeting = { kind: 'agent'; instructions?: string } | { kind: 'caller-first' }
 
+/**
+ * What may happen to a tool that had not answered when its pod was lost. `keyed`: it runs again, its receiver does its effect once under
+ * `effectKey`. `read`: it runs again, it has no effect or one that may be repeated. `once`: it does not run again, and the agent is told
+ * that its outcome is unknown.
+ */
+export type ToolEffect = 'keyed' | 'read' | 'once'
+
 /** An agent whatever the type of its context: the plane carries the context and does not look into it. */
 export type PackAgent = RealtimeAgent<unknown>
 /** A session whatever the type of its context. */
@@ -76,6 +83,8 @@ export interface PackCall extends PackSessionOptions {
   readonly greeting?: Greeting
   /** Whether a key that the caller presses silences the agent, as speech does. Default: yes. */
   readonly keysInterrupt?: boolean
+  /** By the names of tools. A tool that is not named is `once`; a handoff runs again. */
+  readonly toolEffects?: Readonly<Record<string, ToolEffect>>
   /** Called once, before the session connects: the place for `session.on(…)` and for approving tools. */
   onSession?(session: PackSession): void
   /** Called once when the call is over, however it ended. */
