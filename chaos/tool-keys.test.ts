@@ -22,11 +22,12 @@ function openLedger(known: readonly ToolIntent[] = []) {
       isActing: () => true,
       onFenced: () => {},
       onTool: () => {},
+      effectOf: () => 'keyed',
       clock,
       wheel: new Wheel({ clock, onError: () => {}, manual: true }),
       log: silentLog,
     },
-    known,
+    { intents: known, pending: [] },
   )
   return {
     keyOf: (toolCallId: string, inTurn: number) => {

@@ -171,6 +171,7 @@ function assemble(values: Values) {
       authTokens: tokens.filter((token) => token !== undefined),
       signatureCheck,
       fallbackNumber: values.FALLBACK_NUMBER,
+      transferMaxMs: values.TRANSFER_MAX_MS,
     },
     streamToken: {
       secret: values.STREAM_TOKEN_SECRET ?? randomBytes(32).toString('base64url'),
@@ -198,6 +199,13 @@ function assemble(values: Values) {
     call: {
       callsMax: values.CALLS_MAX,
       callMaxMs: values.CALL_MAX_MS,
+      /** Places of one far party at once; 0: not bounded. */
+      callsPerCaller: values.CALLS_PER_CALLER,
+      /** What part of the cell's limit all withheld callers share. */
+      withheldPercent: values.CALLS_WITHHELD_PERCENT,
+      /** undefined: by the countries of our own numbers. */
+      transferAllow: values.TRANSFER_ALLOW,
+      transfersPerCaller: values.TRANSFERS_PER_CALLER,
       silenceAskMs: values.SILENCE_ASK_MS,
       silenceEndMs: values.SILENCE_END_MS,
       /** What a call may cost, in the currency of the prices; undefined: there is no bound. */

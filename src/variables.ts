@@ -3,6 +3,8 @@
 // VA2: a form never guesses: text that does not fit is refused with the fix in words.
 // VA3: what depends on two variables is decided in config.ts, not here.
 // VA4: the form is data too, so that schemas and pages are made from it and not written again.
+import type { TransferRule } from './control/transfer-policy.ts'
+import { readTransferRule, TRANSFER_RULE } from './control/transfer-rule.ts'
 import { type Credential, readOperators } from './ops/operators.ts'
 import { readDataKeys, type Sealer } from './store/sealing/sealer.ts'
 import type { Retention } from './work/erasures.ts'
@@ -101,6 +103,16 @@ function retention(): Variable<Retention | undefined> {
   }
   const part = String.raw`\s*(?:[^=,\s]{1,100}=)?\d{1,5}\s*`
   const form: Form = { kind: 'text', pattern: new RegExp(`^${part}(?:,${part})*$`) }
+  return { fallback: undefined, shown: 'unset', secret: false, form, parse }
+}
+
+function transferRule(): Variable<TransferRule | undefined> {
+  const fix = 'write countries, prefixes and addresses like DE,AT,+4420,sip:pbx.example.com,client:desk, or * or none'
+  const parse = (text: string): Parsed<TransferRule | undefined> => {
+    const rule = readTransferRule(text)
+    return rule === undefined ? bad(fix) : ok(rule)
+  }
+  const form: Form = { kind: 'text', pattern: TRANSFER_RULE }
   return { fallback: undefined, shown: 'unset', secret: false, form, parse }
 }
 
@@ -221,6 +233,11 @@ export const VARIABLES = {
   TRANSCRIPTION_LANGUAGE: pattern(/^[a-z]{2,3}$/, 'a language code like en', undefined),
   // Call
   CALLS_MAX: integer(400, 1, 100_000),
+  CALLS_PER_CALLER: integer(3, 0, 100_000),
+  CALLS_WITHHELD_PERCENT: integer(50, 1, 100),
+  TRANSFER_ALLOW: transferRule(),
+  TRANSFER_MAX_MS: integer(HOUR_MS, MINUTE_MS, 4 * HOUR_MS),
+  TRANSFERS_PER_CALLER: integer(5, 1, 1_000),
   SILENCE_ASK_MS: integer(30_000, 0, HOUR_MS),
   SILENCE_END_MS: integer(30_000, 1_000, HOUR_MS),
   CALL_BUDGET: optionalDecimal(0.001, 1_000_000),

@@ -7,6 +7,7 @@ import { z } from 'zod'
 import type { Script } from '../sim/openai/dialogue/script.ts'
 import { openSpeech } from '../sim/speech/speech.ts'
 import type { Step } from '../sim/twilio/media/script.ts'
+import { OUTCOME_UNKNOWN } from '../src/desk/tool-ledger.ts'
 import type { Pack, PackCall } from '../src/packs/pack.ts'
 import { Plane } from './plane.ts'
 import { TwoPods, type WireSession } from './two-pods.ts'
@@ -52,7 +53,7 @@ function deskPack(pod: string, ran: Ran, gate: Gate = async () => {}): Pack {
       handoffs: [billing],
     })
     billing.handoffs.push(reception)
-    return { agent: reception, context: { seen: [] } }
+    return { agent: reception, context: { seen: [] }, toolEffects: { lookup: 'keyed' } }
   }
   return { name: 'desk', version: '1', openCall: (call) => ({ ...openCall(), context: { call, seen: [] } }) }
 }
@@ -161,6 +162,53 @@ describe('a tool of a name that two agents have', { concurrency: 4 }, () => {
   })
 })
 
+describe('a tool that was cut short by the loss of its pod', { concurrency: 3 }, () => {
+  /** The tool `pay` never comes to its end in the first pod. */
+  function tillPack(pod: string, ran: Ran, toolEffects: PackCall['toolEffects']): Pack {
+    const pay = tool({
+      name: 'pay',
+      description: 'Pays.',
+      parameters: z.object({}),
+      execute: (_, run, details) => {
+        const context = run?.context as { call: { effectKey(details: unknown): string } }
+        ran.push(`${pod} ${context.call.effectKey(details).split(':').slice(1).join(':')}`)
+        return pod === 'pod-0' ? new Promise<string>(() => {}) : Promise.resolve('It is paid.')
+      },
+    })
+    const agent = () => new RealtimeAgent<unknown>({ name: 'Till', instructions: 'Take payments.', tools: [pay] })
+    const effects = toolEffects === undefined ? {} : { toolEffects }
+    const openCall: Pack['openCall'] = (call) => ({ agent: agent(), context: { call }, ...effects })
+    return { name: 'till', version: '1', openCall }
+  }
+  const PAY = { call: { name: 'pay', arguments: {} }, thenSay: 'Done.' }
+
+  for (const [what, toolEffects, again] of [
+    ['that nobody speaks for is not run again', undefined, false],
+    ['that is `once` is not run again', { pay: 'once' }, false],
+    ['that is `keyed` runs again under its first key', { pay: 'keyed' }, true],
+    ['that is `read` runs again under its first key', { pay: 'read' }, true],
+  ] as const) {
+    test(`[P28][TG6] ${what}`, async () => {
+      const ran: Ran = []
+      const turns = script(PAY)
+      await TwoPods.with({ pack: (pod) => tillPack(pod, ran, toolEffects), script: turns }, async (pods) => {
+        const call = pods.place({ steps: [...(await hears(1)), { stayMs: 80_000 }], maxMs: 90_000 })
+        await pods.until('the first pod pays', () => ran.length === 1)
+        await pods.until('its checkpoint', async () => (await pods.checkpoint(call.callSid)).includes('"pay"'))
+        await pods.kill(0)
+        const outputs = () => pods.items(1, call.callSid).flatMap((item) => (item.kind === 'tool' ? [item.output] : []))
+        await pods.until('the agent has an answer', () => outputs()[0] !== undefined)
+        assert.deepEqual(outputs(), [again ? 'It is paid.' : OUTCOME_UNKNOWN])
+        assert.deepEqual(ran, again ? [ran[0], ran[0]!.replace('pod-0', 'pod-1')] : [ran[0]])
+        const told = () => pods.told(-1).some((event) => JSON.stringify(event).includes(outputs()[0]!))
+        await pods.until('the model is told', told)
+        call.hangUp()
+        await call.done
+      })
+    })
+  }
+})
+
 describe('decisions about tools', { concurrency: 2 }, () => {
   /** A tool that nobody may run unasked; the first pod never comes to its end. */
   function vaultPack(pod: string, seen: string[], answersIn: (pod: string) => boolean): Pack {
@@ -177,6 +225,7 @@ describe('decisions about tools', { concurrency: 2 }, () => {
     })
     const openCall = (): PackCall => ({
       agent: new RealtimeAgent<unknown>({ name: 'Guard', instructions: 'Guard the vault.', tools: [openVault] }),
+      toolEffects: { open_vault: 'keyed' },
       onSession: (session) => {
         session.on('tool_approval_requested', (_context, _agent, { approvalItem }) => {
           seen.push(`${pod} asked`)

@@ -36,7 +36,7 @@ export class RawCarrier {
     const fields = {
       CallSid: callSid,
       AccountSid: 'AC1',
-      From: '+15005550006',
+      From: `+1500555${1_000 + (Number.parseInt(callSid.slice(2), 16) % 9_000)}`,
       To: '+15005550001',
       CallStatus: 'ringing',
       Direction: 'inbound',

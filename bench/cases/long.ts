@@ -164,7 +164,7 @@ async function openCall(
     farParty: partyOf('+15005550006'),
     effectKey: () => 'call_test:1:1',
     endCall() {},
-    transferCall() {},
+    transferCall: () => ({ kind: 'accepted' }),
   })
   const { playoutLeadMs: leadMs, playoutChunkMs: chunkMs, markEveryMs, mediaWatchdogMs } = config.call
   const makeModel = modelMaker(

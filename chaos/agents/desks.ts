@@ -72,6 +72,9 @@ export function onSession(session: RealtimeSession<unknown>): void {
   })
 }
 
+/** The sink does each key once. */
+export const toolEffects = { lookup: 'keyed', refund: 'keyed' }
+
 export const options: Partial<RealtimeSessionOptions<unknown>> = {
   outputGuardrails: [
     {

@@ -24,6 +24,9 @@ const recordStep = tool({
   },
 })
 
+/** The sink does each key once. */
+export const toolEffects = { record_step: 'keyed' }
+
 export const agent = new RealtimeAgent({
   name: 'Recorder',
   instructions: 'You talk with the caller and record each step of the conversation with record_step.',

@@ -38,6 +38,8 @@ export type Limits = {
   waitMaxMs: number | undefined
   /** Whose our own number in a call is (E.164): the dialled one of an inbound call, the calling one of an outbound call. */
   tenantOf: (ownNumber: string) => string
+  /** Our own numbers, as far as the file names them. */
+  ownNumbers: readonly string[]
 }
 export type LimitsResult = { kind: 'ok'; limits: Limits } | { kind: 'invalid'; problems: LimitProblem[] }
 
@@ -50,7 +52,7 @@ export function defaultLimits(callsMax: number): Limits {
     reserve: { inbound: 0, outbound: 0 },
     queueMax: Math.ceil(QUEUE_PER_CALL * callsMax),
   }
-  return { cell, endpoints: new Map(), waitMaxMs: undefined, tenantOf: () => DEFAULT_NAME }
+  return { cell, endpoints: new Map(), waitMaxMs: undefined, tenantOf: () => DEFAULT_NAME, ownNumbers: [] }
 }
 
 /** Reads the limits file at `path`. */
@@ -122,7 +124,8 @@ function assemble(root: unknown, add: Problems): Limits | undefined {
     : undefined
   checkGuarantees(tenants, limit, reserve.inbound, add)
   const cell: CellLimits = { pools, tenants, otherTenants, reserve, queueMax }
-  return { cell, endpoints, waitMaxMs, tenantOf: (ownNumber) => numbers.get(ownNumber) ?? DEFAULT_NAME }
+  const tenantOf = (ownNumber: string): string => numbers.get(ownNumber) ?? DEFAULT_NAME
+  return { cell, endpoints, waitMaxMs, tenantOf, ownNumbers: [...numbers.keys()] }
 }
 
 function poolsOf(root: Found, endpoints: Map<string, PoolEndpoint>, add: Problems): PoolLimit[] {

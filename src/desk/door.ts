@@ -181,6 +181,6 @@ function comebackOf(origin: Omit<Origin, 'comeback'>, row: CallRow | undefined, 
     to,
     direction,
     tenant,
-    comeback: { kind: 'failover', checkpoint, intents: row?.intents ?? [] },
+    comeback: { kind: 'failover', checkpoint, intents: row?.intents },
   }
 }

@@ -2,15 +2,17 @@
 // HC1: a held call acts while its epoch does: once it was let go, or another epoch was seen, none of its tools starts.
 // HC2: a call that comes back after a loss is told to the model as such, once; after a handover nothing is said of it.
 // HC3: a call whose lease went to another model pool is of that pool from then on: so it is reasserted, handed over and resumed.
+// HC4: an agent transfers a call only where the plane allows it (TRP1 to TRP6); a refusal is told to the agent and counted.
 import { NEW_AGENT } from '../call/agent-state.ts'
 import { Call } from '../call/call.ts'
 import { comeBack, pendingTools, readCheckpoint } from '../call/checkpoint.ts'
-import { farPartyOf } from '../call/identity.ts'
+import { farPartyOf, ownNumberOf } from '../call/identity.ts'
 import type { PlayoutSettings } from '../call/playout.ts'
 import type { ModelListener, ModelSession, SessionStart } from '../call/ports.ts'
 import type { CallSettings, CallState, EndCause, Next } from '../call/state.ts'
 import type { HeldLease, MovePool } from '../control/ports.ts'
 import type { CallRecords, ToolIntent } from '../control/records.ts'
+import type { TransferPolicy } from '../control/transfer-policy.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
@@ -19,9 +21,11 @@ import type { Metrics } from '../ops/metrics.ts'
 import type { Traces } from '../ops/traces.ts'
 import { type TimelineEntry, Watch } from '../ops/watch.ts'
 import type { CallControl, Pack, PackCall } from '../packs/pack.ts'
+import type { PlacesOf } from './caller-places.ts'
 import type { History } from './history.ts'
 import type { Expected } from './peers.ts'
-import { ToolLedger } from './tool-ledger.ts'
+import { effectOf } from './tool-effects.ts'
+import { type CarriedTools, ToolLedger } from './tool-ledger.ts'
 
 const CUT_NOTE =
   'The telephone line was cut for a moment and is back. Say so in a few words, in the language of this conversation, ' +
@@ -54,6 +58,8 @@ export type CallMakerParts = {
   records: CallRecords | undefined
   history: History
   world: DeskWorld
+  /** Where agents may transfer to. */
+  transfers: TransferPolicy
   /** Asks for a call's place in another pool; left out: nobody is asked. */
   movePool?: (request: { callSid: CallSid; epoch: number; pool: string }) => ReturnType<MovePool>
   onEnded: (held: Held, cause: EndCause, next: Next) => void
@@ -66,13 +72,19 @@ export type CallMakerParts = {
 /** What is known of a call when it is made here. */
 export type Origin = Omit<Expected, 'how'> & {
   comeback:
-    | { kind: 'failover' | 'handover'; checkpoint: string | undefined; intents: readonly ToolIntent[] }
+    | {
+        kind: 'failover' | 'handover'
+        checkpoint: string | undefined
+        /** undefined: the records could not be read. */
+        intents: readonly ToolIntent[] | undefined
+      }
     | undefined
 }
 
 /** The lease of a call, as the store is told of it. */
-export function leaseOf({ callSid, tenant, epoch, pool }: Origin): HeldLease {
-  return { callSid, tenant, epoch, pool }
+export function leaseOf(origin: Origin, placesOf: PlacesOf): HeldLease {
+  const { callSid, tenant, epoch, pool } = origin
+  return { callSid, tenant, epoch, pool, caller: placesOf(origin)?.key }
 }
 
 /** One call of this pod. */
@@ -130,6 +142,8 @@ export async function makeHeld(
   const log = world.log.child({ callId, callSid })
   let held: Held | undefined
   let call: Call | undefined
+  let packCall: PackCall | undefined
+  const initial = initialOf(origin, log, world.clock.wallMs())
   /** The agent in charge that the last checkpoint knows for certain. */
   let kept = ''
   const { records, history } = parts
@@ -143,6 +157,7 @@ export async function makeHeld(
       isActing: () => held?.isActing === true,
       onFenced: () => held !== undefined && parts.onFenced(held),
       onTool: (key) => history('tool', callSid, epoch, { key }),
+      effectOf: (name) => (packCall === undefined ? 'once' : effectOf(packCall, name)),
       agentKept: async () => {
         if (held === undefined || parts.keep === undefined) return
         const inCharge = held.call.checkpoint.agent.inCharge.join('/')
@@ -154,7 +169,7 @@ export async function makeHeld(
       wheel: world.wheel,
       log,
     },
-    origin.comeback?.intents,
+    carriedTools(origin, initial),
   )
   const control: CallControl = {
     callId,
@@ -165,15 +180,25 @@ export async function makeHeld(
     farParty: farPartyOf(origin),
     effectKey: (details) => ledger.keyOfDetails(details),
     endCall: () => call?.endCall(),
-    transferCall: (to) => call?.transferCall(to),
+    transferCall: (to) => {
+      const ends = { callSid, farParty: farPartyOf(origin), ownNumber: ownNumberOf(origin) }
+      const verdict = parts.transfers.judge(ends, to)
+      world.metrics.transfers.add(verdict.kind === 'allowed' ? 'allowed' : verdict.reason)
+      if (verdict.kind === 'refused') {
+        log.warn({ reason: verdict.reason, 'pii.to': to }, 'a transfer was refused')
+        return verdict
+      }
+      call?.transferCall(verdict.to)
+      return { kind: 'accepted' }
+    },
   }
-  const packCall = await pack.openCall(control)
+  packCall = await pack.openCall(control)
   if (!isWanted()) {
     packCall.close?.()
     return undefined
   }
   try {
-    call = makeCall(parts, { origin, packCall, ledger, log, onEntry }, () => held)
+    call = makeCall(parts, { origin, initial, packCall, ledger, log, onEntry }, () => held)
   } catch (error) {
     packCall.close?.()
     throw error
@@ -186,6 +211,7 @@ function makeCall(
   parts: CallMakerParts,
   made: {
     origin: Origin
+    initial: CallState | undefined
     packCall: PackCall
     ledger: ToolLedger
     log: Log
@@ -193,11 +219,10 @@ function makeCall(
   },
   heldOf: () => Held | undefined,
 ): Call {
-  const { origin, packCall, ledger, log, onEntry } = made
+  const { origin, initial, packCall, ledger, log, onEntry } = made
   const { callId, callSid } = origin
   const { metrics, traces, clock, wheel } = parts.world
   const meter = new Watch({ metrics, traces, clock, callId, onEntry })
-  const initial = initialOf(origin, log, clock.wallMs())
   const start: SessionStart = {
     gate: ledger,
     pendingTools: initial === undefined ? [] : pendingTools(initial),
@@ -232,6 +257,12 @@ function makeCall(
   )
 }
 
+/** undefined: the call begins here. */
+function carriedTools({ comeback }: Origin, initial: CallState | undefined): CarriedTools | undefined {
+  if (comeback === undefined || initial === undefined) return undefined
+  return { intents: comeback.intents, pending: pendingTools(initial).map(({ toolCallId }) => toolCallId) }
+}
+
 /** The state to go on with; an unreadable checkpoint is as none, and said. */
 function initialOf(origin: Origin, log: Log, wallMs: number): CallState | undefined {
   const { comeback } = origin
@@ -242,5 +273,5 @@ function initialOf(origin: Origin, log: Log, wallMs: number): CallState | undefi
     if (reading.kind === 'read') before = reading.state
     else log.warn({ reason: reading.reason }, 'the checkpoint of a call cannot be read; it begins anew')
   }
-  return comeBack(before, comeback.kind, comeback.intents, wallMs)
+  return comeBack(before, comeback.kind, comeback.intents ?? [], wallMs)
 }

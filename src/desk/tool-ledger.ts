@@ -6,6 +6,8 @@
 // TG4: no tool starts for a call whose stream is over, or that another pod acts for.
 // TG5: no intent of a tool is written before the handoff that it follows is in a checkpoint: whoever finds the one knows the other, and
 //      whose tool it is.
+// TG6: a tool that another pod may have run, and whose answer is not known, runs again under its first key when it is `keyed` or `read`.
+//      One that is `once` does not: the model is told that nobody knows whether it was done.
 import type { ToolGate } from '../call/ports.ts'
 import type { CallRecords, ToolIntent } from '../control/records.ts'
 import type { Clock } from '../kit/clock.ts'
@@ -13,6 +15,7 @@ import { messageOf } from '../kit/errors.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
 import type { Wheel } from '../kit/wheel.ts'
+import type { ToolEffect } from '../packs/pack.ts'
 
 export const INTENT_MAX_MS = 4_000
 const RETRY_MS = 250
@@ -21,6 +24,10 @@ const SETTLE_TRIES = 20
 const KEYS_MAX = 256
 const DECLINED =
   'This cannot be done at the moment, the system does not answer. Tell the caller so and offer to try again.'
+/** [TG6] */
+export const OUTCOME_UNKNOWN =
+  'The line was cut while this was being done, so nobody knows whether it was done. It was not done a second time. Look it up if you ' +
+  'can, and otherwise tell the caller that it has to be checked. Do not simply do it again.'
 
 type Answer = Awaited<ReturnType<ToolGate['before']>>
 
@@ -34,6 +41,8 @@ export type LedgerParts = {
   isActing: () => boolean
   onFenced: () => void
   onTool: (key: string) => void
+  /** [TG6] What may happen to a tool of this name that was cut short. */
+  effectOf: (name: string) => ToolEffect
   /** Waits, within its own bound, until a checkpoint knows the agent in charge. Left out: none is written. */
   agentKept?: () => Promise<void>
   clock: Clock
@@ -41,15 +50,30 @@ export type LedgerParts = {
   log: Log
 }
 
+/** What a call brings from the pod or the socket that it lost. */
+export type CarriedTools = {
+  /** The intents that are there; undefined: the records could not be read. */
+  intents: readonly ToolIntent[] | undefined
+  /** Tool calls that have no answer. */
+  pending: readonly string[]
+}
+
+const NOTHING_CARRIED: CarriedTools = { intents: [], pending: [] }
+
 export class ToolLedger implements ToolGate {
   readonly #parts: LedgerParts
   readonly #keys = new Map<string, string>()
+  /** Tool calls that another pod may have run and that have no answer. [TG6] */
+  readonly #cut: ReadonlySet<string>
   #turn = -1
   #ordinal = 0
 
-  constructor(parts: LedgerParts, known: readonly ToolIntent[] = []) {
+  constructor(parts: LedgerParts, carried: CarriedTools = NOTHING_CARRIED) {
     this.#parts = parts
-    for (const { toolCallId, key } of known) this.#keys.set(toolCallId, key)
+    const { intents, pending } = carried
+    for (const { toolCallId, key } of intents ?? []) this.#keys.set(toolCallId, key)
+    // Without an intent it has not run (TG2); where intents cannot be read, nobody knows.
+    this.#cut = new Set(pending.filter((id) => intents === undefined || this.#keys.has(id)))
   }
 
   /** TG1. Gives the key of a tool call, a new one when it has none yet. */
@@ -76,19 +100,23 @@ export class ToolLedger implements ToolGate {
     const key = this.keyOf(tool.toolCallId)
     const { records, log } = this.#parts
     const untilMs = this.#parts.clock.monotonicMs() + INTENT_MAX_MS
+    let isCut = this.#cut.has(tool.toolCallId)
     await this.#parts.agentKept?.()
-    for (;;) {
+    for (let attempt = 1; ; attempt += 1) {
       if (!this.#parts.isActing()) return { kind: 'stop' }
-      if (records === undefined) return this.#go(key)
+      if (records === undefined) return this.#goUnlessCut(key, tool.name, isCut)
       try {
-        return this.#answerOf(key, await records.intend({ ...this.#fence(), ...tool, key }))
+        const intended = await records.intend({ ...this.#fence(), ...tool, key })
+        // A second try may find what the first one wrote.
+        if (intended.kind === 'known' && attempt === 1) isCut = true
+        return this.#answerOf(key, tool.name, intended, isCut)
       } catch (error) {
         if (this.#parts.clock.monotonicMs() > untilMs) {
           log.warn(
             { code: 'STORE_UNAVAILABLE', reason: messageOf(error) },
             'a tool was declined, its intent is not durable',
           )
-          return { kind: 'decline', words: DECLINED }
+          return { kind: 'decline', words: this.#isGivenUp(tool.name, isCut) ? OUTCOME_UNKNOWN : DECLINED }
         }
         await this.#parts.wheel.pause(RETRY_MS)
       }
@@ -100,19 +128,31 @@ export class ToolLedger implements ToolGate {
     if (key !== undefined) void this.#settle(key, output)
   }
 
-  #answerOf(key: string, intended: Awaited<ReturnType<CallRecords['intend']>>): Answer {
+  #answerOf(key: string, name: string, intended: Awaited<ReturnType<CallRecords['intend']>>, isCut: boolean): Answer {
     if (intended.kind === 'fenced') {
       this.#parts.onFenced()
       return { kind: 'stop' }
     }
     if (!this.#parts.isActing()) return { kind: 'stop' }
     if (intended.kind === 'known' && intended.output !== undefined) return { kind: 'decline', words: intended.output }
-    return this.#go(key)
+    return this.#goUnlessCut(key, name, isCut)
   }
 
-  #go(key: string): Answer {
+  #goUnlessCut(key: string, name: string, isCut: boolean): Answer {
+    if (this.#isGivenUp(name, isCut)) {
+      this.#parts.log.warn(
+        { tool: name },
+        'a tool that may have run is not run again; toolEffects says which tools may',
+      )
+      return { kind: 'decline', words: OUTCOME_UNKNOWN }
+    }
     this.#parts.onTool(key)
     return { kind: 'go' }
+  }
+
+  /** [TG6] */
+  #isGivenUp(name: string, isCut: boolean): boolean {
+    return isCut && this.#parts.effectOf(name) === 'once'
   }
 
   async #settle(key: string, output: string): Promise<void> {

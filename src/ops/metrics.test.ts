@@ -46,6 +46,7 @@ test('the names of the design are on the page, with the process’s own', async 
     'voice_rescues_total counter',
     'voice_resumes_total counter',
     'voice_tool_seconds histogram',
+    'voice_transfers_total counter',
     'voice_turn_latency_seconds histogram',
     'voice_turn_outcomes_total counter',
     'voice_unauthenticated_connections gauge',

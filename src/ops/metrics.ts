@@ -42,6 +42,7 @@ export class Metrics {
   readonly rescues = new Tally() // by outcome
   readonly carrierEnds = new Tally() // by outcome
   readonly recordings = new Tally() // by outcome
+  readonly transfers = new Tally() // wished for by agents, by outcome
   readonly refusals = new Tally() // by reason
   readonly limits = new Tally() // bounds that were met or neared, by name
   readonly turnLatency = new Durations(TURN_BOUNDS_MS)
@@ -113,6 +114,7 @@ export class Metrics {
     )
     count('voice_model_errors_total', 'Errors of the model', 'code', () => this.modelErrors.entries())
     count('voice_turn_outcomes_total', 'Turns owed to callers', 'outcome', () => this.turnOutcomes.entries())
+    count('voice_transfers_total', 'Transfers that agents wished for', 'outcome', () => this.transfers.entries())
     count('voice_limits_total', 'Bounds of calls, callers and tenants neared or reached', 'limit', () =>
       this.limits.entries(),
     )

@@ -5,7 +5,7 @@
 // AX3: an export that looks like a misspelt or misplaced setting is refused; a guardrail that nothing uses is refused too.
 //      Other exports are the module's own affair: they are named in the log.
 import { isAgent, isTextAgent } from './agent-shape.ts'
-import type { Greeting, Pack, PackAgent, PackCall, PackSession } from './pack.ts'
+import type { Greeting, Pack, PackAgent, PackCall, PackSession, ToolEffect } from './pack.ts'
 import {
   isGuardrail,
   isSessionOption,
@@ -23,8 +23,11 @@ export type Entry = { name: string; value: unknown }
 export type CallReading = { kind: 'read'; call: PackCall } | { kind: 'refused'; problem: string }
 
 const ENTRY_NAMES = ['pack', 'default', 'createAgent', 'agent', 'getStartingAgent'] as const
-const BESIDE_NAMES = ['options', 'greeting', 'voice', 'modelAudio', 'onSession'] as const
-const CALL_NAMES = ['agent', 'agents', 'options', 'context', 'voice', 'greeting', 'onSession', 'close'] as const
+const BESIDE_NAMES = ['options', 'greeting', 'voice', 'modelAudio', 'toolEffects', 'onSession'] as const
+const CALL_NAMES: readonly string[] = [
+  ...['agent', 'agents', 'options', 'context', 'voice', 'greeting', 'toolEffects', 'onSession', 'close'],
+]
+const EFFECTS: readonly unknown[] = ['keyed', 'read', 'once'] satisfies ToolEffect[]
 
 const isRecord = (value: unknown): value is Values => typeof value === 'object' && value !== null
 const isPlain = (value: unknown): value is Values =>
@@ -108,6 +111,7 @@ export function readOthers(
 function looksLike(name: (typeof BESIDE_NAMES)[number], value: unknown): boolean {
   if (name === 'options') return isPlain(value) && Object.keys(value).some(isSessionOption)
   if (name === 'greeting') return isPlain(value) && 'kind' in value
+  if (name === 'toolEffects') return isEffects(value)
   return name === 'onSession' ? typeof value === 'function' : typeof value === 'string'
 }
 
@@ -129,7 +133,7 @@ export function exportedAgents(exports: Values): PackAgent[] {
 export function readBeside(exports: Values, plane: PlaneLimits): { beside: Beside; problems: string[] } {
   const problems: string[] = []
   const beside: Values & Record<string, unknown> = {}
-  const { options, greeting, voice, onSession } = exports
+  const { options, greeting, voice, toolEffects, onSession } = exports
   if (options !== undefined) {
     const reading = readSessionOptions(options, 'options', plane)
     if (reading.kind === 'refused') problems.push(...reading.problems)
@@ -142,6 +146,10 @@ export function readBeside(exports: Values, plane: PlaneLimits): { beside: Besid
   if (voice !== undefined) {
     if (typeof voice === 'string') beside.voice = voice
     else problems.push('`voice` is no string')
+  }
+  if (toolEffects !== undefined) {
+    if (isEffects(toolEffects)) beside.toolEffects = toolEffects
+    else problems.push("`toolEffects` is no object that gives each tool's name 'keyed', 'read' or 'once'")
   }
   if (onSession !== undefined) {
     if (typeof onSession === 'function') beside.onSession = onSession as (session: PackSession) => void
@@ -176,7 +184,7 @@ function readParts(value: Values, what: string, beside: Beside, plane: PlaneLimi
   const known = [...CALL_NAMES, 'modelAudio', ...OWN_OPTION_NAMES]
   for (const [name, one] of Object.entries(value)) {
     if (one === undefined || name === 'modelAudio') continue
-    if ((CALL_NAMES as readonly string[]).includes(name)) given[name] = one
+    if (CALL_NAMES.includes(name)) given[name] = one
     else if (isSessionOption(name)) options[name] = one
     else problems.push(unknown(name, known, what.replaceAll('`', '')))
   }
@@ -207,6 +215,10 @@ const refuse = (problem: string): CallReading => ({ kind: 'refused', problem })
 
 function isGreeting(greeting: unknown): greeting is Greeting {
   return isRecord(greeting) && (greeting.kind === 'agent' || greeting.kind === 'caller-first')
+}
+
+function isEffects(value: unknown): value is Record<string, ToolEffect> {
+  return isPlain(value) && Object.values(value).every((effect) => EFFECTS.includes(effect))
 }
 
 export function isPack(value: unknown): value is Pack {

@@ -31,12 +31,25 @@ export interface CallControl {
    * (an Idempotency-Key header, a unique column). `details` is the third argument of the tool's `execute`.
    */
   effectKey(details: ToolDetails | undefined): string
-  /** Hands the caller to the number `to` (E.164) once he has heard what is being said. Idempotent. */
-  transferCall(to: string): void
+  /**
+   * Hands the caller to `to` once he has heard what is being said: a number in E.164, or a SIP address or client that the operator
+   * allows. Refused, nothing happens, and `words` say why: give them to the model as the tool's answer. Idempotent.
+   */
+  transferCall(to: string): TransferAnswer
 }
+
+/** What became of a wish to transfer; `reason` is a fixed word (control/transfer-policy.ts). */
+export type TransferAnswer = { kind: 'accepted' } | { kind: 'refused'; reason: string; words: string }
 
 /** Who speaks first, and from what instructions. */
 export type Greeting = { kind: 'agent'; instructions?: string } | { kind: 'caller-first' }
+
+/**
+ * What may happen to a tool that had not answered when its pod was lost. `keyed`: it runs again, its receiver does its effect once under
+ * `effectKey`. `read`: it runs again, it has no effect or one that may be repeated. `once`: it does not run again, and the agent is told
+ * that its outcome is unknown.
+ */
+export type ToolEffect = 'keyed' | 'read' | 'once'
 
 /** An agent whatever the type of its context: the plane carries the context and does not look into it. */
 export type PackAgent = RealtimeAgent<unknown>
@@ -70,6 +83,8 @@ export interface PackCall extends PackSessionOptions {
   readonly greeting?: Greeting
   /** Whether a key that the caller presses silences the agent, as speech does. Default: yes. */
   readonly keysInterrupt?: boolean
+  /** By the names of tools. A tool that is not named is `once`; a handoff runs again. */
+  readonly toolEffects?: Readonly<Record<string, ToolEffect>>
   /** Called once, before the session connects: the place for `session.on(…)` and for approving tools. */
   onSession?(session: PackSession): void
   /** Called once when the call is over, however it ended. */

@@ -22,7 +22,7 @@ const CALL: CallControl = {
   farParty: partyOf('+12025550100'),
   effectKey: () => 'call_test:1:1',
   endCall() {},
-  transferCall() {},
+  transferCall: () => ({ kind: 'accepted' }),
 }
 const HEAD = "import { RealtimeAgent } from '@openai/agents-realtime'\n"
 const AGENT = "new RealtimeAgent({ name: 'Desk', instructions: 'Be brief.' })"
@@ -133,6 +133,11 @@ test('[UA3] what is wrong with a module is said with its file and the fix', asyn
     [`${HEAD}export const agent = ${AGENT}\nexport const greeting = 'hello'`, /`greeting` is neither/],
     [`${HEAD}export const agent = ${AGENT}\nexport const voice = 3`, /`voice` is no string/],
     [`${HEAD}export const agent = ${AGENT}\nexport const onSession = {}`, /`onSession` is no function/],
+    [
+      `${HEAD}export const agent = ${AGENT}\nexport const toolEffects = { book: 'twice' }`,
+      /`toolEffects` is no object/,
+    ],
+    [`${HEAD}export const agent = ${AGENT}\nexport const toolEffect = { book: 'once' }`, /Did you mean `toolEffects`/],
     [`${HEAD}export const agent = ${AGENT}\nexport const modelAudio = 'mp3'`, /`modelAudio` is neither/],
     ["import 'no-such-package'\nexport default 1", /could not be loaded: .*no-such-package/],
     ["throw new Error('no key')", /could not be loaded: no key/],
@@ -148,4 +153,11 @@ test('[UA3] a function that throws or gives the wrong thing fails its call and n
   assert.match(await refusal(() => throwing.openCall(CALL)), /`default` threw: no database/)
   const wrong = await load('export const createAgent = async () => undefined')
   assert.match(await refusal(() => wrong.openCall(CALL)), /what `createAgent` returned is no RealtimeAgent/)
+})
+
+test('[P28][UA2] what a module says of its tools reaches each call, beside the agent and in the object of one call', async () => {
+  const beside = await load(`${HEAD}export const agent = ${AGENT}\nexport const toolEffects = { book: 'keyed' }`)
+  assert.deepEqual((await beside.openCall(CALL)).toolEffects, { book: 'keyed' })
+  const inside = await load(`${HEAD}export default () => ({ agent: ${AGENT}, toolEffects: { look: 'read' } })`)
+  assert.deepEqual((await inside.openCall(CALL)).toolEffects, { look: 'read' })
 })

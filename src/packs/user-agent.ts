@@ -3,7 +3,7 @@
 // UA2: what it may export, first found wins: `pack`, `default`, `createAgent`, `agent`, `getStartingAgent`, or one agent under any
 //      name; each a RealtimeAgent, a Pack, a PackCall with `options`, or a function of the call that gives one of the last two
 //      or an agent. Beside it, all optional: `options` (the SDK's session options), `greeting`, `voice`, `modelAudio`,
-//      `onSession(session)`.
+//      `toolEffects` (what may run again when a pod is lost), `onSession(session)`.
 // UA3: whatever is wrong with it is said at start, in a sentence that names the file and the fix; never at the first call
 //      when it could be seen before.
 // UA4: tools find the call as `runContext.context.call` (a CallControl), beside whatever context the module gives.
@@ -151,6 +151,9 @@ function finished({ file, log }: Made, reading: ReturnType<typeof readCall>): Pa
   const { refused, warned } = ignoredParts(agents)
   if (refused.length > 0) throw failed(file, `${refused.join('; ')}.`)
   for (const reason of warned) log.warn({ code: 'AGENT_FAILED', reason }, 'a part of the agent is left out')
+  for (const name of Object.keys(reading.call.toolEffects ?? {}))
+    if (!agents.some(({ tools }) => tools?.some((tool) => tool.name === name)))
+      log.debug({ tool: name }, '`toolEffects` names a tool that no agent brings itself')
   adoptAgents(agents)
   return reading.call
 }

@@ -28,6 +28,7 @@ export function recordingCall(from = '+12025550100'): CallControl & { ended: num
     },
     transferCall(to) {
       this.transfers.push(to)
+      return { kind: 'accepted' }
     },
   }
 }

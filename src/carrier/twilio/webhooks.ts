@@ -23,7 +23,7 @@ import { Entry, ok, type Reply, send, type Webhook } from './answers/entry.ts'
 import { languageOf } from './answers/language.ts'
 import { carriedIn, Links } from './answers/links.ts'
 import { ASK_TRIES_MAX, inTime, Replies } from './answers/replies.ts'
-import { askAgain, empty, hangUp, transfer } from './answers/twiml.ts'
+import { askAgain, busyAndHangUp, empty, hangUp, transfer } from './answers/twiml.ts'
 import { callBackNumber, overflow, WAIT_POLL_MS } from './answers/waiting.ts'
 import type { CallDesk, CallOffer } from './call-desk.ts'
 import { type FormFields, makeSignatures, type Signatures } from './signature.ts'
@@ -50,6 +50,8 @@ export type WebhookConfig = {
     readonly signatureCheck: 'on' | 'off' | 'off-loopback'
     readonly authTokens: readonly string[]
     readonly fallbackNumber: string | undefined
+    /** The longest transfer. */
+    readonly transferMaxMs?: number
   }
   /** The clip that callers hear while they wait: 8 to 10 s long. */
   readonly fleet?: { readonly holdAudioUrl: string | undefined }
@@ -86,8 +88,8 @@ export async function twilioWebhooks(app: FastifyInstance, options: WebhookOptio
     onRefused: options.onRefused,
   })
   const links = new Links(baseUrl)
-  const { fallbackNumber } = config.twilio
-  const replies = new Replies({ log, links, fallbackNumber, holdAudioUrl: config.fleet?.holdAudioUrl })
+  const { fallbackNumber, transferMaxMs } = config.twilio
+  const replies = new Replies({ log, links, fallbackNumber, transferMaxMs, holdAudioUrl: config.fleet?.holdAudioUrl })
   const webhooks = new Webhooks(options, links, replies)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(
@@ -125,6 +127,7 @@ class Webhooks {
   readonly #links: Links
   readonly #replies: Replies
   readonly #deskAnswerMs: number
+  readonly #transferMaxMs: number | undefined
   readonly #inCallAnswerMs: number
   readonly #offers = new Map<CallSid, Promise<Reply>>() // bounded by the requests in flight (WH5)
 
@@ -132,6 +135,7 @@ class Webhooks {
     this.#desk = options.desk
     this.#log = options.log
     this.#links = links
+    this.#transferMaxMs = options.config.twilio.transferMaxMs
     this.#replies = replies
     this.#deskAnswerMs = options.deskAnswerMs ?? DESK_ANSWER_MS
     this.#inCallAnswerMs = options.deskAnswerMs ?? IN_CALL_ANSWER_MS
@@ -157,6 +161,8 @@ class Webhooks {
     const { anew, tries, language } = carriedIn(parameters)
     if (answer.kind === 'queued') return this.#replies.hold(callSid, answer, { anew })
     if (answer.reason === 'full') return this.#replies.busy()
+    // No human for who takes all lines: that would move the flood, not end it.
+    if (answer.reason === 'caller-full') return ok(busyAndHangUp())
     const isIn = anew > 0 || tries > 0
     if (answer.reason === 'draining' && !isIn) {
       return { status: 503, twiml: empty(), retryAfterSeconds: DRAIN_RETRY_SECONDS }
@@ -182,7 +188,7 @@ class Webhooks {
       case 'waiting':
         return this.#replies.hold(callSid, step, { said, anew })
       case 'overflow':
-        return ok(overflow(step.to, language, farPartyOf(endsOf(parameters)), this.#links.overflow({ language })))
+        return ok(overflow(step.to, language, farPartyOf(endsOf(parameters)), this.#overflowUrls({ language })))
       case 'gone':
         if (anew >= ANEW_MAX) return this.#replies.busy()
         return ok(askAgain({ url: this.#links.voice({ language, anew: anew + 1 }), pauseSeconds: 1 }))
@@ -209,7 +215,14 @@ class Webhooks {
       case 'hang-up':
         return ok(hangUp(step.sentence, sayOf(step.language)))
       case 'transfer':
-        return ok(transfer({ ...step, language: sayOf(step.language), nextUrl: this.#links.next({ pod }) }))
+        return ok(
+          transfer({
+            ...step,
+            language: sayOf(step.language),
+            nextUrl: this.#links.next({ pod }),
+            maxMs: this.#transferMaxMs,
+          }),
+        )
       case 'streaming':
         return this.#replies.askAgain(this.#links.next({ pod, language, tries: tries + 1 }), {
           language,
@@ -241,7 +254,7 @@ class Webhooks {
     const number = callBackNumber(party, digits)
     if (number === undefined) {
       if (tries + 1 >= CALL_BACK_ASKED_MAX) return ok(hangUp(phrases.busy, say))
-      const urls = this.#links.overflow({ language, tries: tries + 1 })
+      const urls = this.#overflowUrls({ language, tries: tries + 1 })
       return ok(overflow({ kind: 'call-back' }, language, party, urls))
     }
     await inTime(this.#desk.callBackWanted(callSid, number), this.#deskAnswerMs)
@@ -264,6 +277,10 @@ class Webhooks {
     }
     this.#desk.recorded(callSid, recording)
     return ok(empty())
+  }
+
+  #overflowUrls(carried: { language: string | undefined; tries?: number }) {
+    return { ...this.#links.overflow(carried), transferMaxMs: this.#transferMaxMs }
   }
 
   /** Whether the carrier says that the call is over; then the desk has been told. */

@@ -33,7 +33,7 @@ function callFrom(from: string, callId = 'call_1'): CallControl {
     farParty: partyOf(from),
     effectKey: () => 'call_test:1:1',
     endCall() {},
-    transferCall() {},
+    transferCall: () => ({ kind: 'accepted' }),
   }
 }
 

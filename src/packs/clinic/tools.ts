@@ -10,6 +10,8 @@ import { type DeskError, type FrontDesk, NO_CONTACT } from './desk.ts'
 /** What the SDK hands to each tool of this pack. */
 export type ClinicContext = { call: CallControl }
 
+const NO_COLLEAGUE = "I can't connect you at the moment. Please call again later."
+
 type Run = { context: ClinicContext }
 
 type ToError = (run: unknown, thrown: unknown) => string
@@ -101,7 +103,8 @@ function transferTool(desk: FrontDesk, toError: ToError) {
     parameters: z.object({ reason: z.string().describe('Why, in a few words.') }),
     errorFunction: toError,
     execute: async (_, run) => {
-      callOf(run).transferCall(desk.seed.frontDeskNumber)
+      const answer = callOf(run).transferCall(desk.seed.frontDeskNumber)
+      if (answer.kind === 'refused') return { error: { code: 'not_transferred', sentence: NO_COLLEAGUE, retry: false } }
       return backgroundResult({ transferred: true })
     },
   })

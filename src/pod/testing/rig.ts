@@ -53,6 +53,11 @@ type Model = {
   move: MovePool | undefined
 }
 
+/** Each call has a caller of its own. */
+function endsOf(call: CallSid): CallEnds {
+  return { from: `+1500555${1_000 + (Number(call.slice(2)) % 9_000)}`, to: '+15005550001', direction: 'inbound' }
+}
+
 /** One pod with what the test may look at. */
 export class Rig {
   readonly models: Model[] = []
@@ -66,7 +71,7 @@ export class Rig {
   readonly lag = new LagMeter()
   readonly metrics = new Metrics()
 
-  async offer(call: CallSid, ends: CallEnds = { from: '+1', to: '+2', direction: 'inbound' }): Promise<Answer> {
+  async offer(call: CallSid, ends: CallEnds = endsOf(call)): Promise<Answer> {
     return this.pod.desk.offer({ callSid: call, ...ends, parameters: {} })
   }
 

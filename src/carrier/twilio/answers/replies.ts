@@ -19,13 +19,16 @@ export class Replies {
   readonly #links: Links
   readonly #fallbackNumber: string | undefined
   readonly #holdAudioUrl: string | undefined
+  readonly #transferMaxMs: number | undefined
 
   constructor(parts: {
     log: Log
     links: Links
     fallbackNumber: string | undefined
     holdAudioUrl: string | undefined
+    transferMaxMs?: number | undefined
   }) {
+    this.#transferMaxMs = parts.transferMaxMs
     this.#log = parts.log
     this.#links = parts.links
     this.#fallbackNumber = parts.fallbackNumber
@@ -73,7 +76,8 @@ export class Replies {
   /** To the human number, when there is one. */
   human(): Reply | undefined {
     const to = this.#fallbackNumber
-    return to === undefined ? undefined : ok(twiml.transfer({ to, nextUrl: this.#links.next() }))
+    const maxMs = this.#transferMaxMs
+    return to === undefined ? undefined : ok(twiml.transfer({ to, nextUrl: this.#links.next(), maxMs }))
   }
 
   /** No free slot: a human when there is one, else the busy sentence. */

@@ -58,9 +58,9 @@ test('[TX1] every ending ends in Hangup, with a sentence when there is one', () 
   assert.equal(empty(), `${HEAD}<Response/>`)
 })
 
-test('[TX1] a transfer dials a number, a SIP address or a client, and asks what next', () => {
+test('[S7][TX1] a transfer dials a number, a SIP address or a client, and asks what next', () => {
   const nextUrl = 'https://voice.example.test/twilio/next'
-  const dial = `<Dial action="${nextUrl}" method="POST" timeout="30" answerOnBridge="true"`
+  const dial = `<Dial action="${nextUrl}" method="POST" timeout="30" answerOnBridge="true" timeLimit="3600"`
   const to = (target: string) => transfer({ to: target, nextUrl })
   assert.equal(to('+15005550009'), `${HEAD}<Response>${dial}><Number>+15005550009</Number></Dial></Response>`)
   assert.match(to('sip:desk@example.test'), /<Sip>sip:desk@example\.test<\/Sip>/)

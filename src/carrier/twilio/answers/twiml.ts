@@ -72,6 +72,9 @@ export function askAgain(ask: {
   return response.toString()
 }
 
+/** How long a transfer lasts at most where nothing else is said. */
+export const TRANSFER_MAX_MS = 3_600_000
+
 /** Moves the caller to `to` (E.164, sip: or client:), after a sentence if given; afterwards Twilio asks `nextUrl`. */
 export function transfer(answer: {
   to: string
@@ -79,8 +82,10 @@ export function transfer(answer: {
   callerId?: string
   sentence?: string
   language?: SayLanguage | undefined
+  /** The longest that it lasts. */
+  maxMs?: number | undefined
 }): string {
-  const { to, nextUrl, callerId, sentence, language } = answer
+  const { to, nextUrl, callerId, sentence, language, maxMs = TRANSFER_MAX_MS } = answer
   const response = new VoiceResponse()
   speak(response, sentence, language)
   const dial = response.dial({
@@ -88,6 +93,7 @@ export function transfer(answer: {
     method: 'POST',
     timeout: DIAL_TIMEOUT_SECONDS,
     answerOnBridge: true,
+    timeLimit: Math.ceil(maxMs / 1_000),
     ...(callerId === undefined ? {} : { callerId: printable(callerId) }),
   })
   if (to.startsWith('sip:') || to.startsWith('sips:')) dial.sip(printable(to))

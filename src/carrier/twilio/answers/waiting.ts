@@ -44,6 +44,8 @@ export function hold(wait: {
 export type OverflowUrls = {
   /** After a Dial. */
   nextUrl: string
+  /** How long it lasts at most. */
+  transferMaxMs?: number | undefined
   /** When a message was spoken. */
   voicemailUrl: string
   /** When its recording can be fetched. */
@@ -57,7 +59,13 @@ export function overflow(to: Overflow, tag: string | undefined, party: FarParty,
   const { say: language, phrases } = languageOf(tag)
   if (to.kind === 'hang-up') return hangUp(phrases.busy, language)
   if (to.kind === 'transfer') {
-    return transfer({ to: to.number, nextUrl: urls.nextUrl, sentence: phrases.human, language })
+    return transfer({
+      to: to.number,
+      nextUrl: urls.nextUrl,
+      sentence: phrases.human,
+      language,
+      maxMs: urls.transferMaxMs,
+    })
   }
   return to.kind === 'voicemail' ? voicemail(tag, urls) : callBack(tag, party, urls)
 }

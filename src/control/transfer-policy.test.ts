@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { partyOf } from '../call/identity.ts'
+import { FakeClock } from '../kit/clock.ts'
+import type { CallSid } from '../kit/ids.ts'
+import { CALLERS_MAX, TransferPolicy, WINDOW_MS } from './transfer-policy.ts'
+import { readTransferRule } from './transfer-rule.ts'
+
+const clock = new FakeClock()
+
+function policyOf(
+  allow: string | undefined,
+  more: { ownNumbers?: string[]; perCaller?: number; clock?: FakeClock } = {},
+) {
+  const rule = allow === undefined ? undefined : readTransferRule(allow)
+  assert.ok(allow === undefined || rule !== undefined, allow)
+  const fallbackNumber = '+498001234567'
+  return new TransferPolicy({ rule, ownNumbers: [], fallbackNumber, perCaller: 1_000, clock, ...more })
+}
+
+const US = '+15005550001'
+const call = { callSid: 'CA1' as CallSid, farParty: partyOf('+12025550100'), ownNumber: US }
+
+const outcome = (policy: TransferPolicy, to: string, ownNumber = US): string => {
+  const verdict = policy.judge({ ...call, ownNumber }, to)
+  return verdict.kind === 'allowed' ? verdict.to : verdict.reason
+}
+
+test('[S7][TRP1] what is no number in E.164 and no address that the operator named is refused', () => {
+  const policy = policyOf(undefined)
+  for (const to of [
+    '',
+    '911',
+    '112',
+    '2025550143',
+    '+',
+    '+0123456789',
+    '+1 202 555 0143 ext 5',
+    'tel:+12025550143',
+    '<Number>',
+    '*21#',
+  ])
+    assert.equal(outcome(policy, to), 'not-a-target', to)
+  assert.equal(outcome(policy, 'sip:x@evil.example'), 'host')
+  assert.equal(outcome(policy, 'client:alice'), 'client')
+  const named = policyOf('US,sip:pbx.example.com,client:desk')
+  assert.equal(outcome(named, 'sip:100@pbx.example.com'), 'sip:100@pbx.example.com')
+  assert.equal(
+    outcome(named, 'SIP:100@PBX.example.com:5061;transport=tls'),
+    'SIP:100@PBX.example.com:5061;transport=tls',
+  )
+  for (const to of ['sip:x@evil.example', 'sip:x@sub.pbx.example.com', 'sip:x@pbx.example.com.evil.example'])
+    assert.equal(outcome(named, to), 'host', to)
+  for (const to of [
+    'sip:x@pbx.example.com?X-Header=1',
+    'sip:x@pbx.example.com@evil.example',
+    'sip:@pbx.example.com',
+    'sip:x',
+  ])
+    assert.equal(outcome(named, to), 'not-a-target', to)
+  assert.equal(outcome(named, 'client:desk'), 'client:desk')
+  assert.equal(outcome(named, 'client:other'), 'client')
+})
+
+test('[S7][TRP2] premium, shared-cost, satellite and personal numbers are refused, in the right country too', () => {
+  for (const policy of [policyOf(undefined), policyOf('US,GB,DE,FR'), policyOf('*')])
+    for (const to of ['+19005550199', '+8816123456789', '+870773111632', '+979123456789', '+882161234567'])
+      assert.equal(outcome(policy, to), 'kind', to)
+  const wide = policyOf('US,GB,DE,FR,CH')
+  for (const to of ['+449098790000', '+491371234567', '+33899123456', '+41900123456', '+4970012345678', '+15005550009'])
+    assert.equal(outcome(wide, to), 'kind', to)
+  for (const to of ['+15551234567', '+44123456', '+85212345678']) assert.equal(outcome(wide, to), 'no-such-number', to)
+})
+
+test('[S7][TRP3] without a list the country is that of our own number in the call, or of one in the limits file', () => {
+  const policy = policyOf(undefined, { ownNumbers: ['+4930123456', '+4930123457', '+442071234567'] })
+  assert.equal(outcome(policy, '+12025550143'), '+12025550143')
+  assert.equal(outcome(policy, '+1 (202) 555-0143'), '+12025550143')
+  assert.equal(outcome(policy, '+4930987654'), '+4930987654')
+  assert.equal(outcome(policy, '+442071234999'), '+442071234999')
+  assert.equal(outcome(policy, '+33140205050'), 'country')
+  assert.equal(
+    outcome(policy, '+14165550123'),
+    'country',
+    'Canada has the code of the United States, and is another country',
+  )
+  assert.equal(outcome(policy, '+18765551234'), 'country', 'so is Jamaica')
+  const bare = policyOf(undefined)
+  assert.equal(outcome(bare, '+4930987654'), 'country')
+  assert.equal(outcome(bare, '+4930987654', '+4930123456'), '+4930987654')
+  for (const own of ['', 'sip:us@example.test', '+266696687'])
+    assert.equal(outcome(bare, '+12025550143', own), 'country', 'nothing is known of us: nothing is allowed')
+})
+
+test('[S7][TRP2][TRP3] the operator allows countries, prefixes whatever their kind, every country, or none', () => {
+  assert.equal(outcome(policyOf('DE'), '+12025550143'), 'country')
+  assert.equal(outcome(policyOf('DE'), '+4930987654'), '+4930987654')
+  assert.equal(outcome(policyOf('+1900555'), '+19005550199'), '+19005550199')
+  assert.equal(outcome(policyOf('+1900555'), '+12025550143'), 'country')
+  assert.equal(outcome(policyOf('*'), '+33140205050'), '+33140205050')
+  assert.equal(outcome(policyOf('none'), '+12025550143'), 'country')
+  for (const text of ['', 'XX', 'germany', '+0', 'sip:', 'sip:a b', '49', 'DE;AT'])
+    assert.equal(readTransferRule(text), undefined, text)
+})
+
+test('[S7][TRP4] the human of the operator is always allowed', () => {
+  for (const allow of [undefined, 'none', 'US'])
+    assert.equal(outcome(policyOf(allow), '+498001234567'), '+498001234567')
+})
+
+test('[S7][TRP5] a caller is transferred a bounded number of times in a day; who is withheld counts for one call', () => {
+  const time = new FakeClock()
+  const policy = policyOf('US', { perCaller: 2, clock: time })
+  const of = (from: string, callSid = 'CA1') =>
+    policy.judge({ callSid: callSid as CallSid, farParty: partyOf(from), ownNumber: US }, '+12025550143').kind
+  assert.deepEqual(
+    [of('+12025550100', 'CA1'), of('+12025550100', 'CA2'), of('+12025550100', 'CA3')],
+    ['allowed', 'allowed', 'refused'],
+  )
+  assert.equal(of('+12025550101'), 'allowed')
+  assert.deepEqual(
+    [of('anonymous', 'CA7'), of('anonymous', 'CA7'), of('anonymous', 'CA7')],
+    ['allowed', 'allowed', 'refused'],
+  )
+  assert.equal(of('anonymous', 'CA8'), 'allowed')
+  time.advance(WINDOW_MS + 1)
+  assert.equal(of('+12025550100'), 'allowed')
+  for (let n = 0; n < CALLERS_MAX + 5; n += 1) of(`+1202${5_550_000 + n}`)
+})
+
+test('[S7][TRP6] a refusal has words for the agent, and names no number', () => {
+  const verdict = policyOf('US').judge(call, '+19005550199')
+  assert.ok(verdict.kind === 'refused')
+  assert.match(verdict.words, /^The transfer was not made: /)
+  assert.doesNotMatch(verdict.words, /\d/)
+})
