@@ -59,7 +59,7 @@ ${SCENARIO_NAMES.map((name) => `                         ${name.padEnd(18)} ${SC
   --html FILE          write the report as one page with plots
   --witness-dir DIR    keep the callers' witness logs here
   --model-witness FILE witness log of the model simulator, for latency and barge-in; may repeat
-  --no-probes          send no time-stamped probe frame in place of every 25th frame
+  --no-probes          send no time-stamped probe frame in place of every 25th frame of every second 100
   --no-status          the carrier's status callbacks are lost
   --action-delay-ms N  from the end of a media stream to the action request            (200)
   --open-delay-ms N    before each later media stream of a call is opened              (200)

@@ -7,6 +7,7 @@ import { startEdge } from './edge.ts'
 import { systemClock } from './kit/clock.ts'
 import { messageOf } from './kit/errors.ts'
 import { type Log, LogLines, makeLog } from './kit/log.ts'
+import { neverWait, openStandardError } from './kit/standard-error.ts'
 import { makeClinicPack } from './packs/clinic/clinic.ts'
 import type { Pack } from './packs/pack.ts'
 import { loadUserAgent } from './packs/user-agent.ts'
@@ -34,7 +35,7 @@ const ROLES = ['all', 'edge', 'worker', 'migrate', 'reseal', 'plan'] as const
 type Role = (typeof ROLES)[number]
 const isRole = (name: string): name is Role => (ROLES as readonly string[]).includes(name)
 
-const lines = new LogLines(process.stderr)
+const lines = new LogLines(openStandardError(process.stderr))
 /** While an agent is loaded `process.exit` is not to be had (packs/agent-import.ts); this one always is. */
 const exit = process.exit.bind(process)
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
@@ -162,7 +163,10 @@ async function loadPack(config: Config, log: Log): Promise<Pack> {
   if (config.agentModule !== undefined) {
     const { loadMs, reload } = config.agent
     const canChooseModel = config.model.endpoint.kind !== 'azure'
-    return loadUserAgent(config.agentModule, { loadMs, reload, canChooseModel, log })
+    const loaded = await loadUserAgent(config.agentModule, { loadMs, reload, canChooseModel, log })
+    // The bundler is a child that inherits standard error, which makes it wait again; what an agent prints must not.
+    for (const stream of [process.stdout, process.stderr]) neverWait(stream)
+    return loaded
   }
   if (config.pack === 'clinic') return makeClinicPack({ clock: systemClock, log })
   throw new Error(`there is no pack ${JSON.stringify(config.pack)}; PACK may be: clinic. Or set AGENT_MODULE.`)

@@ -4,6 +4,8 @@
 //      a saturated process hides its cost.
 // DN3: pass and fail are ratios of medians of one run, and memory: the machine and the model simulator are the same for all.
 // DN4: over TLS the terminator stands before the same simulator; only the bridge's process is counted.
+// DN5: the plane runs with its defaults, as operators run it: it joins frames while a caller is quiet (APPEND_COALESCE=auto). The peers have
+//      no such thing. Callers speak in turns and pause; how much of the time they speak is told.
 import type { LoadReport } from '../../load/report/report.ts'
 import { atLeast, atMost, type Bench, type BenchCase, type BenchResult } from '../runner/bench.ts'
 import { CONTENDER_NAMES, type ContenderName, contenderText, startContender } from '../runner/contenders.ts'

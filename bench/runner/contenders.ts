@@ -56,9 +56,9 @@ export type PlaneOptions = {
 /** A started bridge with its base URL. */
 export type Bridge = Child & { url: string }
 
-/** Starts a contender against `model`, which needs a TLS front for one over TLS; it is ended with the bench. */
+/** Starts a contender against `model`, which needs a TLS front for one over TLS; it is ended with the bench. The plane joins frames as it does by default. */
 export async function startContender(bench: Bench, name: ContenderName, model: Model, calls: number): Promise<Bridge> {
-  return startNamed(bench, name, model, { callsMax: calls * 2, coalesce: 'off' })
+  return startNamed(bench, name, model, { callsMax: calls * 2 })
 }
 
 /** What the single-bridge benches measure: the plane, or with `--only` a peer, to try the bench or to see the floor's figure. */

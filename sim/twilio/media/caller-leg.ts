@@ -1,10 +1,11 @@
 // The caller's telephone: every 20 ms it hears one frame and says one.
 // Y1: a silent caller still sends a frame of silence, as long as a stream is open.
-// Y2: with probing on, every 25th frame is a probe in place of what the caller would have said.
+// Y2: with probing on, every 25th frame of every second 100 is a probe in place of what the caller would have said. A probe is loud; in
+//     the two seconds between, a caller who is silent is silent for the plane too.
 
 import type { CallRecord } from '../report.ts'
 import { type ClipFrames, FRAME_BYTES, SILENCE } from '../wire/clip-frames.ts'
-import { PROBE_EVERY_FRAMES, probeFrame } from '../wire/probe.ts'
+import { isProbeDue, probeFrame } from '../wire/probe.ts'
 import { Recording } from './recording.ts'
 import { type CallerActs, type CallerScript, ScriptRunner } from './script.ts'
 import type { MediaStream } from './stream.ts'
@@ -54,7 +55,7 @@ export class CallerLeg implements Leg {
     let frames: ClipFrames = this.script.sounding ?? SILENCE
     let index = this.script.sounding === undefined ? 0 : this.script.frameIndex
     this.noteSpeech()
-    if (this.isProbing && stream.framesSent % PROBE_EVERY_FRAMES === PROBE_EVERY_FRAMES - 1) {
+    if (this.isProbing && isProbeDue(stream.framesSent)) {
       frames = probeFrame(this.record.call, stream.framesSent)
       index = 0
       this.record.probesSent++
