@@ -199,6 +199,10 @@ function assemble(values: Values) {
     call: {
       callsMax: values.CALLS_MAX,
       callMaxMs: values.CALL_MAX_MS,
+      /** Places of one far party at once; 0: not bounded. */
+      callsPerCaller: values.CALLS_PER_CALLER,
+      /** What part of the cell's limit all withheld callers share. */
+      withheldPercent: values.CALLS_WITHHELD_PERCENT,
       /** undefined: by the countries of our own numbers. */
       transferAllow: values.TRANSFER_ALLOW,
       transfersPerCaller: values.TRANSFERS_PER_CALLER,

@@ -233,6 +233,8 @@ export const VARIABLES = {
   TRANSCRIPTION_LANGUAGE: pattern(/^[a-z]{2,3}$/, 'a language code like en', undefined),
   // Call
   CALLS_MAX: integer(400, 1, 100_000),
+  CALLS_PER_CALLER: integer(3, 0, 100_000),
+  CALLS_WITHHELD_PERCENT: integer(50, 1, 100),
   TRANSFER_ALLOW: transferRule(),
   TRANSFER_MAX_MS: integer(HOUR_MS, MINUTE_MS, 4 * HOUR_MS),
   TRANSFERS_PER_CALLER: integer(5, 1, 1_000),

@@ -6,8 +6,11 @@
 // CP5: a lease is known by its Call SID; every decrement is driven by the lease's own record, so that it happens once.
 import type { CallSid } from '../kit/ids.ts'
 
-/** What a call is admitted as; the first may wait for nothing, the last waits for everybody. */
-export type CallClass = 'resume' | 'inbound' | 'outbound'
+/** What a new call is admitted as. A resume is no class: it is a transfer, which needs no free place. */
+export type CallClass = 'inbound' | 'outbound'
+
+/** Whose a place is: `key` is the same for all calls of one far party, and says nothing of the number; `max`: places at once. */
+export type CallerPlaces = { key: string; max: number }
 
 /** Bounds of leases, in ms. A slot is granted again only after its holder must have stopped: fence < hard. */
 export type LeaseTimes = {
@@ -76,14 +79,22 @@ export type PodEntry = PodAnnouncement & { calls: number; ageMs: number }
 /** A place for a call: which pod, with which pool's model, under which epoch. */
 export type Grant = { pod: string; address: string; pool: string; epoch: number }
 
-export type AcquireRequest = { callSid: CallSid; tenant: string; class: CallClass; queue: boolean }
+/** `caller` left out: places of one caller are not bounded. */
+export type AcquireRequest = {
+  callSid: CallSid
+  tenant: string
+  class: CallClass
+  queue: boolean
+  caller?: CallerPlaces | undefined
+}
 export type Acquired =
   | ({ kind: 'granted' } & Grant)
   /** The same call asked before: the same answer. */
   | ({ kind: 'repeated' } & Grant)
   /** Full, or others of its tenant wait already; `ahead` callers are served before it, `etaMs` is an estimate. */
   | { kind: 'queued'; ahead: number; etaMs: number }
-  | { kind: 'refused'; reason: 'recovering' | 'full' | 'tenant-full' | 'queue-full' | 'no-pod' }
+  /** `caller-full`: the far party has its places, live and waiting. */
+  | { kind: 'refused'; reason: 'recovering' | 'full' | 'tenant-full' | 'queue-full' | 'no-pod' | 'caller-full' }
 
 export type Activated =
   | ({ kind: 'activated' } & Grant)
@@ -113,7 +124,14 @@ export type PoolMoved =
 export type MovePool = (pool: string) => Promise<'moved' | 'full' | 'unsure'>
 
 /** One live call as its holder knows it. */
-export type HeldLease = { callSid: CallSid; tenant: string; epoch: number; pool: string }
+export type HeldLease = {
+  callSid: CallSid
+  tenant: string
+  epoch: number
+  pool: string
+  /** The key of its far party; undefined: not known. */
+  caller?: string | undefined
+}
 /** What became of each lease that was to be renewed; those not named are renewed. */
 export type Renewed = { unknown: CallSid[]; fenced: CallSid[] }
 
@@ -180,6 +198,7 @@ export interface LeaseStore {
     pool: string | undefined
     avoidPod: string | undefined
     preferPod?: string | undefined
+    caller?: string | undefined
   }): Promise<Transferred>
   /** The call is served by another pool's model from now on, if that pool has room. Grants the slot that it leaves to the queue. */
   movePool(request: { callSid: CallSid; epoch: number; pool: string }): Promise<PoolMoved>

@@ -21,6 +21,7 @@ import type { Metrics } from '../ops/metrics.ts'
 import type { Traces } from '../ops/traces.ts'
 import { type TimelineEntry, Watch } from '../ops/watch.ts'
 import type { CallControl, Pack, PackCall } from '../packs/pack.ts'
+import type { PlacesOf } from './caller-places.ts'
 import type { History } from './history.ts'
 import type { Expected } from './peers.ts'
 import { effectOf } from './tool-effects.ts'
@@ -81,8 +82,9 @@ export type Origin = Omit<Expected, 'how'> & {
 }
 
 /** The lease of a call, as the store is told of it. */
-export function leaseOf({ callSid, tenant, epoch, pool }: Origin): HeldLease {
-  return { callSid, tenant, epoch, pool }
+export function leaseOf(origin: Origin, placesOf: PlacesOf): HeldLease {
+  const { callSid, tenant, epoch, pool } = origin
+  return { callSid, tenant, epoch, pool, caller: placesOf(origin)?.key }
 }
 
 /** One call of this pod. */

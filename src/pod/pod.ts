@@ -16,7 +16,8 @@ import type { ExitCause } from '../control/pod-life.ts'
 import type { PodAnnouncement } from '../control/ports.ts'
 import { askWithin } from '../control/store-answer.ts'
 import { TransferPolicy } from '../control/transfer-policy.ts'
-import { Afterwards } from '../desk/afterwards.ts'
+import { Afterwards, type Broken } from '../desk/afterwards.ts'
+import { makePlacesOf } from '../desk/caller-places.ts'
 import { Calls } from '../desk/calls.ts'
 import { Desk } from '../desk/desk.ts'
 import { Door } from '../desk/door.ts'
@@ -92,7 +93,14 @@ export class Pod {
     const pods = () => this.keeper.pods()
     const grants = new Grants(parts.tokens, world.clock)
     this.#peers = makePeers(config.streamToken.secret, () => world.clock.wallMs())
-    this.afterwards = new Afterwards({ clock: world.clock, wheel, onGivenUp: (broken) => this.endings.givenUp(broken) })
+    const placesOf = makePlacesOf({
+      secret: config.streamToken.secret,
+      perCaller: config.call.callsPerCaller,
+      withheldPercent: config.call.withheldPercent,
+      limit: limits.cell.pools.reduce((sum, { callsMax }) => sum + callsMax, 0),
+    })
+    const onGivenUp = (broken: Broken) => this.endings.givenUp(broken)
+    this.afterwards = new Afterwards({ clock: world.clock, wheel, placesOf, onGivenUp })
     const tellHolder: EndingsParts['tellHolder'] = (lease, cause) => this.#tellHolder(lease.pod, lease.callSid, cause)
     const kept = { records, leases, recordings, afterwards: this.afterwards }
     this.endings = new Endings({ ...kept, overLooksMs, tellHolder, ...control })
@@ -102,6 +110,7 @@ export class Pod {
       shape,
       records: checkpoints === undefined ? undefined : records,
       checkpoints,
+      placesOf,
       history,
       world,
       transfers: new TransferPolicy({
@@ -169,6 +178,7 @@ export class Pod {
       peers: this.#peers,
       grants,
       tenantOf: limits.tenantOf,
+      placesOf,
       queue: {
         isOpen: limits.cell.queueMax > 0,
         waitMaxMs: limits.waitMaxMs ?? config.fleet.queueWaitMaxMs,
@@ -182,7 +192,7 @@ export class Pod {
       world: control,
     })
     const { calls, afterwards } = this
-    const shared = { pod, calls, afterwards, admission: this.#admission, peers: this.#peers, records, grants }
+    const shared = { pod, calls, afterwards, admission: this.#admission, peers: this.#peers, records, grants, placesOf }
     this.#handover = new Handover({ ...shared, checkpoints, pods, world })
     this.#rescuer = new Rescuer({
       ...{ pod, leases, records, endings: this.endings, peers: this.#peers, rest, pods, ...control },

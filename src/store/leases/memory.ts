@@ -111,16 +111,17 @@ class MemoryLeases implements LeaseStore {
   async reassert({ pod, leases }: { pod: string; leases: readonly HeldLease[] }): Promise<{ fenced: CallSid[] }> {
     const cell = this.#begin()
     const fenced: CallSid[] = []
-    for (const { callSid, epoch, tenant, pool } of leases) {
+    for (const { callSid, epoch, tenant, pool, caller } of leases) {
       const lease = cell.ledger.leases.get(callSid)
       if (lease === undefined) {
-        this.#hold(this.#addUnbacked({ callSid, epoch, tenant, pod, pool }))
+        this.#hold(this.#addUnbacked({ callSid, epoch, tenant, pod, pool, caller }))
       } else if (lease.epoch > epoch || (lease.epoch === epoch && lease.pod !== pod && isOpened(lease))) {
         fenced.push(callSid)
       } else {
         cell.ledger.move(lease, { tenant, pod, pool })
         lease.epoch = epoch
         this.#hold(lease)
+        cell.ledger.callers.remember(callSid, caller)
       }
     }
     return { fenced }
@@ -186,7 +187,7 @@ class MemoryLeases implements LeaseStore {
   async leave(callSid: CallSid): Promise<void> {
     const cell = this.#begin()
     const ticket = cell.line.get(callSid)
-    if (ticket !== undefined) cell.line.remove(ticket)
+    if (ticket !== undefined) cell.giveUp(ticket)
     const lease = cell.ledger.leases.get(callSid)
     // What was granted to a caller who has gone before any stream was opened serves nobody.
     if (lease !== undefined && lease.epoch === 1 && !isOpened(lease)) {
@@ -221,14 +222,22 @@ class MemoryLeases implements LeaseStore {
     return this.#cell
   }
 
-  #admit({ callSid, tenant, class: callClass, queue }: AcquireRequest): Acquired {
+  #admit(request: AcquireRequest): Acquired {
+    const { callSid, caller } = request
+    const { callers } = this.#cell.ledger
+    if (caller !== undefined && callers.placesOf(caller.key) >= caller.max) return this.#refuse('caller-full') // [LCA2]
+    const acquired = this.#place(request)
+    if (acquired.kind !== 'refused') callers.remember(callSid, caller?.key)
+    return acquired
+  }
+
+  #place({ callSid, tenant, class: callClass, queue: mayWait }: AcquireRequest): Acquired {
     const cell = this.#cell
-    const mayWait = queue && callClass !== 'resume'
     if (cell.isRecovering) {
       const isPrepared = cell.recoversUntilMs !== undefined
       return mayWait && isPrepared ? this.#enterLine(callSid, tenant, callClass) : this.#refuse('recovering')
     }
-    const isBehind = callClass !== 'resume' && cell.line.isWaiting(tenant)
+    const isBehind = cell.line.isWaiting(tenant)
     const room = isBehind ? ({ kind: 'full' } as const) : cell.findRoom(tenant, callClass)
     if (room.kind === 'room')
       return { kind: 'granted', ...cell.grantOf(cell.reserve(callSid, tenant, room, 'reserved')) }
@@ -256,7 +265,7 @@ class MemoryLeases implements LeaseStore {
     const ticket = cell.line.get(callSid)
     if (ticket === undefined) return undefined
     if (cell.isDead(ticket)) {
-      cell.line.remove(ticket)
+      cell.giveUp(ticket)
       return undefined
     }
     ticket.untilMs = cell.nowMs + cell.times.ticketMs
@@ -268,9 +277,9 @@ class MemoryLeases implements LeaseStore {
     lease.untilMs = this.#cell.nowMs + this.#cell.times.ttlMs
   }
 
-  #addLost({ callSid, fromEpoch, tenant, pool }: TransferRequest, pod: string): Lease {
+  #addLost({ callSid, fromEpoch, tenant, pool, caller }: TransferRequest, pod: string): Lease {
     const epoch = fromEpoch + 1
-    return this.#addUnbacked({ callSid, epoch, tenant, pod, pool: this.#cell.ledger.poolOfResume(pool) })
+    return this.#addUnbacked({ callSid, epoch, tenant, pod, caller, pool: this.#cell.ledger.poolOfResume(pool) })
   }
 
   /** A call that is live needs no slot; it cannot wait at the same time. */
@@ -281,6 +290,7 @@ class MemoryLeases implements LeaseStore {
     const { callSid, epoch, tenant, pod, pool } = held
     const lease: Lease = { callSid, state: 'active', epoch, tenant, pod, pool, isUnbacked: true, untilMs: 0 }
     cell.ledger.add(lease)
+    cell.ledger.callers.remember(callSid, held.caller)
     return lease
   }
 }

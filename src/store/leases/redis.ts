@@ -54,7 +54,7 @@ export type RedisLeasesOptions = {
   /** Bound of one command, default 300 ms. */
   timeoutMs?: number
   log?: Log
-  /** Tests only: time is what `vp1_test_time` sets. */
+  /** Tests only: time is what `vp2_test_time` sets. */
   hasVirtualTime?: boolean
 }
 
@@ -106,8 +106,9 @@ class RedisLeases implements LeaseStore {
   }
 
   async acquire(request: AcquireRequest): Promise<Acquired> {
-    const { callSid, tenant, class: callClass, queue } = request
-    return readAcquired(await this.#call('acquire', callSid, tenant, callClass, queue ? '1' : '0'))
+    const { callSid, tenant, class: callClass, queue, caller = { key: '', max: 0 } } = request
+    const asked = [callSid, tenant, callClass, queue ? '1' : '0', caller.key, caller.max]
+    return readAcquired(await this.#call('acquire', ...asked))
   }
 
   async activate({ callSid, epoch, pod }: { callSid: CallSid; epoch: number; pod: string }): Promise<Activated> {
@@ -121,7 +122,7 @@ class RedisLeases implements LeaseStore {
   }
 
   async reassert({ pod, leases }: { pod: string; leases: readonly HeldLease[] }): Promise<{ fenced: CallSid[] }> {
-    const fields = ({ callSid, epoch, tenant, pool }: HeldLease) => [callSid, epoch, tenant, pool]
+    const fields = ({ callSid, epoch, tenant, pool, caller = '' }: HeldLease) => [callSid, epoch, tenant, pool, caller]
     const answers = await this.#inParts('reassert', pod, leases, fields)
     return { fenced: (answers as CallSid[][]).flat() }
   }
@@ -131,8 +132,9 @@ class RedisLeases implements LeaseStore {
   }
 
   async transfer(request: TransferRequest): Promise<Transferred> {
-    const { callSid, fromEpoch, tenant, pool = '', avoidPod = '', preferPod = '' } = request
-    return readTransferred(await this.#call('transfer', callSid, fromEpoch, tenant, pool, avoidPod, preferPod))
+    const { callSid, fromEpoch, tenant, pool = '', avoidPod = '', preferPod = '', caller = '' } = request
+    const asked = [callSid, fromEpoch, tenant, pool, avoidPod, preferPod, caller]
+    return readTransferred(await this.#call('transfer', ...asked))
   }
 
   async movePool({ callSid, epoch, pool }: { callSid: CallSid; epoch: number; pool: string }): Promise<PoolMoved> {

@@ -46,7 +46,7 @@ register('reap', function(cell, args)
   else
     silent, gone = reapHeld(cell, max - #noShows)
   end
-  for _, sid in ipairs(dueOf(cell, 'QX', max)) do leaveLine(cell, ticketOf(cell, sid)) end
+  for _, sid in ipairs(dueOf(cell, 'QX', max)) do giveUpTicket(cell, ticketOf(cell, sid)) end
   forgetPods(cell, max)
   serveWaiting(cell)
   return { guard, noShows, silent, gone }
@@ -197,7 +197,7 @@ register('audit', function(cell)
 end)
 
 -- args: the five times in ms, '1' for virtual time. A store that lives cannot become a virtual one.
-redis.register_function('vp1_init', function(keys, args)
+redis.register_function('vp2_init', function(keys, args)
   if args[6] == '1' and redis.call('HEXISTS', keys[1], 'ttl') == 0 then redis.call('HSET', keys[1], 'virtual', 1) end
   for i, field in ipairs({ 'ttl', 'hard', 'reserved', 'recovering', 'ticket' }) do
     redis.call('HSET', keys[1], field, args[i])
@@ -206,7 +206,7 @@ redis.register_function('vp1_init', function(keys, args)
 end)
 
 -- Tests only. args: now in ms
-redis.register_function('vp1_test_time', function(keys, args)
+redis.register_function('vp2_test_time', function(keys, args)
   if redis.call('HGET', keys[1], 'virtual') ~= '1' then return redis.error_reply('VPTIME the time here is real') end
   redis.call('HSET', keys[1], 'vt', args[1])
   return 'ok'
