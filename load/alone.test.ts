@@ -15,7 +15,8 @@ function named(source: string): string[] {
 
 const filesOf = (area: string): string[] =>
   readdirSync(join(ROOT, area), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
+    // This file names paths that lead out, as its counter-proof.
+    .filter((name) => name.endsWith('.ts') && name !== 'alone.test.ts')
     .map((name) => join(ROOT, area, name))
 
 test('[L1] no file of load/ or sim/ leads out of them, tests of foreign bridges apart', () => {

@@ -21,6 +21,7 @@ test('[Z5] [I6] Start opens a stream beside the document with its parameters; St
   }))
   const report = await sim.placeCall({ caller: PATIENT }).done
   const [stream] = plane.streams
+  await stream!.closed
   const events = stream!.messages.map(({ message }) => message.event)
   assert.deepEqual(events.slice(0, 3), ['connected', 'start', 'media'])
   assert.equal(events.at(-1), 'stop')
@@ -41,6 +42,7 @@ test('[I6] a stream of Start lives through the document and ends with the call, 
     '/voice': `<Start><Stream url="${wsBase}/ears"/></Start><Connect><Stream url="${wsBase}/talk"/></Connect>`,
   }))
   const report = await sim.placeCall({ caller: { steps: [{ stayMs: 800 }], maxMs: 5_000 } }).done
+  await Promise.all(plane.streams.map(({ closed }) => closed))
   const heard = plane.streams.map(({ request, messages }) => [request.url, messages.at(-1)!.message.event])
   assert.deepEqual(heard, [
     ['/ears', 'stop'],
