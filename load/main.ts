@@ -42,7 +42,7 @@ async function run(options: LoadOptions): Promise<number> {
     const firstNumber = randomInt(1, 2_000_000_000)
     const result = await conductor.run(processes, firstNumber, (state) => {
       progress.show(state)
-      if (process.connected) process.send?.({ kind: 'progress', ...state })
+      if (process.connected) process.send?.({ kind: 'progress', ...state }, () => undefined)
     })
     progress.end()
     const report = await reportOf(options, startedAt, result, interruptions.count > 0)

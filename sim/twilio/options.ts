@@ -12,6 +12,10 @@ export type Faults = {
   startDelayMs?: number
   /** `start` never comes; media does. */
   omitStart?: boolean
+  /** `start` comes without these. */
+  startLacks?: readonly ('streamSid' | 'callSid' | 'accountSid')[]
+  /** The stream is dialled here, whatever the TwiML says: a client with a fixed address. Scheme, host and path. */
+  fixedStreamUrl?: string
   /** Media is sent before `connected` and `start`. */
   mediaFirst?: boolean
   /** Every nth media frame is lost on the way: its chunk and timestamp are skipped. */

@@ -27,6 +27,8 @@ function streamUrl(call: Call, noun: Element): StreamUrl {
   const resolved = isRelative ? new URL(raw, call.documentUrl).href.replace(/^http/, 'ws') : raw
   const announced = resolved.replace(/[?#].*$/, '')
   if (announced !== resolved) call.record.warn(31920, 'query string of the Stream URL cut off')
+  const { fixedStreamUrl } = call.faults
+  if (fixedStreamUrl !== undefined) return { kind: 'url', announced: fixedStreamUrl, dialled: fixedStreamUrl }
   const dialled = dialUrl(announced, call.exchange.wsRewrites)
   const isAllowed = announced.startsWith('wss://') || (announced.startsWith('ws://') && isLoopback(announced))
   if (!isAllowed) return { kind: 'refused', code: 31922, text: `scheme is not wss: ${announced}` }
@@ -94,8 +96,7 @@ export async function connectStream(call: Call, noun: Element): Promise<void> {
 function closed(call: Call, tell: (event: string, error?: string) => void, end: StreamEnd): void {
   const { record } = call
   const isExpected = call.plan.caller.isEndedByAgent === true && end.closeCode === 1000
-  if (end.by === 'plane' && !isExpected) record.wasDropped = true
-  record.streamEnds.push(end)
+  record.streamClosed(end, isExpected)
   record.note('stream-closed', { ...end, stream: record.streams })
   call.emit('stream-closed', end)
   if (end.errorCode !== undefined && end.errorCode !== 31921) tell('stream-error', `${end.errorCode} ${end.text}`)
