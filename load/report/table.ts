@@ -107,7 +107,7 @@ function wrapped(label: string, text: string): string[] {
 }
 
 function summaryRow(label: string, summary: Summary | null): string {
-  if (summary === null) return row(label, ['–', 'needs --model-witness'])
+  if (summary === null) return row(label, ['–', 'needs --model-witness (docs/load.md)'])
   return row(label, [summary.n, number(summary.p50), number(summary.p95), number(summary.p99), number(summary.max)])
 }
 
