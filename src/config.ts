@@ -249,6 +249,7 @@ function assemble(values: Values) {
     /** undefined: role all places the demonstration call, every other role does not. */
     demoCall: values.DEMO_CALL === undefined ? undefined : values.DEMO_CALL === 'on',
     exitAfterDemo: values.EXIT_AFTER_DEMO === 'on',
+    offlineTalkS: values.OFFLINE_TALK_S,
     log: { level: values.LOG_LEVEL, showPii: values.LOG_PII === 'on' },
     otlpEndpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT?.href.replace(/\/+$/, ''),
   }

@@ -259,6 +259,7 @@ export const VARIABLES = {
   PACK: pattern(/^[a-z][a-z0-9-]{0,62}$/, 'the name of a pack: lowercase letters, digits and dashes', 'clinic'),
   DEMO_CALL: oneOf(['on', 'off'], undefined),
   EXIT_AFTER_DEMO: onOff('off'),
+  OFFLINE_TALK_S: integer(0, 0, 86_400),
   // Fleet
   REDIS_URL: secretUrl(['redis', 'rediss']),
   DATABASE_URL: secretUrl(['postgres', 'postgresql']),

@@ -72,6 +72,22 @@ export const NEEDS: readonly Need[] = [
     brew: 'haproxy',
   },
   {
+    name: 'promtool',
+    why: 'checks the metrics and the rules for Prometheus',
+    packages: ['prometheus'],
+    probes: ['/usr/bin/promtool'],
+    for: 'test',
+    brew: 'prometheus',
+  },
+  {
+    name: 'curl',
+    why: 'the documented commands are run',
+    packages: ['curl'],
+    probes: ['/usr/bin/curl'],
+    for: 'test',
+    brew: 'curl',
+  },
+  {
     name: 'FastAPI bridge',
     why: 'the bench measures it beside the plane',
     packages: ['python3-fastapi', 'python3-uvicorn', 'python3-websockets', 'python3-multipart'],
