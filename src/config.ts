@@ -199,6 +199,12 @@ function assemble(values: Values) {
     call: {
       callsMax: values.CALLS_MAX,
       callMaxMs: values.CALL_MAX_MS,
+      /** Places of one far party at once; 0: not bounded. */
+      callsPerCaller: values.CALLS_PER_CALLER,
+      /** What part of the cell's limit all withheld callers share. */
+      withheldPercent: values.CALLS_WITHHELD_PERCENT,
+      /** What each tenant may spend in a day where the limits file says nothing of it; undefined: not bounded. */
+      tenantDay: { minutes: values.TENANT_MINUTES_PER_DAY, money: values.TENANT_MONEY_PER_DAY },
       /** undefined: by the countries of our own numbers. */
       transferAllow: values.TRANSFER_ALLOW,
       transfersPerCaller: values.TRANSFERS_PER_CALLER,
@@ -243,6 +249,7 @@ function assemble(values: Values) {
     /** undefined: role all places the demonstration call, every other role does not. */
     demoCall: values.DEMO_CALL === undefined ? undefined : values.DEMO_CALL === 'on',
     exitAfterDemo: values.EXIT_AFTER_DEMO === 'on',
+    offlineTalkS: values.OFFLINE_TALK_S,
     log: { level: values.LOG_LEVEL, showPii: values.LOG_PII === 'on' },
     otlpEndpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT?.href.replace(/\/+$/, ''),
   }
