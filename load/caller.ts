@@ -1,6 +1,8 @@
 // One caller process: places its share of the calls at their times and reports each when it is over. Rules:
 // CP1: a call is offered at its time whatever happened to the calls before it.
 // CP2: on `hang-up`, or when the conductor is gone, nothing more is offered and all calls are hung up.
+// CP4: a server behind plain HTTP announces wss:// in its TwiML, often without its port: both are dialled at the server's own
+//      address.
 // CP3: the process ends by itself after its last report was sent; after that, and without a conductor, nothing is sent.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { openSpeech } from '../sim/speech/speech.ts'
@@ -8,6 +10,7 @@ import type { Faults } from '../sim/twilio/options.ts'
 import { type Call, startTwilioSim, type TwilioSim } from '../sim/twilio/sim.ts'
 import type { SpokenClip } from '../sim/twilio/wire/clip-frames.ts'
 import { type CallerSetup, type FromCaller, nowUs, type Tally, type ToCaller } from './messages.ts'
+import { isNear } from './options.ts'
 import { seededRandom } from './plan/arrivals.ts'
 import { buildScript, type PlainScenarioName, type PlannedCall } from './plan/scenario.ts'
 import { isDropped, setUpOutcome } from './report/figures.ts'
@@ -39,11 +42,16 @@ function tell(message: FromCaller, sent: () => void = () => undefined): void {
   else sent()
 }
 
-/** Announced wss:// of a plane that listens without TLS is dialled as ws://. */
+/** [CP4] */
 function rewritesFor(baseUrl: string): Record<string, string> {
-  const { host, protocol } = new URL(baseUrl)
-  return protocol === 'http:' ? { [`wss://${host}`]: `ws://${host}` } : {}
+  const { host, hostname, protocol } = new URL(baseUrl)
+  if (protocol === 'https:') return { [`wss://${hostname}`]: `wss://${host}` }
+  const target = `ws://${host}`
+  return { [`wss://${host}`]: target, [`wss://${hostname}`]: target, [`ws://${hostname}`]: target }
 }
+
+/** What callers answer where TwiML asks them. */
+const GATHER = { digits: '1', speech: 'Hello, I have a question.' }
 
 async function prepare(setup: CallerSetup): Promise<Run> {
   const speech = await openSpeech()
@@ -53,8 +61,13 @@ async function prepare(setup: CallerSetup): Promise<Run> {
     accountSid: setup.accountSid,
     authToken: setup.authToken,
     number: setup.number,
-    voiceUrl: `${setup.baseUrl}/twilio/voice`,
-    ...(setup.isTelling ? { statusCallback: `${setup.baseUrl}/twilio/status${CALLBACK_OVERRIDES}` } : {}),
+    voiceUrl: setup.baseUrl + setup.voicePath,
+    ...(setup.statusPath !== undefined && {
+      statusCallback: `${setup.baseUrl}${setup.statusPath}${CALLBACK_OVERRIDES}`,
+    }),
+    ...(setup.mediaUrl !== undefined && { streamUrl: setup.mediaUrl }),
+    ...(!setup.mayBeRemote && { mayDial: (url: string) => isNear(new URL(url).hostname) }),
+    gather: GATHER,
     witnessPath: setup.witnessPath,
     wsUrlRewrite: rewritesFor(setup.baseUrl),
     afterStream: setup.afterStream,

@@ -214,6 +214,8 @@ function assemble(values: Values) {
       callsPerCaller: values.CALLS_PER_CALLER,
       /** What part of the cell's limit all withheld callers share. */
       withheldPercent: values.CALLS_WITHHELD_PERCENT,
+      /** What each tenant may spend in a day where the limits file says nothing of it; undefined: not bounded. */
+      tenantDay: { minutes: values.TENANT_MINUTES_PER_DAY, money: values.TENANT_MONEY_PER_DAY },
       /** undefined: by the countries of our own numbers. */
       transferAllow: values.TRANSFER_ALLOW,
       transfersPerCaller: values.TRANSFERS_PER_CALLER,

@@ -235,6 +235,8 @@ export const VARIABLES = {
   CALLS_MAX: integer(400, 1, 100_000),
   CALLS_PER_CALLER: integer(3, 0, 100_000),
   CALLS_WITHHELD_PERCENT: integer(50, 1, 100),
+  TENANT_MINUTES_PER_DAY: optionalInteger(1, 1_000_000_000),
+  TENANT_MONEY_PER_DAY: optionalDecimal(0.001, 1_000_000_000),
   TRANSFER_ALLOW: transferRule(),
   TRANSFER_MAX_MS: integer(HOUR_MS, MINUTE_MS, 4 * HOUR_MS),
   TRANSFERS_PER_CALLER: integer(5, 1, 1_000),

@@ -89,10 +89,10 @@ export const NEEDS: readonly Need[] = [
   },
   {
     name: 'FastAPI bridge',
-    why: 'the bench measures it beside the plane',
+    why: 'the load generator is tried on a bridge as tutorials write it, and the bench measures one beside the plane',
     packages: ['python3-fastapi', 'python3-uvicorn', 'python3-websockets', 'python3-multipart'],
     probes: ['fastapi', 'uvicorn', 'websockets', 'multipart'].map((name) => `${PYTHON}/${name}/__init__.py`),
-    for: 'bench',
+    for: 'test',
     brew: 'none',
   },
 ]

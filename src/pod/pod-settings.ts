@@ -23,7 +23,11 @@ export function limitsOf(config: Config): Limits {
     return { ...limits, cell: { ...limits.cell, pools, queueMax } }
   }
   const reading = readLimitsFile(limitsFile)
-  if (reading.kind === 'ok') return reading.limits
+  if (reading.kind === 'ok') {
+    if (!reading.limits.needsPrices || config.work.prices !== undefined) return reading.limits
+    const message = 'LIMITS_FILE bounds moneyPerDay, and PRICES is not set: nobody knows what a call costs'
+    throw new VoiceError('CONFIG_INVALID', { message })
+  }
   const lines = reading.problems.map(
     ({ path, problem, fix }) => `  ${path === '' ? 'the file' : path}: ${problem}; ${fix}`,
   )
