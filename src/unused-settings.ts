@@ -41,6 +41,10 @@ const isEmbedded = (role: ServingRole, { fleet }: Config): boolean =>
 const hasDatabase = (config: Config, role: ServingRole): boolean =>
   config.fleet.databaseUrl !== undefined || isEmbedded(role, config)
 
+/** The limits file may have budgets of tenants. */
+const hasBudget = ({ call, fleet }: Config): boolean =>
+  call.callBudget !== undefined || call.tenantDay.money !== undefined || fleet.limitsFile !== undefined
+
 const inFleet = (rule: Rule) => when(rule, ({ fleet }) => fleet.redisUrl !== undefined)
 const withoutLimitsFile = (rule: Rule) => when(rule, ({ fleet }) => fleet.limitsFile === undefined)
 const withQueue = (rule: Rule) => when(rule, ({ fleet }) => fleet.limitsFile !== undefined || fleet.queueMax > 0)
@@ -102,6 +106,8 @@ const RULES: { readonly [K in VariableName]: Rule } = {
   CALLS_MAX: pods,
   CALLS_PER_CALLER: pods,
   CALLS_WITHHELD_PERCENT: pods,
+  TENANT_MINUTES_PER_DAY: pods,
+  TENANT_MONEY_PER_DAY: pods,
   TRANSFER_ALLOW: pods,
   TRANSFER_MAX_MS: pods,
   TRANSFERS_PER_CALLER: pods,
@@ -148,9 +154,8 @@ const RULES: { readonly [K in VariableName]: Rule } = {
   ANALYSIS_URL: withModelAnalysis(work),
   ANALYSIS_API_KEY: withModelAnalysis(work),
   ANALYSIS_MODEL: withModelAnalysis(work),
-  // A pod needs them for the budget of a call.
-  PRICES: (role, config, given) =>
-    role !== 'worker' && config.call.callBudget !== undefined ? 'here' : work(role, config, given),
+  // A pod needs them for the budget of a call and of a tenant.
+  PRICES: (role, config, given) => (role !== 'worker' && hasBudget(config) ? 'here' : work(role, config, given)),
   CRM_WEBHOOK_URL: work,
   CRM_WEBHOOK_SECRET: withWebhook(work),
   CRM_WEBHOOK_SECRET_SECONDARY: withWebhook(work),
