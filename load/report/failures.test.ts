@@ -175,5 +175,10 @@ suite('[L1] [FL1] each failure has its cause and its fix', () => {
       ],
     )
     assert.match(all.at(-1)!.fix, /--status-path none/)
+    const away = [
+      { code: 11205, text: 'connect ECONNREFUSED 127.0.0.1:1' },
+      { code: 11205, text: 'callback status failed: connect ECONNREFUSED 127.0.0.1:1' },
+    ]
+    assert.equal(failuresOf([callOf({ warnings: away })], []).length, 1, 'one cause, one failure')
   })
 })

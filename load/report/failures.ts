@@ -310,7 +310,9 @@ function mute(report: CallReport): Found {
 
 function hintsOf(report: CallReport): Found[] {
   const hints: Found[] = []
-  const callback = report.warnings.find(({ text }) => text.startsWith('callback '))
+  // A server that is not there takes no callback either: the failure says so already.
+  const isServed = report.endCause !== 'webhook-failed'
+  const callback = isServed ? report.warnings.find(({ text }) => text.startsWith('callback ')) : undefined
   if (callback !== undefined)
     hints.push({
       title: 'Callbacks were not taken',
