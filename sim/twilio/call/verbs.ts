@@ -3,6 +3,7 @@
 // Z2: an unknown verb is skipped with warning 12200.
 // Z3: after a stream ends (or could not be opened) and the call is still up, the Connect action is requested after
 //     `afterStream.actionMs`; without an action the next verb runs. So it goes on, stream after stream, as long as the call.
+// Z5, Z6: at `gather` and `recordMessage`.
 // Z4: Say takes 60 ms a character, Play of a remote URL 1 s, of a loopback URL as long as its bytes last.
 
 import { isLoopback } from '../http/rewrite.ts'
@@ -51,6 +52,10 @@ async function runVerb(call: Call, verb: Element): Promise<Step> {
       return dial(call, verb)
     case 'Enqueue':
       return enqueue(call, verb)
+    case 'Gather':
+      return gather(call, verb)
+    case 'Record':
+      return recordMessage(call, verb)
     case 'Leave':
       return { kind: 'leave' }
     default:
@@ -138,6 +143,59 @@ async function dial(call: Call, verb: Element): Promise<Step> {
     DialCallDuration: wasBridged ? String(Math.round(answer.ms / 1000)) : '0',
     DialBridged: String(wasBridged),
   })
+}
+
+const seconds = (text: string | undefined, fallback: number): number => {
+  const value = Number(text ?? fallback)
+  return Number.isFinite(value) ? value : fallback
+}
+
+/** Z5: the nested Says are heard first; the keys of the call's plan are pressed then, or the time runs out and the next verb runs. */
+async function gather(call: Call, verb: Element): Promise<Step> {
+  const { numDigits, timeout } = verb.attributes
+  call.record.verb('Gather', numDigits ?? '')
+  for (const child of verb.children) {
+    await say(call, child)
+    if (call.pendingInterruption !== undefined) return CONTINUE
+  }
+  const { presses } = call.plan
+  if (presses === undefined) {
+    await call.sleep(seconds(timeout, 5) * 1_000 * (call.exchange.options.verbTimeScale ?? 1))
+    return CONTINUE
+  }
+  return after(call, verb, { Digits: presses.slice(0, seconds(numDigits, presses.length)), FinishedOnKey: '' })
+}
+
+/** Z6: a message is told of twice: by the action, also when the caller hung up over it, and by the recording status callback. */
+async function recordMessage(call: Call, verb: Element): Promise<Step> {
+  const { timeout, maxLength, action, recordingStatusCallback } = verb.attributes
+  const scale = call.exchange.options.verbTimeScale ?? 1
+  call.record.verb('Record', maxLength ?? '')
+  const { message } = call.plan
+  const lasts = message === undefined ? seconds(timeout, 5) : Math.min(message.seconds, seconds(maxLength, 3_600))
+  if (!(await call.sleep(lasts * 1_000 * scale)) || message === undefined) return CONTINUE
+  const { accountSid } = call.exchange.options
+  const sid = newSid('RE')
+  const recording = {
+    RecordingSid: sid,
+    RecordingUrl: `https://api.example.test/2010-04-01/Accounts/${accountSid}/Recordings/${sid}`,
+    RecordingDuration: String(lasts),
+  }
+  const told = { AccountSid: accountSid, CallSid: call.callSid, ...recording, RecordingStatus: 'completed' }
+  const tell = (): void => {
+    if (recordingStatusCallback !== undefined)
+      call.callbacks.post({ url: recordingStatusCallback, method: 'POST' }, told, 'recording')
+  }
+  if (message.end === 'key') {
+    tell()
+    return after(call, verb, { ...recording, Digits: '#' })
+  }
+  const gone = { ...call.standardParams(), CallStatus: 'completed', ...recording, Digits: 'hangup' }
+  if (message.end === 'hang-up' && action !== undefined)
+    call.callbacks.post({ url: new URL(action, call.documentUrl).href, method: 'POST' }, gone, 'record action')
+  tell()
+  call.hangUp()
+  return CONTINUE
 }
 
 /** A call in a queue; once released it stops listening to the waitUrl. */
