@@ -38,7 +38,7 @@ async function cutOff(children: number, act: (pid: number) => Promise<void>) {
       if (pid !== bench.pid && began !== undefined) seen.set(pid, began)
     }
   }
-  const untilMs = performance.now() + 30_000
+  const untilMs = performance.now() + 90_000
   while (seen.size < children && performance.now() < untilMs) {
     look()
     await sleep(LOOK_MS)

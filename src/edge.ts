@@ -89,7 +89,7 @@ export async function startEdge(options: {
   const world: DeskWorld = { clock, wheel, log, metrics, traces }
   const tokens = makeStreamTokens(config.streamToken)
   let pod: Pod | undefined
-  const liveCalls = () => pod?.calls.size ?? 0
+  const liveCalls = () => pod?.calls.madeCount ?? 0
   const pools = options.makeModel === undefined ? openModelPools(config, { clock, log, metrics }) : undefined
   const makeModel = options.makeModel ?? modelMaker(config, pack, pools!, { clock, wheel, liveCalls })
   const { playoutLeadMs: leadMs, playoutChunkMs: chunkMs, markEveryMs, mediaWatchdogMs } = config.call

@@ -233,6 +233,10 @@ export const VARIABLES = {
   TRANSCRIPTION_LANGUAGE: pattern(/^[a-z]{2,3}$/, 'a language code like en', undefined),
   // Call
   CALLS_MAX: integer(400, 1, 100_000),
+  CALLS_PER_CALLER: integer(3, 0, 100_000),
+  CALLS_WITHHELD_PERCENT: integer(50, 1, 100),
+  TENANT_MINUTES_PER_DAY: optionalInteger(1, 1_000_000_000),
+  TENANT_MONEY_PER_DAY: optionalDecimal(0.001, 1_000_000_000),
   TRANSFER_ALLOW: transferRule(),
   TRANSFER_MAX_MS: integer(HOUR_MS, MINUTE_MS, 4 * HOUR_MS),
   TRANSFERS_PER_CALLER: integer(5, 1, 1_000),
@@ -255,6 +259,7 @@ export const VARIABLES = {
   PACK: pattern(/^[a-z][a-z0-9-]{0,62}$/, 'the name of a pack: lowercase letters, digits and dashes', 'clinic'),
   DEMO_CALL: oneOf(['on', 'off'], undefined),
   EXIT_AFTER_DEMO: onOff('off'),
+  OFFLINE_TALK_S: integer(0, 0, 86_400),
   // Fleet
   REDIS_URL: secretUrl(['redis', 'rediss']),
   DATABASE_URL: secretUrl(['postgres', 'postgresql']),
@@ -263,7 +268,7 @@ export const VARIABLES = {
   EMBEDDED_DATABASE: onOff('on'),
   CELL: pattern(/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/, 'lowercase letters, digits and dashes (32 at most)', 'main'),
   POD_ADDRESS: url(['http', 'https'], false),
-  CEILING_CALLS: integer(1_000, 1, 1_000_000),
+  CEILING_CALLS: optionalInteger(1, 1_000_000),
   LIMITS_FILE: pattern(/^.{1,4096}$/, 'the path of a file', undefined),
   QUEUE_MAX: integer(0, 0, 100_000),
   QUEUE_WAIT_MAX_MS: integer(120_000, 1_000, HOUR_MS),

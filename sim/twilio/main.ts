@@ -47,7 +47,7 @@ const OPTIONS = {
   'speech-dir': { type: 'string' },
   'must-hear-ms': { type: 'string', default: '0' },
   tries: { type: 'string', default: '1' },
-  from: { type: 'string', default: '+15005550006' },
+  from: { type: 'string' },
   to: { type: 'string', default: '+15005550001' },
   script: { type: 'string', default: 'talk' },
   turns: { type: 'string', default: '3' },

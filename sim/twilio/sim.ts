@@ -56,13 +56,15 @@ export class TwilioSim {
   placeCall(options: PlaceCallOptions): Call {
     const { voiceUrl, number, fallbackUrl } = this.exchange.options
     const url = options.voiceUrl ?? voiceUrl
+    const callNumber = options.number ?? this.nextNumber++
     return this.begin(
       {
         ...options,
         direction: 'inbound',
-        from: options.from ?? '+15005550006',
+        // Each caller has a number of their own, as in life.
+        from: options.from ?? `+1500555${String(6 + (callNumber % 9_000)).padStart(4, '0')}`,
         to: number,
-        number: options.number ?? this.nextNumber++,
+        number: callNumber,
         source: { kind: 'url', url, method: 'POST' },
         fallbackUrl,
         ...this.statusPlan(),

@@ -11,6 +11,7 @@ import { Wheel } from '../kit/wheel.ts'
 import { Admission, LOCAL_MAX_MS, RETRY_AFTER_MS, STORE_MS } from './admission.ts'
 import {
   type Acquired,
+  type CallerPlaces,
   type CellLimits,
   type HeldLease,
   LEASE_TIMES,
@@ -82,8 +83,18 @@ class World {
     throw new VoiceError('STORE_UNAVAILABLE')
   }
 
-  async admit(n: number | string, more: { tenant?: string; class?: 'inbound' | 'outbound' } = {}): Promise<string> {
-    const request = { callSid: sid(n), tenant: 'big', class: 'inbound' as const, queue: true, ...more }
+  async admit(
+    n: number | string,
+    more: { tenant?: string; class?: 'inbound' | 'outbound'; caller?: CallerPlaces } = {},
+  ): Promise<string> {
+    const request = {
+      callSid: sid(n),
+      tenant: 'big',
+      class: 'inbound' as const,
+      queue: true,
+      caller: undefined,
+      ...more,
+    }
     const admitted = await this.#settle(this.admission.admit(request))
     if (admitted.kind === 'refused') return admitted.reason
     return admitted.kind === 'granted' ? `${admitted.pod}/${admitted.pool}/${admitted.epoch}` : admitted.kind
@@ -103,7 +114,7 @@ class World {
 suite('admission with a store', () => {
   test('[AD1] the store’s answers are passed on, each refusal with a time to ask again', async () => {
     const world = new World()
-    const request = { callSid: sid(1), tenant: 't', class: 'inbound' as const, queue: true }
+    const request = { callSid: sid(1), tenant: 't', class: 'inbound' as const, caller: undefined, queue: true }
     assert.deepEqual(await world.admission.admit(request), { kind: 'granted', ...GRANT, isLocal: false })
     world.acquired = { kind: 'repeated', ...GRANT }
     assert.deepEqual(await world.admission.admit(request), { kind: 'granted', ...GRANT, isLocal: false })
@@ -120,7 +131,7 @@ suite('admission with a store', () => {
 
   test('[AD1] a waiting caller hears what the store says', async () => {
     const world = new World()
-    const request = { callSid: sid(1), tenant: 't', class: 'inbound' as const }
+    const request = { callSid: sid(1), tenant: 't', class: 'inbound' as const, caller: undefined }
     assert.deepEqual(await world.admission.poll(request), { kind: 'gone' })
     world.polled = { kind: 'waiting', ahead: 1, etaMs: 2_000, waitedMs: 8_000 }
     assert.deepEqual(await world.admission.poll(request), world.polled)
@@ -213,17 +224,33 @@ suite('admission without a store', () => {
     const world = new World()
     world.mode = 'rejects'
     world.self.callsMax = 1
-    assert.equal((await world.admission.poll({ callSid: sid(1), tenant: 'big', class: 'inbound' })).kind, 'granted')
-    assert.equal((await world.admission.poll({ callSid: sid(2), tenant: 'big', class: 'inbound' })).kind, 'away')
+    assert.equal(
+      (await world.admission.poll({ callSid: sid(1), tenant: 'big', class: 'inbound', caller: undefined })).kind,
+      'granted',
+    )
+    assert.equal(
+      (await world.admission.poll({ callSid: sid(2), tenant: 'big', class: 'inbound', caller: undefined })).kind,
+      'away',
+    )
+  })
+
+  test('[S8][AD9] without the store a caller has a share of their places on this pod, at least one', async () => {
+    const world = new World()
+    world.mode = 'rejects'
+    const one = { key: 'one', max: 3 }
+    assert.equal(await world.admit(1, { caller: one }), 'a/main/1')
+    assert.equal(await world.admit(1, { caller: one }), 'a/main/1', 'asked again')
+    assert.equal(await world.admit(2, { caller: one }), 'store-away')
+    assert.equal(await world.admit(3, { caller: { key: 'other', max: 3 } }), 'a/main/1')
   })
 
   test('[P18][AD2][AD4] an outbound call that waits takes no place of the share: nobody counts outbound calls over the fleet', async () => {
     const world = new World()
     world.mode = 'rejects'
-    const request = { callSid: sid(1), tenant: 'big', class: 'outbound' as const }
+    const request = { callSid: sid(1), tenant: 'big', class: 'outbound' as const, caller: undefined }
     assert.equal((await world.admission.poll(request)).kind, 'away')
     assert.equal((await world.admission.admit({ ...request, queue: true })).kind, 'refused')
-    assert.equal((await world.admission.poll({ ...request, class: 'inbound' })).kind, 'granted')
+    assert.equal((await world.admission.poll({ ...request, class: 'inbound', caller: undefined })).kind, 'granted')
   })
 
   test('[P24][AD5] a resume is placed here under the next epoch, beyond the share, while the pod has room', async () => {
@@ -265,7 +292,13 @@ suite('admission without a store', () => {
       late = resolve
     })
     Object.defineProperty(world, 'acquired', { get: () => slow })
-    const asked = world.admission.admit({ callSid: sid(2), tenant: 'big', class: 'inbound', queue: true })
+    const asked = world.admission.admit({
+      callSid: sid(2),
+      tenant: 'big',
+      class: 'inbound',
+      caller: undefined,
+      queue: true,
+    })
     await turn()
     world.clock.advance(STORE_MS + 10)
     world.wheel.advance()

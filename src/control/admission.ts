@@ -11,6 +11,7 @@
 //      is the same.
 // AD7: an answer that comes too late is not taken back: a retry may stand on it; the reservation ends by itself.
 // AD8: a call goes over to another pool when the store says so, which counts it there; `unsure` is neither yes nor no.
+// AD9: the places of a far party are bounded over the fleet by the store; without it, by this pod's share of them, at least one.
 import type { Clock } from '../kit/clock.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
@@ -18,6 +19,7 @@ import type { Wheel } from '../kit/wheel.ts'
 import {
   type Acquired,
   type CallClass,
+  type CallerPlaces,
   type CellLimits,
   type Grant,
   type HeldLease,
@@ -60,13 +62,16 @@ export const RETRY_AFTER_MS: Readonly<Record<Refusal, number>> = {
   'tenant-full': 10_000,
   'queue-full': 30_000,
   'no-pod': 3_000,
+  'caller-full': 30_000,
   'store-away': 3_000,
 }
 
 export type AdmitRequest = {
   callSid: CallSid
   tenant: string
-  class: Exclude<CallClass, 'resume'>
+  class: CallClass
+  /** Whose the place is; undefined: places of one caller are not bounded. */
+  caller: CallerPlaces | undefined
   /** The caller may wait; false: full means refused. */
   queue: boolean
 }
@@ -77,6 +82,7 @@ export type ResumeRequest = {
   pool: string | undefined
   avoidPod: string | undefined
   preferPod?: string
+  caller?: string | undefined
 }
 
 export type AdmissionParts = {
@@ -99,7 +105,7 @@ export type AdmissionParts = {
   isReady?: () => boolean
 }
 
-type Placed = { tenant: string; pool: string; epoch: number; untilMs: number }
+type Placed = { tenant: string; pool: string; epoch: number; caller: string | undefined; untilMs: number }
 
 export class Admission {
   readonly #parts: AdmissionParts
@@ -174,7 +180,7 @@ export class Admission {
   }
 
   /** Two pods may place the same resume under the same epoch; only one claim of the call's row succeeds (RR2). */
-  #placeResume({ callSid, fromEpoch, tenant, pool }: ResumeRequest): Placement | undefined {
+  #placeResume({ callSid, fromEpoch, tenant, pool, caller }: ResumeRequest): Placement | undefined {
     const epoch = fromEpoch + 1
     const known = this.#known(callSid)
     if (known !== undefined && known.epoch >= epoch) return this.#placement(known.pool, known.epoch)
@@ -182,10 +188,10 @@ export class Admission {
     // The call itself may still be held here under its old epoch: it needs no second room.
     const own = this.#ownCalls().filter((call) => call.callSid !== callSid)
     if (own.length >= resumeMaxOf(this.#parts.self.callsMax)) return undefined
-    return this.#place(callSid, { tenant, pool: pool ?? this.#poolWithRoom(own), epoch })
+    return this.#place(callSid, { tenant, pool: pool ?? this.#poolWithRoom(own), epoch, caller })
   }
 
-  #placeNew({ callSid, tenant, class: callClass }: Omit<AdmitRequest, 'queue'>): Placement | undefined {
+  #placeNew({ callSid, tenant, class: callClass, caller }: Omit<AdmitRequest, 'queue'>): Placement | undefined {
     const known = this.#known(callSid)
     if (known !== undefined) return this.#placement(known.pool, known.epoch)
     if (callClass !== 'inbound' || !this.#parts.takesCalls() || !this.#mayPlaceAlone()) return undefined
@@ -197,7 +203,10 @@ export class Admission {
     const ofTenant = own.filter((call) => call.tenant === tenant).length
     // A small burst divided by many pods is still one call, or the tenant could not be reached at all.
     if (ofTenant >= Math.min(burst, Math.max(1, this.#share(burst)))) return undefined
-    return this.#place(callSid, { tenant, pool: this.#poolWithRoom(own), epoch: 1 })
+    // A caller's places are divided likewise, and one of them is everybody's.
+    const ofCaller = own.filter((call) => caller !== undefined && call.caller === caller.key).length
+    if (caller !== undefined && ofCaller >= Math.max(1, this.#share(caller.max))) return undefined
+    return this.#place(callSid, { tenant, pool: this.#poolWithRoom(own), epoch: 1, caller: caller?.key })
   }
 
   #place(callSid: CallSid, place: Omit<Placed, 'untilMs'>): Placement {
@@ -217,7 +226,7 @@ export class Admission {
   }
 
   /** What is held, and what is placed and not held yet. */
-  #ownCalls(): { callSid: CallSid; tenant: string; pool: string; epoch: number }[] {
+  #ownCalls(): HeldLease[] {
     const nowMs = this.#parts.clock.monotonicMs()
     const own = new Map(this.#parts.held().map((lease) => [lease.callSid, lease]))
     for (const [callSid, placed] of this.#placed) {

@@ -6,8 +6,11 @@
 // CP5: a lease is known by its Call SID; every decrement is driven by the lease's own record, so that it happens once.
 import type { CallSid } from '../kit/ids.ts'
 
-/** What a call is admitted as; the first may wait for nothing, the last waits for everybody. */
-export type CallClass = 'resume' | 'inbound' | 'outbound'
+/** What a new call is admitted as. A resume is no class: it is a transfer, which needs no free place. */
+export type CallClass = 'inbound' | 'outbound'
+
+/** Whose a place is: `key` is the same for all calls of one far party, and says nothing of the number; `max`: places at once. */
+export type CallerPlaces = { key: string; max: number }
 
 /** Bounds of leases, in ms. A slot is granted again only after its holder must have stopped: fence < hard. */
 export type LeaseTimes = {
@@ -76,14 +79,22 @@ export type PodEntry = PodAnnouncement & { calls: number; ageMs: number }
 /** A place for a call: which pod, with which pool's model, under which epoch. */
 export type Grant = { pod: string; address: string; pool: string; epoch: number }
 
-export type AcquireRequest = { callSid: CallSid; tenant: string; class: CallClass; queue: boolean }
+/** `caller` left out: places of one caller are not bounded. */
+export type AcquireRequest = {
+  callSid: CallSid
+  tenant: string
+  class: CallClass
+  queue: boolean
+  caller?: CallerPlaces | undefined
+}
 export type Acquired =
   | ({ kind: 'granted' } & Grant)
   /** The same call asked before: the same answer. */
   | ({ kind: 'repeated' } & Grant)
   /** Full, or others of its tenant wait already; `ahead` callers are served before it, `etaMs` is an estimate. */
   | { kind: 'queued'; ahead: number; etaMs: number }
-  | { kind: 'refused'; reason: 'recovering' | 'full' | 'tenant-full' | 'queue-full' | 'no-pod' }
+  /** `caller-full`: the far party has its places, live and waiting. */
+  | { kind: 'refused'; reason: 'recovering' | 'full' | 'tenant-full' | 'queue-full' | 'no-pod' | 'caller-full' }
 
 export type Activated =
   | ({ kind: 'activated' } & Grant)
@@ -113,7 +124,14 @@ export type PoolMoved =
 export type MovePool = (pool: string) => Promise<'moved' | 'full' | 'unsure'>
 
 /** One live call as its holder knows it. */
-export type HeldLease = { callSid: CallSid; tenant: string; epoch: number; pool: string }
+export type HeldLease = {
+  callSid: CallSid
+  tenant: string
+  epoch: number
+  pool: string
+  /** The key of its far party; undefined: not known. */
+  caller?: string | undefined
+}
 /** What became of each lease that was to be renewed; those not named are renewed. */
 export type Renewed = { unknown: CallSid[]; fenced: CallSid[] }
 
@@ -154,6 +172,9 @@ export type CellUsage = {
 /** Differences that `audit` found between the counters and the leases, and healed. */
 export type Audited = { differences: string[] }
 
+/** What a tenant has spent: time of calls, and money in whole millionths of the currency. */
+export type Spent = { tenant: string; ms: number; millionths: number }
+
 /** Leases, pods and the queue of one cell. */
 export interface LeaseStore {
   /** Sets the limits. Of ceilings told by several pods the lowest stands for a while. A store without its boot mark begins to recover. */
@@ -180,6 +201,7 @@ export interface LeaseStore {
     pool: string | undefined
     avoidPod: string | undefined
     preferPod?: string | undefined
+    caller?: string | undefined
   }): Promise<Transferred>
   /** The call is served by another pool's model from now on, if that pool has room. Grants the slot that it leaves to the queue. */
   movePool(request: { callSid: CallSid; epoch: number; pool: string }): Promise<PoolMoved>
@@ -191,6 +213,8 @@ export interface LeaseStore {
   leave(callSid: CallSid): Promise<void>
   /** The leases of these calls, changing nothing; those that the store does not know are left out. */
   look(callSids: readonly CallSid[]): Promise<LeaseSeen[]>
+  /** Adds what tenants have spent to the store's present day, and tells what each of them has spent in it over the fleet. */
+  spend(spent: readonly Spent[]): Promise<{ day: number; spent: Spent[] }>
   usage(): Promise<CellUsage>
   audit(): Promise<Audited>
   close(): Promise<void>

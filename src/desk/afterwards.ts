@@ -10,6 +10,7 @@ import type { HeldLease } from '../control/ports.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Wheel, WheelTimer } from '../kit/wheel.ts'
+import type { PlacesOf } from './caller-places.ts'
 import { leaseOf, type Origin } from './held.ts'
 
 export const NEXT_KEPT_MS = 120_000
@@ -24,10 +25,12 @@ export class Afterwards {
   readonly #clock: Clock
   readonly #wheel: Wheel
   readonly #onGivenUp: (broken: Broken) => void
+  readonly #placesOf: PlacesOf
   readonly #next = new Map<CallSid, { next: Next | StreamGrant; untilMs: number; isAsked: boolean }>()
   readonly #broken = new Map<CallSid, Broken & { timer: WheelTimer }>()
 
-  constructor(parts: { clock: Clock; wheel: Wheel; onGivenUp: (broken: Broken) => void }) {
+  constructor(parts: { clock: Clock; wheel: Wheel; placesOf: PlacesOf; onGivenUp: (broken: Broken) => void }) {
+    this.#placesOf = parts.placesOf
     this.#clock = parts.clock
     this.#wheel = parts.wheel
     this.#onGivenUp = parts.onGivenUp
@@ -91,6 +94,8 @@ export class Afterwards {
 
   /** The leases of calls without a socket: their slots are kept while they may come back. */
   leases(): HeldLease[] {
-    return [...this.#broken.values()].filter(({ hasPlace }) => hasPlace).map(({ origin }) => leaseOf(origin))
+    return [...this.#broken.values()]
+      .filter(({ hasPlace }) => hasPlace)
+      .map(({ origin }) => leaseOf(origin, this.#placesOf))
   }
 }

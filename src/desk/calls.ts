@@ -11,6 +11,7 @@ import { messageOf, VoiceError } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { WheelTimer } from '../kit/wheel.ts'
 import type { TimelineEntry } from '../ops/watch.ts'
+import type { PlacesOf } from './caller-places.ts'
 import { type CallMakerParts, type Held, leaseOf, makeHeld, type Origin } from './held.ts'
 import { OPEN_MAX_MS, type PendingCall, PendingCalls } from './pending-call.ts'
 
@@ -29,6 +30,7 @@ export interface Checkpoints {
 
 export type CallsParts = Omit<CallMakerParts, 'onEnded' | 'onChanged' | 'onFenced' | 'keep'> & {
   checkpoints: Checkpoints | undefined
+  placesOf: PlacesOf
   onEnded: (held: Held, cause: EndCause, next: Next) => void
 }
 
@@ -51,7 +53,14 @@ export class Calls {
   }
 
   get size(): number {
-    return this.callSids().length
+    let unmade = 0
+    for (const callSid of this.pending.callSids()) if (!this.#held.has(callSid)) unmade += 1
+    return this.#held.size + unmade
+  }
+
+  /** Calls that have been made: a field to read, cheap enough to be asked at each frame. */
+  get madeCount(): number {
+    return this.#held.size
   }
 
   /** [CA5] */
@@ -75,7 +84,7 @@ export class Calls {
   /** The leases that this pod keeps alive. */
   leases(): HeldLease[] {
     const acting = this.all().filter(({ isActive, isMoving, isOver }) => isActive && !isMoving && !isOver)
-    return acting.map(({ origin }) => leaseOf(origin))
+    return acting.map(({ origin }) => leaseOf(origin, this.#parts.placesOf))
   }
 
   /**
@@ -163,7 +172,7 @@ export class Calls {
   }
 
   #open(origin: Origin, isWanted: () => boolean): Promise<Held | undefined> {
-    const { onEnded, checkpoints: _checkpoints, ...parts } = this.#parts
+    const { onEnded, checkpoints: _checkpoints, placesOf: _placesOf, ...parts } = this.#parts
     return makeHeld(
       {
         ...parts,

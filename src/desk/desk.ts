@@ -14,7 +14,7 @@
 // DK12: a call that has ended is not admitted again: neither one that ended here of late, nor one of which the records say so.
 // DK8: whose call it is and what it is admitted as follow its direction, on every path: entering, waiting, resuming.
 import { createHash } from 'node:crypto'
-import { type CallIdentity, type Direction, farEndOf, ownNumberOf } from '../call/identity.ts'
+import { type CallIdentity, farEndOf, ownNumberOf } from '../call/identity.ts'
 import type { Leg, LegListener } from '../call/ports.ts'
 import type { EndCause, Next } from '../call/state.ts'
 import type {
@@ -27,13 +27,14 @@ import type {
   StreamGrant,
   WaitStep,
 } from '../carrier/twilio/call-desk.ts'
-import type { Admission, Placement } from '../control/admission.ts'
+import type { Admission, AdmitRequest, Placement } from '../control/admission.ts'
 import type { LeaseStore } from '../control/ports.ts'
 import type { CallRecords, CallRow, EndRequest, Fenceable } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'
 import { messageOf, VoiceError } from '../kit/errors.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 import type { Afterwards, Broken } from './afterwards.ts'
+import type { PlacesOf } from './caller-places.ts'
 import type { Calls } from './calls.ts'
 import type { Door } from './door.ts'
 import type { Endings } from './endings.ts'
@@ -70,6 +71,10 @@ export type DeskParts = {
   grants: Grants
   /** Whose our own number in a call is. */
   tenantOf: (ownNumber: string) => string
+  /** Whether a tenant has spent what it may today: it gets no new calls (SPN2). */
+  isOverBudget: (tenant: string) => boolean
+  /** Whose place a call takes, and how many there are. */
+  placesOf: PlacesOf
   queue: { isOpen: boolean; waitMaxMs: number; language: string }
   overflows: Overflows
   fallbackNumber: string | undefined
@@ -128,12 +133,22 @@ export class Desk implements CallDesk {
     const { admission, queue } = this.#parts
     const { callSid } = offer
     if (await this.#hasEnded(callSid)) return { kind: 'over' }
-    const admitted = await admission.admit({ ...this.#asked(offer), queue: queue.isOpen })
+    const asked = this.#asked(offer)
+    if (this.#parts.isOverBudget(asked.tenant)) {
+      this.#parts.world.metrics.limits.add('tenant-day-refused')
+      return { kind: 'busy', reason: 'full' }
+    }
+    const admitted = await admission.admit({ ...asked, queue: queue.isOpen })
     if (admitted.kind === 'granted') return this.#place(offer, admitted, pending)
     if (admitted.kind === 'queued') {
       pending.onEnd(() => this.#leave(callSid))
       this.#remember(offer, 0)
       return { kind: 'queued', ahead: admitted.ahead, etaMs: admitted.etaMs, language: queue.language }
+    }
+    if (admitted.reason === 'caller-full') {
+      this.#parts.world.metrics.limits.add('caller-places')
+      this.#parts.world.log.warn({ callSid }, 'a caller has all places of one caller')
+      return { kind: 'busy', reason: 'caller-full' }
     }
     return { kind: 'busy', reason: admitted.reason === 'store-away' ? 'store-away' : 'full' }
   }
@@ -366,10 +381,11 @@ export class Desk implements CallDesk {
   /** The call goes on at another pod, or here, under the next epoch (DK5). */
   async #resume(call: Origin | CallRow, broken: Broken | undefined, pending: PendingCall): Promise<NextStep> {
     const { callSid, epoch, tenant, pool } = call
+    const caller = this.#parts.placesOf(call)?.key
     const { admission, afterwards, world, pod: own, onResume } = this.#parts
     const why: ResumeCause = broken === undefined ? 'pod-lost' : 'socket-lost'
     const avoidPod = broken === undefined && 'pod' in call && call.pod !== own ? call.pod : undefined
-    const ask = (fromEpoch: number) => admission.resume({ callSid, fromEpoch, tenant, pool, avoidPod })
+    const ask = (fromEpoch: number) => admission.resume({ callSid, fromEpoch, tenant, pool, avoidPod, caller })
     let resumed = await ask(epoch)
     // Somebody moved it on and its stream has ended since: the carrier asks again.
     if (resumed.kind === 'fenced') resumed = await ask(resumed.epoch)
@@ -395,9 +411,9 @@ export class Desk implements CallDesk {
   }
 
   /** As admission is asked, whether the call enters or waits. */
-  #asked(offer: CallOffer): { callSid: CallSid; tenant: string; class: Direction } {
+  #asked(offer: CallOffer): Omit<AdmitRequest, 'queue'> {
     const { callSid, tenant, direction } = this.#identityOf(offer)
-    return { callSid, tenant, class: direction }
+    return { callSid, tenant, class: direction, caller: this.#parts.placesOf(offer) }
   }
 
   /** What breaks again and again is for a person, or an apology. */

@@ -14,6 +14,7 @@ import { type PodEntry, resumeMaxOf } from '../control/ports.ts'
 import type { CallRecords } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'
 import type { Afterwards } from './afterwards.ts'
+import type { PlacesOf } from './caller-places.ts'
 import type { Calls, Checkpoints } from './calls.ts'
 import { RECORDS_MS } from './desk.ts'
 import { PREPARE_MAX_MS } from './door.ts'
@@ -37,6 +38,7 @@ export type HandoverParts = {
   checkpoints: Checkpoints | undefined
   pods: () => readonly PodEntry[]
   grants: Grants
+  placesOf: PlacesOf
   world: DeskWorld
 }
 
@@ -93,10 +95,13 @@ export class Handover {
   async #giveAway(held: Held, preferPod: string): Promise<'given' | 'stays'> {
     const { calls, checkpoints, admission, afterwards, pod, world } = this.#parts
     const { callSid, callId, tenant, pool } = held.origin
+    const caller = this.#parts.placesOf(held.origin)?.key
     calls.writeNow()
     await checkpoints?.flush(callSid, FLUSH_MS)
     held.isMoving = true
-    const resumed = await admission.resume({ callSid, fromEpoch: held.epoch, tenant, pool, avoidPod: pod, preferPod })
+    const resumed = await admission.resume({
+      ...{ callSid, fromEpoch: held.epoch, tenant, pool, avoidPod: pod, preferPod, caller },
+    })
     if (resumed.kind !== 'transferred' || resumed.pod === pod) {
       held.isMoving = false
       world.metrics.resumed('handover', 'refused')

@@ -8,7 +8,7 @@ import { Call } from '../call/call.ts'
 import { comeBack, pendingTools, readCheckpoint } from '../call/checkpoint.ts'
 import { farPartyOf, ownNumberOf } from '../call/identity.ts'
 import type { PlayoutSettings } from '../call/playout.ts'
-import type { ModelListener, ModelSession, SessionStart } from '../call/ports.ts'
+import type { ModelListener, ModelSession, SessionStart, Usage } from '../call/ports.ts'
 import type { CallSettings, CallState, EndCause, Next } from '../call/state.ts'
 import type { HeldLease, MovePool } from '../control/ports.ts'
 import type { CallRecords, ToolIntent } from '../control/records.ts'
@@ -21,6 +21,7 @@ import type { Metrics } from '../ops/metrics.ts'
 import type { Traces } from '../ops/traces.ts'
 import { type TimelineEntry, Watch } from '../ops/watch.ts'
 import type { CallControl, Pack, PackCall } from '../packs/pack.ts'
+import type { PlacesOf } from './caller-places.ts'
 import type { History } from './history.ts'
 import type { Expected } from './peers.ts'
 import { effectOf } from './tool-effects.ts'
@@ -86,8 +87,9 @@ export type Origin = Omit<Expected, 'how'> & {
 }
 
 /** The lease of a call, as the store is told of it. */
-export function leaseOf({ callSid, tenant, epoch, pool }: Origin): HeldLease {
-  return { callSid, tenant, epoch, pool }
+export function leaseOf(origin: Origin, placesOf: PlacesOf): HeldLease {
+  const { callSid, tenant, epoch, pool } = origin
+  return { callSid, tenant, epoch, pool, caller: placesOf(origin)?.key }
 }
 
 /** One call of this pod. */
@@ -107,7 +109,11 @@ export class Held {
   /** Another pod acts for it, or it has ended. */
   isOver = false
 
+  /** What the call had lasted and used when it came here. */
+  readonly before: { lastedMs: number; usage: Usage }
+
   constructor(origin: Origin, call: Call, ledger: ToolLedger) {
+    this.before = { lastedMs: call.lastedMs, usage: call.state.usage }
     this.origin = origin
     this.call = call
     this.ledger = ledger

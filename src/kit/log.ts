@@ -9,6 +9,7 @@
 // LG5: at the end of the process the lines that wait have LOG_FLUSH_MS.
 import type { Writable } from 'node:stream'
 import { type DestinationStream, pino } from 'pino'
+import { neverWait } from './standard-error.ts'
 
 export const LOG_WAITING_MAX_BYTES = 1_048_576
 export const LINES_PER_SECOND = 20
@@ -76,6 +77,7 @@ export class LogLines implements DestinationStream {
       this.#unsaid += 1
       return
     }
+    neverWait(this.#stream)
     if (this.#unsaid > 0) this.#sayDropped()
     this.#stream.write(line)
   }

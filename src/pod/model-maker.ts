@@ -41,6 +41,7 @@ export function modelMaker(
         defaults,
         model: model ?? endpoint.model,
         toolMaxMs: config.model.toolMaxMs,
+        joinsQuiet: config.model.appendCoalesce.kind === 'auto',
       },
       { clock: world.clock, wheel: world.wheel, log },
       start,

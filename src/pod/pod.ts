@@ -7,6 +7,7 @@
 import type { Call } from '../call/call.ts'
 import { ownNumberOf } from '../call/identity.ts'
 import type { EndCause } from '../call/state.ts'
+import { amountsOf } from '../call/tariff.ts'
 import { Links } from '../carrier/twilio/answers/links.ts'
 import type { CarrierRest } from '../carrier/twilio/rest/rest.ts'
 import { Admission } from '../control/admission.ts'
@@ -15,15 +16,18 @@ import type { Limits } from '../control/limits.ts'
 import { PodDriver } from '../control/pod-driver.ts'
 import type { ExitCause } from '../control/pod-life.ts'
 import type { PodAnnouncement } from '../control/ports.ts'
+import { type CallSpending, Spending } from '../control/spending.ts'
 import { askWithin } from '../control/store-answer.ts'
 import { TransferPolicy } from '../control/transfer-policy.ts'
-import { Afterwards } from '../desk/afterwards.ts'
+import { Afterwards, type Broken } from '../desk/afterwards.ts'
+import { makePlacesOf } from '../desk/caller-places.ts'
 import { Calls } from '../desk/calls.ts'
 import { callIdOf, Desk } from '../desk/desk.ts'
 import { Door } from '../desk/door.ts'
 import { Endings, type EndingsParts } from '../desk/endings.ts'
 import { Grants } from '../desk/grants.ts'
 import { Handover } from '../desk/handover.ts'
+import type { Held } from '../desk/held.ts'
 import { openHistory } from '../desk/history.ts'
 import { Overflows } from '../desk/overflow.ts'
 import { makePeers, type PeerAnswers, type Peers } from '../desk/peers.ts'
@@ -60,6 +64,7 @@ export class Pod {
   readonly #peers: Peers
   readonly #admission: Admission
   readonly #handover: Handover
+  readonly #spending: Spending
   readonly #rescuer: Rescuer
   readonly #incarnation = newIncarnation()
   readonly #gone = Promise.withResolvers<ExitCause>()
@@ -95,7 +100,14 @@ export class Pod {
     const pods = () => this.keeper.pods()
     const grants = new Grants(parts.tokens, world.clock)
     this.#peers = makePeers(config.streamToken.secret, () => world.clock.wallMs())
-    this.afterwards = new Afterwards({ clock: world.clock, wheel, onGivenUp: (broken) => this.endings.givenUp(broken) })
+    const placesOf = makePlacesOf({
+      secret: config.streamToken.secret,
+      perCaller: config.call.callsPerCaller,
+      withheldPercent: config.call.withheldPercent,
+      limit: limits.cell.pools.reduce((sum, { callsMax }) => sum + callsMax, 0),
+    })
+    const onGivenUp = (broken: Broken) => this.endings.givenUp(broken)
+    this.afterwards = new Afterwards({ clock: world.clock, wheel, placesOf, onGivenUp })
     const tellHolder: EndingsParts['tellHolder'] = (lease, cause) => this.#tellHolder(lease.pod, lease.callSid, cause)
     const kept = { records, leases, recordings, afterwards: this.afterwards }
     this.endings = new Endings({ ...kept, overLooksMs, tellHolder, ...control })
@@ -105,6 +117,7 @@ export class Pod {
       shape,
       records: checkpoints === undefined ? undefined : records,
       checkpoints,
+      placesOf,
       history,
       world,
       transfers: new TransferPolicy({
@@ -116,6 +129,7 @@ export class Pod {
       }),
       movePool: (request) => this.#admission.movePool(request),
       onEnded: (held, cause, next) => {
+        if (held.isActive) this.#spending.ended(this.#spendingOf(held))
         this.endings.callEnded(held, cause, next)
         this.onCallEnded?.(held.call, cause)
       },
@@ -148,6 +162,18 @@ export class Pod {
         flush: () => this.#flush(),
         exit: (cause) => this.#gone.resolve(cause),
       },
+    })
+    const { tenantDay } = config.call
+    this.#spending = new Spending({
+      store: leases,
+      budgetOf: (tenant) => {
+        const { minutes, money } = limits.budgetOf(tenant)
+        return { minutes: minutes ?? tenantDay.minutes, money: money ?? tenantDay.money }
+      },
+      live: () => this.calls.all().flatMap((held) => (held.isActive && !held.isOver ? [this.#spendingOf(held)] : [])),
+      wheel,
+      log: world.log,
+      onLimit: (limit) => world.metrics.limits.add(limit),
     })
     this.#admission = new Admission({
       store: leases,
@@ -189,6 +215,8 @@ export class Pod {
       peers: this.#peers,
       grants,
       tenantOf: limits.tenantOf,
+      placesOf,
+      isOverBudget: (tenant) => this.#spending.isOver(tenant),
       queue: {
         isOpen: limits.cell.queueMax > 0,
         waitMaxMs: limits.waitMaxMs ?? config.fleet.queueWaitMaxMs,
@@ -202,7 +230,7 @@ export class Pod {
       world: control,
     })
     const { calls, afterwards } = this
-    const shared = { pod, calls, afterwards, admission: this.#admission, peers: this.#peers, records, grants }
+    const shared = { pod, calls, afterwards, admission: this.#admission, peers: this.#peers, records, grants, placesOf }
     this.#handover = new Handover({ ...shared, checkpoints, pods, world })
     this.#rescuer = new Rescuer({
       ...{ pod, leases, records, endings: this.endings, peers: this.#peers, rest, pods, ...control },
@@ -228,6 +256,19 @@ export class Pod {
     return this.driver.takesWebhooks && this.driver.phase !== 'warming' ? [] : [this.driver.phase]
   }
 
+  /** What of a call is to be told as spent here; without prices it has no cost. */
+  #spendingOf({ origin, call, before }: Held): CallSpending {
+    const { prices } = this.#parts.config.work
+    const { callSid, tenant } = origin
+    const { lastedMs } = call
+    const ms = lastedMs - before.lastedMs
+    if (prices === undefined) return { callSid, tenant, ms, money: 0 }
+    const sum = ({ modelAmount, carrierAmount }: ReturnType<typeof amountsOf>) => modelAmount + carrierAmount
+    const money =
+      sum(amountsOf(call.state.usage, lastedMs, prices)) - sum(amountsOf(before.usage, before.lastedMs, prices))
+    return { callSid, tenant, ms, money }
+  }
+
   /** Tells the store of this pod and its limits, and begins to take calls. */
   async start(): Promise<void> {
     const answer = await askWithin(this.#wheel, CONFIGURE_MS, () => this.#stores.leases.configure(this.#limits.cell))
@@ -237,6 +278,7 @@ export class Pod {
     await this.keeper.start()
     await this.keeper.announceNow()
     this.fleet.start()
+    this.#spending.start()
     if (!this.#stores.isAlone) this.#rescuer.start()
     const seen = { fleet: this.fleet, keeper: this.keeper }
     this.#parts.pools?.watch({ leases: this.#stores.leases, wheel: this.#wheel, ...seen })
@@ -288,6 +330,7 @@ export class Pod {
     this.fleet.close()
     this.#rescuer.close()
     await this.endings.settled(FLUSH_MS)
+    await this.#spending.close()
     await this.keeper.stop()
     this.#wheel.close()
     await this.#stores.close()

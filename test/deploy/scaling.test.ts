@@ -93,7 +93,7 @@ describe('a Prometheus finds the pods', () => {
 
   test('[O10] each pod carries annotations with the port of its metrics, unless there is a monitor', async () => {
     const annotated = await render({})
-    assert.deepEqual(scrapes(annotated).toSorted(), ['8080', '8080', '8404'])
+    assert.deepEqual(scrapes(annotated).toSorted(), ['8080', '8404', '9464'])
     for (const { pod } of findWorkloads(annotated).filter(({ kind }) => kind === 'Deployment')) {
       const ports = pod.containers.flatMap((one) => (one.ports ?? []).map(({ containerPort }) => String(containerPort)))
       assert.ok(scrapes(annotated).some((port) => ports.includes(port!)))

@@ -1,6 +1,14 @@
 // Random commands for a store of leases: few names, so that they meet; epochs mostly right, so that they matter.
 import fc from 'fast-check'
-import type { CellLimits, HeldLease, LeaseStore, PodAnnouncement, PodState } from '../../src/control/ports.ts'
+import type {
+  CallClass,
+  CallerPlaces,
+  CellLimits,
+  HeldLease,
+  LeaseStore,
+  PodAnnouncement,
+  PodState,
+} from '../../src/control/ports.ts'
 import type { LeaseWorld } from './lease-worlds.ts'
 import { limitsOf, podOf, sid } from './lease-worlds.ts'
 
@@ -35,7 +43,7 @@ export type Command =
   | { do: 'advance' | 'jump'; ms: number }
   | { do: 'configure'; limits: number }
   | { do: 'announce'; pod: number; state: PodState; callsMax: number; penalty: number }
-  | { do: 'acquire'; call: number; tenant: number; class: 'resume' | 'inbound' | 'outbound'; queue: boolean }
+  | { do: 'acquire'; call: number; tenant: number; class: CallClass; queue: boolean; caller: number }
   | { do: 'activate' | 'release'; call: number; off: number; pod: number }
   | { do: 'renew' | 'reassert'; pod: number; calls: { call: number; off: number; tenant: number; pool: number }[] }
   | { do: 'transfer'; call: number; off: number; tenant: number; pool: number; avoid: number; prefer: number }
@@ -43,6 +51,7 @@ export type Command =
   | { do: 'poll' | 'leave'; call: number }
   | { do: 'reap'; max: number }
   | { do: 'audit' | 'beat' }
+  | { do: 'spend'; tenant: number; ms: number; millionths: number }
 
 const call = fc.nat(17)
 const tenant = fc.nat(3)
@@ -73,8 +82,9 @@ export const commandArbitrary: fc.Arbitrary<Command> = fc.oneof(
       do: kind('acquire'),
       call,
       tenant,
-      class: fc.constantFrom<'resume' | 'inbound' | 'outbound'>('inbound', 'inbound', 'inbound', 'outbound', 'resume'),
+      class: fc.constantFrom<CallClass>('inbound', 'inbound', 'inbound', 'outbound'),
       queue: fc.boolean(),
+      caller: fc.nat(5),
     }),
   },
   {
@@ -98,7 +108,16 @@ export const commandArbitrary: fc.Arbitrary<Command> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: kind('reap'), max: fc.constantFrom(0, 1, 3, 100, 5_000) }) },
   { weight: 1, arbitrary: fc.record({ do: kind('audit') }) },
   { weight: 6, arbitrary: fc.record({ do: kind('beat') }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: kind('spend'), tenant, ms: fc.nat(100_000), millionths: fc.nat(9_000_000) }),
+  },
 )
+
+/** Few callers with few places, so that they meet their bound; some are not bounded. */
+function callerOf(index: number): CallerPlaces | undefined {
+  return index > 3 ? undefined : { key: `c${index}`, max: index + 1 }
+}
 
 const podName = (index: number): string => `pod-${index}`
 
@@ -106,7 +125,7 @@ const podName = (index: number): string => `pod-${index}`
 export const PRELUDE: readonly Command[] = [
   { do: 'configure', limits: 0 },
   { do: 'beat' },
-  { do: 'acquire', call: 0, tenant: 0, class: 'inbound', queue: true },
+  { do: 'acquire', call: 0, tenant: 0, class: 'inbound', queue: true, caller: 5 },
   { do: 'advance', ms: 5_000 },
   { do: 'advance', ms: 5_000 },
 ]
@@ -129,7 +148,12 @@ export async function runCommand(
       for (const index of [0, 1, 2]) await store.announce(podOf(podName(index), { callsMax: 5 }))
       return undefined
     case 'acquire':
-      return store.acquire({ ...command, callSid: sid(command.call), tenant: `t${command.tenant}` })
+      return store.acquire({
+        ...command,
+        callSid: sid(command.call),
+        tenant: `t${command.tenant}`,
+        caller: callerOf(command.caller),
+      })
     case 'activate':
     case 'release':
       return runEpoch(store, command, epochOf(command.call) + command.off)
@@ -144,6 +168,7 @@ export async function runCommand(
         pool: POOLS[command.pool],
         avoidPod: podName(command.avoid),
         preferPod: command.prefer > 4 ? undefined : podName(command.prefer),
+        caller: command.tenant > 2 ? undefined : `c${command.tenant}`,
       })
     case 'movePool':
       return store.movePool({
@@ -156,6 +181,8 @@ export async function runCommand(
       return store[command.do](sid(command.call))
     case 'reap':
       return store.reap(command.max)
+    case 'spend':
+      return store.spend([{ tenant: `t${command.tenant}`, ms: command.ms, millionths: command.millionths }])
     case 'audit':
       return store.audit()
   }
@@ -186,5 +213,6 @@ function heldOf(
     tenant: `t${tenant}`,
     epoch: Math.max(1, epochOf(call) + off),
     pool: POOLS[pool]!,
+    caller: tenant > 2 ? undefined : `c${tenant}`,
   }))
 }

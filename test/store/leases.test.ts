@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import { after, before, suite, test } from 'node:test'
-import type { AcquireRequest, CellLimits, HeldLease, LeaseStore } from '../../src/control/ports.ts'
+import {
+  type AcquireRequest,
+  type CellLimits,
+  type HeldLease,
+  LEASE_TIMES,
+  type LeaseStore,
+} from '../../src/control/ports.ts'
 import type { CallSid } from '../../src/kit/ids.ts'
 import {
   type LeaseWorld,
@@ -98,7 +104,6 @@ const SCENARIOS: Scenario[] = [
       assert.ok(second.kind === 'queued' && second.ahead === 1)
       assert.deepEqual(await wait(store, 1), first, 'asked again, the same place')
       assert.deepEqual(await wait(store, 3), { kind: 'refused', reason: 'queue-full' })
-      assert.deepEqual(await ask(store, 4, { class: 'resume', queue: true }), { kind: 'refused', reason: 'recovering' })
       await advance(9_999)
       assert.equal((await store.poll(sid(1))).kind, 'waiting')
       assert.equal((await store.usage()).inUse, 1)
@@ -205,9 +210,85 @@ const SCENARIOS: Scenario[] = [
       assert.equal((await ask(store, 50, { class: 'outbound' })).kind, 'refused')
       await open(store, 6, 3)
       assert.equal((await ask(store, 51)).kind, 'refused')
-      assert.equal((await ask(store, 52, { class: 'resume' })).kind, 'granted')
-      assert.equal((await ask(store, 53, { class: 'resume' })).kind, 'granted')
-      assert.deepEqual(await ask(store, 54, { class: 'resume', queue: true }), { kind: 'refused', reason: 'full' })
+      for (const name of [52, 53, 54]) {
+        const lost = { callSid: sid(name), fromEpoch: 1, tenant: 'acme', pool: undefined, avoidPod: undefined }
+        assert.equal((await store.transfer(lost)).kind, 'transferred')
+      }
+    },
+  },
+  {
+    name: '[S8][LCA1][LCA2] a far party has its places, live and waiting; the next call of it is refused, those of others are not',
+    limits: limitsOf({ callsMax: 5 }),
+    run: async ({ store }) => {
+      const of = (name: number, key: string, more: Partial<AcquireRequest> = {}) =>
+        ask(store, name, { caller: { key, max: 3 }, queue: true, ...more })
+      for (const name of [1, 2, 3]) assert.equal((await of(name, 'one')).kind, 'granted')
+      for (const name of [4, 5, 6]) assert.deepEqual(await of(name, 'one'), { kind: 'refused', reason: 'caller-full' })
+      assert.equal((await of(3, 'one')).kind, 'repeated', 'a webhook that comes again has its place')
+      assert.equal((await of(7, 'other')).kind, 'granted')
+      assert.equal((await ask(store, 8)).kind, 'granted', 'whose far party nobody counts')
+      assert.equal((await of(9, 'other')).kind, 'queued')
+      assert.equal((await of(10, 'other')).kind, 'queued')
+      assert.deepEqual(await of(11, 'other'), { kind: 'refused', reason: 'caller-full' }, 'waiting counts')
+      await store.leave(sid(10))
+      assert.equal((await of(11, 'other')).kind, 'queued', 'who has left gives the place back')
+      await store.release({ callSid: sid(1), epoch: 1 })
+      assert.equal((await store.poll(sid(9))).kind, 'granted')
+      assert.deepEqual(
+        await of(12, 'other'),
+        { kind: 'refused', reason: 'caller-full' },
+        'served, it counts once and still',
+      )
+      assert.equal((await of(4, 'one')).kind, 'queued')
+      assert.deepEqual((await store.audit()).differences, [])
+    },
+  },
+  {
+    name: '[S8][LM7] what tenants spend is added up by the store’s day',
+    limits: limitsOf(),
+    run: async ({ store, jump }) => {
+      const of = (tenant: string, ms: number, millionths: number) => ({ tenant, ms, millionths })
+      const first = await store.spend([of('a', 1_000, 7), of('b', 5, 0)])
+      assert.deepEqual(first.spent, [of('a', 1_000, 7), of('b', 5, 0)])
+      assert.deepEqual(await store.spend([of('b', 1, 2), of('c d', 0, 0)]), {
+        day: first.day,
+        spent: [of('b', 6, 2), of('c d', 0, 0)],
+      })
+      assert.deepEqual(await store.spend([]), { day: first.day, spent: [] })
+      const many = Array.from({ length: 1_201 }, (_, n) => of(`t${n}`, n, 1))
+      assert.deepEqual((await store.spend(many)).spent, many)
+      await jump(86_400_000)
+      assert.deepEqual(await store.spend([of('a', 1, 1)]), { day: first.day + 1, spent: [of('a', 1, 1)] })
+    },
+  },
+  {
+    name: '[S8][LCA3] a resume and an assertion are never refused for their caller, and count',
+    limits: limitsOf({ callsMax: 50 }),
+    run: async ({ store }) => {
+      const caller = { key: 'one', max: 2 }
+      const lost = { fromEpoch: 1, tenant: 'acme', pool: undefined, avoidPod: undefined, caller: 'one' }
+      for (const name of [1, 2, 3])
+        assert.equal((await store.transfer({ callSid: sid(name), ...lost })).kind, 'transferred')
+      const leases = [{ callSid: sid(4), tenant: 'acme', epoch: 1, pool: 'main', caller: 'one' }]
+      assert.deepEqual(await store.reassert({ pod: 'pod-1', leases }), { fenced: [] })
+      assert.deepEqual(await ask(store, 5, { caller }), { kind: 'refused', reason: 'caller-full' })
+      for (const name of [1, 2]) await store.release({ callSid: sid(name), epoch: 2 })
+      assert.deepEqual(await ask(store, 5, { caller }), { kind: 'refused', reason: 'caller-full' })
+      await store.release({ callSid: sid(3), epoch: 2 })
+      assert.equal((await ask(store, 5, { caller })).kind, 'granted')
+    },
+  },
+  {
+    name: '[S8][LCA1] who does not come, and whose pod is lost, gives the places back',
+    limits: limitsOf({ callsMax: 3 }),
+    run: async ({ store, advance }) => {
+      const caller = { key: 'one', max: 2 }
+      assert.equal((await ask(store, 1, { caller })).kind, 'granted')
+      assert.equal((await ask(store, 2, { caller })).kind, 'granted')
+      await advance(LEASE_TIMES.reservedMs + 1_000)
+      await store.announce(podOf('pod-1'))
+      assert.deepEqual((await store.reap(100)).noShows.length, 2)
+      assert.equal((await ask(store, 3, { caller })).kind, 'granted')
     },
   },
   {

@@ -51,7 +51,7 @@ async function silentCall(): Promise<CallSid> {
 /** The endings of a pod that holds no call, and looks at once at what the carrier tells. */
 function endingsOf(metrics: Metrics): Endings {
   const leases = makeMemoryLeases({ times: LEASE_TIMES, nowMs: () => performance.now() })
-  const afterwards = new Afterwards({ clock: systemClock, wheel, onGivenUp: () => {} })
+  const afterwards = new Afterwards({ clock: systemClock, wheel, placesOf: () => undefined, onGivenUp: () => {} })
   return new Endings({
     tellHolder: async () => false,
     records: db.records,

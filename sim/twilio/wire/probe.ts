@@ -8,7 +8,14 @@ import { nowUs } from './clock.ts'
 
 const MAGIC = Buffer.from('VPPROBE1')
 const PROBE_HEAD_BYTES = 24
-export const PROBE_EVERY_FRAMES = 25
+const PROBE_EVERY_FRAMES = 25
+const PROBES_PAUSE_FRAMES = 100
+
+/** Whether frame `frameNumber` of a stream is a probe: each PROBE_EVERY_FRAMES, in every second stretch of PROBES_PAUSE_FRAMES. */
+export function isProbeDue(frameNumber: number): boolean {
+  const isPause = Math.floor(frameNumber / PROBES_PAUSE_FRAMES) % 2 === 1
+  return !isPause && frameNumber % PROBE_EVERY_FRAMES === PROBE_EVERY_FRAMES - 1
+}
 
 /** A probe as one frame, stamped with the present. */
 export function probeFrame(callNumber: number, frameNumber: number): ClipFrames {

@@ -30,7 +30,8 @@ export type Place = { ahead: number; etaMs: number; language: string }
 export type Answer =
   | StreamGrant
   | ({ kind: 'queued' } & Place)
-  | { kind: 'busy'; reason: 'full' | 'draining' | 'store-away' }
+  /** `caller-full`: this caller has all the places that one caller gets. */
+  | { kind: 'busy'; reason: 'full' | 'draining' | 'store-away' | 'caller-full' }
   /** The call has ended. */
   | { kind: 'over' }
 

@@ -23,7 +23,7 @@ import { Entry, ok, type Reply, send, type Webhook } from './answers/entry.ts'
 import { languageOf } from './answers/language.ts'
 import { carriedIn, Links } from './answers/links.ts'
 import { ASK_TRIES_MAX, inTime, Replies } from './answers/replies.ts'
-import { askAgain, empty, hangUp, transfer } from './answers/twiml.ts'
+import { askAgain, busyAndHangUp, empty, hangUp, transfer } from './answers/twiml.ts'
 import { overflow, WAIT_POLL_MS, wantsCallBack } from './answers/waiting.ts'
 import type { CallDesk, CallOffer } from './call-desk.ts'
 import { type FormFields, makeSignatures, type Signatures } from './signature.ts'
@@ -162,6 +162,8 @@ class Webhooks {
     const { anew, tries, language } = carriedIn(parameters)
     if (answer.kind === 'queued') return this.#replies.hold(callSid, answer, { anew })
     if (answer.reason === 'full') return this.#replies.busy()
+    // No human for who takes all lines: that would move the flood, not end it.
+    if (answer.reason === 'caller-full') return ok(busyAndHangUp())
     const isIn = anew > 0 || tries > 0
     if (answer.reason === 'draining' && !isIn) {
       return { status: 503, twiml: empty(), retryAfterSeconds: DRAIN_RETRY_SECONDS }

@@ -102,12 +102,17 @@ export class WebSocketConnection implements FrameSink {
   /** Sends `prefix + base64 of bytes + suffix` as one text message and `next`, unless it is empty, as a second one: one write, all ASCII. */
   sendBase64(prefix: Buffer, bytes: Buffer, suffix: Buffer, next: string): void {
     const base64 = bytes.toString('base64')
+    const payloadBytes = prefix.length + base64.length + suffix.length
     if (this.#masks) {
-      this.sendText(`${prefix}${base64}${suffix}`)
+      const frame = this.#begin(payloadBytes)
+      const at = frame.length - payloadBytes
+      frame.set(prefix, at)
+      frame.write(base64, at + prefix.length, 'latin1')
+      frame.set(suffix, frame.length - suffix.length)
+      this.#finish(frame, payloadBytes)
       if (next !== '') this.sendText(next)
       return
     }
-    const payloadBytes = prefix.length + base64.length + suffix.length
     const nextBytes = next === '' ? 0 : headBytesFor(next.length, false) + next.length
     const frame = frameOf(headBytesFor(payloadBytes, false) + payloadBytes + nextBytes)
     let offset = writeHead(frame, 0, OPCODE.text, payloadBytes, false)

@@ -1,10 +1,13 @@
 // One link to the provider: a socket from its dial to its end. Rules:
 // LK1: a link ends once, in `onLinkEnd`, whatever ended it; `close()` is idempotent and silent.
 // LK2: the link is pinged each PING_MS; a peer that is silent for a whole interval is dead.
-// LK3: caller audio is joined to an append as bytes; several frames go as one append when the load asks for it.
+// LK3: caller audio is joined to an append as bytes; several frames go as one append when the load asks for it, and
+//      FRAMES_OF_QUIET when the caller has been quiet for so long that his turn is over (audio/quiet.ts). A loud frame waits for
+//      nothing: what is held goes with it. What is held goes before any event.
 // LK4: a link that serves a caller who seems to speak proves that it lives (link-proof.ts), or ends as MODEL_STALLED. The answer to
 //      its question goes no further: no error of the call, nothing for the agent.
 import { ULAW_SILENCE } from '../../audio/g711.ts'
+import { Quiet } from '../../audio/quiet.ts'
 import { PCM24K_BYTES_PER_ULAW, Pcm24kToUlaw, UlawToPcm24k } from '../../audio/ulaw-pcm24k.ts'
 import { type SocketEnd, WebSocketConnection } from '../../kit/websocket/connection.ts'
 import { type DialOutcome, dial } from '../../kit/websocket/dial.ts'
@@ -28,6 +31,8 @@ export const PING_MS = 20_000
 /** A server event with an item's audio can be large; the provider's own bound on audio is 15 MiB. */
 const MAX_PAYLOAD_BYTES = 16 * 1024 * 1024
 const COALESCE_MAX_BYTES = 5 * 160
+/** 100 ms in one append while the caller is quiet. */
+const FRAMES_OF_QUIET = 5
 const SILENCE_MAX_MS = 10_000
 
 /** How to dial. */
@@ -40,6 +45,8 @@ export type LinkSettings = {
   isObserved?(): boolean
   /** Frames of 20 ms per append at this moment; 1 is no joining. */
   framesPerAppend(): number
+  /** The caller's turn is over once he has been quiet for so many ms: then frames are joined. Left out, or undefined: they never are. */
+  quietAfterMs?(): number | undefined
 }
 
 /** What a link tells its owner. */
@@ -65,6 +72,7 @@ export class Link {
   #isEnded = false
   #held: Buffer | undefined
   #heldBytes = 0
+  readonly #quiet = new Quiet()
   readonly #deltas = new DeltaMemory()
   readonly #proof: LinkProof
   readonly #up: UlawToPcm24k | undefined
@@ -91,25 +99,36 @@ export class Link {
 
   /** Sends a client event. */
   send(event: object): void {
-    this.#socket?.sendText(JSON.stringify(event))
+    if (this.#socket === undefined) return
+    this.#flush(this.#socket)
+    this.#socket.sendText(JSON.stringify(event))
   }
 
   /** Appends caller audio: base64 µ-law text in `buffer[start..end)`. */
   append(buffer: Buffer, start: number, end: number): void {
     const socket = this.#socket
     if (socket === undefined) return
-    const frames = this.#settings.framesPerAppend()
+    const frames = this.#framesNow(buffer, start, end)
     if (frames <= 1 && this.#up === undefined && this.#heldBytes === 0) {
       socket.sendSpliced(APPEND_HEAD, buffer, start, end, APPEND_TAIL)
       return
     }
     this.#held ??= Buffer.allocUnsafeSlow(COALESCE_MAX_BYTES)
-    const bytes = Math.floor(((end - start) * 3) / 4)
+    const bytes = exactBytes(buffer, start, end) ?? Math.floor(((end - start) * 3) / 4)
     if (this.#heldBytes + bytes > this.#held.length) this.#flush(socket)
     if (bytes > this.#held.length)
       this.#appendUlaw(socket, Buffer.from(buffer.toString('latin1', start, end), 'base64'))
     else this.#heldBytes += this.#held.write(buffer.toString('latin1', start, end), this.#heldBytes, 'base64')
     if (this.#heldBytes >= frames * 160) this.#flush(socket)
+  }
+
+  /** How many frames go in one append, this one being the last heard. */
+  #framesNow(buffer: Buffer, start: number, end: number): number {
+    const frames = this.#settings.framesPerAppend()
+    const afterMs = this.#settings.quietAfterMs?.()
+    if (afterMs === undefined || frames >= FRAMES_OF_QUIET) return frames
+    this.#quiet.hear(buffer, start, end)
+    return this.#quiet.ms > afterMs ? FRAMES_OF_QUIET : frames
   }
 
   /** Appends `ms` of silence, at most SILENCE_MAX_MS at a time. */
@@ -231,8 +250,7 @@ export class Link {
     for (let at = 0; at < ulaw.length; at += scratchUlaw.length) {
       const part = ulaw.subarray(at, at + scratchUlaw.length)
       const raw = this.#up === undefined ? part : scratchPcm.subarray(0, this.#up.push(part, scratchPcm, 0))
-      const base64 = Buffer.from(raw.toString('base64'), 'latin1')
-      socket.sendSpliced(APPEND_HEAD, base64, 0, base64.length, APPEND_TAIL)
+      socket.sendBase64(APPEND_HEAD, raw, APPEND_TAIL, '')
     }
   }
 }

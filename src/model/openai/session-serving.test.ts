@@ -43,9 +43,15 @@ class Bench implements ModelListener {
   isClosed = false
 
   static async ready(
-    options: { audio?: LinkSettings['audio']; history?: TranscriptItem[]; autoPong?: boolean } = {},
+    options: {
+      audio?: LinkSettings['audio']
+      history?: TranscriptItem[]
+      autoPong?: boolean
+      joinsQuiet?: boolean
+      turnDetection?: Record<string, unknown>
+    } = {},
   ): Promise<Bench> {
-    const { audio = 'pcmu', history = [], autoPong = true } = options
+    const { history = [], autoPong = true } = options
     const bench = new Bench()
     const server = new WebSocketServer({ host: '127.0.0.1', port: 0, autoPong })
     await once(server, 'listening')
@@ -66,12 +72,19 @@ class Bench implements ModelListener {
         if (message.event_id === 'vp-configure') bench.say({ type: 'session.updated', session: {} })
       })
     })
-    bench.#make((server.address() as AddressInfo).port, audio)
+    bench.#make((server.address() as AddressInfo).port, options)
     bench.session.dial(history, false)
     await bench.event(1)
     return bench
   }
-  #make(port: number, audio: LinkSettings['audio']): void {
+  #make(
+    port: number,
+    {
+      audio = 'pcmu',
+      joinsQuiet = false,
+      turnDetection = { type: 'semantic_vad' },
+    }: { audio?: LinkSettings['audio']; joinsQuiet?: boolean; turnDetection?: Record<string, unknown> },
+  ): void {
     const routes = oneRoute(new URL(`ws://127.0.0.1:${port}/`))
     const link = {
       connectMs: 2_000,
@@ -79,7 +92,7 @@ class Bench implements ModelListener {
       audio,
       framesPerAppend: () => this.frames,
     }
-    const common = { turnDetection: { type: 'semantic_vad' }, transcription: null, voice: 'marin' }
+    const common = { turnDetection, transcription: null, voice: 'marin' }
     const defaults = { ...common, audio, bargeIn: true, autoRespond: true }
     const agent = new RealtimeAgent<unknown>({ name: 'A', instructions: 'Be brief.' })
     const onSession = (session: RealtimeSession<unknown>): void => {
@@ -90,7 +103,7 @@ class Bench implements ModelListener {
     this.session = new OpenAiSession(
       this,
       { agent, onSession },
-      { routes, link, defaults, model: 'm', toolMaxMs: 30_000 },
+      { routes, link, defaults, model: 'm', toolMaxMs: 30_000, joinsQuiet },
       world,
     )
   }
@@ -245,6 +258,67 @@ suite('the link', () => {
     )
     const want = Buffer.concat([...Array.from({ length: 9 }, (_, i) => frame(i + 1)), Buffer.alloc(2_000, 10)])
     assert.ok(Buffer.concat(bench.appends()).equals(want))
+  })
+
+  /** Lengths of the appends, in frames. */
+  const framesOf = (bench: Bench): number[] => bench.appends().map(({ length }) => length / 160)
+  const many = (bench: Bench, fill: number, frames: number): void => {
+    for (let i = 0; i < frames; i += 1) bench.append(frame(fill))
+  }
+  const total = (bench: Bench): number => framesOf(bench).reduce((sum, one) => sum + one, 0)
+  const [QUIET, LOUD] = [0xff, 0x90]
+
+  for (const [name, turnDetection, afterMs] of [
+    ['server, 500 ms', { type: 'server_vad', silenceDurationMs: 500 }, 1_000],
+    ['server, 1.2 s', { type: 'server_vad', silenceDurationMs: 1_200 }, 1_700],
+    ['semantic', { type: 'semantic_vad' }, 4_500],
+    ['semantic, low', { type: 'semantic_vad', eagerness: 'low' }, 8_500],
+  ] as const)
+    test(`[LK3] [SH6] quiet frames are joined once the turn is over (${name}: ${afterMs} ms); a loud one takes what is held along`, async () => {
+      const bench = await Bench.ready({ joinsQuiet: true, turnDetection })
+      many(bench, LOUD, 10)
+      many(bench, QUIET, afterMs / 20 + 5 + 5 + 3)
+      many(bench, LOUD, 1)
+      many(bench, QUIET, afterMs / 20 + 5)
+      await until('all frames', () => total(bench) === afterMs / 10 + 29)
+      const singles = Array<number>(10 + afterMs / 20).fill(1)
+      assert.deepEqual(framesOf(bench), [...singles, 5, 5, 4, ...Array<number>(afterMs / 20).fill(1), 5])
+      const audio = Buffer.concat(bench.appends())
+      const loudAt = 160 * (10 + afterMs / 20 + 13)
+      assert.ok(audio.subarray(loudAt, loudAt + 160).equals(frame(LOUD)))
+      assert.equal(audio.filter((byte) => byte === LOUD).length, 11 * 160)
+    })
+
+  test('[LK3] without joining, and where code ends turns, a quiet caller’s frames go one by one', async () => {
+    const off = await Bench.ready({ joinsQuiet: false, turnDetection: { type: 'server_vad' } })
+    many(off, QUIET, 200)
+    await until('all frames', () => total(off) === 200)
+    assert.deepEqual(framesOf(off), Array(200).fill(1))
+    const manual = await Bench.ready({ joinsQuiet: true, turnDetection: { type: 'server_vad' } })
+    manual.agent.transport.updateSessionConfig({ audio: { input: { turnDetection: null } } })
+    many(manual, QUIET, 200)
+    await until('all frames', () => total(manual) === 200)
+    assert.deepEqual(framesOf(manual), Array(200).fill(1))
+  })
+
+  test('[LK3] what is held goes before an event: a commit of the buffer misses no frame', async () => {
+    const bench = await Bench.ready({ joinsQuiet: true, turnDetection: { type: 'server_vad' } })
+    many(bench, QUIET, 53)
+    bench.session.sendClientEvent({ type: 'input_audio_buffer.commit' })
+    many(bench, QUIET, 2)
+    bench.session.appendSilence(100)
+    await until('all frames', () => total(bench) === 60)
+    const types = bench.got.map(({ type }) => type)
+    const commit = types.indexOf('input_audio_buffer.commit')
+    assert.equal(types.slice(0, commit).filter((type) => type === 'input_audio_buffer.append').length, 51)
+    assert.deepEqual(framesOf(bench).slice(50), [3, 2, 5])
+  })
+
+  test('[PT1] [LK3] a model of 24 kHz PCM gets quiet frames joined as well, none lost', async () => {
+    const bench = await Bench.ready({ audio: 'pcm16', joinsQuiet: true, turnDetection: { type: 'server_vad' } })
+    many(bench, QUIET, 70)
+    await until('all frames', () => total(bench) >= 70 * 6 - 1)
+    assert.deepEqual(framesOf(bench), [...Array(50).fill(6), 30, 30, 30, 30])
   })
 
   test('[EA3] ten seconds of silence are ten seconds on the wire, after what was held', async () => {

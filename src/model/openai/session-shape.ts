@@ -3,6 +3,8 @@
 // SH2: turn detection, transcription and noise reduction are the agent's when it states them, else the plane's.
 // SH3: create_response and interrupt_response are always sent: the provider's defaults are not documented.
 // SH4: who ends turns is read from the configuration as it is sent, not from the form in which an agent wrote it.
+// SH6: the caller's turn is over when he has been quiet for what the configuration says, and QUIET_MARGIN_MS more; with a semantic
+//      detection, for the longest that its eagerness waits. Where code ends turns it is never known.
 // SH5: every session bounds the tokens of an answer: by what the agent states, else by MODEL_MAX_OUTPUT_TOKENS.
 import type { TurnTaking } from '../../call/ports.ts'
 import { record } from './wire.ts'
@@ -18,6 +20,12 @@ export type SessionDefaults = {
   /** Tokens of one answer, at most; left out: the provider's own bound. */
   maxOutputTokens?: number
 }
+
+const QUIET_MARGIN_MS = 500
+/** The provider's default. */
+const SILENCE_MS = 500
+/** The longest that the provider's semantic detection waits, by eagerness; `auto` is `medium`. */
+const SEMANTIC_WAIT_MS: Record<string, number> = { low: 8_000, medium: 4_000, auto: 4_000, high: 2_000 }
 
 const FORMATS = { pcmu: { type: 'audio/pcmu' }, pcm16: { type: 'audio/pcm', rate: 24_000 } } as const
 
@@ -71,4 +79,17 @@ export function turnTakingIn(session: Record<string, unknown>): TurnTaking {
   if (detection === null) return { autoRespond: false, interrupts: false }
   const { create_response, interrupt_response } = record(detection)
   return { autoRespond: create_response !== false, interrupts: interrupt_response !== false }
+}
+
+/** [SH6] After how many ms of quiet the caller's turn is over under `session`, in wire shape; undefined: code decides. */
+export function quietAfterMs(session: Record<string, unknown>): number | undefined {
+  const detection = record(record(session.audio).input).turn_detection
+  if (detection === null) return undefined
+  const { type, eagerness, silence_duration_ms: silenceMs } = record(detection)
+  if (type === 'semantic_vad') {
+    return (
+      (SEMANTIC_WAIT_MS[typeof eagerness === 'string' ? eagerness : 'auto'] ?? SEMANTIC_WAIT_MS.low!) + QUIET_MARGIN_MS
+    )
+  }
+  return (typeof silenceMs === 'number' ? silenceMs : SILENCE_MS) + QUIET_MARGIN_MS
 }

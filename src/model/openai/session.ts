@@ -32,7 +32,15 @@ import { type Change, confirmationsOf, OwnItems } from './own-items.ts'
 import { isFatalCode, isLimitCode, isWeather } from './refusal.ts'
 import { heardSpeech, replayEvents } from './replay.ts'
 import { changed, without } from './session-change.ts'
-import { type SessionDefaults, shapeSession, turnTakingIn, voiceOf, withoutVoice, withVoice } from './session-shape.ts'
+import {
+  quietAfterMs,
+  type SessionDefaults,
+  shapeSession,
+  turnTakingIn,
+  voiceOf,
+  withoutVoice,
+  withVoice,
+} from './session-shape.ts'
 import { ToolCalls } from './tool-calls.ts'
 import { translate } from './translate.ts'
 import { record, type ServerEvent, text } from './wire.ts'
@@ -43,7 +51,9 @@ const GONE_TOOL = 'This cannot be done any more. Tell the caller so and offer so
 
 export type SessionSettings = {
   routes: Routes
-  link: Omit<LinkSettings, 'wantsTranscriptDeltas'>
+  link: Omit<LinkSettings, 'wantsTranscriptDeltas' | 'quietAfterMs'>
+  /** Frames are joined while the caller is quiet. Default: they are not. */
+  joinsQuiet?: boolean
   defaults: SessionDefaults
   model: string
   /** How long a tool may take. */
@@ -81,6 +91,8 @@ export class OpenAiSession implements ModelSession {
   #isSounding = false
   /** What the call was told; it begins with this (call-settings.ts). */
   #turnTaking: TurnTaking = { autoRespond: true, interrupts: true }
+  /** Frames are joined when the caller has been quiet for so long; undefined: never. */
+  #quietAfterMs: number | undefined
   #isClosed = false
 
   constructor(
@@ -127,7 +139,8 @@ export class OpenAiSession implements ModelSession {
   #open(route: Route, history: readonly TranscriptItem[], isRenewal: boolean): void {
     const { needsTranscriptDeltas: wantsTranscriptDeltas } = this.#agent
     const isObserved = (): boolean => this.#agent.transport.isObserved
-    const settings = { ...this.#settings.link, wantsTranscriptDeltas, isObserved }
+    const quietAfterMs = (): number | undefined => this.#quietAfterMs
+    const settings = { ...this.#settings.link, wantsTranscriptDeltas, isObserved, quietAfterMs }
     const link = new Link(this, route, settings, this.#world.wheel)
     const timer = this.#world.wheel.after(this.#settings.link.connectMs, () => {
       this.#fail(link, route.lost({ code: 'MODEL_STALLED', fatal: false }))
@@ -191,6 +204,7 @@ export class OpenAiSession implements ModelSession {
     else if (!isFirst) this.#amended = without(this.#amended, session)
     this.#asked = changed(this.#asked ?? {}, isFirst ? changed(session, this.#amended) : session)
     this.#session = shapeSession(this.#asked, this.#settings.defaults)
+    if (this.#settings.joinsQuiet === true) this.#quietAfterMs = quietAfterMs(this.#session)
     this.#setup?.configure(this.#sessionToBegin())
     if (this.#link !== undefined) {
       this.#sendSession(this.#link)

@@ -75,7 +75,7 @@ class World {
 
   #makeRescuer(hasRest: boolean): Rescuer {
     const { leases, records, wheel, clock } = this
-    const afterwards = new Afterwards({ clock, wheel, onGivenUp: () => {} })
+    const afterwards = new Afterwards({ clock, wheel, placesOf: () => undefined, onGivenUp: () => {} })
     const rest: RescueRest = {
       callStatus: (callSid) => {
         this.asked.push(callSid)

@@ -17,6 +17,8 @@ export const LEASE_BOUNDS = {
   aheadTenantsMax: 64,
   /** Leases, tickets and pods that one reap takes at most, whatever it is asked. */
   reapMax: 1_000,
+  /** Places of a refused caller that are looked at for leases that are gone. */
+  callerLooks: 32,
   /** The longest wait that is ever estimated; beyond it this. */
   etaMaxMs: 600_000,
   /** Time over which the rate of grants is averaged. */

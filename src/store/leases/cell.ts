@@ -100,6 +100,12 @@ export class Cell {
     return lease
   }
 
+  /** A caller who waited is gone, without a place. */
+  giveUp(ticket: Ticket): void {
+    this.line.remove(ticket)
+    this.ledger.callers.forget(ticket.callSid)
+  }
+
   isDead(ticket: Ticket): boolean {
     return ticket.untilMs <= this.nowMs && !this.isDistrusted
   }
@@ -112,7 +118,7 @@ export class Cell {
     for (let step = 0; step < LEASE_BOUNDS.stepsMax && granted < LEASE_BOUNDS.grantsMax; step++) {
       const ticket = this.#nextToServe(skipped)
       if (ticket === undefined) return
-      if (this.isDead(ticket)) this.line.remove(ticket)
+      if (this.isDead(ticket)) this.giveUp(ticket)
       else if (this.ledger.judge(ticket.tenant, ticket.class) !== 'ok') skipped.add(ticket.tenant)
       else {
         const room = this.findRoom(ticket.tenant, ticket.class)

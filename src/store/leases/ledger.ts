@@ -8,6 +8,7 @@
 //      until that debt, of at most one second's worth, is paid.
 import type { CallClass, CellLimits, PoolLimit, TenantLimit } from '../../control/ports.ts'
 import type { CallSid } from '../../kit/ids.ts'
+import { Callers } from './callers.ts'
 
 /** `offered`: reserved for a waiting caller who has not heard of it yet. */
 export type LeaseState = 'offered' | 'reserved' | 'active' | 'suspect'
@@ -38,6 +39,7 @@ const NO_LIMITS: CellLimits = {
 
 export class Ledger {
   readonly leases = new Map<CallSid, Lease>()
+  readonly callers = new Callers()
   counts: Counts = emptyCounts()
   limits: CellLimits = NO_LIMITS
   #tenants = new Map<string, TenantLimit>()
@@ -78,6 +80,7 @@ export class Ledger {
 
   drop(lease: Lease): void {
     this.leases.delete(lease.callSid)
+    this.callers.forget(lease.callSid)
     addTo(this.counts, lease, -1)
   }
 
@@ -95,9 +98,8 @@ export class Ledger {
     const own = this.callsOf('tenants', tenant)
     if (own >= burst) return 'tenant-full'
     const used = this.leases.size
-    if (own < guaranteed) return used < this.limit - (callClass === 'resume' ? 0 : reserve.inbound) ? 'ok' : 'full'
-    const kept = callClass === 'resume' ? 0 : reserve[callClass]
-    return used + this.unusedGuarantees() < this.limit - kept ? 'ok' : 'full'
+    if (own < guaranteed) return used < this.limit - reserve.inbound ? 'ok' : 'full'
+    return used + this.unusedGuarantees() < this.limit - reserve[callClass] ? 'ok' : 'full'
   }
 
   /** [LL4] */

@@ -5,8 +5,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { LEASE_BOUNDS } from './bounds.ts'
 
-/** The version of the library; its functions are `vp1_…`. */
-export const LIBRARY = 'vp1'
+/** The version of the library; its functions are `vp2_…`. */
+export const LIBRARY = 'vp2'
 
 /** The text for FUNCTION LOAD. */
 export function readLibrary(): string {

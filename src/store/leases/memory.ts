@@ -8,6 +8,7 @@
 // LM5: a transfer goes from the known epoch, or from a higher one, to the one after it; asked again before its stream has come it
 //      is the same answer; anything else is fenced.
 // LM6: a lease moves to another pool under its own epoch, in one step and only where that pool has room; it spends a connect there.
+// LM7: what tenants spend is counted by the store's day (UTC); yesterday's is forgotten.
 import {
   type Acquired,
   type AcquireRequest,
@@ -27,6 +28,7 @@ import {
   type PoolMoved,
   type Reaped,
   type Renewed,
+  type Spent,
   type Transferred,
 } from '../../control/ports.ts'
 import type { CallSid } from '../../kit/ids.ts'
@@ -42,9 +44,13 @@ export function makeMemoryLeases(options: { times?: LeaseTimes; nowMs: () => num
 
 type TransferRequest = Parameters<LeaseStore['transfer']>[0]
 
+const DAY_MS = 86_400_000
+
 class MemoryLeases implements LeaseStore {
   readonly #cell: Cell
   readonly #reaper: Reaper
+  /** At most one entry a tenant. */
+  #spent: { day: number; of: Map<string, Omit<Spent, 'tenant'>> } | undefined
 
   constructor(times: LeaseTimes, nowMs: () => number) {
     this.#cell = new Cell(times, nowMs)
@@ -111,16 +117,17 @@ class MemoryLeases implements LeaseStore {
   async reassert({ pod, leases }: { pod: string; leases: readonly HeldLease[] }): Promise<{ fenced: CallSid[] }> {
     const cell = this.#begin()
     const fenced: CallSid[] = []
-    for (const { callSid, epoch, tenant, pool } of leases) {
+    for (const { callSid, epoch, tenant, pool, caller } of leases) {
       const lease = cell.ledger.leases.get(callSid)
       if (lease === undefined) {
-        this.#hold(this.#addUnbacked({ callSid, epoch, tenant, pod, pool }))
+        this.#hold(this.#addUnbacked({ callSid, epoch, tenant, pod, pool, caller }))
       } else if (lease.epoch > epoch || (lease.epoch === epoch && lease.pod !== pod && isOpened(lease))) {
         fenced.push(callSid)
       } else {
         cell.ledger.move(lease, { tenant, pod, pool })
         lease.epoch = epoch
         this.#hold(lease)
+        cell.ledger.callers.remember(callSid, caller)
       }
     }
     return { fenced }
@@ -186,7 +193,7 @@ class MemoryLeases implements LeaseStore {
   async leave(callSid: CallSid): Promise<void> {
     const cell = this.#begin()
     const ticket = cell.line.get(callSid)
-    if (ticket !== undefined) cell.line.remove(ticket)
+    if (ticket !== undefined) cell.giveUp(ticket)
     const lease = cell.ledger.leases.get(callSid)
     // What was granted to a caller who has gone before any stream was opened serves nobody.
     if (lease !== undefined && lease.epoch === 1 && !isOpened(lease)) {
@@ -205,6 +212,21 @@ class MemoryLeases implements LeaseStore {
     return seen
   }
 
+  /** [LM7] */
+  async spend(spent: readonly Spent[]): Promise<{ day: number; spent: Spent[] }> {
+    const cell = this.#begin()
+    const day = Math.floor(cell.nowMs / DAY_MS)
+    if (this.#spent?.day !== day) this.#spent = { day, of: new Map() }
+    const { of } = this.#spent
+    const totals = spent.map(({ tenant, ms, millionths }) => {
+      const before = of.get(tenant) ?? { ms: 0, millionths: 0 }
+      const total = { tenant, ms: before.ms + ms, millionths: before.millionths + millionths }
+      of.set(tenant, total)
+      return total
+    })
+    return { day, spent: totals }
+  }
+
   async usage(): Promise<CellUsage> {
     return usageOf(this.#begin())
   }
@@ -221,14 +243,22 @@ class MemoryLeases implements LeaseStore {
     return this.#cell
   }
 
-  #admit({ callSid, tenant, class: callClass, queue }: AcquireRequest): Acquired {
+  #admit(request: AcquireRequest): Acquired {
+    const { callSid, caller } = request
+    const { callers } = this.#cell.ledger
+    if (caller !== undefined && callers.placesOf(caller.key) >= caller.max) return this.#refuse('caller-full') // [LCA2]
+    const acquired = this.#place(request)
+    if (acquired.kind !== 'refused') callers.remember(callSid, caller?.key)
+    return acquired
+  }
+
+  #place({ callSid, tenant, class: callClass, queue: mayWait }: AcquireRequest): Acquired {
     const cell = this.#cell
-    const mayWait = queue && callClass !== 'resume'
     if (cell.isRecovering) {
       const isPrepared = cell.recoversUntilMs !== undefined
       return mayWait && isPrepared ? this.#enterLine(callSid, tenant, callClass) : this.#refuse('recovering')
     }
-    const isBehind = callClass !== 'resume' && cell.line.isWaiting(tenant)
+    const isBehind = cell.line.isWaiting(tenant)
     const room = isBehind ? ({ kind: 'full' } as const) : cell.findRoom(tenant, callClass)
     if (room.kind === 'room')
       return { kind: 'granted', ...cell.grantOf(cell.reserve(callSid, tenant, room, 'reserved')) }
@@ -256,7 +286,7 @@ class MemoryLeases implements LeaseStore {
     const ticket = cell.line.get(callSid)
     if (ticket === undefined) return undefined
     if (cell.isDead(ticket)) {
-      cell.line.remove(ticket)
+      cell.giveUp(ticket)
       return undefined
     }
     ticket.untilMs = cell.nowMs + cell.times.ticketMs
@@ -268,9 +298,9 @@ class MemoryLeases implements LeaseStore {
     lease.untilMs = this.#cell.nowMs + this.#cell.times.ttlMs
   }
 
-  #addLost({ callSid, fromEpoch, tenant, pool }: TransferRequest, pod: string): Lease {
+  #addLost({ callSid, fromEpoch, tenant, pool, caller }: TransferRequest, pod: string): Lease {
     const epoch = fromEpoch + 1
-    return this.#addUnbacked({ callSid, epoch, tenant, pod, pool: this.#cell.ledger.poolOfResume(pool) })
+    return this.#addUnbacked({ callSid, epoch, tenant, pod, caller, pool: this.#cell.ledger.poolOfResume(pool) })
   }
 
   /** A call that is live needs no slot; it cannot wait at the same time. */
@@ -281,6 +311,7 @@ class MemoryLeases implements LeaseStore {
     const { callSid, epoch, tenant, pod, pool } = held
     const lease: Lease = { callSid, state: 'active', epoch, tenant, pod, pool, isUnbacked: true, untilMs: 0 }
     cell.ledger.add(lease)
+    cell.ledger.callers.remember(callSid, held.caller)
     return lease
   }
 }

@@ -22,6 +22,7 @@ import {
   type PoolMoved,
   type Reaped,
   type Renewed,
+  type Spent,
   type TenantLimit,
   type Transferred,
 } from '../../control/ports.ts'
@@ -36,6 +37,7 @@ import {
   readPoolMoved,
   readReaped,
   readSeen,
+  readSpent,
   readTransferred,
   readUsage,
 } from './answers.ts'
@@ -54,7 +56,7 @@ export type RedisLeasesOptions = {
   /** Bound of one command, default 300 ms. */
   timeoutMs?: number
   log?: Log
-  /** Tests only: time is what `vp1_test_time` sets. */
+  /** Tests only: time is what `vp2_test_time` sets. */
   hasVirtualTime?: boolean
 }
 
@@ -106,8 +108,9 @@ class RedisLeases implements LeaseStore {
   }
 
   async acquire(request: AcquireRequest): Promise<Acquired> {
-    const { callSid, tenant, class: callClass, queue } = request
-    return readAcquired(await this.#call('acquire', callSid, tenant, callClass, queue ? '1' : '0'))
+    const { callSid, tenant, class: callClass, queue, caller = { key: '', max: 0 } } = request
+    const asked = [callSid, tenant, callClass, queue ? '1' : '0', caller.key, caller.max]
+    return readAcquired(await this.#call('acquire', ...asked))
   }
 
   async activate({ callSid, epoch, pod }: { callSid: CallSid; epoch: number; pod: string }): Promise<Activated> {
@@ -121,7 +124,7 @@ class RedisLeases implements LeaseStore {
   }
 
   async reassert({ pod, leases }: { pod: string; leases: readonly HeldLease[] }): Promise<{ fenced: CallSid[] }> {
-    const fields = ({ callSid, epoch, tenant, pool }: HeldLease) => [callSid, epoch, tenant, pool]
+    const fields = ({ callSid, epoch, tenant, pool, caller = '' }: HeldLease) => [callSid, epoch, tenant, pool, caller]
     const answers = await this.#inParts('reassert', pod, leases, fields)
     return { fenced: (answers as CallSid[][]).flat() }
   }
@@ -131,8 +134,9 @@ class RedisLeases implements LeaseStore {
   }
 
   async transfer(request: TransferRequest): Promise<Transferred> {
-    const { callSid, fromEpoch, tenant, pool = '', avoidPod = '', preferPod = '' } = request
-    return readTransferred(await this.#call('transfer', callSid, fromEpoch, tenant, pool, avoidPod, preferPod))
+    const { callSid, fromEpoch, tenant, pool = '', avoidPod = '', preferPod = '', caller = '' } = request
+    const asked = [callSid, fromEpoch, tenant, pool, avoidPod, preferPod, caller]
+    return readTransferred(await this.#call('transfer', ...asked))
   }
 
   async movePool({ callSid, epoch, pool }: { callSid: CallSid; epoch: number; pool: string }): Promise<PoolMoved> {
@@ -156,6 +160,15 @@ class RedisLeases implements LeaseStore {
     for (let from = 0; from < callSids.length; from += BATCH_MAX)
       parts.push(this.#call('look', ...callSids.slice(from, from + BATCH_MAX)))
     return (await Promise.all(parts)).flatMap(readSeen)
+  }
+
+  async spend(spent: readonly Spent[]): Promise<{ day: number; spent: Spent[] }> {
+    const parts: Promise<unknown>[] = []
+    for (let from = 0; from < Math.max(1, spent.length); from += BATCH_MAX) {
+      const part = spent.slice(from, from + BATCH_MAX)
+      parts.push(this.#call('spend', ...part.flatMap(({ tenant, ms, millionths }) => [tenant, ms, millionths])))
+    }
+    return readSpent(await Promise.all(parts), spent)
   }
 
   async usage(): Promise<CellUsage> {

@@ -31,7 +31,7 @@ export class Reaper {
     }
     if (this.#isMassExpiry()) reaped.guard = 'mass-expiry'
     else this.#reapHeld(reaped, bound - reaped.noShows.length)
-    for (const ticket of cell.line.dead(cell.nowMs, bound)) cell.line.remove(ticket)
+    for (const ticket of cell.line.dead(cell.nowMs, bound)) cell.giveUp(ticket)
     cell.roster.forget(cell.view, cell.times.hardMs, bound)
     cell.serveWaiting()
     return reaped

@@ -50,7 +50,7 @@ local function begin(keys)
 end
 
 local function register(name, body)
-  redis.register_function('vp1_' .. name, function(keys, args) return body(begin(keys), args) end)
+  redis.register_function('vp2_' .. name, function(keys, args) return body(begin(keys), args) end)
 end
 
 local function isDistrusted(cell) return cell.distrust ~= nil and cell.now < cell.distrust end
@@ -176,13 +176,41 @@ local function judge(cell, tenant, class)
   local limits = tenantLimit(cell, tenant)
   local own = callsOf(cell, 'T', tenant)
   if own >= limits.burst then return 'tenant-full' end
-  local isResume = class == 'resume'
   local limit = cell.limit or 0
   if own < limits.guaranteed then
-    return used(cell) < limit - (isResume and 0 or cell.keepInbound) and 'ok' or 'full'
+    return used(cell) < limit - cell.keepInbound and 'ok' or 'full'
   end
-  local kept = isResume and 0 or (class == 'inbound' and cell.keepInbound or cell.keepOutbound)
+  local kept = class == 'inbound' and cell.keepInbound or cell.keepOutbound
   return used(cell) + cell.unused < limit - kept and 'ok' or 'full'
+end
+
+-- The places of each far party. CO: Call SID → caller; C:<caller>: the calls that it has, live and waiting.
+
+-- [LCA1] '' for a caller who is not known.
+local function rememberCaller(cell, sid, caller)
+  if caller == nil or caller == '' then return end
+  if redis.call('HSETNX', key(cell, 'CO'), sid, caller) == 1 then
+    redis.call('SADD', key(cell, 'C:' .. caller), sid)
+  end
+end
+
+local function forgetCaller(cell, sid)
+  local caller = redis.call('HGET', key(cell, 'CO'), sid)
+  if not caller then return end
+  redis.call('HDEL', key(cell, 'CO'), sid)
+  redis.call('SREM', key(cell, 'C:' .. caller), sid)
+end
+
+-- [LCA2][LCA4]
+local function isCallerFull(cell, caller, max)
+  if caller == nil or caller == '' then return false end
+  local set = key(cell, 'C:' .. caller)
+  if redis.call('SCARD', set) < max then return false end
+  for _, sid in ipairs(redis.call('SRANDMEMBER', set, BOUNDS.callerLooks)) do
+    local isThere = redis.call('HEXISTS', key(cell, 'H'), sid) == 1 or redis.call('HEXISTS', key(cell, 'TK'), sid) == 1
+    if not isThere then forgetCaller(cell, sid) end
+  end
+  return redis.call('SCARD', set) >= max
 end
 
 -- Refusals are counted in slices of time.

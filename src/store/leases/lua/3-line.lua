@@ -72,6 +72,12 @@ local function leaveLine(cell, ticket)
   return false
 end
 
+-- A caller who waited is gone, without a place.
+local function giveUpTicket(cell, ticket)
+  forgetCaller(cell, ticket.sid)
+  return leaveLine(cell, ticket)
+end
+
 -- [LQ5]
 local function isDead(cell, sid)
   if isDistrusted(cell) then return false end
@@ -83,7 +89,7 @@ local function touchTicket(cell, sid)
   local ticket = ticketOf(cell, sid)
   if not ticket then return nil end
   if isDead(cell, sid) then
-    leaveLine(cell, ticket)
+    giveUpTicket(cell, ticket)
     return nil
   end
   redis.call('ZADD', key(cell, 'QX'), cell.now + cell.ticket, sid)

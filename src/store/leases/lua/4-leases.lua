@@ -58,6 +58,7 @@ local function addLease(cell, lease, untilMs)
 end
 
 local function dropLease(cell, lease)
+  forgetCaller(cell, lease.sid)
   redis.call('HDEL', key(cell, 'H'), lease.sid)
   redis.call('ZREM', key(cell, SET_OF[lease.state]), lease.sid)
   count(cell, lease, -1)
@@ -134,7 +135,7 @@ local function serveWaiting(cell)
     if not tenant or granted >= BOUNDS.grantsMax then return end
     local ticket = ticketOf(cell, redis.call('ZRANGE', key(cell, 'Q:' .. tenant), 0, 0)[1])
     if isDead(cell, ticket.sid) then
-      leaveLine(cell, ticket)
+      giveUpTicket(cell, ticket)
     elseif judge(cell, tenant, ticket.class) ~= 'ok' then
       skipped[tenant] = true
       skippedCount = skippedCount + 1

@@ -5,15 +5,16 @@ local function refuse(cell, reason)
   return { 'refused', reason }
 end
 
-local function queueUp(cell, sid, tenant, class)
+local function queueUp(cell, sid, tenant, class, caller)
   if waiting(cell) >= cell.queueMax then return refuse(cell, 'queue-full') end
   enterLine(cell, sid, tenant, class)
+  rememberCaller(cell, sid, caller)
   return { 'queued', outlook(cell, { sid = sid, tenant = tenant }) }
 end
 
--- args: Call SID, tenant, class, '1' when the caller may wait
+-- args: Call SID, tenant, class, '1' when the caller may wait, the caller ('' for none), places of a caller
 register('acquire', function(cell, args)
-  local sid, tenant, class = args[1], args[2], args[3]
+  local sid, tenant, class, caller = args[1], args[2], args[3], args[5]
   local known = leaseOf(cell, sid)
   if known then return tell(cell, 'repeated', known) end
   local ticket = touchTicket(cell, sid)
@@ -23,18 +24,21 @@ register('acquire', function(cell, args)
     if lease then return tell(cell, 'granted', lease) end
     return { 'queued', outlook(cell, ticket) }
   end
-  local isResume = class == 'resume'
-  local mayWait = not isResume and args[4] == '1'
+  local mayWait = args[4] == '1'
+  if isCallerFull(cell, caller, tonumber(args[6])) then return refuse(cell, 'caller-full') end
   if isRecovering(cell) then -- [LC4]
-    if mayWait and cell.recov then return queueUp(cell, sid, tenant, class) end
+    if mayWait and cell.recov then return queueUp(cell, sid, tenant, class, caller) end
     return refuse(cell, 'recovering')
   end
   local kind, pod, pool = 'full', nil, nil
-  local isBehind = not isResume and waiting(cell) > 0 and redis.call('HEXISTS', key(cell, 'QH'), tenant) == 1 -- [LQ1]
+  local isBehind = waiting(cell) > 0 and redis.call('HEXISTS', key(cell, 'QH'), tenant) == 1 -- [LQ1]
   if not isBehind then kind, pod, pool = findRoom(cell, tenant, class) end
-  if kind == 'room' then return grantOf(cell, 'granted', reserve(cell, sid, tenant, pod, pool, 'R')) end
+  if kind == 'room' then
+    rememberCaller(cell, sid, caller)
+    return grantOf(cell, 'granted', reserve(cell, sid, tenant, pod, pool, 'R'))
+  end
   if not mayWait or kind == 'no-pod' then return refuse(cell, kind) end
-  return queueUp(cell, sid, tenant, class)
+  return queueUp(cell, sid, tenant, class, caller)
 end)
 
 -- [LM3] args: Call SID, epoch, pod
@@ -82,22 +86,23 @@ register('renew', function(cell, args)
 end)
 
 -- A call that is live needs no slot; it cannot wait at the same time.
-local function addUnbacked(cell, lease, untilMs)
+local function addUnbacked(cell, lease, untilMs, caller)
   local ticket = ticketOf(cell, lease.sid)
   if ticket then leaveLine(cell, ticket) end
   lease.unbacked = '1'
   addLease(cell, lease, untilMs)
+  rememberCaller(cell, lease.sid, caller)
 end
 
--- args: pod, then Call SID, epoch, tenant and pool of each lease
+-- args: pod, then Call SID, epoch, tenant, pool and caller of each lease
 register('reassert', function(cell, args)
   local pod, fenced = args[1], {}
-  for i = 2, #args, 4 do
-    local sid, epoch, tenant, pool = args[i], tonumber(args[i + 1]), args[i + 2], args[i + 3]
+  for i = 2, #args, 5 do
+    local sid, epoch, tenant, pool, caller = args[i], tonumber(args[i + 1]), args[i + 2], args[i + 3], args[i + 4]
     local lease = leaseOf(cell, sid)
     if not lease then
       local made = { sid = sid, state = 'A', epoch = epoch, pod = pod, pool = pool, tenant = tenant }
-      addUnbacked(cell, made, cell.now + cell.ttl)
+      addUnbacked(cell, made, cell.now + cell.ttl, caller)
     elseif lease.epoch > epoch or (lease.epoch == epoch and lease.pod ~= pod and isOpened(lease)) then
       fenced[#fenced + 1] = sid
     else
@@ -105,6 +110,7 @@ register('reassert', function(cell, args)
       lease.tenant, lease.pod, lease.pool, lease.epoch = tenant, pod, pool, epoch
       count(cell, lease, 1)
       holdLease(cell, lease)
+      rememberCaller(cell, sid, caller)
     end
   end
   return fenced
@@ -120,7 +126,7 @@ register('release', function(cell, args)
   return 'released'
 end)
 
--- [LM5] args: Call SID, from epoch, tenant, pool, pod to avoid, pod to prefer; '' for none
+-- [LM5] args: Call SID, from epoch, tenant, pool, pod to avoid, pod to prefer, caller; '' for none
 register('transfer', function(cell, args)
   local sid, epoch = args[1], tonumber(args[2]) + 1
   local lease = leaseOf(cell, sid)
@@ -139,7 +145,7 @@ register('transfer', function(cell, args)
   else
     kind = 'unbacked'
     lease = { sid = sid, state = 'R', epoch = epoch, pod = pod, pool = poolOfResume(cell, args[4]), tenant = args[3] }
-    addUnbacked(cell, lease, untilMs)
+    addUnbacked(cell, lease, untilMs, args[7])
   end
   spendConnect(cell, lease.pool)
   return grantOf(cell, kind, lease)
@@ -197,7 +203,7 @@ end)
 -- args: Call SID
 register('leave', function(cell, args)
   local ticket = ticketOf(cell, args[1])
-  if ticket then leaveLine(cell, ticket) end
+  if ticket then giveUpTicket(cell, ticket) end
   local lease = leaseOf(cell, args[1])
   if lease and lease.epoch == 1 and not isOpened(lease) then
     dropLease(cell, lease)

@@ -46,10 +46,24 @@ register('reap', function(cell, args)
   else
     silent, gone = reapHeld(cell, max - #noShows)
   end
-  for _, sid in ipairs(dueOf(cell, 'QX', max)) do leaveLine(cell, ticketOf(cell, sid)) end
+  for _, sid in ipairs(dueOf(cell, 'QX', max)) do giveUpTicket(cell, ticketOf(cell, sid)) end
   forgetPods(cell, max)
   serveWaiting(cell)
   return { guard, noShows, silent, gone }
+end)
+
+-- [LM7] args: tenant, ms and millionths of each. SP:<day>: what tenants have spent; it ends two days later.
+register('spend', function(cell, args)
+  local day = math.floor(cell.now / 86400000)
+  local hash = key(cell, string.format('SP:%.0f', day))
+  local answer = { day }
+  for i = 1, #args, 3 do
+    for at, name in ipairs({ 'ms', 'millionths' }) do
+      answer[#answer + 1] = redis.call('HINCRBY', hash, args[i] .. SEP .. name, args[i + at])
+    end
+  end
+  if #args > 0 then redis.call('PEXPIRE', hash, 172800000) end
+  return answer
 end)
 
 register('usage', function(cell)
@@ -197,7 +211,7 @@ register('audit', function(cell)
 end)
 
 -- args: the five times in ms, '1' for virtual time. A store that lives cannot become a virtual one.
-redis.register_function('vp1_init', function(keys, args)
+redis.register_function('vp2_init', function(keys, args)
   if args[6] == '1' and redis.call('HEXISTS', keys[1], 'ttl') == 0 then redis.call('HSET', keys[1], 'virtual', 1) end
   for i, field in ipairs({ 'ttl', 'hard', 'reserved', 'recovering', 'ticket' }) do
     redis.call('HSET', keys[1], field, args[i])
@@ -206,7 +220,7 @@ redis.register_function('vp1_init', function(keys, args)
 end)
 
 -- Tests only. args: now in ms
-redis.register_function('vp1_test_time', function(keys, args)
+redis.register_function('vp2_test_time', function(keys, args)
   if redis.call('HGET', keys[1], 'virtual') ~= '1' then return redis.error_reply('VPTIME the time here is real') end
   redis.call('HSET', keys[1], 'vt', args[1])
   return 'ok'
