@@ -269,7 +269,7 @@ test('[P30][WQ5] nothing is promised that is not kept, and nobody without a numb
   assert.deepEqual(desk.events, [])
 })
 
-test('[WQ4] a message is thanked for, and told to the desk when its recording is there', async () => {
+test('[P29][WQ4] a message is thanked for, and told to the desk when its recording is there', async () => {
   const { desk, post } = await open()
   assert.match((await post('/twilio/voicemail?language=ja', {})).body, /<Say language="ja-JP">.*<Hangup\/>/)
   assert.deepEqual(desk.events, [])
