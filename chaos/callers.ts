@@ -58,7 +58,7 @@ export function startCallers(run: Bench, plan: CallerPlan): Callers {
   const args = [
     ...['--url', plan.url, '--calls', String(plan.calls), '--ramp', String(plan.ratePerSecond)],
     ...['--hold-s', String(plan.holdS), '--scenario', plan.scenario, '--seed', String(plan.seed)],
-    ...['--json', jsonFile, '--witness-dir', witnessDir],
+    ...['--probe', '--json', jsonFile, '--witness-dir', witnessDir],
     ...(plan.number === undefined ? [] : ['--number', plan.number]),
     ...(plan.isTelling === false ? ['--no-status'] : []),
   ]

@@ -1,16 +1,19 @@
 // One caller process: places its share of the calls at their times and reports each when it is over. Rules:
 // CP1: a call is offered at its time whatever happened to the calls before it.
 // CP2: on `hang-up`, or when the conductor is gone, nothing more is offered and all calls are hung up.
-// CP3: the process ends by itself after its last report was sent.
+// CP4: a server behind plain HTTP announces wss:// in its TwiML, often without its port: both are dialled at the server's own
+//      address.
+// CP3: the process ends by itself after its last report was sent; after that, and without a conductor, nothing is sent.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { openSpeech } from '../sim/speech/speech.ts'
 import type { Faults } from '../sim/twilio/options.ts'
 import { type Call, startTwilioSim, type TwilioSim } from '../sim/twilio/sim.ts'
 import type { SpokenClip } from '../sim/twilio/wire/clip-frames.ts'
 import { type CallerSetup, type FromCaller, nowUs, type Tally, type ToCaller } from './messages.ts'
+import { isNear } from './options.ts'
 import { seededRandom } from './plan/arrivals.ts'
 import { buildScript, type PlainScenarioName, type PlannedCall } from './plan/scenario.ts'
-import { setUpOutcome } from './report/figures.ts'
+import { isDropped, setUpOutcome } from './report/figures.ts'
 
 /** As README tells operators to configure it: the carrier tries again. */
 const CALLBACK_OVERRIDES = '#ct=1500&rt=4000&tt=14000&rc=3&rp=all'
@@ -30,17 +33,25 @@ type Run = {
   timers: Set<NodeJS.Timeout>
   tally: Tally
   isStopping: boolean
+  tallies: NodeJS.Timeout | undefined
 }
 
-function tell(message: FromCaller): void {
-  process.send?.(message)
+/** [CP3] `sent` is called in any case, also when nobody is there. */
+function tell(message: FromCaller, sent: () => void = () => undefined): void {
+  if (process.connected) process.send?.(message, sent)
+  else sent()
 }
 
-/** Announced wss:// of a plane that listens without TLS is dialled as ws://. */
+/** [CP4] */
 function rewritesFor(baseUrl: string): Record<string, string> {
-  const { host, protocol } = new URL(baseUrl)
-  return protocol === 'http:' ? { [`wss://${host}`]: `ws://${host}` } : {}
+  const { host, hostname, protocol } = new URL(baseUrl)
+  if (protocol === 'https:') return { [`wss://${hostname}`]: `wss://${host}` }
+  const target = `ws://${host}`
+  return { [`wss://${host}`]: target, [`wss://${hostname}`]: target, [`ws://${hostname}`]: target }
 }
+
+/** What callers answer where TwiML asks them. */
+const GATHER = { digits: '1', speech: 'Hello, I have a question.' }
 
 async function prepare(setup: CallerSetup): Promise<Run> {
   const speech = await openSpeech()
@@ -50,14 +61,19 @@ async function prepare(setup: CallerSetup): Promise<Run> {
     accountSid: setup.accountSid,
     authToken: setup.authToken,
     number: setup.number,
-    voiceUrl: `${setup.baseUrl}/twilio/voice`,
-    ...(setup.isTelling ? { statusCallback: `${setup.baseUrl}/twilio/status${CALLBACK_OVERRIDES}` } : {}),
+    voiceUrl: setup.baseUrl + setup.voicePath,
+    ...(setup.statusPath !== undefined && {
+      statusCallback: `${setup.baseUrl}${setup.statusPath}${CALLBACK_OVERRIDES}`,
+    }),
+    ...(setup.mediaUrl !== undefined && { streamUrl: setup.mediaUrl }),
+    ...(!setup.mayBeRemote && { mayDial: (url: string) => isNear(new URL(url).hostname) }),
+    gather: GATHER,
     witnessPath: setup.witnessPath,
     wsUrlRewrite: rewritesFor(setup.baseUrl),
     afterStream: setup.afterStream,
   })
   const tally = { offered: 0, live: 0, talking: 0, done: 0, failed: 0, dropped: 0, refused: 0, latenessMs: 0 }
-  return { setup, sim, clips, live: new Map(), timers: new Set(), tally, isStopping: false }
+  return { setup, sim, clips, live: new Map(), timers: new Set(), tally, isStopping: false, tallies: undefined }
 }
 
 /** [CP1] */
@@ -93,7 +109,7 @@ async function place(run: Run, planned: PlannedCall): Promise<void> {
     const outcome = setUpOutcome(finished)
     if (outcome === 'failed') tally.failed++
     if (outcome === 'refused') tally.refused++
-    if (report.wasDropped) tally.dropped++
+    if (isDropped(finished)) tally.dropped++
     tell({ kind: 'call', call: finished })
   } catch (error) {
     tally.failed++
@@ -128,9 +144,12 @@ let hasFinished = false
 async function finish(run: Run): Promise<void> {
   if (hasFinished) return
   hasFinished = true
+  clearInterval(run.tallies)
   sendTally(run, 0)
   await run.sim.close()
-  process.send?.({ kind: 'finished' } satisfies FromCaller, () => process.disconnect())
+  tell({ kind: 'finished' }, () => {
+    if (process.connected) process.disconnect()
+  })
 }
 
 function sendTally(run: Run, latenessMs: number): void {
@@ -140,10 +159,10 @@ function sendTally(run: Run, latenessMs: number): void {
   tell({ kind: 'tally', tally: { ...tally, live: live.size, talking, latenessMs } })
 }
 
-function startTallies(run: Run): void {
+function startTallies(run: Run): NodeJS.Timeout {
   const loop = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS })
   loop.enable()
-  setInterval(() => {
+  return setInterval(() => {
     const lateMs = Math.max(0, loop.percentile(99) / 1e6 - LOOP_RESOLUTION_MS)
     loop.reset()
     sendTally(run, lateMs)
@@ -155,15 +174,16 @@ let current: Run | undefined
 process.on('message', async (message: ToCaller) => {
   if (message.kind === 'set-up') {
     current = await prepare(message.setup)
-    startTallies(current)
+    current.tallies = startTallies(current)
     tell({ kind: 'ready' })
   } else if (message.kind === 'go' && current !== undefined) {
     schedule(current, message.startUs)
     if (isOver(current)) await finish(current)
   } else if (current !== undefined) await stop(current)
 })
-// [CP2] Ctrl-C reaches the whole group; the conductor decides. Without a conductor there is nobody to report to.
+// [CP2] Ctrl-C and SIGTERM may reach the whole group; the conductor decides. Without a conductor there is nobody to report to.
 process.on('SIGINT', () => {})
+process.on('SIGTERM', () => {})
 process.on('disconnect', () => {
   if (current !== undefined && !hasFinished) void current.sim.close().finally(() => process.exit(1))
 })

@@ -149,7 +149,8 @@ export class Conductor {
       state: 'starting',
     }
     this.#callers.push(caller)
-    const { urls, accountSid, authToken, number, holdS, isProbing, isTelling, afterStream } = this.#options
+    const { urls, accountSid, authToken, number, holdS, isProbing, afterStream } = this.#options
+    const { voicePath, statusPath, mediaUrl, mayBeRemote } = this.#options
     const witnessPath = join(this.#witnessDir, `carrier-${index}.jsonl`)
     this.#witnessPaths.push(witnessPath)
     const ready = Promise.withResolvers<void>()
@@ -175,8 +176,11 @@ export class Conductor {
       authToken,
       number,
       holdS,
+      voicePath,
+      statusPath,
+      mediaUrl,
+      mayBeRemote,
       isProbing,
-      isTelling,
       afterStream,
       witnessPath,
       calls: planned,

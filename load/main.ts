@@ -37,12 +37,13 @@ async function run(options: LoadOptions): Promise<number> {
     const conductor = new Conductor(options, witnessDir)
     const interruptions = catchInterrupts(conductor)
     const progress = progressOn(process.stderr)
+    progress.waitFor('starting the callers; the first time their speech is made, which takes some seconds')
     const processes = countProcesses(options, availableParallelism())
     // Call numbers are joined between logs, so two runs against one model simulator must not share them.
     const firstNumber = randomInt(1, 2_000_000_000)
     const result = await conductor.run(processes, firstNumber, (state) => {
       progress.show(state)
-      if (process.connected) process.send?.({ kind: 'progress', ...state })
+      if (process.connected) process.send?.({ kind: 'progress', ...state }, () => undefined)
     })
     progress.end()
     const report = await reportOf(options, startedAt, result, interruptions.count > 0)
@@ -104,7 +105,7 @@ async function publish(options: LoadOptions, report: LoadReport): Promise<void> 
   if (options.htmlFile !== undefined) await writeFile(options.htmlFile, formatPage(report))
   for (const error of report.errors) process.stderr.write(`load: ${error}\n`)
   if (report.wasInterrupted) process.stdout.write('Interrupted: the figures are of what had happened until then.\n\n')
-  process.stdout.write(formatTable(report.figures))
+  process.stdout.write(formatTable(report.figures, report.failures))
 }
 
 process.exitCode = await main()

@@ -11,8 +11,11 @@ export type CallerSetup = {
   authToken: string
   number: string
   holdS: number
+  voicePath: string
+  statusPath: string | undefined
+  mediaUrl: string | undefined
+  mayBeRemote: boolean
   isProbing: boolean
-  isTelling: boolean
   afterStream: { actionMs: number; openMs: number }
   witnessPath: string
   calls: PlannedCall[]

@@ -48,7 +48,7 @@ test('all arguments are read', () => {
     import.meta.filename,
     '--model-witness',
     import.meta.dirname,
-    '--no-probes',
+    '--probe',
     '--no-status',
     '--auth-token',
     'secret-token',
@@ -61,7 +61,7 @@ test('all arguments are read', () => {
     { name: 'barge-in', weight: 1 },
   ])
   assert.deepEqual(parsed.options.modelWitnesses, [import.meta.filename, import.meta.dirname])
-  assert.equal(parsed.options.isProbing, false)
+  assert.equal(parsed.options.isProbing, true)
 })
 
 test('[O1] all problems are listed at once, each with its fix', () => {

@@ -1,6 +1,7 @@
 // The command line of the load generator. Rules:
 // O1: all problems are reported together, each with its fix; nothing is dialled when there is one.
-// O2: only loopback and private addresses are dialled unless `--allow-remote` says otherwise: load is not to hit strangers.
+// O2: only loopback and private addresses are dialled unless `--allow-remote` says otherwise, whatever the server's TwiML names:
+//     load is not to hit strangers.
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -8,6 +9,8 @@ import type { ArrivalLaw } from './plan/arrivals.ts'
 import { SCENARIO_NAMES, SCENARIO_TEXT, type ScenarioName } from './plan/scenario.ts'
 
 export const CALLS_MAX = 20_000
+const VOICE_PATH = '/twilio/voice'
+const STATUS_PATH = '/twilio/status'
 const PROCESSES_MAX = 32
 /** What the real carrier is estimated to take for each of the two steps that follow a stream's end. */
 const AFTER_STREAM_MS = 200
@@ -31,9 +34,14 @@ export type LoadOptions = {
   authToken: string
   accountSid: string
   number: string
+  /** The path, query included, of the webhook that answers a call with TwiML. */
+  voicePath: string
+  /** Where the carrier tells that a call is over; undefined: nowhere. */
+  statusPath: string | undefined
+  /** Where media streams are dialled instead of what the TwiML says. */
+  mediaUrl: string | undefined
   isProbing: boolean
-  /** Whether the carrier tells by status callback that a call is over. */
-  isTelling: boolean
+  mayBeRemote: boolean
   /** How long the carrier takes from a stream's end to the action request, and to open the next stream, ms. */
   afterStream: { actionMs: number; openMs: number }
 }
@@ -44,9 +52,14 @@ export type ParsedOptions =
   | { kind: 'wrong'; problems: string[] }
 
 export const HELP = `Usage: npm run load -- [options]
-Places Twilio media calls against a base URL and reports what callers would have heard.
+Places calls with Twilio media streams against any server that answers them, and reports what callers would have heard.
+docs/load.md says how to point it at a server, and what each figure and each failure means.
 
-  --url URL            base URL of the plane; repeat it to spread calls over pods  (http://127.0.0.1:8080)
+  --url URL            base URL of your server; repeat it to spread calls           (http://127.0.0.1:8080)
+  --voice-path PATH    its voice webhook, which answers TwiML: as /incoming-call    (${VOICE_PATH})
+  --status-path PATH   its status callback, or none      (${STATUS_PATH} with the default voice path, else none)
+  --media-url URL      dial media streams here instead of where the TwiML says: a ws:// or wss:// address; without
+                       a path it keeps the TwiML's path
   --calls N            calls offered in all, 1 to ${CALLS_MAX}                                      (10)
   --ramp RATE          calls offered per second, as 20 or 20/s; arrivals never wait        (20/s)
   --arrivals LAW       constant | poisson                                                  (constant)
@@ -59,8 +72,10 @@ ${SCENARIO_NAMES.map((name) => `                         ${name.padEnd(18)} ${SC
   --html FILE          write the report as one page with plots
   --witness-dir DIR    keep the callers' witness logs here
   --model-witness FILE witness log of the model simulator, for latency and barge-in; may repeat
-  --no-probes          send no time-stamped probe frame in place of every 25th frame of every second 100
-  --no-status          the carrier's status callbacks are lost
+  --probe              send a time-stamped probe frame in place of every 25th frame of every second 100,
+                       to measure added latency
+                       (what hears it must know probes: the model simulator does)
+  --no-status          the same as --status-path none
   --action-delay-ms N  from the end of a media stream to the action request            (200)
   --open-delay-ms N    before each later media stream of a call is opened              (200)
   --auth-token TOKEN   signs webhooks and media sockets; or TWILIO_AUTH_TOKEN
@@ -70,7 +85,7 @@ ${SCENARIO_NAMES.map((name) => `                         ${name.padEnd(18)} ${SC
   --help
 
 Ctrl-C hangs all calls up and still prints the report; a second one ends at once.
-Exit code: 0 all calls set up and none dropped, 1 otherwise, 2 wrong arguments.
+Exit code: 0 all calls set up, none dropped and all callers heard something; 1 otherwise; 2 wrong arguments.
 `
 
 const FLAGS = {
@@ -86,7 +101,10 @@ const FLAGS = {
   html: { type: 'string' },
   'witness-dir': { type: 'string' },
   'model-witness': { type: 'string', multiple: true },
-  'no-probes': { type: 'boolean' },
+  'voice-path': { type: 'string' },
+  'status-path': { type: 'string' },
+  'media-url': { type: 'string' },
+  probe: { type: 'boolean' },
   'no-status': { type: 'boolean' },
   'action-delay-ms': { type: 'string' },
   'open-delay-ms': { type: 'string' },
@@ -168,6 +186,7 @@ export function parseOptions(args: readonly string[], environment: Record<string
   const given = new Arguments(args)
   if (given.isSet('help')) return { kind: 'help' }
   const { problems } = given
+  const voicePath = readPath('voice-path', given.text('voice-path'), problems) ?? VOICE_PATH
   const isAuto = (given.text('processes') ?? 'auto') === 'auto'
   const options: LoadOptions = {
     urls: readUrls(given.list('url'), given.isSet('allow-remote'), problems),
@@ -185,8 +204,11 @@ export function parseOptions(args: readonly string[], environment: Record<string
     authToken: given.text('auth-token') ?? environment.TWILIO_AUTH_TOKEN ?? 'load-generator-token',
     accountSid: readAccountSid(given.text('account-sid') ?? environment.TWILIO_ACCOUNT_SID, problems),
     number: given.text('number') ?? '+15550100000',
-    isProbing: !given.isSet('no-probes'),
-    isTelling: !given.isSet('no-status'),
+    voicePath,
+    statusPath: given.isSet('no-status') ? undefined : readStatusPath(given.text('status-path'), voicePath, problems),
+    mediaUrl: readMediaUrl(given.text('media-url'), given.isSet('allow-remote'), problems),
+    isProbing: given.isSet('probe'),
+    mayBeRemote: given.isSet('allow-remote'),
     afterStream: {
       actionMs: given.whole('action-delay-ms', AFTER_STREAM_MS, 0, 60_000),
       openMs: given.whole('open-delay-ms', AFTER_STREAM_MS, 0, 60_000),
@@ -199,7 +221,31 @@ export function parseOptions(args: readonly string[], environment: Record<string
   return problems.length > 0 ? { kind: 'wrong', problems } : { kind: 'run', options }
 }
 
-function isNear(host: string): boolean {
+function readPath(name: string, value: string | undefined, problems: string[]): string | undefined {
+  if (value !== undefined && !/^\/[^\s#]*$/.test(value))
+    problems.push(`--${name} "${value}" must be a path that begins with /, as /incoming-call`)
+  return value
+}
+
+/** A server with a voice path of its own has most often no status callback. */
+function readStatusPath(value: string | undefined, voicePath: string, problems: string[]): string | undefined {
+  if (value === undefined) return voicePath === VOICE_PATH ? STATUS_PATH : undefined
+  return value === 'none' ? undefined : readPath('status-path', value, problems)
+}
+
+/** [O2] */
+function readMediaUrl(value: string | undefined, mayBeRemote: boolean, problems: string[]): string | undefined {
+  if (value === undefined) return undefined
+  const url = URL.parse(value)
+  if (url === null || (url.protocol !== 'ws:' && url.protocol !== 'wss:'))
+    problems.push(`--media-url "${value}" must be a ws:// or wss:// address, as ws://127.0.0.1:5050/media-stream`)
+  else if (!mayBeRemote && !isNear(url.hostname))
+    problems.push(`--media-url "${value}" is not on this machine or network: add --allow-remote if it is yours to load`)
+  return value
+}
+
+/** [O2] Whether a host is this machine or of a private network. */
+export function isNear(host: string): boolean {
   return (
     host === 'localhost' ||
     host === '[::1]' ||

@@ -2,6 +2,8 @@
 import type { Progress } from './conductor.ts'
 
 const LINE_EVERY_MS = 2_000
+/** What takes no longer than this is not announced. */
+const QUIET_MS = 2_000
 const BAR_WIDTH = 24
 
 /** One line for a run's state; the bar shows finished calls, then live ones. */
@@ -14,12 +16,26 @@ export function formatProgress(progress: Progress, hasBar: boolean): string {
   return `▕${'█'.repeat(filled)}${'▒'.repeat(shaded)}${' '.repeat(BAR_WIDTH - filled - shaded)}▏${counts}`
 }
 
-/** A function that shows progress on `out`, and one that ends the bar's line. */
-export function progressOn(out: NodeJS.WriteStream): { show: (progress: Progress) => void; end: () => void } {
+export type ShownProgress = {
+  show: (progress: Progress) => void
+  /** Says `what` is being waited for, once QUIET_MS have passed without progress. */
+  waitFor: (what: string) => void
+  /** Ends the bar's line. */
+  end: () => void
+}
+
+/** Shows progress on `out`. */
+export function progressOn(out: NodeJS.WriteStream): ShownProgress {
+  let waiting: NodeJS.Timeout | undefined
   let shownAt = 0
   let isOpen = false
   return {
+    waitFor: (what) => {
+      waiting = setTimeout(() => out.write(`load: ${what}\n`), QUIET_MS)
+      waiting.unref()
+    },
     show: (progress) => {
+      clearTimeout(waiting)
       const now = performance.now()
       if (out.isTTY) {
         out.write(`\r\x1b[2K${formatProgress(progress, true).slice(0, out.columns - 1)}`)
@@ -30,6 +46,7 @@ export function progressOn(out: NodeJS.WriteStream): { show: (progress: Progress
       }
     },
     end: () => {
+      clearTimeout(waiting)
       if (isOpen) out.write('\n')
       isOpen = false
     },

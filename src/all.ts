@@ -40,7 +40,9 @@ export async function startAll(options: {
   const opening = wantsEmbedded(config) ? openEmbedded(config, log) : Promise.resolve(undefined)
   opening.catch(() => undefined)
   if (config.model.endpoint.kind === 'none') {
-    model = await startReady(join(root, OFFLINE_MODEL), ['--speech-dir', join(config.dataDir, 'speech')])
+    model = await startReady(join(root, OFFLINE_MODEL), [
+      ...['--speech-dir', join(config.dataDir, 'speech'), '--talk-s', String(config.offlineTalkS)],
+    ])
     config = withModel(config, `${String(model.ready.url)}?model=${encodeURIComponent(config.model.endpoint.model)}`)
     say('No OPENAI_API_KEY is set: the OFFLINE MODEL answers. It speaks aloud and hears when you speak, but follows a')
     say('script and understands nothing. Set OPENAI_API_KEY for the real one.')

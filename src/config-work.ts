@@ -62,6 +62,8 @@ export function checkWork(
   values: Values,
   add: (variable: Problem['variable'] & keyof Values, problem: string, fix: string) => void,
 ): void {
+  if (values.TENANT_MONEY_PER_DAY !== undefined && values.PRICES === undefined)
+    add('TENANT_MONEY_PER_DAY', 'is set without PRICES', 'set PRICES too: without them nobody knows what a call costs')
   if (values.CALL_BUDGET !== undefined && values.PRICES === undefined)
     add('CALL_BUDGET', 'is set without PRICES', 'set PRICES too: without them nobody knows what a call costs')
   if (values.PRICES !== undefined && pricesOf(values) === undefined)

@@ -14,6 +14,7 @@ import { healthRoutes, metricsRoute } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
 import { registerDroppedLines } from './ops/metrics.ts'
 import { Operators } from './ops/operators.ts'
+import { registerProcess } from './ops/process.ts'
 import type { SweeperTimes } from './pod/rescue/sweeper.ts'
 import { makeWorkEngine, type WorkEngine } from './pod/work-engine.ts'
 import { openWorkParts, type RoleParts } from './pod/work-parts.ts'
@@ -72,6 +73,7 @@ async function makeApp(
 ): Promise<FastifyInstance> {
   const app = fastify({ requestTimeout: 10_000, bodyLimit: 65_536, forceCloseConnections: true })
   const registry = new Registry()
+  registerProcess(registry)
   registerDroppedLines(registry, droppedLines)
   const { operators, isOpsListener } = access
   await app.register(healthRoutes, { lag, notReady: () => engine.worker.notReady() })

@@ -37,7 +37,7 @@ function makeAgent(deeds: Deeds, slowMs = 3_000): PackAgent {
     parameters,
     execute: async () => {
       deeds.push('slow')
-      await wait(slowMs)
+      await (slowMs === Number.POSITIVE_INFINITY ? new Promise(() => {}) : wait(slowMs))
       return 'It is in stock.'
     },
   })
@@ -64,8 +64,10 @@ type Seen = { plane: Plane; report: CallReport; log: WitnessLine[]; deeds: Deeds
 async function take(journey: Journey, judge: (seen: Seen) => void | Promise<void>): Promise<void> {
   const { turns, listenMs = 3_000, slowMs, parts = {} } = journey
   const deeds: Deeds = []
+  // A slow machine makes no filler, but where a test looks for one.
+  const env = { TURN_FILLER_MS: '30000', ...parts.env }
   const pack = journey.pack?.(deeds) ?? packOf(() => ({ agent: makeAgent(deeds, slowMs) }))
-  await Plane.with({ pack, ...parts, model: { scripts: [SCRIPT], ...parts.model } }, async (plane) => {
+  await Plane.with({ pack, ...parts, env, model: { scripts: [SCRIPT], ...parts.model } }, async (plane) => {
     const line = await plane.say('Can you do that for me')
     const spoken = turns.flatMap(() => [{ say: line }, { stayMs: listenMs }])
     const steps = [
@@ -126,7 +128,12 @@ describe('a model that', { concurrency: 6 }, () => {
 
   test('[P3] calls a tool that never returns is told so after its bound', () =>
     take(
-      { turns: [[{ kind: 'two-tools' }]], slowMs: 60_000, listenMs: 5_000, parts: { env: { TOOL_MAX_MS: '2000' } } },
+      {
+        turns: [[{ kind: 'two-tools' }]],
+        slowMs: Number.POSITIVE_INFINITY,
+        listenMs: 5_000,
+        parts: { env: { TOOL_MAX_MS: '2000' } },
+      },
       ({ sinceGreeting, plane, deeds }) => {
         assert.deepEqual(deeds.sort(), ['fast', 'slow'])
         assert.ok(soundAfterBad(sinceGreeting))
@@ -189,7 +196,11 @@ describe('a model that', { concurrency: 6 }, () => {
 
   test('[P4] takes 6.5 s for the arguments of a tool keeps its link, and the tool runs', () =>
     take(
-      { turns: [[{ kind: 'slow-arguments', ms: 6_500 }]], listenMs: 10_000 },
+      {
+        turns: [[{ kind: 'slow-arguments', ms: 6_500 }]],
+        listenMs: 10_000,
+        parts: { env: { TURN_FILLER_MS: '3000' } },
+      },
       async ({ plane, log, deeds, sinceGreeting }) => {
         assert.equal(count(log, 'session_opened'), 1)
         assert.deepEqual(deeds, ['fast'])
@@ -199,11 +210,14 @@ describe('a model that', { concurrency: 6 }, () => {
     ))
 
   test('[P4] is slow with its first sound keeps its link', () =>
-    take({ turns: [[{ kind: 'slow-audio', ms: 6_000 }]], listenMs: 9_000 }, async ({ plane, log, sinceGreeting }) => {
-      assert.equal(count(log, 'session_opened'), 1)
-      assert.ok(soundAfterBad(sinceGreeting))
-      assert.equal(await outcome(plane, 'answered-after-filler'), 1)
-    }))
+    take(
+      { turns: [[{ kind: 'slow-audio', ms: 6_000 }]], listenMs: 9_000, parts: { env: { TURN_FILLER_MS: '3000' } } },
+      async ({ plane, log, sinceGreeting }) => {
+        assert.equal(count(log, 'session_opened'), 1)
+        assert.ok(soundAfterBad(sinceGreeting))
+        assert.equal(await outcome(plane, 'answered-after-filler'), 1)
+      },
+    ))
 
   test('[P5] is limited is asked again when it said, in this turn and in a later one', () => {
     const message = 'Rate limit reached for tokens. Please try again in 1.5s. Visit the page of limits.'
@@ -340,7 +354,7 @@ describe('an agent that ends turns by itself', { concurrency: 4 }, () => {
     test(`[A6] in ${what} is not taken for a model that stalls`, () => {
       const pack = (deeds: Deeds) => packOf(() => ({ agent: makeAgent(deeds), config: config as PackCall['config'] }))
       return Plane.with(
-        { pack: pack([]), env: { MODEL_STALL_MS: '1000' }, model: { scripts: [SCRIPT] } },
+        { pack: pack([]), env: { MODEL_STALL_MS: '1000', TURN_FILLER_MS: '30000' }, model: { scripts: [SCRIPT] } },
         async (plane) => {
           const steps = [
             { waitForAgent: 'finished' as const, timeoutMs: 10_000 },

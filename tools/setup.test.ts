@@ -44,12 +44,15 @@ test('[N1] a need is missing when one of its probes is missing', () => {
 })
 
 test('[N2] the tests do not bring what only the benches need', () => {
-  const names = (audience: 'test' | 'bench') => findMissing(audience, { exists: () => false }).map((need) => need.name)
-  assert.equal(names('test').includes('FastAPI bridge'), false)
-  assert.deepEqual(
-    names('bench'),
-    NEEDS.map((need) => need.name),
-  )
+  const needs = (['test', 'bench'] as const).map((audience) => ({
+    ...NEEDS[0]!,
+    name: `for a ${audience}`,
+    for: audience,
+  }))
+  const names = (audience: 'test' | 'bench') =>
+    findMissing(audience, { needs, exists: () => false }).map((need) => need.name)
+  assert.deepEqual(names('test'), ['for a test'])
+  assert.deepEqual(names('bench'), ['for a test', 'for a bench'])
 })
 
 test('[S1] as root it installs what is missing, without questions, and is ready', async () => {

@@ -116,8 +116,8 @@ async function readState(plane: Bridge, calls: number): Promise<State> {
     rssKb: readUsage(plane.pid)?.rssKb ?? Number.NaN,
     sockets,
     activeCalls: sumOf(metrics, 'voice_active_calls') ?? null,
-    handles: sumOf(metrics, 'nodejs_active_handles_total') ?? null,
-    resources: sumOf(metrics, 'nodejs_active_resources_total') ?? null,
+    handles: sumOf(metrics, 'nodejs_active_handles') ?? null,
+    resources: sumOf(metrics, 'nodejs_active_resources') ?? null,
     heapKb: heap === undefined ? null : Math.round(heap / 1_024),
   }
 }

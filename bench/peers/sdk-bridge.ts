@@ -7,7 +7,17 @@ import { RealtimeAgent, RealtimeSession, tool } from '@openai/agents-realtime'
 import Fastify from 'fastify'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { z } from 'zod'
-import { API_KEY, exitOnSignal, INSTRUCTIONS, MODEL, MODEL_URL, PORT, printReady, streamTwiml } from './settings.ts'
+import {
+  API_KEY,
+  exitOnSignal,
+  INSTRUCTIONS,
+  MODEL,
+  MODEL_URL,
+  PORT,
+  printReady,
+  streamTwiml,
+  VOICE_PATH,
+} from './settings.ts'
 
 const findAppointment = tool({
   name: 'find_appointment',
@@ -37,7 +47,7 @@ async function answer(twilioWebSocket: WebSocket): Promise<void> {
 
 const app = Fastify({ serverFactory: (listener) => createServer(listener) })
 await app.register(formBody)
-app.post('/twilio/voice', (request, reply) => reply.type('text/xml').send(streamTwiml(request.host)))
+app.post(VOICE_PATH, (request, reply) => reply.type('text/xml').send(streamTwiml(request.host)))
 app.post('/twilio/status', (_request, reply) => reply.code(204).send())
 await app.listen({ port: PORT, host: '127.0.0.1' })
 const sockets = new WebSocketServer({ server: app.server, perMessageDeflate: false })

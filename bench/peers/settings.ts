@@ -7,6 +7,8 @@ export const PORT = Number(process.env.PORT ?? '0')
 export const MODEL_URL = process.env.OPENAI_REALTIME_URL ?? 'ws://127.0.0.1:8090/v1/realtime'
 export const MODEL = process.env.OPENAI_REALTIME_MODEL ?? 'gpt-realtime-2.1'
 export const API_KEY = process.env.OPENAI_API_KEY ?? 'sk-bench'
+/** The path of the voice webhook: the generator's tests give another than the carrier's usual one. */
+export const VOICE_PATH = process.env.VOICE_PATH ?? '/twilio/voice'
 export const INSTRUCTIONS = 'You answer the phone of a small clinic. Be brief.'
 
 /** The first message on the model link: µ-law both ways, server VAD, transcripts on. */
@@ -27,10 +29,10 @@ export const SESSION_UPDATE = JSON.stringify({
   },
 })
 
-/** Answers `POST /twilio/voice` with the TwiML that joins the call to our media socket, the status callback with 204. */
+/** Answers a `POST` to the voice webhook with the TwiML that joins the call to our media socket, the status callback with 204. */
 export function answerVoice(request: IncomingMessage, response: ServerResponse): void {
   request.resume()
-  if (request.url !== '/twilio/voice') {
+  if (request.url !== VOICE_PATH) {
     response.writeHead(request.url === '/twilio/status' ? 204 : 404).end()
     return
   }

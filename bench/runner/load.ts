@@ -93,7 +93,7 @@ function argumentsOf(plan: LoadPlan, jsonFile: string): string[] {
     ...plan.urls.flatMap((url) => ['--url', url]),
     ...['--calls', String(plan.calls), '--ramp', String(plan.ratePerSecond), '--hold-s', String(plan.holdS)],
     ...['--scenario', plan.scenario, '--seed', String(plan.seed), '--json', jsonFile],
-    ...(plan.isProbing === true ? [] : ['--no-probes']),
+    ...(plan.isProbing === true ? ['--probe'] : []),
     ...(plan.modelWitnesses ?? []).flatMap((path) => ['--model-witness', path]),
     ...(plan.processes === undefined ? [] : ['--processes', String(plan.processes)]),
   ]

@@ -1,5 +1,5 @@
 // When calls are offered. Rules:
-// A1: an open model: times are fixed before the run and never wait for answers, so that a slow plane cannot slow its own load.
+// A1: an open model: times are fixed before the run and never wait for answers, so that a slow server cannot slow its own load.
 // A2: the same seed gives the same times and the same scenarios.
 
 /** A seeded source of numbers in [0, 1). */

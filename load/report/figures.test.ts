@@ -21,6 +21,7 @@ function reportOf(changes: Partial<CallReport> = {}): CallReport {
     wasDropped: false,
     resumes: 0,
     framesSent: 500,
+    framesSpoken: 200,
     mediaReceived: 50,
     marksReceived: 50,
     marksPlayed: 50,
@@ -72,6 +73,7 @@ test('a clean run is clean, and what no witness saw is null', () => {
   assert.equal(figures.frames.lost, null)
   assert.equal(figures.addedLatencyMs.modelToCarrier.p99, 1.5)
   assert.equal(figures.agentAudio.playedShare, 0.5)
+  assert.equal(figures.callerAudio.spokenShare, 0.4)
   assert.equal(figures.voiceToVoiceMs.p50, null)
 })
 
@@ -99,6 +101,29 @@ test('a dropped call and an error of the generator each make the run unclean', (
   assert.deepEqual(dropped.calls.ends, { 'twiml-ended': 1 })
   assert.equal(isClean(dropped), false)
   assert.equal(isClean(figuresOf(runOf([callOf()], { errors: ['process 1 ended'] }))), false)
+})
+
+test('[L1] [F4] a call that was never set up is counted once, as a failed set-up', () => {
+  const figures = figuresOf(runOf([callOf({ setUpMs: undefined, wasDropped: true, endCause: 'twiml-ended' })]))
+  assert.deepEqual([figures.setUp.failed, figures.calls.dropped], [1, 0])
+  assert.equal(isClean(figures), false)
+})
+
+test("[O5] [F4] an agent's hang-up is an end of its own, and the run is clean", () => {
+  const calls = [
+    callOf({ endCause: 'twiml-hangup', agentEnd: 'hung-up' }),
+    callOf({ endCause: 'twiml-ended', agentEnd: 'transferred' }),
+  ]
+  const figures = figuresOf(runOf(calls))
+  assert.deepEqual(figures.calls.ends, { 'agent-hung-up': 1, 'agent-transferred': 1 })
+  assert.deepEqual([figures.calls.dropped, isClean(figures)], [0, true])
+})
+
+test('[L1] a call whose caller heard nothing for twenty seconds makes the run unclean', () => {
+  const mute = figuresOf(runOf([callOf({ mediaReceived: 0, framesSent: 1_000 })]))
+  assert.deepEqual([mute.calls.mute, isClean(mute)], [1, false])
+  const short = figuresOf(runOf([callOf({ mediaReceived: 0, framesSent: 999 })]))
+  assert.deepEqual([short.calls.mute, isClean(short)], [0, true])
 })
 
 test('turns are sorted into answered, overlapped and unanswered', () => {

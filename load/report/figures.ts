@@ -1,6 +1,7 @@
 // The report of a run, from the callers' reports and the witness logs. Rules:
 // F1: every figure stands with its sample size; what was not measured is null, not zero.
 // F2: a call that its own script ends before the stream was open is neither a success nor a failure of set-up.
+// F4: a call counts once: one that was never set up is a failed set-up and not dropped; an agent's hang-up is neither.
 // F3: a generator that was late does not hide it: it names the figures that are not to be trusted.
 import type { CallReport } from '../../sim/twilio/report.ts'
 import type { PlainScenarioName } from '../plan/scenario.ts'
@@ -11,6 +12,9 @@ import type { ModelSight } from './witness.ts'
 export const LATE_P99_MS = 10
 /** Lateness of a single call's pacing above which the generator counts as late. */
 export const LATE_CALL_MS = 100
+/** A greeting, or an answer to the caller's first words, has come by then. */
+export const MUTE_MS = 20_000
+const FRAME_MS = 20
 
 /** One finished call with what it was meant to do. */
 export type FinishedCall = { number: number; scenario: PlainScenarioName; process: number; report: CallReport }
@@ -56,10 +60,14 @@ export type Figures = {
   turns: { asked: number; answered: number; overlapped: number; unanswered: number }
   bargeIn: { made: number; cleared: number; speechStartedToClearMs: Summary | null; callerSpeechToClearMs: Summary }
   frames: { sent: number; lost: number | null; extra: number | null; agentMessages: number }
+  /** Share of the frames that callers sent between the first and the last sound of what they said. */
+  callerAudio: { spokenShare: number | null }
   agentAudio: { playedShare: number | null; gapsMs: Summary; gapsPerMinute: number | null }
   calls: {
     finished: number
     dropped: number
+    /** Calls with a media stream whose caller heard nothing for MUTE_MS. */
+    mute: number
     errors: number
     scenarios: Record<string, number>
     ends: Record<string, number>
@@ -96,13 +104,15 @@ export function figuresOf(run: RunRecord): Figures {
       extra: model?.framesExtra ?? null,
       agentMessages: sum(reports, (report) => report.mediaReceived),
     },
+    callerAudio: { spokenShare: spokenShare(reports) },
     agentAudio: agentAudioFigures(reports),
     calls: {
       finished: reports.length,
-      dropped: reports.filter((report) => report.wasDropped).length,
+      dropped: run.calls.filter(isDropped).length,
+      mute: run.calls.filter(isMute).length,
       errors: run.errors.length,
       scenarios: count(run.calls, (call) => call.scenario),
-      ends: count(reports, (report) => report.endCause),
+      ends: count(reports, endOf),
     },
     warnings: count(
       reports.flatMap((report) => report.warnings),
@@ -116,9 +126,26 @@ export function figuresOf(run: RunRecord): Figures {
   }
 }
 
-/** Whether the run is a success: every call set up, none dropped, no error of the generator. */
+/** Whether the run is a success: every call set up, none dropped or mute, no error of the generator. */
 export function isClean(figures: Figures): boolean {
-  return figures.setUp.failed + figures.setUp.refused === 0 && figures.calls.dropped === 0 && figures.calls.errors === 0
+  const { setUp, calls } = figures
+  return setUp.failed + setUp.refused + calls.dropped + calls.mute + calls.errors === 0
+}
+
+/** [F4] Whether a call that had its media stream was cut off. */
+export function isDropped({ report }: FinishedCall): boolean {
+  return report.wasDropped && report.setUpMs !== undefined
+}
+
+/** A media stream was open for MUTE_MS and no agent audio came. */
+export function isMute(call: FinishedCall): boolean {
+  const { setUpMs, framesSent, mediaReceived } = call.report
+  return setUpMs !== undefined && !isDropped(call) && mediaReceived === 0 && framesSent * FRAME_MS >= MUTE_MS
+}
+
+/** How a call ended, in the report's words. */
+export function endOf({ agentEnd, endCause }: CallReport): string {
+  return agentEnd === undefined ? endCause : `agent-${agentEnd}`
 }
 
 /** [F2] A set-up failed when the caller was still there and no stream opened, unless he was told so: a sentence, then the end. */
@@ -160,6 +187,11 @@ function bargeInFigures(run: RunRecord, reports: CallReport[]): Figures['bargeIn
     speechStartedToClearMs: run.reactionsMs === undefined ? null : summarise(run.reactionsMs),
     callerSpeechToClearMs: summarise(reactions),
   }
+}
+
+function spokenShare(reports: CallReport[]): number | null {
+  const sent = sum(reports, (report) => report.framesSent)
+  return sent === 0 ? null : round(sum(reports, (report) => report.framesSpoken) / sent)
 }
 
 function agentAudioFigures(reports: CallReport[]): Figures['agentAudio'] {

@@ -31,11 +31,12 @@ export function formatPage(report: LoadReport): string {
 <h1>Load report</h1>
 <p class="subtitle">${escapeHtml(subtitle(report))}</p>
 ${verdicts(report)}
+${failures(report)}
 <div class="tiles">${tiles(figures).join('')}</div>
 <div class="card"><h2>Voice-to-voice: share of turns answered within a time</h2><div id="voice-to-voice"></div></div>
 <div class="pair">
 <div class="card"><h2>Calls live, and how late the generator was</h2><div id="timeline"></div></div>
-<div class="card"><h2>Latency added by the plane</h2><div id="added"></div></div>
+<div class="card"><h2>Latency added by the server</h2><div id="added"></div></div>
 </div>
 <div class="card scroll"><h2>Latencies in milliseconds</h2>${latencyTable(figures)}</div>
 <div class="pair">
@@ -73,7 +74,7 @@ function verdicts({ figures, isClean, wasInterrupted }: LoadReport): string {
       : verdict(
           'bad',
           'Not all calls were served.',
-          `${setUp.failed} set-ups failed, ${setUp.refused} calls were refused, ${calls.dropped} were dropped.`,
+          `${setUp.failed} set-ups failed, ${setUp.refused} calls were refused, ${calls.dropped} were dropped, ${calls.mute} heard nothing.`,
         ),
   ]
   if (generator.isLate) {
@@ -86,6 +87,15 @@ function verdicts({ figures, isClean, wasInterrupted }: LoadReport): string {
 
 function verdict(tone: string, head: string, text: string): string {
   return `<p class="verdict ${tone}"><b>${escapeHtml(head)}</b> ${escapeHtml(text)}</p>`
+}
+
+function failures({ failures: all }: LoadReport): string {
+  if (all.length === 0) return ''
+  const items = all.map(
+    ({ kind, title, calls, seen, cause, fix }) =>
+      `<li class="${kind}"><b>${escapeHtml(title)}</b> (${calls} ${calls === 1 ? 'call' : 'calls'})<dl><dt>Seen</dt><dd>${escapeHtml(seen)}</dd><dt>Cause</dt><dd>${escapeHtml(cause)}</dd><dt>Fix</dt><dd>${escapeHtml(fix)}</dd></dl></li>`,
+  )
+  return `<div class="card"><h2>What went wrong, and how to mend it</h2><ul class="failures">${items.join('')}</ul></div>`
 }
 
 function tiles({ setUp, voiceToVoiceMs, addedLatencyMs, bargeIn, frames, calls, generator }: Figures): string[] {
@@ -149,6 +159,7 @@ function callCounts({ setUp, calls, warnings, scriptTimeouts }: Figures): [strin
     ['Refused with a sentence', setUp.refused],
     ['Left before set-up', setUp.leftEarly],
     ['Dropped', calls.dropped],
+    ['Heard nothing', calls.mute],
     ...Object.entries(calls.scenarios).map(([name, n]): [string, number] => [`Scenario ${name}`, n]),
     ...Object.entries(calls.ends).map(([name, n]): [string, number] => [`Ended: ${name}`, n]),
     ...Object.entries(warnings).map(([name, n]): [string, number] => [`Warning ${name}`, n]),
@@ -176,5 +187,5 @@ function countTable(rows: [string, string | number][]): string {
 }
 
 function footnote({ figures, run }: LoadReport): string {
-  return `Percentiles are exact (nearest rank over all samples). Added latency is measured by time-stamped probe frames, barge-in by the logs of both ends, everything else by the callers; nothing comes from the plane’s own counters. ${figures.generator.processes} caller processes, seed ${run.seed}.`
+  return `Percentiles are exact (nearest rank over all samples). Added latency is measured by time-stamped probe frames, barge-in by the logs of both ends, everything else by the callers; nothing comes from the server’s own counters. ${figures.generator.processes} caller processes, seed ${run.seed}.`
 }

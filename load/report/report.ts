@@ -1,4 +1,5 @@
 // The report of a run as one value: what --json writes and what the page and the table are made from.
+import { type Failure, failuresOf } from './failures.ts'
 import type { Figures, RunRecord, TimePoint } from './figures.ts'
 import { figuresOf, isClean } from './figures.ts'
 import { distribution, histogram, summarise } from './statistics.ts'
@@ -23,6 +24,8 @@ export type LoadReport = {
   isClean: boolean
   wasInterrupted: boolean
   figures: Figures
+  /** What went wrong, each with its cause and its fix. */
+  failures: Failure[]
   plots: {
     voiceToVoice: { x: number[]; share: number[] }
     timeline: TimePoint[]
@@ -55,6 +58,7 @@ export function makeReport(
     isClean: isClean(figures),
     wasInterrupted: record.wasInterrupted,
     figures,
+    failures: failuresOf(record.calls, record.errors),
     plots: {
       voiceToVoice: distribution(reports.flatMap((report) => report.voiceToVoiceMs)),
       timeline: record.timeline.filter((_, i) => i % every === 0),

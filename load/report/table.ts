@@ -1,13 +1,15 @@
 // The report as a table for a terminal: every figure with its sample size.
+import type { Failure } from './failures.ts'
 import type { Figures } from './figures.ts'
 import type { Summary } from './statistics.ts'
 
 const LABEL_WIDTH = 30
 const CELL_WIDTH = 9
 const LISTED_MAX = 8
+const TEXT_WIDTH = 100
 
 /** The whole report as text, ending in a line feed. */
-export function formatTable(figures: Figures): string {
+export function formatTable(figures: Figures, failures: readonly Failure[] = []): string {
   return `${[
     ...callLines(figures),
     '',
@@ -17,6 +19,7 @@ export function formatTable(figures: Figures): string {
     ...audioLines(figures),
     '',
     ...generatorLines(figures),
+    ...failureLines(failures),
   ].join('\n')}\n`
 }
 
@@ -29,6 +32,7 @@ function callLines({ setUp, calls, warnings, scriptTimeouts }: Figures): string[
     ...(setUp.refused > 0 ? [row('refused with a sentence', [setUp.refused])] : []),
     ...(setUp.leftEarly > 0 ? [row('left before set-up', [setUp.leftEarly])] : []),
     row('dropped', [calls.dropped]),
+    ...(calls.mute > 0 ? [row('heard nothing', [calls.mute])] : []),
     ...listLines('scenario', calls.scenarios),
     ...listLines('ended', calls.ends),
     ...listLines('warning', warnings),
@@ -49,7 +53,7 @@ function latencyRows({ setUp, addedLatencyMs, voiceToVoiceMs, bargeIn, agentAudi
   ]
 }
 
-function audioLines({ turns, bargeIn, frames, agentAudio }: Figures): string[] {
+function audioLines({ turns, bargeIn, frames, callerAudio, agentAudio }: Figures): string[] {
   return [
     row('turns asked', [turns.asked]),
     row('  answered', [turns.answered]),
@@ -60,6 +64,7 @@ function audioLines({ turns, bargeIn, frames, agentAudio }: Figures): string[] {
     row('frames sent', [frames.sent]),
     row('frames lost', [frames.lost ?? '–']),
     row('frames too many', [frames.extra ?? '–']),
+    row('callers speak', [callerAudio.spokenShare === null ? '–' : percent(callerAudio.spokenShare)]),
     row('agent speaks', [agentAudio.playedShare === null ? '–' : percent(agentAudio.playedShare)]),
     row('gaps per minute of agent', [agentAudio.gapsPerMinute ?? '–']),
   ]
@@ -76,8 +81,34 @@ function generatorLines({ generator }: Figures): string[] {
   return [...lines, `THE GENERATOR WAS LATE.${calls} Do not trust: ${generator.distrust.join(', ')}.`]
 }
 
+function failureLines(failures: readonly Failure[]): string[] {
+  if (failures.length === 0) return []
+  const lines = failures.flatMap(({ kind, title, calls, seen, cause, fix }) => [
+    '',
+    `${kind === 'failure' ? '✖' : 'note:'} ${title}: ${calls} ${calls === 1 ? 'call' : 'calls'}`,
+    ...wrapped('seen ', seen),
+    ...wrapped('cause', cause),
+    ...wrapped('fix  ', fix),
+  ])
+  return ['', 'What went wrong (docs/load.md has more):', ...lines]
+}
+
+/** Lines of at most TEXT_WIDTH characters under a label. */
+function wrapped(label: string, text: string): string[] {
+  const lines: string[] = []
+  let line = ''
+  for (const word of text.split(/\s+/)) {
+    if (line !== '' && line.length + 1 + word.length > TEXT_WIDTH) {
+      lines.push(line)
+      line = word
+    } else line = line === '' ? word : `${line} ${word}`
+  }
+  lines.push(line)
+  return lines.map((one, i) => `  ${i === 0 ? label : ' '.repeat(label.length)}  ${one}`)
+}
+
 function summaryRow(label: string, summary: Summary | null): string {
-  if (summary === null) return row(label, ['–', 'needs --model-witness'])
+  if (summary === null) return row(label, ['–', 'needs --model-witness (docs/load.md)'])
   return row(label, [summary.n, number(summary.p50), number(summary.p95), number(summary.p99), number(summary.max)])
 }
 

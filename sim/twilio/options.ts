@@ -12,6 +12,10 @@ export type Faults = {
   startDelayMs?: number
   /** `start` never comes; media does. */
   omitStart?: boolean
+  /** `start` comes without these. */
+  startLacks?: readonly ('streamSid' | 'callSid' | 'accountSid')[]
+  /** The stream is dialled here, whatever the TwiML says: a client with a fixed address. Scheme, host and path. */
+  fixedStreamUrl?: string
   /** Media is sent before `connected` and `start`. */
   mediaFirst?: boolean
   /** Every nth media frame is lost on the way: its chunk and timestamp are skipped. */
@@ -52,6 +56,9 @@ export type OutboundAnswer =
   | { kind: 'answers'; ringMs: number; caller: CallerScript }
   | { kind: 'busy' | 'no-answer'; ringMs: number }
 
+/** What a caller does when a Gather asks. Undefined fields: nothing. */
+export type GatherAnswer = { digits?: string; speech?: string }
+
 export type TwilioSimOptions = {
   accountSid: string
   authToken: string
@@ -73,6 +80,12 @@ export type TwilioSimOptions = {
   wsUrlRewrite?: Rewrites
   /** Announced https origin → origin to dial. */
   httpUrlRewrite?: Rewrites
+  /** Whether this URL may be dialled; what may not is an error of the call. Default: all. */
+  mayDial?: (url: string) => boolean
+  /** What callers answer to Gather, each kind where it is asked for. Default: nothing. */
+  gather?: GatherAnswer
+  /** The part of a Stream URL that is dialled instead, whatever the TwiML says: an address without a path keeps the path. */
+  streamUrl?: string
   /** What a dialled number does. Default: answers and talks for one second. */
   dial?: (number: string) => DialAnswer
   /** Who takes calls created by REST. Default: answers after 200 ms and stays silent for a minute. */

@@ -1,6 +1,8 @@
 // What the carrier saw of one call. Times in milliseconds, latencies of probes in microseconds.
-// Q1: `wasDropped` is true when a media stream ended by the plane's close or by an error that the script did not ask for, and
+// Q1: `wasDropped` is true when a media stream ended by the server's close or by an error that the script did not ask for, and
 //     no other stream took its place; `resumes` counts the streams that did.
+// Q3: an agent's hang-up is no drop: the server closed the last stream with 1000, the caller had heard the agent, and the call then
+//     ended by TwiML without a sentence of a later document (that is how a server says sorry).
 // Q2: lists are bounded; a list at its bound keeps its first entries and the counter goes on.
 
 import { AgentEar, type BargeIn, type Turn } from './media/agent-ear.ts'
@@ -29,10 +31,12 @@ export type EndCause =
   | 'not-answered'
   | 'sim-closed'
 export type Warning = { code: number; text: string }
-/** Who ended a media stream: the plane, the carrier (call over, redirected), or the script or a fault on purpose. */
+/** Who ended a media stream: the server (`plane`), the carrier (call over, redirected), or the script or a fault on purpose. */
 export type StreamEnd = {
   by: 'plane' | 'carrier' | 'script' | 'handshake'
   closeCode?: number
+  /** What the server gave as the reason of its close. */
+  closeReason?: string
   errorCode?: number
   text: string
 }
@@ -53,8 +57,12 @@ export type CallReport = {
   streamEnds: StreamEnd[]
   closeCode?: number
   wasDropped: boolean
+  /** The agent ended the call, or handed the caller on by Dial. */
+  agentEnd?: 'hung-up' | 'transferred'
   resumes: number
   framesSent: number
+  /** Those of them between the first and the last sound of something that the caller said. */
+  framesSpoken: number
   mediaReceived: number
   marksReceived: number
   marksPlayed: number
@@ -97,7 +105,12 @@ export class CallRecord {
   streams = 0
   resumes = 0
   wasDropped = false
+  /** TwiML documents that have run. */
+  documents = 0
+  private streamEndedIn: { document: number; verbs: number } | undefined
+  private hasApologised = false
   framesSent = 0
+  framesSpoken = 0
   mediaReceived = 0
   marksReceived = 0
   marksPlayed = 0
@@ -139,9 +152,20 @@ export class CallRecord {
     this.streams++
     if (this.wasDropped && this.streams > 1) this.resumes++
     this.wasDropped = false
+    this.streamEndedIn = undefined
+  }
+
+  /** A media stream is over. `isExpected`: the script wanted the agent to end it. */
+  streamClosed(end: StreamEnd, isExpected: boolean): void {
+    if (end.by === 'plane' && !isExpected) this.wasDropped = true
+    this.streamEndedIn = { document: this.documents, verbs: this.verbs.length }
+    this.hasApologised = false
+    this.streamEnds.push(end)
   }
 
   verb(verb: string, detail: string): void {
+    const ended = this.streamEndedIn
+    if (verb === 'Say' && ended !== undefined && this.documents > ended.document) this.hasApologised = true
     if (this.verbs.length < KEPT_MAX) this.verbs.push({ verb, detail })
     this.note('verb', { verb, detail })
   }
@@ -151,10 +175,20 @@ export class CallRecord {
     this.note('probe', { latencyUs })
   }
 
+  /** [Q3] */
+  private agentEnd(last: StreamEnd | undefined, cause: EndCause): CallReport['agentEnd'] {
+    if (last?.by !== 'plane' || last.closeCode !== 1000 || this.agentReceivedBytes === 0) return undefined
+    const after = this.verbs.slice(this.streamEndedIn?.verbs ?? this.verbs.length)
+    if (after.some(({ verb }) => verb === 'Dial')) return 'transferred'
+    const isEndedByTwiml = cause === 'twiml-hangup' || cause === 'twiml-ended'
+    return isEndedByTwiml && !this.hasApologised ? 'hung-up' : undefined
+  }
+
   /** The finished report. */
   report(status: CallStatus, endCause: EndCause, durationMs: number, process: LatenessSummary): CallReport {
     const { ear } = this
     const lastEnd = this.streamEnds.at(-1)
+    const agentEnd = this.agentEnd(lastEnd, endCause)
     return {
       callSid: this.callSid,
       call: this.call,
@@ -167,9 +201,11 @@ export class CallRecord {
       streams: this.streams,
       streamEnds: this.streamEnds,
       closeCode: lastEnd?.closeCode,
-      wasDropped: this.wasDropped,
+      wasDropped: this.wasDropped && agentEnd === undefined,
+      ...(agentEnd !== undefined && { agentEnd }),
       resumes: this.resumes,
       framesSent: this.framesSent,
+      framesSpoken: this.framesSpoken,
       mediaReceived: this.mediaReceived,
       marksReceived: this.marksReceived,
       marksPlayed: this.marksPlayed,

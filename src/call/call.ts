@@ -86,7 +86,7 @@ export class Call implements LegListener, ModelListener {
   /** The state as a checkpoint holds it, with what lives in the agent's own objects. */
   get checkpoint(): CallState {
     const atWallMs = this.#world.clock.wallMs()
-    return { ...this.#state, agent: this.#model.carried(), lastedMs: this.#lastedMs(), atWallMs }
+    return { ...this.#state, agent: this.#model.carried(), lastedMs: this.lastedMs, atWallMs }
   }
 
   /** The number of its next checkpoint. */
@@ -209,7 +209,7 @@ export class Call implements LegListener, ModelListener {
     this.#isStepping = true
     try {
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) {
-        const last = { ...this.#state, lastedMs: this.#lastedMs() }
+        const last = { ...this.#state, lastedMs: this.lastedMs }
         const { state, effects } = step(last, next, this.#options.settings)
         this.#state = state
         if (isWorthKeeping(last, state)) {
@@ -227,7 +227,8 @@ export class Call implements LegListener, ModelListener {
     }
   }
 
-  #lastedMs(): number {
+  /** How long the call has lasted, wherever it was, in ms. */
+  get lastedMs(): number {
     return this.#world.clock.monotonicMs() - this.#bornMs
   }
 

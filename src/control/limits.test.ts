@@ -248,3 +248,19 @@ suite('limits', () => {
     for (const text of examples) assert.deepEqual(problemsOf(text), [])
   })
 })
+
+test('[S8] the file bounds what a tenant spends in a day; who is not listed has what otherTenants says', () => {
+  const read = (tenants: object[], otherTenants: object) =>
+    parseLimits(JSON.stringify({ pools: [{ pool: 'a', callsMax: 10 }], tenants, otherTenants }))
+  const result = read([{ tenant: 'acme', minutesPerDay: 60.5 }, { tenant: 'beta' }], { moneyPerDay: 7 })
+  assert.ok(result.kind === 'ok')
+  const { budgetOf, needsPrices } = result.limits
+  assert.deepEqual(budgetOf('acme'), { minutes: 60.5, money: undefined })
+  assert.deepEqual(budgetOf('beta'), { minutes: undefined, money: undefined })
+  assert.deepEqual(budgetOf('gamma'), { minutes: undefined, money: 7 })
+  assert.equal(needsPrices, true)
+  for (const wrong of [0, -1, '5', 1e12]) {
+    const bad = read([{ tenant: 'acme', minutesPerDay: wrong }], {})
+    assert.ok(bad.kind === 'invalid' && bad.problems[0]?.path === 'tenants[0].minutesPerDay', String(wrong))
+  }
+})

@@ -10,6 +10,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { messageOf } from '../kit/errors.ts'
 import { amountAt, type Found, listAt, nameAt, objectAt, type Problems, shown, textAt } from './limits-reader.ts'
 import type { CellLimits, PoolLimit, TenantLimit } from './ports.ts'
+import type { TenantBudget } from './spending.ts'
 
 export const FILE_MAX_BYTES = 4_194_304
 export const POOLS_MAX = 64
@@ -40,8 +41,14 @@ export type Limits = {
   tenantOf: (ownNumber: string) => string
   /** Our own numbers, as far as the file names them. */
   ownNumbers: readonly string[]
+  /** What a tenant may spend in a day, as far as the file says. */
+  budgetOf: (tenant: string) => TenantBudget
+  /** The file bounds what somebody spends: prices are needed. */
+  needsPrices: boolean
 }
 export type LimitsResult = { kind: 'ok'; limits: Limits } | { kind: 'invalid'; problems: LimitProblem[] }
+
+const NO_BUDGET: TenantBudget = { minutes: undefined, money: undefined }
 
 /** The limits without a file: `callsMax` sessions in one pool. */
 export function defaultLimits(callsMax: number): Limits {
@@ -52,7 +59,15 @@ export function defaultLimits(callsMax: number): Limits {
     reserve: { inbound: 0, outbound: 0 },
     queueMax: Math.ceil(QUEUE_PER_CALL * callsMax),
   }
-  return { cell, endpoints: new Map(), waitMaxMs: undefined, tenantOf: () => DEFAULT_NAME, ownNumbers: [] }
+  return {
+    cell,
+    endpoints: new Map(),
+    waitMaxMs: undefined,
+    tenantOf: () => DEFAULT_NAME,
+    ownNumbers: [],
+    budgetOf: () => NO_BUDGET,
+    needsPrices: false,
+  }
 }
 
 /** Reads the limits file at `path`. */
@@ -109,7 +124,8 @@ function assemble(root: unknown, add: Problems): Limits | undefined {
   // Wrong pools have no sum to hold the rest against.
   const limit = arePoolsRight ? pools.reduce((sum, { callsMax }) => sum + callsMax, 0) : CALLS_MAX
   const numbers = new Map<string, string>()
-  const tenants = tenantsOf(found, limit, numbers, add)
+  const budgets = new Map<string, TenantBudget>()
+  const tenants = tenantsOf(found, limit, numbers, budgets, add)
   const reserve = reserveOf(found, limit, add)
   const otherTenants = quotaAt(found, 'otherTenants', limit, add)
   const queueMax = amountAt(
@@ -125,7 +141,14 @@ function assemble(root: unknown, add: Problems): Limits | undefined {
   checkGuarantees(tenants, limit, reserve.inbound, add)
   const cell: CellLimits = { pools, tenants, otherTenants, reserve, queueMax }
   const tenantOf = (ownNumber: string): string => numbers.get(ownNumber) ?? DEFAULT_NAME
-  return { cell, endpoints, waitMaxMs, tenantOf, ownNumbers: [...numbers.keys()] }
+  return {
+    cell,
+    endpoints,
+    waitMaxMs,
+    tenantOf,
+    ownNumbers: [...numbers.keys()],
+    ...budgetsOf(budgets, found, add),
+  }
 }
 
 function poolsOf(root: Found, endpoints: Map<string, PoolEndpoint>, add: Problems): PoolLimit[] {
@@ -205,15 +228,46 @@ function addressOf(scheme: 'ws' | 'http'): { isRight: (text: string) => boolean;
   return { isRight, words, isHidden: true }
 }
 
-function tenantsOf(root: Found, limit: number, numbers: Map<string, string>, add: Problems): TenantLimit[] {
+const QUOTA_NAMES = ['guaranteed', 'burst', 'weight', 'minutesPerDay', 'moneyPerDay']
+const AMOUNT_MAX = 1_000_000_000
+
+/** What a tenant may spend in a day; what is left out is not bounded here. */
+function budgetOf(found: Found, add: Problems): TenantBudget {
+  const amount = (name: string): number | undefined =>
+    found.fields[name] === undefined
+      ? undefined
+      : amountAt(found, name, { min: 0.001, max: AMOUNT_MAX, fallback: undefined, isFraction: true }, add)
+  return { minutes: amount('minutesPerDay'), money: amount('moneyPerDay') }
+}
+
+function tenantsOf(
+  root: Found,
+  limit: number,
+  numbers: Map<string, string>,
+  budgets: Map<string, TenantBudget>,
+  add: Problems,
+): TenantLimit[] {
   const names = new Set<string>()
   return listAt(root, 'tenants', TENANTS_MAX, add).flatMap(([value, path]) => {
-    const found = objectAt(value, path, ['tenant', 'numbers', 'guaranteed', 'burst', 'weight'], add)
+    const found = objectAt(value, path, ['tenant', 'numbers', ...QUOTA_NAMES], add)
     if (found === undefined) return []
     const tenant = nameAt(found, 'tenant', names, add)
+    budgets.set(tenant, budgetOf(found, add))
     for (const [number, at] of listAt(found, 'numbers', NUMBERS_MAX, add)) takeNumber(number, at, tenant, numbers, add)
     return [{ tenant, ...quotaOf(found, limit, add) }]
   })
+}
+
+/** By tenant; those that are not listed have what `otherTenants` says. */
+function budgetsOf(
+  budgets: ReadonlyMap<string, TenantBudget>,
+  root: Found,
+  add: Problems,
+): Pick<Limits, 'budgetOf' | 'needsPrices'> {
+  const found = objectAt(root.fields.otherTenants ?? {}, 'otherTenants', QUOTA_NAMES, () => {})
+  const others = found === undefined ? NO_BUDGET : budgetOf(found, add)
+  const needsPrices = [...budgets.values(), others].some(({ money }) => money !== undefined)
+  return { budgetOf: (tenant) => budgets.get(tenant) ?? others, needsPrices }
 }
 
 function takeNumber(number: unknown, path: string, tenant: string, numbers: Map<string, string>, add: Problems): void {
@@ -238,7 +292,7 @@ function quotaOf(found: Found, limit: number, add: Problems): Omit<TenantLimit, 
 
 function quotaAt(root: Found, name: string, limit: number, add: Problems): Omit<TenantLimit, 'tenant'> {
   const value = root.fields[name] ?? {}
-  const found = objectAt(value, name, ['guaranteed', 'burst', 'weight'], add)
+  const found = objectAt(value, name, QUOTA_NAMES, add)
   return found === undefined ? { guaranteed: 0, burst: limit, weight: 1 } : quotaOf(found, limit, add)
 }
 

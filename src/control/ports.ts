@@ -172,6 +172,9 @@ export type CellUsage = {
 /** Differences that `audit` found between the counters and the leases, and healed. */
 export type Audited = { differences: string[] }
 
+/** What a tenant has spent: time of calls, and money in whole millionths of the currency. */
+export type Spent = { tenant: string; ms: number; millionths: number }
+
 /** Leases, pods and the queue of one cell. */
 export interface LeaseStore {
   /** Sets the limits. Of ceilings told by several pods the lowest stands for a while. A store without its boot mark begins to recover. */
@@ -210,6 +213,8 @@ export interface LeaseStore {
   leave(callSid: CallSid): Promise<void>
   /** The leases of these calls, changing nothing; those that the store does not know are left out. */
   look(callSids: readonly CallSid[]): Promise<LeaseSeen[]>
+  /** Adds what tenants have spent to the store's present day, and tells what each of them has spent in it over the fleet. */
+  spend(spent: readonly Spent[]): Promise<{ day: number; spent: Spent[] }>
   usage(): Promise<CellUsage>
   audit(): Promise<Audited>
   close(): Promise<void>

@@ -69,6 +69,8 @@ export type DeskParts = {
   grants: Grants
   /** Whose our own number in a call is. */
   tenantOf: (ownNumber: string) => string
+  /** Whether a tenant has spent what it may today: it gets no new calls (SPN2). */
+  isOverBudget: (tenant: string) => boolean
   /** Whose place a call takes, and how many there are. */
   placesOf: PlacesOf
   queue: { isOpen: boolean; waitMaxMs: number; language: string }
@@ -121,7 +123,12 @@ export class Desk implements CallDesk {
     const { admission, queue } = this.#parts
     const { callSid } = offer
     if (await this.#hasEnded(callSid)) return { kind: 'over' }
-    const admitted = await admission.admit({ ...this.#asked(offer), queue: queue.isOpen })
+    const asked = this.#asked(offer)
+    if (this.#parts.isOverBudget(asked.tenant)) {
+      this.#parts.world.metrics.limits.add('tenant-day-refused')
+      return { kind: 'busy', reason: 'full' }
+    }
+    const admitted = await admission.admit({ ...asked, queue: queue.isOpen })
     if (admitted.kind === 'granted') return this.#place(offer, admitted, pending)
     if (admitted.kind === 'queued') {
       pending.onEnd(() => this.#leave(callSid))

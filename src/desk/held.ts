@@ -8,7 +8,7 @@ import { Call } from '../call/call.ts'
 import { comeBack, pendingTools, readCheckpoint } from '../call/checkpoint.ts'
 import { farPartyOf, ownNumberOf } from '../call/identity.ts'
 import type { PlayoutSettings } from '../call/playout.ts'
-import type { ModelListener, ModelSession, SessionStart } from '../call/ports.ts'
+import type { ModelListener, ModelSession, SessionStart, Usage } from '../call/ports.ts'
 import type { CallSettings, CallState, EndCause, Next } from '../call/state.ts'
 import type { HeldLease, MovePool } from '../control/ports.ts'
 import type { CallRecords, ToolIntent } from '../control/records.ts'
@@ -104,7 +104,11 @@ export class Held {
   /** Another pod acts for it, or it has ended. */
   isOver = false
 
+  /** What the call had lasted and used when it came here. */
+  readonly before: { lastedMs: number; usage: Usage }
+
   constructor(origin: Origin, call: Call, ledger: ToolLedger) {
+    this.before = { lastedMs: call.lastedMs, usage: call.state.usage }
     this.origin = origin
     this.call = call
     this.ledger = ledger

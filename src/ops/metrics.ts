@@ -3,15 +3,15 @@
 // MX2: a gauge that could not be read is absent from the page, never zero.
 // MX3: names begin with voice_ and never change their meaning; labels are bounded (tally.ts TY2).
 // MX4: nothing is global: the registry is handed in, so that two planes in one process do not mix.
-import { Counter, collectDefaultMetrics, Gauge, type Registry } from 'prom-client'
-import { Durations, registerDurations, Tally } from './tally.ts'
+import { Counter, Gauge, type Registry } from 'prom-client'
+import { registerProcess } from './process.ts'
+import { Durations, registerDurations, Tally, wholeCell } from './tally.ts'
 
 const TURN_BOUNDS_MS = [100, 200, 300, 400, 500, 600, 800, 1_000, 1_250, 1_500, 2_000, 3_000, 5_000, 10_000]
 const ADDED_BOUNDS_MS = [0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 20, 50, 100, 250, 1_000]
 const TOOL_BOUNDS_MS = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000]
 const WAIT_BOUNDS_MS = [500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_000, 300_000, 600_000]
 const TOOLS_MAX = 100 // tools with a histogram of their own; the rest share `other`
-const DEFAULT_METRICS_SAMPLE_MS = 20
 
 /** Which way audio goes: from the caller, or to the caller. */
 export type Direction = 'inbound' | 'outbound'
@@ -85,7 +85,7 @@ export class Metrics {
 
   /** Puts everything on the registry's page, the process's own figures included. */
   register(registry: Registry, sources: MetricSources): void {
-    collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: DEFAULT_METRICS_SAMPLE_MS })
+    registerProcess(registry)
     this.#registerCounts(registry, sources)
     this.#registerDistributions(registry)
     registerGauges(registry, sources)
@@ -153,21 +153,25 @@ export class Metrics {
     registerDurations(registry, {
       name: 'voice_turn_latency_seconds',
       help: 'From the end of the caller’s speech to the first audio of the answer',
+      labels: [],
       read: () => [[{}, this.turnLatency]],
     })
     registerDurations(registry, {
       name: 'voice_added_latency_seconds',
       help: 'Time audio spends inside the plane',
+      labels: ['direction'],
       read: () => Object.entries(this.addedLatency).map(([direction, durations]) => [{ direction }, durations]),
     })
     registerDurations(registry, {
       name: 'voice_tool_seconds',
       help: 'Duration of tool calls',
+      labels: ['tool'],
       read: () => [...this.#tools].map(([tool, durations]) => [{ tool }, durations]),
     })
     registerDurations(registry, {
       name: 'voice_queue_wait_seconds',
       help: 'Time callers stood in the queue',
+      labels: [],
       read: () => (this.#queueWait.count === 0 ? [] : [[{}, this.#queueWait]]),
     })
   }
@@ -199,12 +203,19 @@ function registerGauges(registry: Registry, sources: MetricSources): void {
       },
     })
   gauge('voice_active_calls', 'Calls live in this pod', () => sources.activeCalls())
-  gauge('voice_demand_calls', 'Calls live, queued and refused of late', () => sources.demandCalls?.())
-  gauge('voice_event_loop_lag_seconds', 'p99 of the last second', () => sources.eventLoopLagMs(), 1e-3)
-  gauge('voice_quota_used', 'Calls counted against the quota', () => sources.quotaUsed?.())
-  gauge('voice_quota_limit', 'Calls the quota allows', () => sources.quotaLimit?.())
+  gauge('voice_demand_calls', 'Calls live in this pod, and its share of those queued or refused of late', () =>
+    sources.demandCalls?.(),
+  )
+  gauge(
+    'voice_event_loop_lag_seconds',
+    'How late the event loop was, p99 of the last second',
+    () => sources.eventLoopLagMs(),
+    1e-3,
+  )
+  gauge('voice_quota_used', wholeCell('Calls counted against the quota'), () => sources.quotaUsed?.())
+  gauge('voice_quota_limit', wholeCell('Calls the quota allows'), () => sources.quotaLimit?.())
   gauge('voice_unauthenticated_connections', 'Connections without a signature', () => sources.unauthenticated?.())
-  gauge('voice_queue_depth', 'Callers in the queue', () => sources.queueDepth?.())
+  gauge('voice_queue_depth', wholeCell('Callers in the queue'), () => sources.queueDepth?.())
   const gauges = (name: string, help: string, label: string, read: () => Record<string, number> | undefined) =>
     new Gauge({
       name,
@@ -216,8 +227,10 @@ function registerGauges(registry: Registry, sources: MetricSources): void {
         for (const [value, count] of Object.entries(readSafely(read) ?? {})) this.set({ [label]: value }, count)
       },
     })
-  gauges('voice_leases', 'Leases of the cell', 'state', () => sources.leases?.())
-  gauges('voice_model_pool_ceiling', 'Sessions that a pool bears, as learnt', 'pool', () => sources.poolCeilings?.())
+  gauges('voice_leases', wholeCell('Leases of calls'), 'state', () => sources.leases?.())
+  // Each pod learns it for itself, and all speak of the same pool.
+  const ceiling = wholeCell('Sessions that a model pool bears, as this pod has learnt')
+  gauges('voice_model_pool_ceiling', ceiling, 'pool', () => sources.poolCeilings?.())
 }
 
 function readSafely<T>(read: (() => T | undefined) | undefined): T | undefined {

@@ -7,6 +7,17 @@ import type { Gauge, MetricValueWithName, Registry } from 'prom-client'
 const LABELS_MAX = 100
 const LABEL_CHARACTERS_MAX = 120
 const OTHER = 'other'
+const WHOLE_CELL = ' (whole cell: never the sum over pods)'
+
+/** The help of a figure that every pod of a cell reports for the whole cell. */
+export function wholeCell(help: string): string {
+  return help + WHOLE_CELL
+}
+
+/** Whether a help was made by `wholeCell`. */
+export function isWholeCell(help: string): boolean {
+  return help.endsWith(WHOLE_CELL)
+}
 
 /** A count per label. */
 export class Tally {
@@ -76,12 +87,19 @@ export class Durations {
 /** Registers a histogram whose samples are read at the scrape; prom-client's own is too dear for the frame path. */
 export function registerDurations(
   registry: Registry,
-  of: { name: string; help: string; read: () => Iterable<[labels: Record<string, string>, durations: Durations]> },
+  of: {
+    name: string
+    help: string
+    /** Names of the labels that `read` gives. */
+    labels: readonly string[]
+    read: () => Iterable<[labels: Record<string, string>, durations: Durations]>
+  },
 ): void {
   const metric = {
     name: of.name,
     help: of.help,
     type: 'histogram',
+    labelNames: of.labels,
     async get() {
       const values = [...of.read()].flatMap(([labels, durations]) => durations.samples(of.name, labels))
       return { name: of.name, help: of.help, type: 'histogram', aggregator: 'sum', values }

@@ -8,7 +8,7 @@ import { VoiceError } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { WorkDepth, WorkState, WorkStore, WorkType } from '../work/ports.ts'
 import type { Operators } from './operators.ts'
-import { Durations, registerDurations, Tally } from './tally.ts'
+import { Durations, registerDurations, Tally, wholeCell } from './tally.ts'
 
 const JOB_BOUNDS_MS = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 120_000]
 const STATES: readonly WorkState[] = ['waiting', 'ready', 'running', 'done', 'dead', 'uncertain']
@@ -72,11 +72,12 @@ export class WorkMetrics {
     registerDurations(registry, {
       name: 'voice_postcall_item_seconds',
       help: 'How long an attempt took',
+      labels: ['type'],
       read: () => [...took].map(([type, durations]) => [{ type }, durations]),
     })
     new Gauge({
       name: 'voice_postcall_jobs',
-      help: 'Items of work by state',
+      help: wholeCell('Items of work'),
       labelNames: ['state', 'type'],
       registers: [registry],
       collect() {
@@ -86,7 +87,7 @@ export class WorkMetrics {
     })
     new Gauge({
       name: 'voice_postcall_oldest_seconds',
-      help: 'How long the oldest item has been due',
+      help: wholeCell('How long the oldest item has been due'),
       registers: [registry],
       collect() {
         const known = depth()

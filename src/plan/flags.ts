@@ -166,7 +166,7 @@ export function helpText(): string {
   )
   const prices = Object.entries(PRICES).map(([name, about]) => `  ${`--${name} N`.padEnd(26)} price of ${about}`)
   return [
-    'How big a fleet must be: npm start -- plan --calls 1000 --minutes 3',
+    'How big a fleet must be: npm run plan -- --calls 1000 --minutes 3',
     '',
     ...lines,
     `  ${'--audio pcmu|pcm16'.padEnd(26)} what the model's leg carries (pcmu)`,

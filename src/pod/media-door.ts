@@ -1,6 +1,7 @@
 // The way in for media streams: what a socket must show before it gets its 101. Rules:
 // MD1: signature, then token, then the pod's door, all before the 101; the first that fails answers with its status.
 // MD2: a socket waits at the door within the door's own bound; one that goes meanwhile, or before its stream has started, is let go.
+// MD5: an address that is not one of our TwiML is told apart: log and answer name what it lacks (pod, Call SID, token).
 // MD4: a pod that was picked for the stream and did not get it is told to drop what it prepared.
 // MD3: at most KNOCKING_MAX sockets wait at once; a further one gets 503.
 import type { IncomingMessage } from 'node:http'
@@ -26,10 +27,12 @@ const STATUS_TEXT: Readonly<Record<number, string>> = {
   404: 'Not Found',
   503: 'Service Unavailable',
 }
+/** Said to a client that dials a fixed address. It holds nothing of the request. */
+const FIXED_ADDRESS = 'dial the Stream url of the answer to /twilio/voice: /media/<pod>/<call SID>/<token>'
 
 type Shown =
   | { kind: 'shown'; callSid: CallSid; epoch: number; picked: string }
-  | { kind: 'refused'; status: number; reason: string; code?: ErrorCode }
+  | { kind: 'refused'; status: number; reason: string; code?: ErrorCode; advice?: string }
 
 type MediaDoorParts = {
   pod: Pod
@@ -114,10 +117,11 @@ export class MediaDoor {
     connection.feed(head)
   }
 
-  #refuse(socket: Socket, { status, reason, code }: Shown & { kind: 'refused' }): void {
+  #refuse(socket: Socket, { status, reason, code, advice }: Shown & { kind: 'refused' }): void {
     this.#parts.onRefused?.('stream')
-    this.#refusals.warn({ code, reason }, 'a media stream was refused')
-    refuseUpgrade(socket, status, STATUS_TEXT[status] ?? 'Bad Request')
+    this.#refusals.warn({ code, reason, ...(advice !== undefined && { advice }) }, 'a media stream was refused')
+    const text = STATUS_TEXT[status] ?? 'Bad Request'
+    refuseUpgrade(socket, status, text, advice === undefined ? text : `${reason}: ${advice}`)
   }
 
   #look(request: IncomingMessage): Shown {
@@ -125,7 +129,7 @@ export class MediaDoor {
     if (problem !== undefined) return { kind: 'refused', status: 400, reason: problem }
     const path = request.url ?? ''
     const match = MEDIA_PATH.exec(path)
-    if (match === null) return { kind: 'refused', status: 404, reason: 'no such path' }
+    if (match === null) return { kind: 'refused', status: 404, reason: lackOf(path), advice: FIXED_ADDRESS }
     const signature = this.#signatures.upgrade({ path, signature: request.headers['x-twilio-signature'] })
     if (signature.kind !== 'valid') return { kind: 'refused', status: 403, reason: 'signature is missing or forged' }
     const nowMs = systemClock.wallMs()
@@ -138,4 +142,17 @@ export class MediaDoor {
       return { kind: 'refused', status: 403, reason: 'stream token was used', code: 'TOKEN_INVALID' }
     return { kind: 'shown', callSid, epoch: token.epoch, picked: match[1]! }
   }
+}
+
+/** [MD5] What an address that is none of ours lacks. */
+function lackOf(path: string): string {
+  const [, root, pod, callSid, token] = path.split(/[?#]/, 1)[0]!.split('/')
+  if (root !== 'media') return 'the address is no media stream of ours'
+  const parts: [string, string | undefined, RegExp][] = [
+    ['pod', pod, /^[a-z0-9-]{1,63}$/],
+    ['Call SID', callSid, /^CA[0-9a-f]{32}$/],
+    ['token', token, /^[\w-]{20,400}$/],
+  ]
+  const lacking = parts.filter(([, text, form]) => text === undefined || !form.test(text)).map(([name]) => name)
+  return lacking.length === 0 ? 'the address goes on after its token' : `the address lacks ${lacking.join(', ')}`
 }

@@ -6,6 +6,7 @@
 
 import type { Call } from '../call/call.ts'
 import type { EndCause } from '../call/state.ts'
+import { amountsOf } from '../call/tariff.ts'
 import { Links } from '../carrier/twilio/answers/links.ts'
 import type { CarrierRest } from '../carrier/twilio/rest/rest.ts'
 import { Admission } from '../control/admission.ts'
@@ -14,6 +15,7 @@ import type { Limits } from '../control/limits.ts'
 import { PodDriver } from '../control/pod-driver.ts'
 import type { ExitCause } from '../control/pod-life.ts'
 import type { PodAnnouncement } from '../control/ports.ts'
+import { type CallSpending, Spending } from '../control/spending.ts'
 import { askWithin } from '../control/store-answer.ts'
 import { TransferPolicy } from '../control/transfer-policy.ts'
 import { Afterwards, type Broken } from '../desk/afterwards.ts'
@@ -24,6 +26,7 @@ import { Door } from '../desk/door.ts'
 import { Endings, type EndingsParts } from '../desk/endings.ts'
 import { Grants } from '../desk/grants.ts'
 import { Handover } from '../desk/handover.ts'
+import type { Held } from '../desk/held.ts'
 import { openHistory } from '../desk/history.ts'
 import { makePeers, type PeerAnswers, type Peers } from '../desk/peers.ts'
 import { type CallSid, newIncarnation } from '../kit/ids.ts'
@@ -58,6 +61,7 @@ export class Pod {
   readonly #peers: Peers
   readonly #admission: Admission
   readonly #handover: Handover
+  readonly #spending: Spending
   readonly #rescuer: Rescuer
   readonly #incarnation = newIncarnation()
   readonly #gone = Promise.withResolvers<ExitCause>()
@@ -122,6 +126,7 @@ export class Pod {
       }),
       movePool: (request) => this.#admission.movePool(request),
       onEnded: (held, cause, next) => {
+        if (held.isActive) this.#spending.ended(this.#spendingOf(held))
         this.endings.callEnded(held, cause, next)
         this.onCallEnded?.(held.call, cause)
       },
@@ -155,6 +160,18 @@ export class Pod {
         exit: (cause) => this.#gone.resolve(cause),
       },
     })
+    const { tenantDay } = config.call
+    this.#spending = new Spending({
+      store: leases,
+      budgetOf: (tenant) => {
+        const { minutes, money } = limits.budgetOf(tenant)
+        return { minutes: minutes ?? tenantDay.minutes, money: money ?? tenantDay.money }
+      },
+      live: () => this.calls.all().flatMap((held) => (held.isActive && !held.isOver ? [this.#spendingOf(held)] : [])),
+      wheel,
+      log: world.log,
+      onLimit: (limit) => world.metrics.limits.add(limit),
+    })
     this.#admission = new Admission({
       store: leases,
       clock: world.clock,
@@ -179,6 +196,7 @@ export class Pod {
       grants,
       tenantOf: limits.tenantOf,
       placesOf,
+      isOverBudget: (tenant) => this.#spending.isOver(tenant),
       queue: {
         isOpen: limits.cell.queueMax > 0,
         waitMaxMs: limits.waitMaxMs ?? config.fleet.queueWaitMaxMs,
@@ -218,6 +236,19 @@ export class Pod {
     return this.driver.takesWebhooks && this.driver.phase !== 'warming' ? [] : [this.driver.phase]
   }
 
+  /** What of a call is to be told as spent here; without prices it has no cost. */
+  #spendingOf({ origin, call, before }: Held): CallSpending {
+    const { prices } = this.#parts.config.work
+    const { callSid, tenant } = origin
+    const { lastedMs } = call
+    const ms = lastedMs - before.lastedMs
+    if (prices === undefined) return { callSid, tenant, ms, money: 0 }
+    const sum = ({ modelAmount, carrierAmount }: ReturnType<typeof amountsOf>) => modelAmount + carrierAmount
+    const money =
+      sum(amountsOf(call.state.usage, lastedMs, prices)) - sum(amountsOf(before.usage, before.lastedMs, prices))
+    return { callSid, tenant, ms, money }
+  }
+
   /** Tells the store of this pod and its limits, and begins to take calls. */
   async start(): Promise<void> {
     const answer = await askWithin(this.#wheel, CONFIGURE_MS, () => this.#stores.leases.configure(this.#limits.cell))
@@ -227,6 +258,7 @@ export class Pod {
     await this.keeper.start()
     await this.keeper.announceNow()
     this.fleet.start()
+    this.#spending.start()
     if (!this.#stores.isAlone) this.#rescuer.start()
     const seen = { fleet: this.fleet, keeper: this.keeper }
     this.#parts.pools?.watch({ leases: this.#stores.leases, wheel: this.#wheel, ...seen })
@@ -278,6 +310,7 @@ export class Pod {
     this.fleet.close()
     this.#rescuer.close()
     await this.endings.settled(FLUSH_MS)
+    await this.#spending.close()
     await this.keeper.stop()
     this.#wheel.close()
     await this.#stores.close()

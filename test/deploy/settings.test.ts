@@ -192,6 +192,7 @@ describe('helm refuses a setting that the plane would not take', () => {
       'AZURE_OPENAI_DEPLOYMENT',
       'PRICES',
       'CALL_BUDGET',
+      'TENANT_MONEY_PER_DAY',
     ])
       delete texts[name]
     const file = join(folder, 'all.json')

@@ -51,6 +51,7 @@ export type Command =
   | { do: 'poll' | 'leave'; call: number }
   | { do: 'reap'; max: number }
   | { do: 'audit' | 'beat' }
+  | { do: 'spend'; tenant: number; ms: number; millionths: number }
 
 const call = fc.nat(17)
 const tenant = fc.nat(3)
@@ -107,6 +108,10 @@ export const commandArbitrary: fc.Arbitrary<Command> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ do: kind('reap'), max: fc.constantFrom(0, 1, 3, 100, 5_000) }) },
   { weight: 1, arbitrary: fc.record({ do: kind('audit') }) },
   { weight: 6, arbitrary: fc.record({ do: kind('beat') }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: kind('spend'), tenant, ms: fc.nat(100_000), millionths: fc.nat(9_000_000) }),
+  },
 )
 
 /** Few callers with few places, so that they meet their bound; some are not bounded. */
@@ -176,6 +181,8 @@ export async function runCommand(
       return store[command.do](sid(command.call))
     case 'reap':
       return store.reap(command.max)
+    case 'spend':
+      return store.spend([{ tenant: `t${command.tenant}`, ms: command.ms, millionths: command.millionths }])
     case 'audit':
       return store.audit()
   }

@@ -244,6 +244,24 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
+    name: '[S8][LM7] what tenants spend is added up by the store’s day',
+    limits: limitsOf(),
+    run: async ({ store, jump }) => {
+      const of = (tenant: string, ms: number, millionths: number) => ({ tenant, ms, millionths })
+      const first = await store.spend([of('a', 1_000, 7), of('b', 5, 0)])
+      assert.deepEqual(first.spent, [of('a', 1_000, 7), of('b', 5, 0)])
+      assert.deepEqual(await store.spend([of('b', 1, 2), of('c d', 0, 0)]), {
+        day: first.day,
+        spent: [of('b', 6, 2), of('c d', 0, 0)],
+      })
+      assert.deepEqual(await store.spend([]), { day: first.day, spent: [] })
+      const many = Array.from({ length: 1_201 }, (_, n) => of(`t${n}`, n, 1))
+      assert.deepEqual((await store.spend(many)).spent, many)
+      await jump(86_400_000)
+      assert.deepEqual(await store.spend([of('a', 1, 1)]), { day: first.day + 1, spent: [of('a', 1, 1)] })
+    },
+  },
+  {
     name: '[S8][LCA3] a resume and an assertion are never refused for their caller, and count',
     limits: limitsOf({ callsMax: 50 }),
     run: async ({ store }) => {

@@ -39,6 +39,7 @@ Without OPENAI_API_KEY (or the AZURE_OPENAI_ variables) the model simulator answ
   --port N       where HAProxy listens: the carrier's way in           (8080)
   --ceiling N    model sessions that all pods may hold together        (100)
   --calls-max N  calls that one pod may hold           (see docs/fleet.md)
+  --talk-s N     the model simulator ends no call before N seconds     (0)
   --restart      start a pod or worker again when it ends
   --logs DIR     where the log of each process goes                    (.data/fleet)
   --help
@@ -56,6 +57,7 @@ export type Asked =
       port: number
       ceiling: number
       callsMax: number | undefined
+      talkS: number
       restart: boolean
       logs: string
     }
@@ -68,6 +70,7 @@ const FLAGS = {
   port: { type: 'string' },
   ceiling: { type: 'string' },
   'calls-max': { type: 'string' },
+  'talk-s': { type: 'string' },
   restart: { type: 'boolean' },
   logs: { type: 'string' },
   help: { type: 'boolean' },
@@ -105,6 +108,7 @@ export function readArguments(args: readonly string[]): Asked {
     port: whole('port', 1, 65_535) ?? 8080,
     ceiling: whole('ceiling', 1, 1_000_000) ?? 100,
     callsMax: whole('calls-max', 1, 100_000),
+    talkS: whole('talk-s', 0, 86_400) ?? 0,
     restart: values.restart === true,
     logs: typeof values.logs === 'string' ? values.logs : join(ROOT, '.data/fleet'),
   }
@@ -134,9 +138,10 @@ async function run(asked: Extract<Asked, { kind: 'run' }>): Promise<number> {
   const env = operatorEnvironment(process.env)
   let fleet: Fleet
   try {
-    const { pods, workers, port, ceiling, callsMax, restart, logs: folder } = asked
+    const { pods, workers, port, ceiling, callsMax, talkS, restart, logs: folder } = asked
+    const modelFlags = ['--talk-s', String(talkS)]
     const { signal } = signals.first
-    fleet = await startFleet({ pods, workers, port, ceiling, callsMax, restart, folder, env, say, signal })
+    fleet = await startFleet({ pods, workers, port, ceiling, callsMax, modelFlags, restart, folder, env, say, signal })
   } catch (error) {
     if (signals.first.signal.aborted) return 0
     say(`could not start: ${(error as Error).message}`)

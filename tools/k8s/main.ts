@@ -1,4 +1,4 @@
-// The check of the chart as a command: `node tools/k8s/main.ts`; with `--package FOLDER --image NAME` it makes the archive instead, with `--start`
+// The check of the chart as a command: `npm run chart`; with `--package FOLDER --image NAME` it makes the archive instead, with `--start`
 // it starts what is rendered (starts.ts) and prints the outcome as JSON. Rules:
 // KM1: every variant is linted, rendered, typed and held to our rules; each finding is one line; any finding is exit code 1.
 // KM2: every ingress configuration that is rendered is read by the real HAProxy.

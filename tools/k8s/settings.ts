@@ -130,7 +130,8 @@ const object = (properties: Schema, required: string[] = []): Schema => ({
 })
 const whole = (minimum: number): Schema => ({ type: 'integer', minimum, maximum: CALLS_MAX })
 const weight: Schema = { type: 'number', minimum: 0.001, maximum: 1_000 }
-const quota: Schema = { guaranteed: whole(0), burst: whole(0), weight }
+const spent = { type: 'number', minimum: 0.001, maximum: 1_000_000_000 }
+const quota: Schema = { guaranteed: whole(0), burst: whole(0), weight, minutesPerDay: spent, moneyPerDay: spent }
 
 /** The schema of `limits`: the names and forms of src/control/limits.ts; what must fit together the pod says when it starts. */
 export function limitsSchema(): Schema {

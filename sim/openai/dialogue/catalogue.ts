@@ -4,7 +4,7 @@
 // C2: a script put in at run time comes before all others of the same kind.
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { readScript, type Script } from './script.ts'
+import { readScript, type Script, type ScriptTurn } from './script.ts'
 
 const SCRIPTS_MAX = 200
 const DEFAULT_NAME = 'conversation'
@@ -27,6 +27,15 @@ export class Catalogue {
 
   get names(): string[] {
     return this.#scripts.map((script) => script.name)
+  }
+
+  /** Turns that can be said at any point of a call: those of the conversation that came with the simulator. */
+  get smallTalk(): readonly ScriptTurn[] {
+    return (
+      this.find(DEFAULT_NAME)
+        ?.turns.slice(1)
+        .filter(({ say }) => say !== undefined) ?? []
+    )
   }
 
   /** Puts a script first; one of the same name is replaced. A script without tools becomes the default. */

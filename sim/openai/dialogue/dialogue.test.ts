@@ -51,6 +51,22 @@ test('[P3] a call that was lost is made again', () => {
   assert.deepEqual(words(dialogue.next(LOOK, 0)), ['call look'])
 })
 
+test('[O5] [P7] a session that is to talk for a time talks on where its script would end the call, then ends it', () => {
+  const script: Script = {
+    name: 'short',
+    turns: [{ say: 'Hello.' }, { say: 'Goodbye.', call: { name: 'end_call', arguments: {} } }],
+  }
+  const talk = { ms: 60_000, turns: [{ say: 'First.' }, { say: 'Second.' }] }
+  const dialogue = new Dialogue({ script, nowMs: 0, talk })
+  const turn = (nowMs: number) => {
+    dialogue.hearCaller()
+    return words(dialogue.next([{ name: 'end_call' }], nowMs))
+  }
+  assert.deepEqual(words(dialogue.next([], 0)), ['Hello.'])
+  assert.deepEqual([turn(1_000), turn(2_000), turn(59_000)], [['First.'], ['Second.'], ['First.']])
+  assert.deepEqual(turn(60_000), ['Goodbye.', 'call end_call'])
+})
+
 test('[P4] replayed history leads to the same place as the history itself', () => {
   const dialogue = new Dialogue({ script: SCRIPT, nowMs: 0 })
   dialogue.replaySpeech()

@@ -6,6 +6,7 @@
 // P5: the words of a caller are unknown to the simulator: the script's expected line stands for them.
 // P6: a replayed call finds its turn by its arguments where the script has them word for word, else it is the next of its name:
 //     a history that begins late, or holds more speech than the script, then still leads to the right place.
+// P7: a session that is to talk for a time does not end the call before: where the script would, it talks on with other turns.
 import { minimalArguments } from './minimal-arguments.ts'
 import { fill, fillDeep, type Script, type ScriptTurn } from './script.ts'
 
@@ -22,6 +23,7 @@ const PATIENCE = 'One moment please, I am still looking.'
 const NUDGE = 'I am still here. Please take your time.'
 const AFTER_CALL = 'All right, that is done.'
 const AFTER_END = 'Is there anything else I can do for you?'
+const ENDS_CALL = /hang|end_/
 const NEVER_CALLED_BY_CLOCK = /transfer|handoff|hand_off|hang|end_|escalate/
 
 type Waiting = { kind: 'none' } | { kind: 'output'; turn: ScriptTurn } | { kind: 'answer'; turn: ScriptTurn }
@@ -34,11 +36,25 @@ export class Dialogue {
   #values: unknown = {}
   readonly #toolEveryMs: number
   #lastToolMs: number
+  readonly #talkUntilMs: number
+  readonly #smallTalk: readonly ScriptTurn[]
+  #smallTalkAt = 0
 
-  /** `toolEveryMs` > 0: a script without tools of its own calls one about that often, first after `firstToolMs`. */
-  constructor(options: { script: Script; toolEveryMs?: number; firstToolMs?: number; nowMs: number }) {
+  /**
+   * `toolEveryMs` > 0: a script without tools of its own calls one about that often, first after `firstToolMs`.
+   * [P7] `talk`: for `ms` no turn ends the call; `turns` are said in its place, over and over.
+   */
+  constructor(options: {
+    script: Script
+    toolEveryMs?: number
+    firstToolMs?: number
+    nowMs: number
+    talk?: { ms: number; turns: readonly ScriptTurn[] }
+  }) {
     this.#script = options.script
     this.#toolEveryMs = options.toolEveryMs ?? 0
+    this.#talkUntilMs = options.talk === undefined ? 0 : options.nowMs + options.talk.ms
+    this.#smallTalk = options.talk?.turns ?? []
     this.#lastToolMs = options.nowMs - this.#toolEveryMs + (options.firstToolMs ?? 0)
   }
 
@@ -102,6 +118,8 @@ export class Dialogue {
     if (!this.#hasNewWords && this.#turn > 0) return [{ kind: 'speech', text: NUDGE }]
     const turn = this.#current()
     this.#hasNewWords = false
+    const other = this.#insteadOfEnd(turn, nowMs)
+    if (other !== undefined) return [{ kind: 'speech', text: other }]
     if (turn === undefined) return [{ kind: 'speech', text: AFTER_END }]
     const byClock = turn.call === undefined ? this.#callByClock(tools, nowMs) : undefined
     if (byClock !== undefined) return this.#call({ call: byClock, thenSay: turn.say })
@@ -121,6 +139,13 @@ export class Dialogue {
     this.#hasNewWords = false
     this.#turn += 1
     return [{ kind: 'speech', text: fill(turn.thenSay ?? AFTER_CALL, this.#values) || AFTER_CALL }]
+  }
+
+  /** [P7] What is said in place of an end; also where the script has nothing left to say. */
+  #insteadOfEnd(turn: ScriptTurn | undefined, nowMs: number): string | undefined {
+    if (nowMs >= this.#talkUntilMs || this.#smallTalk.length === 0) return undefined
+    if (turn !== undefined && !ENDS_CALL.test(turn.call?.name ?? '')) return undefined
+    return this.#smallTalk[this.#smallTalkAt++ % this.#smallTalk.length]!.say
   }
 
   #call(turn: ScriptTurn): Output[] {

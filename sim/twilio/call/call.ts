@@ -14,6 +14,7 @@ import { nowMs } from '../wire/clock.ts'
 import { runDocuments } from './documents.ts'
 import type { Exchange } from './exchange.ts'
 import { newSid } from './sid.ts'
+import { stopForks } from './stream-verb.ts'
 
 export type TwimlSource =
   | { kind: 'url'; url: string; method: 'GET' | 'POST'; params?: Record<string, string> }
@@ -60,7 +61,12 @@ export class Call extends EventEmitter {
     this.documentUrl = plan.source.kind === 'url' ? plan.source.url : exchange.options.voiceUrl
     this.record = new CallRecord(this.callSid, plan.number, exchange.witness)
     const { authToken } = exchange.options
-    this.callbacks = new Callbacks(this.webhookToken(authToken), exchange.httpRewrites, this.record)
+    this.callbacks = new Callbacks(
+      this.webhookToken(authToken),
+      exchange.httpRewrites,
+      this.record,
+      exchange.options.mayDial,
+    )
     const wants = { probe: plan.probe === true, recording: plan.recordTo !== undefined }
     this.leg = new CallerLeg(exchange.wheel, this.record, plan.caller, this.callerActs(), wants)
     this.done = new Promise((resolve) => {
@@ -159,6 +165,7 @@ export class Call extends EventEmitter {
     const rung = await ring()
     const cause = rung === 'answered' ? await runDocuments(this) : 'not-answered'
     this.leg.stop()
+    stopForks(this)
     this.endedMs = nowMs()
     if (this.status === 'in-progress' || this.status === 'ringing' || this.status === 'queued') {
       this.status = finalStatus(rung, cause, this.answeredMs !== undefined)
@@ -216,6 +223,7 @@ export class Call extends EventEmitter {
       params: { ...this.standardParams(), ...extra },
       authToken: this.webhookToken(options.authToken),
       rewrites: httpRewrites,
+      mayDial: options.mayDial,
       onAttempt: (attempt) => this.record.note('webhook-attempt', attempt),
     })
   }

@@ -76,6 +76,7 @@ export function parseTwiml(call: Call, xml: string): Element | undefined {
 }
 
 function runElement(call: Call, root: Element): Promise<Next> {
+  call.record.documents++
   if (root.children[0]?.name !== 'Reject') call.answer()
   return runVerbs(call, root)
 }

@@ -3,9 +3,11 @@
 // I2: the upgrade is signed over the announced URL, whatever is dialled.
 // I3: the stream's callbacks say stream-started, then stream-stopped or stream-error.
 // I4: a call's later streams are opened after `afterStream.openMs`, and are told apart by their number in the log (1, 2, …).
+// I6: streams of Start run beside the document; the server's audio on them is not played, and their end is no drop.
+// I7: a refused handshake names the announced and the dialled address.
 // I5: an interrupted call ends its stream with stop and close before anything else happens.
 
-import { dialUrl, isLoopback } from '../http/rewrite.ts'
+import { dialUrl, isLoopback, NOT_DIALLED } from '../http/rewrite.ts'
 import { sign } from '../http/signature.ts'
 import { stopReading } from '../media/reading-stop.ts'
 import { MediaStream } from '../media/stream.ts'
@@ -27,10 +29,22 @@ function streamUrl(call: Call, noun: Element): StreamUrl {
   const resolved = isRelative ? new URL(raw, call.documentUrl).href.replace(/^http/, 'ws') : raw
   const announced = resolved.replace(/[?#].*$/, '')
   if (announced !== resolved) call.record.warn(31920, 'query string of the Stream URL cut off')
-  const dialled = dialUrl(announced, call.exchange.wsRewrites)
+  const { fixedStreamUrl } = call.faults
+  if (fixedStreamUrl !== undefined) return { kind: 'url', announced: fixedStreamUrl, dialled: fixedStreamUrl }
+  const { mayDial, streamUrl } = call.exchange.options
+  const dialled =
+    streamUrl === undefined ? dialUrl(announced, call.exchange.wsRewrites) : overridden(announced, streamUrl)
+  if (mayDial?.(dialled) === false) return { kind: 'refused', code: 31900, text: `${dialled} ${NOT_DIALLED}` }
   const isAllowed = announced.startsWith('wss://') || (announced.startsWith('ws://') && isLoopback(announced))
   if (!isAllowed) return { kind: 'refused', code: 31922, text: `scheme is not wss: ${announced}` }
   return { kind: 'url', announced, dialled }
+}
+
+/** The address to dial instead; one without a path keeps the announced path. */
+function overridden(announced: string, streamUrl: string): string {
+  const target = new URL(streamUrl)
+  if (target.pathname === '/') target.pathname = new URL(announced).pathname
+  return target.href
 }
 
 function upgradeSignature(call: Call, announced: string): string {
@@ -68,7 +82,7 @@ export async function connectStream(call: Call, noun: Element): Promise<void> {
   if (record.streams > 0 && !(await call.sleep(openMs))) return
   const signature = upgradeSignature(call, url.announced)
   const upgrade = await openWebSocket(url.announced, url.dialled, signature)
-  if (upgrade.kind === 'refused') return failed(call, tell, upgrade.errorCode, upgrade.text)
+  if (upgrade.kind === 'refused') return failed(call, tell, upgrade.errorCode, describeRefusal(upgrade.text, url))
   record.streamOpened()
   record.setUpMs ??= nowMs() - record.webhookSentMs
   record.note('stream-opened', { streamSid, url: url.announced, stream: record.streams })
@@ -91,11 +105,50 @@ export async function connectStream(call: Call, noun: Element): Promise<void> {
   closed(call, tell, end)
 }
 
+/** [I6] Opens a stream beside the running document; whatever becomes of it, the document goes on. */
+export async function forkStream(call: Call, noun: Element): Promise<void> {
+  const { record } = call
+  const streamSid = newSid('MZ')
+  const tell = (event: string, error?: string): void => tellStream(call, noun, streamSid, event, error)
+  const url = streamUrl(call, noun)
+  if (url.kind === 'refused') return failed(call, tell, url.code, url.text)
+  const upgrade = await openWebSocket(url.announced, url.dialled, upgradeSignature(call, url.announced))
+  if (upgrade.kind === 'refused') return failed(call, tell, upgrade.errorCode, describeRefusal(upgrade.text, url))
+  if (noun.attributes.track !== undefined && noun.attributes.track !== 'inbound_track')
+    record.warn(31941, `track ${noun.attributes.track}: only the caller's track is simulated`)
+  record.streamOpened()
+  const number = record.streams
+  record.setUpMs ??= nowMs() - record.webhookSentMs
+  record.note('stream-opened', { streamSid, url: url.announced, stream: number })
+  tell('stream-started')
+  const { accountSid } = call.exchange.options
+  const identity = { accountSid, callSid: call.callSid, streamSid, customParameters: customParameters(call, noun) }
+  const stream = new MediaStream({ ...identity, number }, upgrade.socket, record, call.faults)
+  stream.begin(upgrade.head)
+  call.leg.forks.push({ name: noun.attributes.name ?? streamSid, stream })
+  void stream.ended.then((end) => {
+    call.leg.forks = call.leg.forks.filter((fork) => fork.stream !== stream)
+    record.streamEnds.push(end)
+    record.note('stream-closed', { ...end, stream: number })
+    tell('stream-stopped')
+  })
+}
+
+/** Ends the streams beside the document, or the one of this name. */
+export function stopForks(call: Call, name?: string): void {
+  for (const fork of [...call.leg.forks])
+    if (name === undefined || fork.name === name) fork.stream.end('stop-and-close', 'carrier')
+}
+
+/** [I7] Adds where the stream was announced and dialled, for whoever has to mend it. */
+function describeRefusal(text: string, { announced, dialled }: { announced: string; dialled: string }): string {
+  return announced === dialled ? `${announced}: ${text}` : `${announced} (dialled at ${dialled}): ${text}`
+}
+
 function closed(call: Call, tell: (event: string, error?: string) => void, end: StreamEnd): void {
   const { record } = call
   const isExpected = call.plan.caller.isEndedByAgent === true && end.closeCode === 1000
-  if (end.by === 'plane' && !isExpected) record.wasDropped = true
-  record.streamEnds.push(end)
+  record.streamClosed(end, isExpected)
   record.note('stream-closed', { ...end, stream: record.streams })
   call.emit('stream-closed', end)
   if (end.errorCode !== undefined && end.errorCode !== 31921) tell('stream-error', `${end.errorCode} ${end.text}`)

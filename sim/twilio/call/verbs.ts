@@ -3,6 +3,9 @@
 // Z2: an unknown verb is skipped with warning 12200.
 // Z3: after a stream ends (or could not be opened) and the call is still up, the Connect action is requested after
 //     `afterStream.actionMs`; without an action the next verb runs. So it goes on, stream after stream, as long as the call.
+// Z5: Start opens a stream beside the document and goes on; it is a stream of one way, and ends with the call or by Stop.
+// Z6: Gather says what is in it, then the caller answers after GATHER_ANSWER_S, or the document goes on after the timeout.
+// Z7: a caller leaves a recording of RECORD_S, or of maxLength; without an action the same document is asked again.
 // Z4: Say takes 60 ms a character, Play of a remote URL 1 s, of a loopback URL as long as its bytes last.
 
 import { isLoopback } from '../http/rewrite.ts'
@@ -11,13 +14,15 @@ import type { Element } from '../twiml/xml.ts'
 import type { Call, Next } from './call.ts'
 import { parseTwiml } from './documents.ts'
 import { newSid } from './sid.ts'
-import { connectStream } from './stream-verb.ts'
+import { connectStream, forkStream, stopForks } from './stream-verb.ts'
 
 const SAY_MS_PER_CHAR = 60
 const PLAY_MS = 1000
 const PLAY_MS_MAX = 60_000
 const QUEUE_LOOP_MS_MIN = 200
 const LOOPS_MAX = 1000
+const GATHER_ANSWER_S = 1
+const RECORD_S = 3
 
 /** What a verb leads to: the next one, another document, out of the queue, or the end. */
 export type Step = { kind: 'continue' } | { kind: 'leave' } | Next
@@ -53,6 +58,16 @@ async function runVerb(call: Call, verb: Element): Promise<Step> {
       return enqueue(call, verb)
     case 'Leave':
       return { kind: 'leave' }
+    case 'Start':
+      return start(call, verb)
+    case 'Stop':
+      call.record.verb('Stop', verb.children[0]?.attributes.name ?? '')
+      stopForks(call, verb.children[0]?.attributes.name)
+      return CONTINUE
+    case 'Gather':
+      return gather(call, verb)
+    case 'Record':
+      return record(call, verb)
     default:
       return say(call, verb)
   }
@@ -83,7 +98,14 @@ async function playMs(call: Call, text: string): Promise<number> {
   if (!isLoopback(url)) return PLAY_MS
   const { options, httpRewrites } = call.exchange
   const answer = await call.unlessInterrupted(
-    sendWebhook({ url, method: 'GET', params: {}, authToken: options.authToken, rewrites: httpRewrites }),
+    sendWebhook({
+      url,
+      method: 'GET',
+      params: {},
+      authToken: options.authToken,
+      rewrites: httpRewrites,
+      mayDial: options.mayDial,
+    }),
   )
   if (answer === 'interrupted' || answer.kind === 'failed') {
     if (answer !== 'interrupted') call.record.warn(answer.errorCode, `Play: ${answer.text}`)
@@ -123,6 +145,60 @@ async function connect(call: Call, verb: Element): Promise<Step> {
   if (!isStillUp) return CONTINUE
   call.record.note('action-requested', { url: action, afterStream: call.record.streams })
   return after(call, verb, {})
+}
+
+/** [Z5] */
+async function start(call: Call, verb: Element): Promise<Step> {
+  const noun = verb.children[0]
+  if (noun?.name !== 'Stream') {
+    call.record.warn(12200, `Start ${noun?.name ?? 'nothing'} is not simulated`)
+    return CONTINUE
+  }
+  call.record.verb('Start', noun.attributes.url ?? '')
+  await forkStream(call, noun)
+  return CONTINUE
+}
+
+/** [Z6] */
+async function gather(call: Call, verb: Element): Promise<Step> {
+  const { input = 'dtmf', timeout = '5', numDigits, action = '', method } = verb.attributes
+  const scale = call.exchange.options.verbTimeScale ?? 1
+  call.record.verb('Gather', input)
+  for (const child of verb.children) {
+    await say(call, child)
+    if (call.pendingInterruption !== undefined) return CONTINUE
+  }
+  const { digits, speech } = call.exchange.options.gather ?? {}
+  const pressed = input.includes('dtmf') ? digits?.slice(0, Number(numDigits) || digits.length) : undefined
+  const spoken = input.includes('speech') ? speech : undefined
+  const hasAnswer = pressed !== undefined || spoken !== undefined
+  const seconds = hasAnswer ? GATHER_ANSWER_S : Number(timeout) || 5
+  if (!(await call.sleep(seconds * 1_000 * scale)) || !hasAnswer) return CONTINUE
+  // A caller who may do both speaks.
+  const params: Record<string, string> =
+    spoken === undefined ? { Digits: pressed!, FinishedOnKey: '' } : { SpeechResult: spoken, Confidence: '0.9' }
+  return goTo(call, action, method, params)
+}
+
+/** [Z7] */
+async function record(call: Call, verb: Element): Promise<Step> {
+  const { maxLength = '3600', action = '', method, recordingStatusCallback } = verb.attributes
+  const { accountSid, verbTimeScale = 1 } = call.exchange.options
+  const seconds = Math.min(Number(maxLength) || 3_600, RECORD_S)
+  call.record.verb('Record', String(seconds))
+  if (!(await call.sleep(seconds * 1_000 * verbTimeScale))) return CONTINUE
+  const sid = newSid('RE')
+  const facts = {
+    RecordingSid: sid,
+    RecordingUrl: `https://api.twilio.com/2010-04-01/Accounts/${accountSid}/Recordings/${sid}`,
+    RecordingDuration: String(seconds),
+  }
+  if (recordingStatusCallback !== undefined && URL.canParse(recordingStatusCallback, call.documentUrl)) {
+    const url = new URL(recordingStatusCallback, call.documentUrl).href
+    const told = { ...call.standardParams(), ...facts, RecordingStatus: 'completed' }
+    call.callbacks.post({ url, method: 'POST' }, told, 'recording completed')
+  }
+  return goTo(call, action, method, { ...facts, Digits: '' })
 }
 
 async function dial(call: Call, verb: Element): Promise<Step> {

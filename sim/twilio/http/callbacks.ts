@@ -18,8 +18,10 @@ export class Callbacks {
   private readonly authToken: string
   private readonly rewrites: Rewrites
   private readonly record: CallRecord
+  private readonly mayDial: ((url: string) => boolean) | undefined
 
-  constructor(authToken: string, rewrites: Rewrites, record: CallRecord) {
+  constructor(authToken: string, rewrites: Rewrites, record: CallRecord, mayDial?: (url: string) => boolean) {
+    this.mayDial = mayDial
     this.authToken = authToken
     this.rewrites = rewrites
     this.record = record
@@ -41,12 +43,12 @@ export class Callbacks {
     }
     this.waiting++
     this.chain = this.chain.then(async () => {
-      const { authToken, rewrites } = this
+      const { authToken, rewrites, mayDial } = this
       const onAttempt = ({ attempt, ms, status, contentType, error }: Attempt): void => {
         const isDelivered = status !== undefined && status < 400
         if (!isDelivered) this.record.note('callback-attempt', { what, attempt, ms, status, contentType, error })
       }
-      const answer = await sendWebhook({ ...target, params, authToken, rewrites, onAttempt })
+      const answer = await sendWebhook({ ...target, params, authToken, rewrites, mayDial, onAttempt })
       this.waiting--
       this.record.note('callback', { what, url: target.url, outcome: answer.kind })
       if (answer.kind === 'failed') this.record.warn(answer.errorCode, `callback ${what}: ${answer.text}`)

@@ -15,6 +15,9 @@ export function dialUrl(announced: string, rewrites: Rewrites): string {
   return announced
 }
 
+/** Said of an address that the options do not allow. */
+export const NOT_DIALLED = 'is not on this machine or network'
+
 /** Whether a URL names this machine. */
 export function isLoopback(url: string): boolean {
   const host = new URL(url).hostname

@@ -7,8 +7,9 @@
 import { randomUUID } from 'node:crypto'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
+import { describeError } from '../wire/upgrade.ts'
 import { type Overrides, overridesOf, type RetryCause } from './overrides.ts'
-import { dialUrl, type Rewrites } from './rewrite.ts'
+import { dialUrl, NOT_DIALLED, type Rewrites } from './rewrite.ts'
 import { type FormParams, sign, withoutFragment } from './signature.ts'
 
 export const REDIRECTS_MAX = 10
@@ -29,6 +30,8 @@ export type WebhookRequest = {
   params: FormParams
   authToken: string
   rewrites: Rewrites
+  /** Whether a URL may be dialled. Default: all. */
+  mayDial?: ((url: string) => boolean) | undefined
   /** Called after each attempt, also for those that are retried. */
   onAttempt?: (attempt: Attempt) => void
 }
@@ -99,7 +102,12 @@ function exchange(
   leftMs: number,
 ): Promise<Reply> {
   const body = request.method === 'POST' ? formBody(request.params) : ''
-  const target = new URL(dialUrl(url, request.rewrites))
+  const dialled = dialUrl(url, request.rewrites)
+  if (request.mayDial?.(dialled) === false) {
+    const text = `${dialled} ${NOT_DIALLED}`
+    return Promise.resolve({ kind: 'broken', cause: 'ct', errorCode: 11205, text })
+  }
+  const target = new URL(dialled)
   const isSecure = target.protocol === 'https:'
   return new Promise((resolve) => {
     const timers: NodeJS.Timeout[] = []
@@ -131,7 +139,7 @@ function exchange(
     })
     wire.on('error', (error) => {
       const cause = isConnected ? 'rt' : 'ct'
-      finish({ kind: 'broken', cause, errorCode: isConnected ? 11200 : 11205, text: error.message })
+      finish({ kind: 'broken', cause, errorCode: isConnected ? 11200 : 11205, text: describeError(error) })
     })
     wire.once('response', (response) => {
       if (timers[2] !== undefined) clearTimeout(timers[2])

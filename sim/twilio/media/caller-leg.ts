@@ -14,6 +14,8 @@ import type { Leg, Wheel } from './wheel.ts'
 export class CallerLeg implements Leg {
   readonly lateness: CallRecord['lateness']
   stream: MediaStream | undefined
+  /** Streams of one way, beside the conversation. */
+  forks: { name: string; stream: MediaStream }[] = []
   private readonly script: ScriptRunner
   private readonly recording: Recording | undefined
   private readonly record: CallRecord
@@ -47,21 +49,30 @@ export class CallerLeg implements Leg {
   tick(_dueMs: number, atMs: number): void {
     const stream = this.stream?.isLive === true ? this.stream : undefined
     stream?.playTick(atMs)
-    this.script.tick(atMs, stream !== undefined)
-    if (stream === undefined) {
+    this.script.tick(atMs, stream !== undefined || this.forks.length > 0)
+    if (stream === undefined && this.forks.length === 0) {
       this.recording?.add(undefined, 0, undefined)
       return
     }
     let frames: ClipFrames = this.script.sounding ?? SILENCE
     let index = this.script.sounding === undefined ? 0 : this.script.frameIndex
     this.noteSpeech()
-    if (this.isProbing && isProbeDue(stream.framesSent)) {
-      frames = probeFrame(this.record.call, stream.framesSent)
+    const sent = stream?.framesSent ?? this.forks[0]!.stream.framesSent
+    if (this.isProbing && isProbeDue(sent)) {
+      frames = probeFrame(this.record.call, sent)
       index = 0
       this.record.probesSent++
     }
-    stream.sendFrame(frames, index)
-    const heard = stream.playout.takenBytes > 0 ? stream.playout.frame : undefined
+    if (
+      stream !== undefined &&
+      index >= frames.firstAudible &&
+      index <= frames.speechEnd &&
+      frames === this.script.sounding
+    )
+      this.record.framesSpoken++
+    stream?.sendFrame(frames, index)
+    for (const fork of this.forks) if (fork.stream.isLive) fork.stream.sendFrame(frames, index)
+    const heard = stream !== undefined && stream.playout.takenBytes > 0 ? stream.playout.frame : undefined
     this.recording?.add(frames.ulaw, index * FRAME_BYTES, heard)
   }
 

@@ -95,7 +95,7 @@ export class MediaStream implements FrameSink {
   sendFrame(frames: ClipFrames, index: number): void {
     const result = this.sender.send(frames, index)
     if (result === 'sent') this.record.framesSent++
-    else if (result === 'blocked') this.warnOnce(31930, 'the plane does not read; frames dropped')
+    else if (result === 'blocked') this.warnOnce(31930, 'the server does not read; frames dropped')
     const wanted = this.faults.badFrames
     if (wanted !== undefined) this.sendBadFrames(wanted)
   }
@@ -163,7 +163,9 @@ export class MediaStream implements FrameSink {
     const closeCode = payload.length >= 2 ? payload.readUInt16BE(0) : 1005
     if (this.phase !== 'ended') {
       this.write(closeFrame(payload.length >= 2 ? closeCode : undefined))
-      this.finish({ by: 'plane', closeCode, errorCode: 31921, text: 'the plane closed the stream' })
+      const closeReason = payload.toString('utf8', 2)
+      const text = 'the server closed the stream'
+      this.finish({ by: 'plane', closeCode, ...(closeReason !== '' && { closeReason }), errorCode: 31921, text })
       this.closeTimer = setTimeout(() => this.socket.destroy(), CLOSE_MS_MAX)
     }
     this.socket.end()
@@ -186,8 +188,11 @@ export class MediaStream implements FrameSink {
     if (this.faults.omitStart === true) this.sequence++
     else {
       const mediaFormat = { encoding: 'audio/x-mulaw', sampleRate: 8000, channels: 1 }
-      const start = { accountSid, streamSid, callSid, tracks: ['inbound'], mediaFormat, customParameters }
-      this.sendNumbered('start', { start })
+      const whole = { accountSid, streamSid, callSid, tracks: ['inbound'], mediaFormat, customParameters }
+      const lacking = this.faults.startLacks ?? []
+      const start = Object.fromEntries(Object.entries(whole).filter(([name]) => !lacking.some((one) => one === name)))
+      if (lacking.includes('streamSid')) this.send({ event: 'start', sequenceNumber: String(++this.sequence), start })
+      else this.sendNumbered('start', { start })
     }
     if (this.phase === 'starting') this.phase = 'live'
   }

@@ -9,6 +9,8 @@ import { request as httpsRequest } from 'node:https'
 import type { Socket } from 'node:net'
 
 export const HANDSHAKE_MS_MAX = 10_000
+/** Characters of a refusal's body that are kept. */
+const BODY_CHARS_MAX = 300
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 
 export type Upgrade =
@@ -19,8 +21,15 @@ function errorCodeOf(error: NodeJS.ErrnoException): number {
   if (error.code === 'ECONNREFUSED') return 31902
   if (error.code === 'EHOSTUNREACH' || error.code === 'ENOTFOUND') return 31904
   if (error.code === 'EPIPE' || error.code === 'ECONNRESET') return 31903
-  if (error.code?.startsWith('ERR_TLS') === true || error.code?.includes('CERT') === true) return 31910
+  if (error.code !== undefined && /^ERR_(TLS|SSL)|^EPROTO$|CERT|LEAF_SIGNATURE/.test(error.code)) return 31910
   return 31900
+}
+
+/** An error of the network as text; Node leaves the message empty when several addresses failed. */
+export function describeError(error: NodeJS.ErrnoException): string {
+  const { code, message } = error
+  if (message === '') return code ?? 'unknown error'
+  return code === undefined || message.includes(code) ? message : `${code}: ${message}`
 }
 
 /** Opens a WebSocket to `dialUrl` in the name of `announcedUrl`. Never rejects. */
@@ -59,14 +68,25 @@ export function openWebSocket(announcedUrl: string, dialUrl: string, signature: 
       } else resolve({ kind: 'open', socket: socket as Socket, head })
     })
     request.once('response', (response) => {
-      clearTimeout(limit)
       const status = response.statusCode ?? 0
-      resolve({ kind: 'refused', status, errorCode: 31920, text: `handshake answered ${status}` })
-      request.destroy()
+      let body = ''
+      const refused = (): void => {
+        clearTimeout(limit)
+        const said = body.replace(/\s+/g, ' ').trim().slice(0, BODY_CHARS_MAX)
+        const text = `handshake answered ${status}${said === '' ? '' : `: ${said}`}`
+        resolve({ kind: 'refused', status, errorCode: 31920, text })
+        request.destroy()
+      }
+      response.setEncoding('utf8').on('data', (text: string) => {
+        body += text
+        if (body.length >= BODY_CHARS_MAX) refused()
+      })
+      response.once('end', refused)
+      response.once('error', refused)
     })
     request.on('error', (error: NodeJS.ErrnoException) => {
       clearTimeout(limit)
-      resolve({ kind: 'refused', errorCode: errorCodeOf(error), text: error.message })
+      resolve({ kind: 'refused', errorCode: errorCodeOf(error), text: describeError(error) })
     })
     request.end()
   })

@@ -126,11 +126,33 @@ suite('the start', () => {
       assert.deepEqual([bench.legs.length, bench.ends.length, bench.wheel.size], [0, 0, 0])
     })
 
+  test('[L2] [MS6] a start without its SIDs closes the stream at once, and log and close reason name what it lacks', () => {
+    for (const [start, lacking] of [
+      [{}, 'streamSid, callSid'],
+      [{ streamSid: SID }, 'callSid'],
+      [{ callSid: CALL }, 'streamSid'],
+      [undefined, 'streamSid, callSid'],
+    ] as const) {
+      const bench = new Bench()
+      bench.say({ event: 'start', start })
+      assert.deepEqual(bench.socket.closes, [`1008 start lacks ${lacking}: send start as Twilio does`])
+      assert.deepEqual([bench.legs.length, bench.ends.length, bench.wheel.size], [0, 0, 0])
+    }
+    const all = new Bench(ACCOUNT)
+    all.say({ event: 'start' })
+    assert.ok(Buffer.byteLength(all.socket.closes[0]!) <= 5 + 123, 'a close reason has 123 bytes')
+    assert.match(all.socket.closes[0]!, /streamSid, callSid, accountSid/)
+  })
+
   test('[MS2] with an account configured, a start of another one or of none is refused', () => {
-    for (const accountSid of [`AC${'2'.repeat(32)}`, '', undefined]) {
+    for (const [accountSid, reason] of [
+      [`AC${'2'.repeat(32)}`, '1008 start names another account'],
+      ['', '1008 start lacks accountSid: send start as Twilio does'],
+      [undefined, '1008 start lacks accountSid: send start as Twilio does'],
+    ] as const) {
       const bench = new Bench(ACCOUNT)
       bench.start({ accountSid })
-      assert.deepEqual(bench.socket.closes, ['1008 start names another account'])
+      assert.deepEqual(bench.socket.closes, [reason])
       assert.deepEqual([bench.legs.length, bench.ends.length, bench.wheel.size], [0, 0, 0])
     }
   })

@@ -2,6 +2,7 @@
 // MS1: listeners are attached at the upgrade; `start` must come within START_MAX_MS, media before it is dropped.
 // MS2: `start` must name the Call SID that the token was minted for, and our account when it is configured; else the stream
 //      is closed (1008).
+// MS6: a `start` that lacks a SID is refused at once (1008), and both the log and the close reason name what it lacks.
 // MS3: a message of another stream, of unknown kind or that cannot be read is counted and ignored; the call goes on.
 //      More than STRAY_MAX of them close the stream (1008): that peer is not Twilio.
 // MS4: stop, close, loss and violation are one end, reported once; without a `start` before it, as a stream that never started.
@@ -147,6 +148,9 @@ export class MediaStream implements Leg {
   }
 
   #problemOf(start: MediaMessage & { kind: 'start' }): string | undefined {
+    const lacking = (['streamSid', 'callSid'] as const).filter((name) => start[name] === '')
+    if (this.#accountSid !== undefined && start.accountSid === '') return lacks([...lacking, 'accountSid'])
+    if (lacking.length > 0) return lacks(lacking)
     if (start.callSid !== this.callSid) return 'start names another call'
     if (this.#accountSid !== undefined && start.accountSid !== this.#accountSid) return 'start names another account'
     if (!STREAM_SID.test(start.streamSid)) return 'stream SID is malformed'
@@ -189,4 +193,9 @@ export class MediaStream implements Leg {
     listener?.onLegEnd(end)
     this.#socket?.close(1000, '')
   }
+}
+
+/** [MS6] At most 123 bytes, the room of a close reason. */
+function lacks(names: readonly string[]): string {
+  return `start lacks ${names.join(', ')}: send start as Twilio does`
 }

@@ -206,6 +206,8 @@ suite('any message', () => {
       encoding: 'audio/x-mulaw',
       parameters: { a: 'b' },
     })
+    const none = { kind: 'start', streamSid: '', callSid: '', accountSid: '', encoding: '', parameters: {} }
+    assert.deepEqual(of({ event: 'start', start: {} }), none, 'who lacks what is for the stream to say')
     assert.deepEqual(of({ event: 'dtmf', streamSid: SID, dtmf: { digit: '#' } }), {
       kind: 'dtmf',
       streamSid: SID,
@@ -220,7 +222,6 @@ suite('any message', () => {
     assert.deepEqual(of({ event: 'x'.repeat(99) }), { kind: 'unknown', event: 'x'.repeat(40) })
     const media = { track: 'inbound', timestamp: '20', payload: 'AAAA' }
     for (const broken of [
-      { event: 'start', start: { streamSid: SID } },
       { event: 'dtmf', dtmf: { digit: '12' } },
       { event: 'dtmf' },
       { event: 'mark', mark: {} },

@@ -161,7 +161,6 @@ export function readMediaMessage(text: string): MediaMessage {
 function readStart(start: Record<string, unknown>, outerSid: string): MediaMessage {
   const streamSid = string(start.streamSid) || outerSid
   const callSid = string(start.callSid)
-  if (streamSid === '' || callSid === '') return { kind: 'unreadable', reason: 'start without its SIDs' }
   const parameters: Record<string, string> = {}
   for (const [name, value] of Object.entries(record(start.customParameters))) {
     if (typeof value === 'string') parameters[name] = value

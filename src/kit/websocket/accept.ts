@@ -35,9 +35,9 @@ export function sendUpgrade(request: IncomingMessage, socket: Socket): void {
   )
 }
 
-/** Refuses an upgrade with an HTTP status and closes the socket; idempotent, never throws. */
-export function refuseUpgrade(socket: Socket, status: number, reason: string): void {
-  const body = `${reason}\n`
+/** Refuses an upgrade with an HTTP status and closes the socket; `body` says more than the status. Idempotent, never throws. */
+export function refuseUpgrade(socket: Socket, status: number, reason: string, text = reason): void {
+  const body = `${text}\n`
   socket.on('error', () => socket.destroy())
   socket.end(
     `HTTP/1.1 ${status} ${reason}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,

@@ -9,6 +9,7 @@ import type {
   Polled,
   PoolMoved,
   Reaped,
+  Spent,
   Transferred,
 } from '../../control/ports.ts'
 import type { CallSid } from '../../kit/ids.ts'
@@ -107,6 +108,18 @@ export function readPolled(value: unknown): Polled {
 export function readReaped(value: unknown): Reaped {
   const [guard, noShows, suspected, dropped] = value as [Reaped['guard'], CallSid[], CallSid[], CallSid[]]
   return { noShows, suspected, dropped, guard }
+}
+
+/** Of each part: the day, then time and money of each tenant in the order of the question. */
+export function readSpent(values: readonly unknown[], asked: readonly Spent[]): { day: number; spent: Spent[] } {
+  const parts = values as [number, ...number[]][]
+  const figures = parts.flatMap(([, ...rest]) => rest)
+  const spent = asked.map(({ tenant }, i) => ({
+    tenant,
+    ms: Number(figures[2 * i]),
+    millionths: Number(figures[2 * i + 1]),
+  }))
+  return { day: Math.max(...parts.map(([day]) => day)), spent }
 }
 
 const SEEN_STATES: Readonly<Record<string, LeaseSeen['state']>> = {

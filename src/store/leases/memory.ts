@@ -8,6 +8,7 @@
 // LM5: a transfer goes from the known epoch, or from a higher one, to the one after it; asked again before its stream has come it
 //      is the same answer; anything else is fenced.
 // LM6: a lease moves to another pool under its own epoch, in one step and only where that pool has room; it spends a connect there.
+// LM7: what tenants spend is counted by the store's day (UTC); yesterday's is forgotten.
 import {
   type Acquired,
   type AcquireRequest,
@@ -27,6 +28,7 @@ import {
   type PoolMoved,
   type Reaped,
   type Renewed,
+  type Spent,
   type Transferred,
 } from '../../control/ports.ts'
 import type { CallSid } from '../../kit/ids.ts'
@@ -42,9 +44,13 @@ export function makeMemoryLeases(options: { times?: LeaseTimes; nowMs: () => num
 
 type TransferRequest = Parameters<LeaseStore['transfer']>[0]
 
+const DAY_MS = 86_400_000
+
 class MemoryLeases implements LeaseStore {
   readonly #cell: Cell
   readonly #reaper: Reaper
+  /** At most one entry a tenant. */
+  #spent: { day: number; of: Map<string, Omit<Spent, 'tenant'>> } | undefined
 
   constructor(times: LeaseTimes, nowMs: () => number) {
     this.#cell = new Cell(times, nowMs)
@@ -204,6 +210,21 @@ class MemoryLeases implements LeaseStore {
       if (lease !== undefined) seen.push(cell.seen(lease))
     }
     return seen
+  }
+
+  /** [LM7] */
+  async spend(spent: readonly Spent[]): Promise<{ day: number; spent: Spent[] }> {
+    const cell = this.#begin()
+    const day = Math.floor(cell.nowMs / DAY_MS)
+    if (this.#spent?.day !== day) this.#spent = { day, of: new Map() }
+    const { of } = this.#spent
+    const totals = spent.map(({ tenant, ms, millionths }) => {
+      const before = of.get(tenant) ?? { ms: 0, millionths: 0 }
+      const total = { tenant, ms: before.ms + ms, millionths: before.millionths + millionths }
+      of.set(tenant, total)
+      return total
+    })
+    return { day, spent: totals }
   }
 
   async usage(): Promise<CellUsage> {

@@ -22,6 +22,7 @@ import {
   type PoolMoved,
   type Reaped,
   type Renewed,
+  type Spent,
   type TenantLimit,
   type Transferred,
 } from '../../control/ports.ts'
@@ -36,6 +37,7 @@ import {
   readPoolMoved,
   readReaped,
   readSeen,
+  readSpent,
   readTransferred,
   readUsage,
 } from './answers.ts'
@@ -158,6 +160,15 @@ class RedisLeases implements LeaseStore {
     for (let from = 0; from < callSids.length; from += BATCH_MAX)
       parts.push(this.#call('look', ...callSids.slice(from, from + BATCH_MAX)))
     return (await Promise.all(parts)).flatMap(readSeen)
+  }
+
+  async spend(spent: readonly Spent[]): Promise<{ day: number; spent: Spent[] }> {
+    const parts: Promise<unknown>[] = []
+    for (let from = 0; from < Math.max(1, spent.length); from += BATCH_MAX) {
+      const part = spent.slice(from, from + BATCH_MAX)
+      parts.push(this.#call('spend', ...part.flatMap(({ tenant, ms, millionths }) => [tenant, ms, millionths])))
+    }
+    return readSpent(await Promise.all(parts), spent)
   }
 
   async usage(): Promise<CellUsage> {

@@ -1,4 +1,4 @@
-// The rendered chart as containers: `node tools/k8s/podman/main.ts` (minutes; needs root, podman, and the servers of the tests).
+// The rendered chart as containers: `npm run chart-containers` (minutes; needs root, podman, and the servers of the tests).
 // It builds the image by deploy/Dockerfile, runs the migration, two edge pods over a real Redis and Postgres, and the ingress, and
 // looks at what the containers are given and do. Rules:
 // PM1: the manifests are those of helm, changed only as tools/k8s/podman/adapt.ts says.

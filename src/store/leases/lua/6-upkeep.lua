@@ -52,6 +52,20 @@ register('reap', function(cell, args)
   return { guard, noShows, silent, gone }
 end)
 
+-- [LM7] args: tenant, ms and millionths of each. SP:<day>: what tenants have spent; it ends two days later.
+register('spend', function(cell, args)
+  local day = math.floor(cell.now / 86400000)
+  local hash = key(cell, string.format('SP:%.0f', day))
+  local answer = { day }
+  for i = 1, #args, 3 do
+    for at, name in ipairs({ 'ms', 'millionths' }) do
+      answer[#answer + 1] = redis.call('HINCRBY', hash, args[i] .. SEP .. name, args[i + at])
+    end
+  end
+  if #args > 0 then redis.call('PEXPIRE', hash, 172800000) end
+  return answer
+end)
+
 register('usage', function(cell)
   local pools, known = {}, {}
   for _, pool in ipairs(poolsOf(cell)) do
