@@ -28,7 +28,7 @@ const CASES: Record<string, BenchCase> = {
   'after-call': afterCall,
 }
 
-const HELP = `Usage: npm run bench -- <name> [--calls N] [--seconds N] [--rounds N] [--pods N] [--only a,b]
+const HELP = `Usage: npm run bench -- <name> [--calls N] [--seconds N] [--rounds N] [--pods N] [--only a,b] [--bounds]
 
 ${Object.entries(CASES)
   .map(([name, { text }]) => `  ${name.padEnd(11)} ${text}`)
@@ -37,6 +37,7 @@ ${Object.entries(CASES)
   --only     measure these only: ${CONTENDER_NAMES.join(', ')};
              a requirement on one that is left out fails. Other benches than density measure the first of them
              instead of the plane
+  --bounds   density only: the contenders and the requirements of decision 014, about a third of the time
 
 Figures come from the simulators' logs and from /proc. Exit code 0 when the bench's figures stand.
 `
@@ -50,14 +51,22 @@ function readArguments(args: string[]): Asked {
   const flag = { type: 'string' } as const
   const { values, positionals, tokens } = parseArgs({
     args,
-    options: { calls: flag, seconds: flag, rounds: flag, pods: flag, only: flag, help: { type: 'boolean' } },
+    options: {
+      calls: flag,
+      seconds: flag,
+      rounds: flag,
+      pods: flag,
+      only: flag,
+      bounds: { type: 'boolean' },
+      help: { type: 'boolean' },
+    },
     allowPositionals: true,
     strict: false,
     tokens: true,
   })
   if (values.help === true || args.length === 0) return { kind: 'help' }
   const problems: string[] = []
-  const known = ['calls', 'seconds', 'rounds', 'pods', 'only']
+  const known = ['calls', 'seconds', 'rounds', 'pods', 'only', 'bounds']
   for (const token of tokens) {
     if (token.kind === 'option' && !known.includes(token.name)) problems.push(`--${token.name} is unknown: see --help`)
   }
@@ -76,12 +85,15 @@ function readArguments(args: string[]): Asked {
     if ((CONTENDER_NAMES as readonly string[]).includes(one)) continue
     problems.push(`--only "${one}" is unknown: use ${CONTENDER_NAMES.join(', ')}`)
   }
+  if (values.bounds === true && (name !== 'density' || only !== undefined))
+    problems.push('--bounds is for density, and takes no --only')
   const options = {
     calls: whole('calls'),
     seconds: whole('seconds'),
     rounds: whole('rounds'),
     pods: whole('pods'),
     only,
+    isBounds: values.bounds === true,
   }
   return problems.length > 0 ? { kind: 'wrong', problems } : { kind: 'run', name, options }
 }

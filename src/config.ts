@@ -38,7 +38,12 @@ export type SignatureCheck = 'on' | 'off' | 'off-loopback'
 export type ConfigResult = { kind: 'ok'; config: Config } | { kind: 'invalid'; problems: Problem[] }
 
 /** The plane's configuration, frozen to the leaves. */
-export type Config = DeepReadonly<ReturnType<typeof assemble>>
+export type Config = DeepReadonly<
+  ReturnType<typeof assemble> & {
+    /** The variables that the environment sets, by their names. */
+    given: VariableName[]
+  }
+>
 
 /** A sealer is made of methods alone, and hides its keys. */
 type DeepReadonly<T> = T extends Sealer ? T : T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T
@@ -49,7 +54,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
   const values = readValues(env, problems)
   checkTogether(values, problems)
   if (problems.length > 0) return { kind: 'invalid', problems }
-  return { kind: 'ok', config: deepFreeze(assemble(values)) as Config }
+  return { kind: 'ok', config: deepFreeze({ ...assemble(values), given: givenIn(env) }) as Config }
 }
 
 /** Keys that are not among the plane's variables: those of model pools, by the names that the limits file gives (CF3). */
@@ -93,6 +98,12 @@ export function withPort(config: Config, port: number): Config {
   const publicBaseUrl = http.isPublicBaseUrlSet ? http.publicBaseUrl : loopbackBaseUrl(http.host, port)
   const streamBaseUrl = publicBaseUrl.replace(/^http/, 'ws')
   return deepFreeze({ ...config, http: { ...http, port, publicBaseUrl, streamBaseUrl } })
+}
+
+function givenIn(env: Record<string, string | undefined>): VariableName[] {
+  const isSet = (name: string) => (env[name]?.trim() ?? '') !== ''
+  const names = Object.keys(VARIABLES) as VariableName[]
+  return names.filter((name) => isSet(name) || (VARIABLES[name].secret && isSet(`${name}_FILE`)))
 }
 
 function readValues(env: Record<string, string | undefined>, problems: Problem[]): Values {
@@ -233,6 +244,7 @@ function assemble(values: Values) {
       cell: values.CELL,
       /** Where other pods reach this one; undefined: at its own host and port. */
       podAddress: values.POD_ADDRESS?.origin,
+      /** undefined: see limitsOf (pod/pod-settings.ts). */
       ceilingCalls: values.CEILING_CALLS,
       limitsFile: values.LIMITS_FILE === undefined ? undefined : resolve(values.LIMITS_FILE),
       queueMax: values.QUEUE_MAX,

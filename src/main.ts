@@ -15,6 +15,7 @@ import { runPlan } from './plan/plan.ts'
 import { runUntilStopped } from './stopping.ts'
 import { runMigrations } from './store/records/migrate.ts'
 import { runReseal } from './store/sealing/reseal.ts'
+import { type ServingRole, unusedSettings } from './unused-settings.ts'
 import { startWorker } from './worker.ts'
 
 const EXIT_CONFIG = 78 // EX_CONFIG of sysexits.h
@@ -78,6 +79,7 @@ function plan(args: readonly string[]): number {
 
 async function work(config: Config): Promise<number> {
   const log = makeLog({ ...config.log, destination: lines })
+  tellUnused('worker', config, log)
   try {
     return await runUntilStopped(() => startWorker({ config, log, droppedLines: () => lines.dropped }), {
       signals: process,
@@ -127,6 +129,13 @@ async function resealAll(config: Config): Promise<number> {
   }
 }
 
+/** One line for each kind, none when all settings do something. */
+function tellUnused(role: ServingRole, config: Config, log: Log): void {
+  const { elsewhere, nowhere } = unusedSettings(role, config)
+  if (elsewhere.length > 0) log.info({ role, settings: elsewhere }, 'settings are for another role')
+  if (nowhere.length > 0) log.warn({ role, settings: nowhere }, 'settings do nothing here')
+}
+
 /** An operator's agent may leave a promise that fails: that is a log line, not the end of everybody's call. */
 function holdRejections(log: Log): void {
   process.on('unhandledRejection', (reason) =>
@@ -141,6 +150,7 @@ async function run(role: 'all' | 'edge', config: Config): Promise<number> {
     level: role === 'all' && config.log.level === 'info' ? 'warn' : config.log.level,
   })
   holdRejections(log)
+  tellUnused(role, config, log)
   const droppedLines = () => lines.dropped
   const startEverything = async () =>
     startAll({ config, pack: await loadPack(config, log), log, root: ROOT, say, droppedLines })

@@ -268,7 +268,7 @@ export const VARIABLES = {
   EMBEDDED_DATABASE: onOff('on'),
   CELL: pattern(/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/, 'lowercase letters, digits and dashes (32 at most)', 'main'),
   POD_ADDRESS: url(['http', 'https'], false),
-  CEILING_CALLS: integer(1_000, 1, 1_000_000),
+  CEILING_CALLS: optionalInteger(1, 1_000_000),
   LIMITS_FILE: pattern(/^.{1,4096}$/, 'the path of a file', undefined),
   QUEUE_MAX: integer(0, 0, 100_000),
   QUEUE_WAIT_MAX_MS: integer(120_000, 1_000, HOUR_MS),

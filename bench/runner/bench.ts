@@ -8,7 +8,14 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Options from the command line; undefined means the bench's own default. */
-export type BenchOptions = { calls?: number; seconds?: number; rounds?: number; pods?: number; only?: string[] }
+export type BenchOptions = {
+  calls?: number
+  seconds?: number
+  rounds?: number
+  pods?: number
+  only?: string[]
+  isBounds?: boolean
+}
 
 /** One requirement with what was measured. */
 export type Check = { name: string; value: number | null; limit: string; pass: boolean }

@@ -64,6 +64,24 @@ test('a mixture is made of plain scenarios near its weights', () => {
     counts.set(name, (counts.get(name) ?? 0) + 1)
   }
   assert.ok(Math.abs(counts.get('talk')! / 10_000 - 0.6) < 0.03)
-  const apart = ['visit', 'impatient', 'slow-reader']
+  const apart = ['conversation', 'visit', 'impatient', 'slow-reader']
   assert.deepEqual([...counts.keys()].sort(), PLAIN.filter((name) => !apart.includes(name)).sort())
+})
+
+test('[SC1] a caller in conversation says three sentences to a turn, with pauses too short to end it, and the last one to its end', () => {
+  const clips = [1_000, 2_000, 3_000].map((ms, i) => ({
+    name: `c${i}`,
+    ulaw: Buffer.alloc(ms * 8, i + 1),
+    ms,
+    speechEndMs: ms - 600,
+  }))
+  const { steps } = buildScript('conversation', clips, 60, () => 0)
+  const turns = steps.flatMap((step) => ('steps' in step ? step.steps : [])).filter((step) => 'say' in step)
+  const { say } = turns[0] as { say: (typeof clips)[number] }
+  assert.equal(say.name, 'c0 c1 c2')
+  assert.deepEqual([say.ms, say.speechEndMs], [600 + 1_600 + 3_000, 600 + 1_600 + 2_400])
+  assert.deepEqual(
+    [1, 2, 3].map((of) => say.ulaw.filter((byte) => byte === of).length / 8),
+    [600, 1_600, 3_000],
+  )
 })

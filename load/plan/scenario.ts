@@ -8,6 +8,7 @@ import { pickWeighted, type Random } from './arrivals.ts'
 
 export const SCENARIO_NAMES = [
   'talk',
+  'conversation',
   'barge-in',
   'dtmf',
   'early-hangup',
@@ -27,6 +28,7 @@ export type PlainScenarioName = Exclude<ScenarioName, 'mixed'>
 /** What `--help` says of each. */
 export const SCENARIO_TEXT: Record<ScenarioName, string> = {
   talk: 'listens to the greeting, speaks, waits for the answer, and so on until the hold is over',
+  conversation: 'as talk, with three sentences to a turn: the caller speaks about as much as the agent',
   'barge-in': 'as talk, but speaks over every second answer of the agent',
   dtmf: 'as talk, and presses keys in every turn',
   'early-hangup': 'hangs up at a random moment within 3 s, during set-up or greeting',
@@ -38,7 +40,8 @@ export const SCENARIO_TEXT: Record<ScenarioName, string> = {
   impatient: 'hangs up after a random part of the hold, wherever the call is: in a queue, or talking',
   'slow-reader':
     'speaks again and again without waiting; 5 s into the media stream its socket is not read for half a minute',
-  mixed: 'all of these but visit, impatient and slow-reader: 60 % talk, 15 % barge-in, 5 % each of most others',
+  mixed:
+    'all of these but conversation, visit, impatient and slow-reader: 60 % talk, 15 % barge-in, 5 % each of most others',
 }
 
 const MIXTURE: { name: PlainScenarioName; weight: number }[] = [
@@ -59,6 +62,7 @@ const AGENT_SPEECH_MS_MAX = 60_000
 const UNHEARD_ANSWER_MS = 4_000
 const ROUNDS = 8
 const LONG_FACTOR = 5
+const SENTENCE_PAUSE_MS = 200
 
 /** One call as it is to be placed. */
 export type PlannedCall = { number: number; atMs: number; scenario: PlainScenarioName; seed: number }
@@ -84,6 +88,8 @@ export function buildScript(
     case 'talk':
     case 'duplicate-webhook':
       return { maxMs, steps: [...greeting(), untilEnd(rounds(clips, random, () => []))] }
+    case 'conversation':
+      return { maxMs, steps: [...greeting(), untilEnd(rounds(inThrees(clips), random, () => []))] }
     case 'slow-reader':
       return { maxMs, steps: [...greeting(), untilEnd(unheardRounds(clips, random))] }
     case 'barge-in':
@@ -134,6 +140,27 @@ function answered(): Step[] {
     { waitForAgent: 'speaking', timeoutMs: ANSWER_WAIT_MS },
     { waitForAgent: 'finished', timeoutMs: AGENT_SPEECH_MS_MAX },
   ]
+}
+
+const THREES = new WeakMap<readonly SpokenClip[], SpokenClip[]>()
+
+/** As many clips, each of three in a row; made once for a list. */
+function inThrees(clips: readonly SpokenClip[]): SpokenClip[] {
+  const known = THREES.get(clips)
+  if (known !== undefined) return known
+  const threes = clips.map((first, i): SpokenClip => {
+    const parts = [first, clips[(i + 1) % clips.length]!, clips[(i + 2) % clips.length]!]
+    // The last one ends as it is; the pauses before it are short of the silence that ends a turn.
+    const ulaw = Buffer.concat(parts.map((part, at) => (at === 2 ? part.ulaw : upToPause(part))))
+    const speechEndMs = ulaw.length / 8 - (parts[2]!.ms - parts[2]!.speechEndMs)
+    return { name: parts.map(({ name }) => name).join(' '), ulaw, ms: ulaw.length / 8, speechEndMs }
+  })
+  THREES.set(clips, threes)
+  return threes
+}
+
+function upToPause({ ulaw, speechEndMs }: SpokenClip): Buffer {
+  return ulaw.subarray(0, Math.min(ulaw.length, Math.round(speechEndMs + SENTENCE_PAUSE_MS) * 8))
 }
 
 function rounds(clips: readonly SpokenClip[], random: Random, extra: (random: Random) => Step[]): Step[] {

@@ -21,6 +21,7 @@ function reportOf(changes: Partial<CallReport> = {}): CallReport {
     wasDropped: false,
     resumes: 0,
     framesSent: 500,
+    framesSpoken: 200,
     mediaReceived: 50,
     marksReceived: 50,
     marksPlayed: 50,
@@ -72,6 +73,7 @@ test('a clean run is clean, and what no witness saw is null', () => {
   assert.equal(figures.frames.lost, null)
   assert.equal(figures.addedLatencyMs.modelToCarrier.p99, 1.5)
   assert.equal(figures.agentAudio.playedShare, 0.5)
+  assert.equal(figures.callerAudio.spokenShare, 0.4)
   assert.equal(figures.voiceToVoiceMs.p50, null)
 })
 

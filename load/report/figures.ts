@@ -60,6 +60,8 @@ export type Figures = {
   turns: { asked: number; answered: number; overlapped: number; unanswered: number }
   bargeIn: { made: number; cleared: number; speechStartedToClearMs: Summary | null; callerSpeechToClearMs: Summary }
   frames: { sent: number; lost: number | null; extra: number | null; agentMessages: number }
+  /** Share of the frames that callers sent between the first and the last sound of what they said. */
+  callerAudio: { spokenShare: number | null }
   agentAudio: { playedShare: number | null; gapsMs: Summary; gapsPerMinute: number | null }
   calls: {
     finished: number
@@ -102,6 +104,7 @@ export function figuresOf(run: RunRecord): Figures {
       extra: model?.framesExtra ?? null,
       agentMessages: sum(reports, (report) => report.mediaReceived),
     },
+    callerAudio: { spokenShare: spokenShare(reports) },
     agentAudio: agentAudioFigures(reports),
     calls: {
       finished: reports.length,
@@ -184,6 +187,11 @@ function bargeInFigures(run: RunRecord, reports: CallReport[]): Figures['bargeIn
     speechStartedToClearMs: run.reactionsMs === undefined ? null : summarise(run.reactionsMs),
     callerSpeechToClearMs: summarise(reactions),
   }
+}
+
+function spokenShare(reports: CallReport[]): number | null {
+  const sent = sum(reports, (report) => report.framesSent)
+  return sent === 0 ? null : round(sum(reports, (report) => report.framesSpoken) / sent)
 }
 
 function agentAudioFigures(reports: CallReport[]): Figures['agentAudio'] {

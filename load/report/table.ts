@@ -53,7 +53,7 @@ function latencyRows({ setUp, addedLatencyMs, voiceToVoiceMs, bargeIn, agentAudi
   ]
 }
 
-function audioLines({ turns, bargeIn, frames, agentAudio }: Figures): string[] {
+function audioLines({ turns, bargeIn, frames, callerAudio, agentAudio }: Figures): string[] {
   return [
     row('turns asked', [turns.asked]),
     row('  answered', [turns.answered]),
@@ -64,6 +64,7 @@ function audioLines({ turns, bargeIn, frames, agentAudio }: Figures): string[] {
     row('frames sent', [frames.sent]),
     row('frames lost', [frames.lost ?? '–']),
     row('frames too many', [frames.extra ?? '–']),
+    row('callers speak', [callerAudio.spokenShare === null ? '–' : percent(callerAudio.spokenShare)]),
     row('agent speaks', [agentAudio.playedShare === null ? '–' : percent(agentAudio.playedShare)]),
     row('gaps per minute of agent', [agentAudio.gapsPerMinute ?? '–']),
   ]

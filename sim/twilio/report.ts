@@ -61,6 +61,8 @@ export type CallReport = {
   agentEnd?: 'hung-up' | 'transferred'
   resumes: number
   framesSent: number
+  /** Those of them between the first and the last sound of something that the caller said. */
+  framesSpoken: number
   mediaReceived: number
   marksReceived: number
   marksPlayed: number
@@ -108,6 +110,7 @@ export class CallRecord {
   private streamEndedIn: { document: number; verbs: number } | undefined
   private hasApologised = false
   framesSent = 0
+  framesSpoken = 0
   mediaReceived = 0
   marksReceived = 0
   marksPlayed = 0
@@ -202,6 +205,7 @@ export class CallRecord {
       ...(agentEnd !== undefined && { agentEnd }),
       resumes: this.resumes,
       framesSent: this.framesSent,
+      framesSpoken: this.framesSpoken,
       mediaReceived: this.mediaReceived,
       marksReceived: this.marksReceived,
       marksPlayed: this.marksPlayed,

@@ -9,13 +9,16 @@ import type { LagMeter } from '../ops/lag.ts'
 
 /** Without a limits file nobody has said how fast the provider lets us connect. */
 const CONNECTS_UNLIMITED = 1_000_000
+/** The ceiling of a fleet that states none. */
+const FLEET_CEILING_CALLS = 1_000
 
 /** The limits of the cell. Throws CONFIG_INVALID with all that is wrong with the file. */
 export function limitsOf(config: Config): Limits {
   const { limitsFile, ceilingCalls, redisUrl, queueMax } = config.fleet
   if (limitsFile === undefined) {
-    // A pod that is alone knows no ceiling but its own room.
-    const limits = defaultLimits(redisUrl === undefined ? config.call.callsMax : ceilingCalls)
+    // A pod that is alone may hold no more than its own room.
+    const alone = Math.min(ceilingCalls ?? config.call.callsMax, config.call.callsMax)
+    const limits = defaultLimits(redisUrl === undefined ? alone : (ceilingCalls ?? FLEET_CEILING_CALLS))
     const pools = limits.cell.pools.map((pool) => ({ ...pool, connectsPerSecond: CONNECTS_UNLIMITED }))
     return { ...limits, cell: { ...limits.cell, pools, queueMax } }
   }

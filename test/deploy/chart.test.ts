@@ -205,6 +205,12 @@ describe('chart, image and plane agree', () => {
     assert.equal(Number(/\$handoversPerSecond := (\d+)/.exec(checks)?.[1]), 1_000 / HANDOVER_EVERY_MS)
   })
 
+  test('the image has the allocator that it preloads', () => {
+    const library = /^ENV .*\bLD_PRELOAD=lib(\w+)\.so\.(\d+)/m.exec(dockerfile)
+    assert.ok(library)
+    assert.match(dockerfile, new RegExp(`^RUN apt-get .*\\blib${library[1]}${library[2]}\\b`, 'm'))
+  })
+
   test('image and chart start Node as `npm run edge` does', () => {
     const flags = /^node (.*) src\/main\.ts edge$/.exec(manifest.scripts.edge!)?.[1]
     assert.ok(flags)

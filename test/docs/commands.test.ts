@@ -29,7 +29,17 @@ const TOKENS = 'OPERATOR_TOKENS=scraper:metrics:$(openssl rand -hex 24),alice:re
 /** Run by the tests below, word for word but for `…`, free ports, scratch folders and fewer calls. */
 const RUN = [
   ...['npm ci', 'npm start', OWN_AGENT, LOAD, EDGE, 'npm run edge', FLEET, 'npm run fleet', PLAN, PLAN_WITH_PRICES],
-  ...['npm run plan', WORKER, 'npm run reseal', ERASE, KEYS, TOKENS, 'openssl rand -base64 32'],
+  ...[
+    'npm run plan',
+    WORKER,
+    'npm run worker',
+    'npm run migrate',
+    'npm run reseal',
+    ERASE,
+    KEYS,
+    TOKENS,
+    'openssl rand -base64 32',
+  ],
 ]
 
 /** Cannot run here; the files that they name are looked for all the same. */

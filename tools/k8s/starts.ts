@@ -1,5 +1,6 @@
 // Every pod of every rendering of the chart, started as it is rendered, until its own probes say that it is ready. Rules:
-// KS1: the configuration of each container is read first, by the plane's own reader: a problem is a finding with its variable.
+// KS1: the configuration of each container is read first, by the plane’s own reader: a problem, or a setting that does nothing in its role, is a finding
+//      with its variable.
 // KS2: each variant has a database of its own: its migration job ends with 0 before its pods start; a variant without the job is
 //      migrated by hand, as the documentation says.
 // KS3: a pod is ready when each probe of each of its containers is answered with 200; each start has a bound.
@@ -9,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import pg from 'pg'
 import { readConfig } from '../../src/config.ts'
+import { unusedSettings } from '../../src/unused-settings.ts'
 import { describeEnd, runChild } from '../child.ts'
 import { type Launched, launch } from '../fleet/launch.ts'
 import { startPostgres } from '../servers/postgres.ts'
@@ -75,7 +77,11 @@ export const roleOf = ({ labels }: Workload): string => labels['app.kubernetes.i
 /** [KS1] One text for each problem of a container's configuration. */
 export function configProblems(workload: Workload, startable: Startable): string[] {
   const read = readConfig(startable.asRendered)
-  if (read.kind === 'ok') return []
+  if (read.kind === 'ok') {
+    const role = roleOf(workload)
+    if (role !== 'edge' && role !== 'worker') return []
+    return unusedSettings(role, read.config).nowhere.map((name) => `${workload.title}: ${name} does nothing there`)
+  }
   return read.problems.map(({ variable, problem, fix }) => `${workload.title}: ${variable} ${problem}; ${fix}`)
 }
 

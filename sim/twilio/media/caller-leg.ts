@@ -63,6 +63,13 @@ export class CallerLeg implements Leg {
       index = 0
       this.record.probesSent++
     }
+    if (
+      stream !== undefined &&
+      index >= frames.firstAudible &&
+      index <= frames.speechEnd &&
+      frames === this.script.sounding
+    )
+      this.record.framesSpoken++
     stream?.sendFrame(frames, index)
     for (const fork of this.forks) if (fork.stream.isLive) fork.stream.sendFrame(frames, index)
     const heard = stream !== undefined && stream.playout.takenBytes > 0 ? stream.playout.frame : undefined

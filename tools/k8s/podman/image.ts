@@ -45,7 +45,9 @@ async function provideBase(folder: string, say: (line: string) => void): Promise
 async function makeBase(folder: string): Promise<void> {
   const mirror = /^URIs:\s*(\S+)/m.exec(readFileSync('/etc/apt/sources.list.d/debian.sources', 'utf8'))?.[1] ?? ''
   const root = join(folder, 'root')
-  await run('debootstrap', ['--variant=minbase', 'bookworm', root, mirror], { maxMs: DEBIAN_MAX_MS })
+  await run('debootstrap', ['--variant=minbase', '--include=libjemalloc2', 'bookworm', root, mirror], {
+    maxMs: DEBIAN_MAX_MS,
+  })
   const bin = join(root, 'usr/local/bin')
   const modules = join(root, 'usr/local/lib/node_modules')
   mkdirSync(modules, { recursive: true })

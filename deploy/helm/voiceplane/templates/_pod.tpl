@@ -43,7 +43,9 @@ capabilities: { drop: [ALL] }
 - { name: PORT, value: {{ int $values.edge.port | quote }} }
 - { name: PUBLIC_BASE_URL, value: {{ $values.publicBaseUrl | quote }} }
 - { name: CELL, value: {{ $values.cell | quote }} }
+{{- if not $values.limits }}
 - { name: CEILING_CALLS, value: {{ int $values.ceilingCalls | quote }} }
+{{- end }}
 - { name: DATA_DIR, value: /data }
 {{- range $name := concat $values.secrets.keys (keys $values.secrets.from) | sortAlpha | uniq }}
 {{- if not (has $name $.without) }}

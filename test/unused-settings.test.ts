@@ -1,0 +1,136 @@
+// Each setting is obeyed or told: a table of every variable and role, the limits of a pod alone on real sockets, and what processes say at their start.
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { type Config, readConfig } from '../src/config.ts'
+import { limitsOf } from '../src/pod/pod-settings.ts'
+import { type ServingRole, unusedSettings, useOf } from '../src/unused-settings.ts'
+import { VARIABLES, type VariableName } from '../src/variables.ts'
+import { Plane, type PlaneParts, stay } from './plane.ts'
+import { endPrograms, run } from './work/worker-process.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'voiceplane-settings-'))
+const limitsFile = join(folder, 'limits.json')
+writeFileSync(limitsFile, JSON.stringify({ pools: [{ pool: 'own', callsMax: 3 }], queueMax: 2 }))
+after(() => {
+  endPrograms()
+  rmSync(folder, { recursive: true, force: true })
+})
+
+function configOf(env: Record<string, string>): Config {
+  const reading = readConfig(env)
+  assert.equal(reading.kind, 'ok', JSON.stringify(reading))
+  return (reading as { config: Config }).config
+}
+
+const SECRET = 's'.repeat(40)
+const DATABASE = { DATABASE_URL: 'postgres://db/voice' }
+const FLEET = { ...DATABASE, REDIS_URL: 'redis://cache', POD_NAME: 'pod-a', STREAM_TOKEN_SECRET: SECRET }
+/** The set-ups of the table, in its order. */
+const SETUPS: readonly [string, ServingRole, Record<string, string>][] = [
+  ['npm start', 'all', {}],
+  ['a pod alone', 'edge', {}],
+  ['a pod of a fleet', 'edge', FLEET],
+  ['a worker', 'worker', FLEET],
+]
+/** h: obeyed here; e: told as another role's; n: warned of. One letter a set-up. */
+const TABLE: Record<string, string> = {
+  hhhh: 'HOST PORT OPS_PORT POD_NAME NODE_ENV TWILIO_ACCOUNT_SID TWILIO_AUTH_TOKEN TWILIO_AUTH_TOKEN_SECONDARY CALL_MAX_MS REDIS_URL DATABASE_URL ADMIN_TOKEN ADMIN_TOKEN_SECONDARY OPERATOR_TOKENS LOG_LEVEL LOG_PII',
+  hhhe: 'PUBLIC_BASE_URL TRUSTED_PROXIES TWILIO_SIGNATURE_CHECK STREAM_TOKEN_SECRET STREAM_TOKEN_SECRET_SECONDARY STREAM_TOKEN_TTL_MS FALLBACK_NUMBER OPENAI_API_KEY OPENAI_REALTIME_URL OPENAI_REALTIME_MODEL AZURE_OPENAI_ENDPOINT AZURE_OPENAI_API_KEY AZURE_OPENAI_DEPLOYMENT MODEL_AUDIO MODEL_CONNECT_MS MODEL_STALL_MS TURN_MAX_MS TURN_FILLER_MS TOOL_MAX_MS MODEL_MAX_OUTPUT_TOKENS MODEL_SESSION_MAX_MS VAD VAD_THRESHOLD VAD_PREFIX_MS VAD_SILENCE_MS VAD_IDLE_TIMEOUT_MS TRANSCRIPTION_MODEL TRANSCRIPTION_LANGUAGE CALLS_MAX CALLS_PER_CALLER CALLS_WITHHELD_PERCENT TENANT_MINUTES_PER_DAY TENANT_MONEY_PER_DAY TRANSFER_ALLOW TRANSFER_MAX_MS TRANSFERS_PER_CALLER SILENCE_ASK_MS SILENCE_END_MS CALL_BUDGET DRAIN_DEADLINE_MS PLAYOUT_LEAD_MS PLAYOUT_CHUNK_MS MARK_EVERY_MS APPEND_COALESCE APPEND_COALESCE_ABOVE_CALLS MEDIA_WATCHDOG_MS OUTBOUND_BUFFER_MAX_BYTES TRANSCRIPT_MAX_ITEMS AGENT_MODULE PACK CEILING_CALLS LIMITS_FILE QUEUE_MAX HISTORY_FILE OTEL_EXPORTER_OTLP_ENDPOINT',
+  nnhh: 'DATABASE_POOL_MAX CELL TWILIO_API_BASE_URL',
+  nnhe: 'POD_ADDRESS DRAIN_NATURAL_MS',
+  hneh: 'WORK_POLL_MS WORK_SILENT_MS WORK_ANALYSIS_MAX ANALYSIS PRICES CRM_WEBHOOK_URL RETENTION_DAYS',
+  nneh: 'WORK_DRAIN_MS DATABASE_REPLICA_URL',
+  hnhh: 'DATA_KEYS',
+  hnnn: 'DEMO_CALL EXIT_AFTER_DEMO OFFLINE_TALK_S EMBEDDED_DATABASE',
+  heee: 'DATA_DIR',
+  // What hangs on another setting, which is not given here.
+  nnnn: 'OPS_HOST VAD_EAGERNESS AGENT_LOAD_MS AGENT_RELOAD QUEUE_WAIT_MAX_MS CALLER_LANGUAGE HOLD_AUDIO_URL ANALYSIS_URL ANALYSIS_API_KEY ANALYSIS_MODEL CRM_WEBHOOK_SECRET CRM_WEBHOOK_SECRET_SECONDARY CRM_WEBHOOK_KEYS CRM_ALLOW_PRIVATE CRM_TIMEOUT_MS',
+}
+
+test('[O13] every variable has its place in the table, for each role', () => {
+  const names = Object.values(TABLE).flatMap((row) => row.split(' '))
+  assert.deepEqual(names.toSorted(), Object.keys(VARIABLES).toSorted())
+  const wrong: string[] = []
+  for (const [uses, row] of Object.entries(TABLE))
+    for (const name of row.split(' ') as VariableName[])
+      for (const [at, [title, role, env]] of SETUPS.entries()) {
+        const use = useOf(name, role, configOf(env))
+        if (use[0] !== uses[at]) wrong.push(`${name}, ${title}: ${use}, the table says ${uses[at]}`)
+      }
+  assert.deepEqual(wrong, [])
+})
+
+test('[O13] what hangs on another setting is used when that is given', () => {
+  const used = (env: Record<string, string>, role: ServingRole = 'all') => {
+    const { elsewhere, nowhere } = unusedSettings(role, configOf(env))
+    return [...elsewhere, ...nowhere]
+  }
+  assert.deepEqual(used({ OPS_PORT: '9464', OPS_HOST: '127.0.0.1' }), [])
+  assert.deepEqual(used({ VAD: 'semantic', VAD_EAGERNESS: 'low', VAD_SILENCE_MS: '700' }), ['VAD_SILENCE_MS'])
+  assert.deepEqual(used({ QUEUE_MAX: '5', QUEUE_WAIT_MAX_MS: '9000', CALLER_LANGUAGE: 'de' }), [])
+  assert.deepEqual(used({ LIMITS_FILE: limitsFile, QUEUE_MAX: '5', CEILING_CALLS: '9' }), [
+    'CEILING_CALLS',
+    'QUEUE_MAX',
+  ])
+  assert.deepEqual(
+    used({ CRM_WEBHOOK_URL: 'https://crm.example', CRM_WEBHOOK_SECRET: SECRET, CRM_TIMEOUT_MS: '900' }),
+    [],
+  )
+  assert.deepEqual(used({ ANALYSIS_URL: 'https://text.example/v1', ANALYSIS_API_KEY: SECRET, ANALYSIS_MODEL: 'm' }), [])
+  assert.deepEqual(used({ ANALYSIS: 'rules', ANALYSIS_MODEL: 'm' }), ['ANALYSIS_MODEL'])
+  assert.deepEqual(used({ OPENAI_API_KEY: SECRET, ...FLEET }, 'worker'), ['STREAM_TOKEN_SECRET'])
+  assert.deepEqual(used({ AGENT_MODULE: 'package.json', AGENT_RELOAD: 'on', PACK: 'clinic' }), ['PACK'])
+})
+
+test('[O13] a pod alone has the ceiling that is given, and its own room otherwise', () => {
+  const ceiling = (env: Record<string, string>) => limitsOf(configOf(env)).cell.pools.map(({ callsMax }) => callsMax)
+  assert.deepEqual(ceiling({ CALLS_MAX: '1200' }), [1200])
+  assert.deepEqual(ceiling({ CALLS_MAX: '1200', CEILING_CALLS: '3' }), [3])
+  assert.deepEqual(ceiling({ CALLS_MAX: '40', CEILING_CALLS: '300' }), [40])
+  assert.deepEqual(ceiling(FLEET), [1000])
+  assert.deepEqual(ceiling({ ...FLEET, CEILING_CALLS: '70' }), [70])
+  assert.deepEqual(ceiling({ LIMITS_FILE: limitsFile }), [3])
+})
+
+/** Offers six calls at once to a pod alone; gives how many of them spoke with the agent. */
+async function served(env: Record<string, string>): Promise<number> {
+  const parts: PlaneParts = { env: { CALLS_PER_CALLER: '0', ...env } }
+  let count = 0
+  await Plane.with(parts, async (plane) => {
+    const reports = await Promise.all(Array.from({ length: 6 }, () => plane.call(stay(3_000))))
+    count = reports.filter(({ agentPlayedMs }) => agentPlayedMs > 0).length
+  })
+  return count
+}
+
+test('[O13] six calls at a pod alone: three are taken with CEILING_CALLS=3, or with three in LIMITS_FILE', async () => {
+  assert.equal(await served({}), 6)
+  assert.equal(await served({ CEILING_CALLS: '3' }), 3)
+  writeFileSync(limitsFile, JSON.stringify({ pools: [{ pool: 'default', callsMax: 3 }] }))
+  assert.equal(await served({ LIMITS_FILE: limitsFile }), 3)
+})
+
+test('[O13] what does nothing is told at the start, by name and in one line', async () => {
+  const edge = run(
+    { PORT: '0', OPENAI_REALTIME_URL: 'ws://127.0.0.1:9/', RETENTION_DAYS: '30', DEMO_CALL: 'off' },
+    'edge',
+  )
+  const all = run({ PORT: '0', DATA_DIR: folder, EXIT_AFTER_DEMO: 'on', DEMO_CALL: 'off', VAD_EAGERNESS: 'low' }, 'all')
+  const untilMs = performance.now() + 30_000
+  while (!/do nothing here/.test(edge.errors()) || !/do nothing here/.test(all.errors())) {
+    assert.ok(performance.now() < untilMs, `${edge.said()}\n${all.said()}`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  const told = (text: string) => text.split('\n').filter((line) => line.includes('settings do nothing here'))
+  assert.deepEqual(
+    told(edge.errors()).map((line) => JSON.parse(line).settings),
+    [['DEMO_CALL', 'RETENTION_DAYS']],
+  )
+  assert.deepEqual(
+    told(all.errors()).map((line) => JSON.parse(line).settings),
+    [['VAD_EAGERNESS']],
+  )
+})
