@@ -3,7 +3,14 @@
 import { parseArgs } from 'node:util'
 
 /** `keep`: the folder that keeps the witness logs; none keeps nothing. */
-export type ChaosOptions = { seed: number; calls?: number; pods?: number; rounds?: number; keep?: string }
+export type ChaosOptions = {
+  seed: number
+  calls?: number
+  pods?: number
+  rounds?: number
+  seconds?: number
+  keep?: string
+}
 
 export type Asked =
   | { kind: 'run'; name: string; options: ChaosOptions }
@@ -11,12 +18,21 @@ export type Asked =
   | { kind: 'wrong'; problems: string[] }
 
 const TEXT = { type: 'string' } as const
-const FLAGS = { seed: TEXT, calls: TEXT, pods: TEXT, rounds: TEXT, keep: TEXT, help: { type: 'boolean' } } as const
+const FLAGS = {
+  seed: TEXT,
+  calls: TEXT,
+  pods: TEXT,
+  rounds: TEXT,
+  seconds: TEXT,
+  keep: TEXT,
+  help: { type: 'boolean' },
+} as const
 const BOUNDS: Record<string, readonly [min: number, max: number]> = {
   seed: [0, 4_294_967_295],
   calls: [1, 5_000],
   pods: [2, 64],
   rounds: [1, 1_000],
+  seconds: [1, 3_600],
 }
 
 /** [CA1] Reads the arguments after the program's name; `names` are the runs there are. */
@@ -55,6 +71,7 @@ export function readArguments(args: readonly string[], names: readonly string[])
     calls: whole('calls'),
     pods: whole('pods'),
     rounds: whole('rounds'),
+    seconds: whole('seconds'),
     keep,
   }
   return problems.length > 0 ? { kind: 'wrong', problems } : { kind: 'run', name, options }

@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { startChild } from '../bench/runner/child.ts'
 import { type Fleet, type FleetOptions, startFleet } from '../tools/fleet/fleet.ts'
+import type { SourceLimits } from '../tools/fleet/haproxy-config.ts'
 import type { ChaosRun } from './run.ts'
 import { type Sink, startSink } from './sink.ts'
 
@@ -36,6 +37,8 @@ export type GroundOptions = {
   slack?: number
   /** How long the sink takes to answer, ms. */
   sinkDelayMs?: () => number
+  /** What HAProxy allows one address of the outside; no limit unless given. */
+  perSource?: SourceLimits
   /** Further variables of the pods. */
   env?: Record<string, string>
   /** What one pod has of its own. */
@@ -103,6 +106,7 @@ export async function layGround(run: ChaosRun, options: GroundOptions): Promise<
     model: { url: `ws://127.0.0.1:${model.port}/v1/realtime`, apiKey: 'sk-chaos-0123456789' },
     folder: join(run.folder, 'fleet'),
     envOf: options.envOf,
+    perSource: options.perSource,
     env: {
       TWILIO_AUTH_TOKEN: run.authToken,
       AGENT_MODULE: options.agent?.module ?? AGENT_MODULE,

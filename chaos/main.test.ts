@@ -31,8 +31,22 @@ test('[CM1][CA1] wrong arguments are reported together with exit code 2, and not
 
 test('[CA1] what is asked is read with its bounds', () => {
   const names = Object.keys(CASES)
-  const options = { seed: 7, calls: 40, pods: 3, rounds: 2, keep: 'logs' }
-  const args = ['kill-pod', '--seed', '7', '--calls', '40', '--pods', '3', '--rounds', '2', '--keep', 'logs']
+  const options = { seed: 7, calls: 40, pods: 3, rounds: 2, seconds: 5, keep: 'logs' }
+  const args = [
+    'kill-pod',
+    '--seed',
+    '7',
+    '--calls',
+    '40',
+    '--pods',
+    '3',
+    '--rounds',
+    '2',
+    '--seconds',
+    '5',
+    '--keep',
+    'logs',
+  ]
   assert.deepEqual(readArguments(args, names), { kind: 'run', name: 'kill-pod', options })
   assert.equal(readArguments(['kill-pod', '--pods', '1'], names).kind, 'wrong')
   assert.equal(readArguments(['kill-pod', 'drain'], names).kind, 'wrong')

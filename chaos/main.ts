@@ -7,7 +7,7 @@ import { readArguments } from './arguments.ts'
 import { CASES } from './cases/cases.ts'
 import { ChaosRun, type Outcome } from './run.ts'
 
-const HELP = `Usage: npm run chaos -- <name> [--seed N] [--calls N] [--pods N] [--rounds N] [--keep DIR]
+const HELP = `Usage: npm run chaos -- <name> [--seed N] [--calls N] [--pods N] [--rounds N] [--seconds N] [--keep DIR]
 
 ${Object.entries(CASES)
   .map(([name, { text, faults }]) => `  ${name.padEnd(12)} ${faults.padEnd(16)} ${text}`)
@@ -15,6 +15,7 @@ ${Object.entries(CASES)
 
   --seed     the schedule of faults; the same seed, the same schedule (1)
   --calls    calls at once (drain, after-call: in all); --pods pods; --rounds faults one after the other: each run has its own defaults
+  --seconds  how long each attack of a siege goes on (60)
   --keep     keep the witness logs in this folder
 
 A run starts real pods behind HAProxy with Redis and Postgres, simulated carrier and model, and judges by the logs of these

@@ -14,6 +14,7 @@ export const isProduction = (values: Values): boolean => values.NODE_ENV === 'pr
 export function checkTogether(values: Values, problems: Problem[]): void {
   const add = (variable: VariableName, problem: string, fix: string) => problems.push({ variable, problem, fix })
   checkCarrier(values, add)
+  checkOverflow(values, add)
   checkModel(values, add)
   checkFleet(values, add)
   checkWork(values, add)
@@ -57,6 +58,15 @@ function checkCarrier(values: Values, add: AddProblem): void {
       'set the same secret, 32 characters or more, on all pods',
     )
   }
+}
+
+function checkOverflow(values: Values, add: AddProblem): void {
+  if (values.QUEUE_OVERFLOW === 'transfer' && values.FALLBACK_NUMBER === undefined)
+    add('FALLBACK_NUMBER', 'is not set while QUEUE_OVERFLOW is transfer', 'set the number of a person')
+  if (values.QUEUE_OVERFLOW !== 'call-back') return
+  for (const name of ['CALLBACK_FROM', 'TWILIO_ACCOUNT_SID', 'TWILIO_AUTH_TOKEN', 'PUBLIC_BASE_URL'] as const)
+    if (values[name] === undefined)
+      add(name, 'is not set while QUEUE_OVERFLOW is call-back', 'set it: a call-back is made over the carrier’s API')
 }
 
 function checkModel(values: Values, add: AddProblem): void {

@@ -254,6 +254,13 @@ function assemble(values: Values) {
       drainNaturalMs: values.DRAIN_NATURAL_MS,
       historyFile: values.HISTORY_FILE === undefined ? undefined : resolve(values.HISTORY_FILE),
     },
+    /** Callers who waited too long. */
+    overflow: {
+      kind: values.QUEUE_OVERFLOW,
+      /** Our number that calls back; undefined: nobody is called back. */
+      callBackFrom: values.QUEUE_OVERFLOW === 'call-back' ? values.CALLBACK_FROM : undefined,
+      callBackExpiresMs: values.CALLBACK_EXPIRES_MS,
+    },
     work: workOf(values),
     agentModule: values.AGENT_MODULE === undefined ? undefined : resolve(values.AGENT_MODULE),
     agent: { loadMs: values.AGENT_LOAD_MS, reload: values.AGENT_RELOAD === 'on' },

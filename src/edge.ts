@@ -36,6 +36,8 @@ import { closeWithin } from './stopping.ts'
 
 const REQUEST_MAX_MS = 5_000
 const SWEEP_MS = 500
+/** Connections that wait in the kernel while this process is busy. When they are too many, one is lost and comes again a second later. */
+const LISTEN_BACKLOG = 4_096
 /** Node ends a late request only when it looks (ED4). */
 const TIMES = { connectionsCheckingInterval: SWEEP_MS, headersTimeout: REQUEST_MAX_MS }
 /** How long a drained pod waits for the carrier's last questions. */
@@ -129,7 +131,7 @@ export async function startEdge(options: {
     strangers.begin(request)
     door.enter(request, socket, head)
   })
-  await app.listen({ host: config.http.host, port: config.http.port })
+  await app.listen({ host: config.http.host, port: config.http.port, backlog: LISTEN_BACKLOG })
   config = withPort(config, (app.server.address() as AddressInfo).port)
   const opsUrl = ops === undefined ? url() : await listenForOperators(ops, config)
   await pod.start()

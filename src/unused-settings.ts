@@ -48,6 +48,7 @@ const hasBudget = ({ call, fleet }: Config): boolean =>
 const inFleet = (rule: Rule) => when(rule, ({ fleet }) => fleet.redisUrl !== undefined)
 const withoutLimitsFile = (rule: Rule) => when(rule, ({ fleet }) => fleet.limitsFile === undefined)
 const withQueue = (rule: Rule) => when(rule, ({ fleet }) => fleet.limitsFile !== undefined || fleet.queueMax > 0)
+const withCallBacks = (rule: Rule) => when(rule, ({ overflow }) => overflow.kind === 'call-back')
 const onOpenAi = (rule: Rule) => when(rule, ({ model }) => model.endpoint.kind !== 'azure')
 const vad = (kind: 'server' | 'semantic') => when(pods, ({ model }) => model.turnDetection.kind === kind)
 const withWebhook = (rule: Rule) => when(rule, (_, given) => given.has('CRM_WEBHOOK_URL'))
@@ -142,6 +143,9 @@ const RULES: { readonly [K in VariableName]: Rule } = {
   LIMITS_FILE: pods,
   QUEUE_MAX: withoutLimitsFile(pods),
   QUEUE_WAIT_MAX_MS: withQueue(pods),
+  QUEUE_OVERFLOW: withQueue(everywhere),
+  CALLBACK_FROM: withCallBacks(everywhere),
+  CALLBACK_EXPIRES_MS: withCallBacks(work),
   CALLER_LANGUAGE: withQueue(pods),
   HOLD_AUDIO_URL: withQueue(pods),
   DRAIN_NATURAL_MS: inFleet(pods),

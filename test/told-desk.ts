@@ -36,6 +36,9 @@ export class Desk implements CallDesk {
     this.asked.push(`ended ${cause}`)
   }
   streamEvent() {}
-  callBackWanted() {}
+  async callBackWanted() {
+    return 'taken' as const
+  }
+  messageLeft() {}
   recorded() {}
 }

@@ -1,5 +1,6 @@
 // The runs there are, by name.
 import type { ChaosCase } from '../run.ts'
+import { siege } from '../siege/siege.ts'
 import { afterCall } from '../work/after-call.ts'
 import { ceiling } from './ceiling.ts'
 import { drain } from './drain.ts'
@@ -30,5 +31,6 @@ export const CASES: Readonly<Record<string, ChaosCase>> = {
   turns,
   'after-call': afterCall,
   moves,
+  siege,
   mutants,
 }

@@ -96,6 +96,8 @@ export type TwilioSimOptions = {
   verbTimeScale?: number
   /** Answers of REST that refuse, used up one by one. */
   restRefusals?: { status: number; code: number }[]
+  /** What becomes of creates, one by one: the call is made and its answer lost, or the request is lost before it is made. */
+  createFaults?: ('answer-lost' | 'request-lost' | 'none')[]
 }
 
 export type PlaceCallOptions = {
@@ -111,4 +113,8 @@ export type PlaceCallOptions = {
   faults?: Faults
   /** Another webhook than the simulator's own. */
   voiceUrl?: string
+  /** Keys for each Gather, in place of the simulator's own. */
+  presses?: string
+  /** What is left at a Record, in place of a few seconds. `vanish`: hung up, and the action request is lost on its way. */
+  message?: { seconds: number; end: 'key' | 'hang-up' | 'vanish' }
 }

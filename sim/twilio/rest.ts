@@ -27,7 +27,8 @@ export type RestServer = {
   onCreate(create: (request: OutboundRequest) => Call): void
   close(): Promise<void>
 }
-type Answer = { status: number; body: Record<string, unknown> }
+/** `isLost`: the connection breaks before it is sent. */
+type Answer = { status: number; body: Record<string, unknown>; isLost?: true }
 
 function problem(status: number, code: number, message: string): Answer {
   return { status, body: { code, message, more_info: `https://www.twilio.com/docs/errors/${code}`, status } }
@@ -84,10 +85,14 @@ class CallsApi {
   private readonly options: TwilioSimOptions
   private readonly find: (callSid: string) => Call | undefined
   private readonly refusals: { status: number; code: number }[]
+  private readonly createFaults: NonNullable<TwilioSimOptions['createFaults']>
+  private readonly calls: () => Call[]
 
-  constructor(options: TwilioSimOptions, find: (callSid: string) => Call | undefined) {
+  constructor(options: TwilioSimOptions, find: (callSid: string) => Call | undefined, calls: () => Call[]) {
     this.options = options
     this.find = find
+    this.createFaults = [...(options.createFaults ?? [])]
+    this.calls = calls
     this.refusals = [...(options.restRefusals ?? [])]
   }
 
@@ -103,12 +108,34 @@ class CallsApi {
     const refusal = this.refusals.shift()
     if (refusal !== undefined) return problem(refusal.status, refusal.code, 'refused by a fault of the simulator')
     const calls = `${API}/Accounts/${accountSid}/Calls`
-    if (path === `${calls}.json` && method === 'POST') return this.createCall(form)
+    if (path === `${calls}.json` && method === 'POST') return this.faultyCreate(form)
+    if (path === `${calls}.json` && method === 'GET') return this.list(form)
     const callSid = new RegExp(`^${calls}/(CA[0-9a-f]{32})\\.json$`).exec(path)?.[1]
     const call = callSid === undefined ? undefined : this.find(callSid)
     if (call === undefined) return problem(404, 20404, `The requested resource ${path} was not found`)
     if (method === 'GET') return { status: 200, body: resource(call, accountSid) }
     return method === 'POST' ? this.update(call, form) : problem(405, 20004, 'Method not allowed')
+  }
+
+  private faultyCreate(form: URLSearchParams): Answer {
+    const fault = this.createFaults.shift() ?? 'none'
+    if (fault === 'request-lost') return { ...problem(503, 20503, 'lost'), isLost: true }
+    const answer = this.createCall(form)
+    return fault === 'answer-lost' ? { ...answer, isLost: true } : answer
+  }
+
+  /** Newest first, one page. */
+  private list(query: URLSearchParams): Answer {
+    const { accountSid } = this.options
+    const fits = (name: string, value: string): boolean => !query.has(name) || query.get(name) === value
+    const found = this.calls()
+      .filter(({ plan }) => fits('To', plan.to) && fits('From', plan.from))
+      .reverse()
+      .slice(0, Number(query.get('PageSize') ?? 50))
+    const uri = `${API}/Accounts/${accountSid}/Calls.json`
+    const page = { page: 0, page_size: found.length, start: 0, end: found.length, uri, first_page_uri: uri }
+    const calls = found.map((call) => resource(call, accountSid))
+    return { status: 200, body: { ...page, next_page_uri: null, previous_page_uri: null, calls } }
   }
 
   private createCall(form: URLSearchParams): Answer {
@@ -167,11 +194,20 @@ async function readForm(request: IncomingMessage): Promise<URLSearchParams | und
 
 async function respond(api: CallsApi, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const form = await readForm(request)
-  const path = new URL(request.url ?? '/', 'http://rest').pathname
-  const { status, body } =
+  const { pathname: path, searchParams } = new URL(request.url ?? '/', 'http://rest')
+  const { status, body, isLost } =
     form === undefined
       ? problem(413, 20001, 'Body too large')
-      : api.answer(request.method ?? 'GET', path, request.headers.authorization, form)
+      : api.answer(
+          request.method ?? 'GET',
+          path,
+          request.headers.authorization,
+          request.method === 'GET' ? searchParams : form,
+        )
+  if (isLost === true) {
+    request.socket.destroy()
+    return
+  }
   response.writeHead(status, { 'Content-Type': 'application/json;charset=utf-8' })
   response.end(JSON.stringify(body))
 }
@@ -180,8 +216,9 @@ async function respond(api: CallsApi, request: IncomingMessage, response: Server
 export async function openRest(
   options: TwilioSimOptions,
   find: (callSid: string) => Call | undefined,
+  calls: () => Call[],
 ): Promise<RestServer> {
-  const api = new CallsApi(options, find)
+  const api = new CallsApi(options, find, calls)
   const server: Server = createServer((request, response) => {
     respond(api, request, response).catch(() => response.destroy())
   })

@@ -166,6 +166,10 @@ export async function startTwilioSim(options: TwilioSimOptions): Promise<TwilioS
       if (ended.size > ENDED_KEPT_MAX) ended.delete(ended.keys().next().value!)
     },
   }
-  const rest = await openRest(options, (callSid) => live.get(callSid) ?? ended.get(callSid))
+  const rest = await openRest(
+    options,
+    (callSid) => live.get(callSid) ?? ended.get(callSid),
+    () => [...ended.values(), ...live.values()],
+  )
   return new TwilioSim(exchange, rest, live, ended)
 }

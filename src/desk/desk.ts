@@ -21,6 +21,7 @@ import type {
   Answer,
   CallDesk,
   CallOffer,
+  Message,
   NextStep,
   Recording,
   StreamGrant,
@@ -39,6 +40,7 @@ import type { Door } from './door.ts'
 import type { Endings } from './endings.ts'
 import type { Grants } from './grants.ts'
 import type { DeskWorld, Held, Origin } from './held.ts'
+import type { Overflows } from './overflow.ts'
 import type { Expected, Peers, ToldEnd } from './peers.ts'
 import type { PendingCall, PendingEnd } from './pending-call.ts'
 import { causeOfStatus, mayResume, stepOfRow } from './resume.ts'
@@ -74,6 +76,7 @@ export type DeskParts = {
   /** Whose place a call takes, and how many there are. */
   placesOf: PlacesOf
   queue: { isOpen: boolean; waitMaxMs: number; language: string }
+  overflows: Overflows
   fallbackNumber: string | undefined
   sorry: string
   isDraining: () => boolean
@@ -86,6 +89,13 @@ export type DeskParts = {
 /** The call's own id: the same from every pod, so that a repeated webhook makes no second call. */
 export function callIdOf(callSid: CallSid): CallId {
   return `call_${createHash('sha256').update(callSid).digest('base64url').slice(0, 16)}` as CallId
+}
+
+const LANGUAGE = /^[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})?$/
+
+/** The language of a call that we make because it was asked for; undefined: it is another call. */
+function callBackIn({ direction, parameters: { callBack } }: CallOffer): string | undefined {
+  return direction === 'outbound' && callBack !== undefined && LANGUAGE.test(callBack) ? callBack : undefined
 }
 
 /** The identity alone, of whatever holds one. */
@@ -149,7 +159,7 @@ export class Desk implements CallDesk {
       (pending) => this.#poll(callSid, asked, pending),
       ({ kind }) => {
         if (kind === 'over') return { kind: 'gone' }
-        if (kind === 'failed') return this.#overflow()
+        if (kind === 'failed') return this.#overflow(asked)
         throw new VoiceError('STORE_UNAVAILABLE', { message: 'this pod takes no call now', retryable: true })
       },
     )
@@ -170,7 +180,7 @@ export class Desk implements CallDesk {
         this.#remember(offer, waitedMs)
         if (waitedMs < queue.waitMaxMs) return { kind: 'waiting', ahead, etaMs, language: queue.language }
         this.#leave(callSid)
-        return this.#overflow()
+        return this.#overflow(offer)
       }
       case 'away':
         // Nothing is known of the place: the caller is held and asks again.
@@ -262,8 +272,12 @@ export class Desk implements CallDesk {
     if (event === 'stream-error') this.#parts.world.log.warn({ callSid, error }, 'the carrier reported a stream error')
   }
 
-  callBackWanted(callSid: CallSid, _number: string): void {
-    this.#parts.world.log.info({ callSid }, 'a caller asks to be called back')
+  callBackWanted(offer: CallOffer, language: string | undefined): Promise<'taken' | 'refused'> {
+    return this.#parts.overflows.callBackWanted(offer, language)
+  }
+
+  messageLeft(callSid: CallSid, offer: CallOffer | undefined, message: Message): void {
+    this.#parts.overflows.messageLeft(callSid, offer, message)
   }
 
   recorded(callSid: CallSid, recording: Recording): void {
@@ -293,7 +307,9 @@ export class Desk implements CallDesk {
     })
     world.log.info({ callSid, pod, 'pii.far': farEndOf(offer) }, 'call admitted')
     pending.onEnd((end) => this.#giveBack(origin, placement, end))
-    const told = this.#tell({ ...origin, how: { kind: 'new' } }, placement, pending)
+    const callBack = callBackIn(offer)
+    const expected = { ...origin, ...(callBack === undefined ? {} : { callBack }), how: { kind: 'new' as const } }
+    const told = this.#tell(expected, placement, pending)
     told.catch((error: unknown) => pending.end({ kind: 'failed', error }))
     await Promise.all([opened, told])
     return this.#parts.grants.to({ ...origin, pod })
@@ -317,9 +333,8 @@ export class Desk implements CallDesk {
     this.#parts.endings.over({ callSid, epoch, cause, next: { kind: 'none' }, checkpoint })
   }
 
-  #overflow(): WaitStep {
-    const { fallbackNumber: number } = this.#parts
-    return { kind: 'overflow', to: number === undefined ? { kind: 'hang-up' } : { kind: 'transfer', number } }
+  #overflow(offer: CallOffer): WaitStep {
+    return { kind: 'overflow', to: this.#parts.overflows.of(offer) }
   }
 
   /** [CO1] The answer of `work`, or `ended` of the call's end when it ends meanwhile. */

@@ -202,6 +202,11 @@ export class Endings {
     }
   }
 
+  /** Does what follows a call outside its row, tried again while the stores are away. Never waits. */
+  retry(what: string, attempt: () => Promise<unknown>): void {
+    void this.#retry(what, attempt)
+  }
+
   async #retry(what: string, attempt: () => Promise<unknown>): Promise<void> {
     const { log, wheel } = this.#parts
     if (this.#running >= ENDINGS_MAX) {

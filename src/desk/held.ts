@@ -31,6 +31,11 @@ const CUT_NOTE =
   'The telephone line was cut for a moment and is back. Say so in a few words, in the language of this conversation, ' +
   'then go on where you were: repeat your last question, or answer what the caller said last.'
 
+/** What the agent is told of a call that its far party asked for. */
+const callBackNote = (language: string): string =>
+  `You are calling this person back: they called before, all lines were busy, and they asked for this call (language: ${language}). ` +
+  'Say first who is calling and that this is the call-back that they asked for, then help them.'
+
 export type DeskWorld = { clock: Clock; wheel: Wheel; log: Log; metrics: Metrics; traces: Traces }
 export type MakeModel = (
   listener: ModelListener,
@@ -196,7 +201,7 @@ export async function makeHeld(
       return { kind: 'accepted' }
     },
   }
-  packCall = await pack.openCall(control)
+  packCall = spokenFirst(await pack.openCall(control), origin)
   if (!isWanted()) {
     packCall.close?.()
     return undefined
@@ -231,7 +236,7 @@ function makeCall(
     gate: ledger,
     pendingTools: initial === undefined ? [] : pendingTools(initial),
     agent: initial?.agent ?? NEW_AGENT,
-    note: origin.comeback?.kind === 'failover' && initial?.hasGreeted === true ? CUT_NOTE : undefined,
+    note: noteOf(origin, initial),
   }
   const { shape, movePool } = parts
   const move: MovePool = async (pool) => {
@@ -259,6 +264,18 @@ function makeCall(
     (listener) => parts.makeModel(listener, packCall, log, start, origin.pool, move),
     { clock, wheel, log, meter },
   )
+}
+
+/** Whoever is called back hears the agent first. */
+function spokenFirst(packCall: PackCall, { callBack }: Origin): PackCall {
+  const isSilent = packCall.greeting?.kind === 'caller-first'
+  return callBack !== undefined && isSilent ? { ...packCall, greeting: { kind: 'agent' } } : packCall
+}
+
+/** What the model is told once before it speaks. */
+function noteOf({ comeback, callBack }: Origin, initial: CallState | undefined): string | undefined {
+  if (initial?.hasGreeted === true) return comeback?.kind === 'failover' ? CUT_NOTE : undefined
+  return callBack === undefined ? undefined : callBackNote(callBack)
 }
 
 /** undefined: the call begins here. */

@@ -23,6 +23,8 @@ const HEADER = 'x-voice-peer'
 export type Expected = CallIdentity & {
   pool: string
   epoch: number
+  /** We call because it was asked for; the language in which. */
+  callBack?: string
   how:
     | { kind: 'new' }
     /** Its pod is lost: the one that is told claims it and reads its checkpoint. */

@@ -37,6 +37,7 @@ test('the names of the design are on the page, with the process’s own', async 
     'voice_model_errors_total counter',
     'voice_model_pool_ceiling gauge',
     'voice_model_redials_total counter',
+    'voice_overflows_total counter',
     'voice_queue_depth gauge',
     'voice_queue_wait_seconds histogram',
     'voice_quota_limit gauge',

@@ -42,6 +42,7 @@ export class Metrics {
   readonly rescues = new Tally() // by outcome
   readonly carrierEnds = new Tally() // by outcome
   readonly recordings = new Tally() // by outcome
+  readonly overflows = new Tally() // messages and call-backs that were to be kept, by outcome
   readonly transfers = new Tally() // wished for by agents, by outcome
   readonly refusals = new Tally() // by reason
   readonly limits = new Tally() // bounds that were met or neared, by name
@@ -109,6 +110,9 @@ export class Metrics {
     count('voice_rescues_total', 'Calls of lost pods looked after', 'outcome', () => this.rescues.entries())
     count('voice_carrier_ends_total', 'Ends of calls told by the carrier', 'outcome', () => this.carrierEnds.entries())
     count('voice_recordings_total', 'Recordings told by the carrier', 'outcome', () => this.recordings.entries())
+    count('voice_overflows_total', 'Messages and call-backs of callers who waited', 'outcome', () =>
+      this.overflows.entries(),
+    )
     count('voice_refused_requests_total', 'Requests refused unread or unanswered', 'reason', () =>
       this.refusals.entries(),
     )

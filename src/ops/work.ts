@@ -102,7 +102,7 @@ export class WorkMetrics {
   }
 }
 
-/** GET /admin/work, POST /admin/work/:id/rerun, GET /admin/calls/:callSid. */
+/** GET /admin/work, GET /admin/voicemails, POST /admin/work/:id/rerun, GET /admin/calls/:callSid. */
 export async function workRoutes(
   app: FastifyInstance,
   {
@@ -110,9 +110,9 @@ export async function workRoutes(
     reads = store,
     operators,
   }: {
-    store: Pick<WorkStore, 'rerun' | 'list' | 'record'>
+    store: Pick<WorkStore, 'rerun' | 'list' | 'record' | 'voicemails'>
     /** A replica may answer them. */
-    reads?: Pick<WorkStore, 'list' | 'record'>
+    reads?: Pick<WorkStore, 'list' | 'record' | 'voicemails'>
     operators: Operators
   },
 ): Promise<void> {
@@ -126,8 +126,20 @@ export async function workRoutes(
   })
 }
 
-function readRoutes(app: FastifyInstance, reads: Pick<WorkStore, 'list' | 'record'>, operators: Operators): void {
+function readRoutes(
+  app: FastifyInstance,
+  reads: Pick<WorkStore, 'list' | 'record' | 'voicemails'>,
+  operators: Operators,
+): void {
   operators.guard(app, 'read')
+  app.get<{ Querystring: { before?: string; max?: string } }>('/admin/voicemails', async (request, reply) => {
+    const { before, max = String(PAGE_MAX) } = request.query
+    if ((before !== undefined && !ID.test(before)) || !/^\d{1,3}$/.test(max))
+      return reply.code(400).send({ refused: 'before is an id; max a number' })
+    const found = await reads.voicemails({ before, max: Math.max(1, Math.min(PAGE_MAX, Number(max))) })
+    const items = found.map(({ type: _type, body, ...item }) => ({ ...item, ...body }))
+    return { items, next: items.at(-1)?.id ?? null }
+  })
   app.get<{ Querystring: { state?: string; before?: string; max?: string } }>('/admin/work', async (request, reply) => {
     const { state = 'dead', before, max = String(PAGE_MAX) } = request.query
     const known = STATES.find((one) => one === state)

@@ -5,6 +5,7 @@
 // PD3: a pod that fences itself writes nothing more for its calls.
 
 import type { Call } from '../call/call.ts'
+import { ownNumberOf } from '../call/identity.ts'
 import type { EndCause } from '../call/state.ts'
 import { amountsOf } from '../call/tariff.ts'
 import { Links } from '../carrier/twilio/answers/links.ts'
@@ -21,16 +22,18 @@ import { TransferPolicy } from '../control/transfer-policy.ts'
 import { Afterwards, type Broken } from '../desk/afterwards.ts'
 import { makePlacesOf } from '../desk/caller-places.ts'
 import { Calls } from '../desk/calls.ts'
-import { Desk } from '../desk/desk.ts'
+import { callIdOf, Desk } from '../desk/desk.ts'
 import { Door } from '../desk/door.ts'
 import { Endings, type EndingsParts } from '../desk/endings.ts'
 import { Grants } from '../desk/grants.ts'
 import { Handover } from '../desk/handover.ts'
 import type { Held } from '../desk/held.ts'
 import { openHistory } from '../desk/history.ts'
+import { Overflows } from '../desk/overflow.ts'
 import { makePeers, type PeerAnswers, type Peers } from '../desk/peers.ts'
 import { type CallSid, newIncarnation } from '../kit/ids.ts'
 import { Wheel } from '../kit/wheel.ts'
+import { callJudge } from './call-back-line.ts'
 import { FleetView } from './fleet-view.ts'
 import type { PodParts } from './pod-parts.ts'
 import { lagReader, lifeOf, limitsOf } from './pod-settings.ts'
@@ -187,7 +190,24 @@ export class Pod {
     })
     const doorParts = { pod, calls: this.calls, leases, records, tenantOf: limits.tenantOf, history, world: control }
     this.door = new Door({ ...doorParts, endings: this.endings, isTaking: () => this.driver.takesWebhooks })
+    const overflows = new Overflows({
+      kind: config.overflow.kind,
+      language: config.fleet.callerLanguage,
+      fallbackNumber: config.twilio.fallbackNumber,
+      store: stores.overflow,
+      canCall: config.overflow.callBackFrom !== undefined,
+      mayCall: callJudge(config, limits.ownNumbers),
+      callerOf: ({ callSid, from, to, direction }) => ({
+        ...{ callId: callIdOf(callSid), callSid, from, to, direction, pod },
+        tenant: limits.tenantOf(ownNumberOf({ from, to, direction })),
+        ...{ pack: pack.name, packVersion: pack.version },
+      }),
+      retry: (what, attempt) => this.endings.retry(what, attempt),
+      onKept: (what, outcome) => world.metrics.overflows.add(`${what}-${outcome}`),
+      ...control,
+    })
     this.desk = new Desk({
+      overflows,
       ...{ pod, packOf: pack, calls: this.calls, door: this.door, afterwards: this.afterwards, endings: this.endings },
       admission: this.#admission,
       leases,

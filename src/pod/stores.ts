@@ -5,6 +5,7 @@ import { LEASE_TIMES } from '../control/ports.ts'
 import type { CallRecords } from '../control/records.ts'
 import type { Checkpoints } from '../desk/calls.ts'
 import type { Recordings } from '../desk/endings.ts'
+import type { OverflowStore } from '../desk/overflow.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
@@ -23,6 +24,8 @@ export type Stores = {
   checkpoints: Checkpoints | undefined
   /** undefined: there is no database, and so no work after calls. */
   recordings?: Recordings | undefined
+  /** undefined: as for the recordings. */
+  overflow?: OverflowStore | undefined
   close(): Promise<void>
 }
 
@@ -50,6 +53,7 @@ export async function openStores(
     records,
     checkpoints,
     recordings: database?.work,
+    overflow: database?.work,
     close: async () => {
       await Promise.allSettled([leases.close(), records.close(), database?.close()])
     },

@@ -2,7 +2,9 @@
 // WPA1: a job sees a call as its material: the checkpoint read, the tools' outcomes put in, numbers left out.
 // WPA2: tables older than this program end the start; a database that is away does not: it is waited for.
 // WPA3: a call that is sealed under a key that is not here fails its jobs, which are tried again; nothing is written of it as if it were empty.
+
 import { type CheckpointReading, readCheckpoint } from '../call/checkpoint.ts'
+import { farPartyOf, numberOf, ownNumberOf } from '../call/identity.ts'
 import type { TranscriptItem } from '../call/transcript.ts'
 import type { CarrierRest } from '../carrier/twilio/rest/rest.ts'
 import type { Config } from '../config.ts'
@@ -15,9 +17,11 @@ import { type Database, openDatabase } from '../store/work/open.ts'
 import { type OperatorReads, replicaReads } from '../store/work/replica.ts'
 import type { ErasureStore } from '../work/erasures.ts'
 import type { Job } from '../work/job.ts'
+import type { CallBackParty, CallBackTimes } from '../work/jobs/call-back.ts'
 import { makeJobs } from '../work/jobs/jobs.ts'
 import type { CallMaterial, Said } from '../work/jobs/material.ts'
 import type { WorkStore } from '../work/ports.ts'
+import { makeCallBackLine } from './call-back-line.ts'
 import { carrierRestOf } from './rescue/rescue.ts'
 
 /** Connections to the replica: a few operators at once. */
@@ -46,20 +50,21 @@ export async function openWorkParts(config: Config, log: Log): Promise<RoleParts
   if (databaseUrl === undefined)
     throw new Error('DATABASE_URL is not set: a worker works from the database of the pods (postgres://…)')
   const place = { kind: 'postgres' as const, url: databaseUrl, poolMax: databasePoolMax }
-  const parts = workPartsOf(await openDatabase(place, { log, sealer }), config)
+  const leases =
+    redisUrl === undefined
+      ? undefined
+      : await (await import('../store/leases/redis.ts')).openRedisLeases({ url: redisUrl, cell, log })
+  const rest = await carrierRestOf(config, log)
+  const parts = workPartsOf(await openDatabase(place, { log, sealer }), config, { rest, leases })
   await checkTables(parts.work, log).catch(async (error: unknown) => {
-    await parts.close()
+    rest?.close()
+    await Promise.allSettled([parts.close(), leases?.close()])
     throw error
   })
   const replica =
     databaseReplicaUrl === undefined
       ? undefined
       : await openDatabase({ kind: 'postgres', url: databaseReplicaUrl, poolMax: REPLICA_POOL_MAX }, { log, sealer })
-  const leases =
-    redisUrl === undefined
-      ? undefined
-      : await (await import('../store/leases/redis.ts')).openRedisLeases({ url: redisUrl, cell, log })
-  const rest = await carrierRestOf(config, log)
   return {
     ...parts,
     reads: replica === undefined ? parts.work : replicaReads(replica.work, parts.work),
@@ -73,14 +78,32 @@ export async function openWorkParts(config: Config, log: Log): Promise<RoleParts
 }
 
 /** The parts on an open database, which is closed with them. */
-export function workPartsOf({ records, work, erasures, close: closeDatabase }: Database, config: Config): WorkParts {
+export function workPartsOf(
+  { records, work, erasures, close: closeDatabase }: Database,
+  config: Config,
+  outside: { rest: CarrierRest | undefined; leases: LeaseStore | undefined },
+  times: Partial<CallBackTimes> = {},
+): WorkParts {
   const find = async (callSid: CallRow['callSid']): Promise<CallMaterial | undefined> => {
     const row = await records.find(callSid)
     // What is sealed under a key that is not here is no empty call: the job is tried again when the key may be there.
     if (row?.isSealed === true) throw new VoiceError('DATA_KEY_MISSING', { retryable: true })
     return row === undefined ? undefined : materialOf(row)
   }
-  const { jobs, close } = makeJobs({ find, store: work, settings: config.work, clock: systemClock })
+  const { rest, leases } = outside
+  const { callBackFrom: from, callBackExpiresMs: expiresMs } = config.overflow
+  const callBack =
+    from === undefined || rest === undefined
+      ? undefined
+      : {
+          line: makeCallBackLine(config, rest, leases),
+          party: (callSid: CallRow['callSid']) => callBackParty(records, callSid),
+          from,
+          nowMs: () => systemClock.wallMs(),
+          pause: (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)),
+          times: { expiresMs, ...times },
+        }
+  const { jobs, close } = makeJobs({ find, store: work, settings: config.work, clock: systemClock, callBack })
   return {
     work,
     records,
@@ -91,6 +114,14 @@ export function workPartsOf({ records, work, erasures, close: closeDatabase }: D
       await closeDatabase()
     },
   }
+}
+
+/** [WPA3] Who asked in the call to be called back. */
+async function callBackParty(records: CallRecords, callSid: CallRow['callSid']): Promise<CallBackParty | undefined> {
+  const row = await records.find(callSid)
+  if (row?.isSealed === true) throw new VoiceError('DATA_KEY_MISSING', { retryable: true })
+  const number = row === undefined ? undefined : numberOf(farPartyOf(row))
+  return row === undefined || number === undefined ? undefined : { number, ownNumber: ownNumberOf(row) }
 }
 
 /** [WPA2] */

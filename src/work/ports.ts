@@ -6,10 +6,11 @@
 // WK4: an item that fails waits for its next try, and is dead after ATTEMPTS_MAX; a dead one stays until a person runs it again.
 // WK5: an effect outside bears the key `callId:type:version`. Where a sink takes no key, the intent is written before it is sent;
 //      an intent whose outcome nobody knows makes the item `uncertain`, for a person.
+import type { CallIdentity } from '../call/identity.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 
 /** In the order of the chain: each waits for the one that AFTER names. */
-export const WORK_TYPES = ['record', 'analysis', 'crm', 'recording'] as const
+export const WORK_TYPES = ['record', 'analysis', 'crm', 'recording', 'voicemail', 'call-back'] as const
 export type WorkType = (typeof WORK_TYPES)[number]
 
 /** `crm` tells what `record` and `analysis` found, also when analysis is dead. A recording comes when the carrier says so. */
@@ -18,6 +19,8 @@ export const AFTER: Readonly<Record<WorkType, WorkType | undefined>> = {
   analysis: 'record',
   crm: 'analysis',
   recording: undefined,
+  voicemail: undefined,
+  'call-back': undefined,
 }
 
 /** Made for every call that ends; `recording` only when the carrier has one. */
@@ -84,6 +87,8 @@ export type WorkResult =
     }
   | { kind: 'analysis'; analysis: Analysis }
   | { kind: 'delivered'; key: string; status: number }
+  /** The person was called back and answered, in the call `callSid`. */
+  | { kind: 'called-back'; callSid: CallSid; dials: number }
   | { kind: 'skipped'; reason: string }
 
 /** Why an item is not done. */
@@ -114,6 +119,12 @@ export type CallRecord = {
 /** An item as an operator sees it. */
 export type WorkEntry = Omit<WorkItem, 'body'> & { state: WorkState; error: string | undefined; runAtMs: number }
 
+/** A caller who never came to an agent: the call has no row of its own yet. */
+export type Waiter = CallIdentity & { pack: string; packVersion: string; pod: string }
+
+/** A message of a caller, as an operator sees it in a list: without numbers. */
+export type VoicemailEntry = Omit<WorkEntry, 'attempt' | 'version' | 'runAtMs'> & { body: Record<string, unknown> }
+
 /** How much of a type is in a state, and how long the oldest has been due. */
 export type WorkDepth = { type: WorkType; state: WorkState; count: number; oldestMs: number }
 
@@ -133,6 +144,18 @@ export interface WorkStore {
   derive(max: number): Promise<number>
   /** Adds the item of a recording; repeated it changes nothing. `unknown`: there is no such call. */
   addRecording(callSid: CallSid, body: Record<string, unknown>): Promise<{ kind: 'added' | 'exists' | 'unknown' }>
+  /** Keeps the call of a waiter, ended, with its message; repeated it changes nothing. */
+  addVoicemail(waiter: Waiter, body: Record<string, unknown>): Promise<{ kind: 'added' | 'exists' }>
+  /** Keeps a call-back, one for each far party and tenant; `full`: `max` of the tenant wait already. */
+  addCallBack(
+    waiter: Waiter,
+    body: Record<string, unknown>,
+    max: number,
+  ): Promise<{ kind: 'added' | 'exists' | 'full' }>
+  /** Puts the members of `body` into the item's, while it is held. */
+  keep(held: Held, body: Record<string, unknown>): Promise<{ kind: 'kept' | 'lost' }>
+  /** Messages, newest first; `before`: the id after which the last page ended. */
+  voicemails(page: { before: string | undefined; max: number }): Promise<VoicemailEntry[]>
   record(callSid: CallSid): Promise<CallRecord | undefined>
   /** Newest first; `before`: the id after which the last page ended. */
   list(page: { state: WorkState; before: string | undefined; max: number }): Promise<WorkEntry[]>

@@ -46,7 +46,14 @@ export const WORKER_TIMES: WorkerTimes = {
 }
 
 /** How many of a type this process does at once; as many again that have become slow. */
-export const ROOMS: Readonly<Record<WorkType, number>> = { record: 16, analysis: 128, crm: 64, recording: 16 }
+export const ROOMS: Readonly<Record<WorkType, number>> = {
+  record: 16,
+  analysis: 128,
+  crm: 64,
+  recording: 16,
+  voicemail: 16,
+  'call-back': 8,
+}
 
 export type WorkerParts = {
   name: string

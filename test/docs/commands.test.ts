@@ -8,6 +8,7 @@ import { after, before, test } from 'node:test'
 import { readArguments as readChaosArguments } from '../../chaos/arguments.ts'
 import { CASES as CHAOS_CASES } from '../../chaos/cases/cases.ts'
 import { parseOptions as readLoadArguments } from '../../load/options.ts'
+import { readFlags as readModelArguments } from '../../sim/openai/flags.ts'
 import { readConfig } from '../../src/config.ts'
 import { readArguments as readFleetArguments } from '../../tools/fleet/main.ts'
 import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
@@ -53,6 +54,7 @@ const LISTED: readonly { command: RegExp; why: string }[] = [
   },
   { command: /^helm (lint --strict|template)$/, why: 'named as a part of `npm run chart`, which runs them' },
   { command: /^npm run chart( -- --start)?$/, why: 'fetches helm; test/deploy runs its parts' },
+  { command: /^uvicorn main:app --port \d+$/, why: 'starts a bridge of somebody else' },
   { command: /^npm run chart-containers$/, why: 'needs root, podman and three minutes' },
   { command: /^npm run (chart-schema|metrics-page|format)$/, why: 'writes files of the tree' },
 ]
@@ -89,6 +91,10 @@ const CHECKED: readonly { command: RegExp; check: (words: string[]) => void }[] 
       const asked = readFleetArguments(args.map((arg) => (arg === 'N' ? '1' : arg)))
       assert.notEqual(asked.kind, 'wrong', JSON.stringify(asked))
     },
+  },
+  {
+    command: /^npm run sim-model -- /,
+    check: ([, ...args]) => assert.notEqual(readModelArguments(args).kind, 'wrong'),
   },
   {
     command: /^npm run load -- /,
@@ -200,7 +206,7 @@ test('[O12] npm start places its call and ends well', async (t) => {
 test('[O12] the agent of the README answers the load generator’s calls', async () => {
   const agent = /```ts\n(\/\/ my-agent\.ts\n[\s\S]*?)```/.exec(readFileSync(join(ROOT, 'README.md'), 'utf8'))?.[1]
   writeFileSync(join(folder, 'my-agent.ts'), agent!)
-  const model = runLine(`npm exec -- node sim/openai/main.ts --speech-dir ${join(folder, 'plane/speech')}`)
+  const model = runLine(`npm run sim-model -- --speech-dir ${join(folder, 'plane/speech')}`)
   const [, modelUrl] = await model.says(/"url":"([^"]+)"/)
   const line = filled(OWN_AGENT).replace('./my-agent.ts', `./${relative(ROOT, join(folder, 'my-agent.ts'))}`)
   const settings = { OPENAI_REALTIME_URL: modelUrl!, PORT: '0', DEMO_CALL: 'off', ANALYSIS: 'rules' }

@@ -7,7 +7,14 @@ import { SqlRecords } from '../../src/store/records/calls.ts'
 import { runMigrations } from '../../src/store/records/migrate.ts'
 import { openPostgres } from '../../src/store/records/postgres.ts'
 import { type Database, openDatabase } from '../../src/store/work/open.ts'
-import { ATTEMPTS_MAX, type Held, type WorkItem, type WorkResult, type WorkType } from '../../src/work/ports.ts'
+import {
+  ATTEMPTS_MAX,
+  type Held,
+  type Waiter,
+  type WorkItem,
+  type WorkResult,
+  type WorkType,
+} from '../../src/work/ports.ts'
 import { type Pgbouncer, startPgbouncer } from '../../tools/servers/pgbouncer.ts'
 import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
 import { endRequest, nextSid, openRequest } from './records-suite.ts'
@@ -58,6 +65,64 @@ for (const { name, open } of PLACES) {
       db = await open()
     })
     after(() => db?.close())
+
+    const waiter = (from: string, tenant: string): Waiter => {
+      const { callSid, callId, to, pack, packVersion, pod } = openRequest(nextSid())
+      return { callSid, callId, tenant, from, to, direction: 'inbound', pack, packVersion, pod }
+    }
+    const PERSON = '+15005550166'
+
+    test('[P30][SW5] one person has one open call-back in a tenant, however many ask at once; a tenant has a bound', async () => {
+      const tenant = `tenant-${nextSid()}`
+      const body = { language: 'de' }
+      const asked = await Promise.all(
+        Array.from({ length: 6 }, (_, n) =>
+          db.work.addCallBack(waiter(n % 2 === 0 ? PERSON : '+1 (500) 555-0166', tenant), body, 3),
+        ),
+      )
+      assert.deepEqual(asked.map(({ kind }) => kind).sort(), ['added', ...Array(5).fill('exists')].sort())
+      const others = [1, 2, 3].map((n) => waiter(`+1500555017${n}`, tenant))
+      const kinds: string[] = []
+      for (const other of others) kinds.push((await db.work.addCallBack(other, body, 3)).kind)
+      assert.deepEqual(kinds, ['added', 'added', 'full'])
+      assert.equal((await db.work.addCallBack(waiter(PERSON, `${tenant}-2`), body, 3)).kind, 'added', 'another tenant')
+      const items = await db.work.claim({ worker: 'w', types: ['call-back'], max: 10, leaseMs: 60_000 })
+      const mine = items.filter((item) => item.tenant === tenant)
+      assert.deepEqual(
+        mine.map((item) => item.body),
+        [body, body, body],
+      )
+      const [first] = mine
+      assert.equal((await db.work.addCallBack(waiter(PERSON, tenant), body, 9)).kind, 'exists', 'one that runs is open')
+      assert.deepEqual(await db.work.keep(first!, { dials: [{ atMs: 7 }] }), { kind: 'kept' })
+      assert.deepEqual(await db.work.keep({ ...first!, attempt: 9 }, { dials: [] }), { kind: 'lost' })
+      await db.work.fail(first!, { kind: 'retry', error: 'a test', inMs: 0 })
+      const again = await db.work.claim({ worker: 'w', types: ['call-back'], max: 1, leaseMs: 60_000 })
+      assert.deepEqual(again[0]!.body, { language: 'de', dials: [{ atMs: 7 }] })
+      for (const item of [...mine.slice(1), again[0]!, ...items.filter((one) => one.tenant !== tenant)])
+        await db.work.finish(item, SKIPPED)
+      assert.equal(
+        (await db.work.addCallBack(waiter(PERSON, tenant), body, 3)).kind,
+        'added',
+        'it was called back before',
+      )
+      const [last] = await db.work.claim({ worker: 'w', types: ['call-back'], max: 1, leaseMs: 60_000 })
+      await db.work.finish(last!, SKIPPED)
+    })
+
+    test('[P29] a message is kept once with its call, which has ended in the queue', async () => {
+      const who = waiter(PERSON, `tenant-${nextSid()}`)
+      const body = { recordingSid: 'RE1', language: 'fr', durationMs: 5_000 }
+      assert.deepEqual(await db.work.addVoicemail(who, body), { kind: 'added' })
+      assert.deepEqual(await db.work.addVoicemail({ ...who, from: '' }, { ...body, durationMs: 1 }), { kind: 'exists' })
+      const record = await db.work.record(who.callSid)
+      assert.deepEqual([record?.from, record?.cause, record?.tenant], [PERSON, 'queue-overflow', who.tenant])
+      const [entry] = await db.work.voicemails({ before: undefined, max: 1 })
+      assert.deepEqual([entry!.callSid, entry!.body, entry!.state], [who.callSid, body, 'ready'])
+      assert.deepEqual(await db.work.voicemails({ before: '0', max: 1 }), [])
+      const [item] = await db.work.claim({ worker: 'w', types: ['voicemail'], max: 1, leaseMs: 60_000 })
+      await db.work.finish(item!, SKIPPED)
+    })
 
     /** A call that has ended, alone with its items due: whatever other tests left is taken away. */
     const endedCall = async (): Promise<CallSid> => {

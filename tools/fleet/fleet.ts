@@ -12,6 +12,7 @@ import { type Postgres, startPostgres } from '../servers/postgres.ts'
 import { type RedisServer, startRedis } from '../servers/redis.ts'
 import { ROOT } from '../tree.ts'
 import { CELL, type ModelPlace, namesModel, sharedEnvironment } from './environment.ts'
+import type { SourceLimits } from './haproxy-config.ts'
 import { type Launched, launch, pickPort } from './launch.ts'
 import type { Member } from './member.ts'
 import { openNewCell } from './new-cell.ts'
@@ -33,6 +34,8 @@ export type FleetOptions = {
   callsMax?: number
   /** HAProxy's; a free one unless given. */
   port?: number
+  /** What HAProxy allows one address of the outside; no limit unless given: here all callers have one address. */
+  perSource?: SourceLimits
   /** Further variables of all pods and workers; they win over the fleet's own, but for the addresses of its parts. */
   env?: Readonly<Record<string, string>>
   /** Variables of one pod or worker that win over the `env` of all, asked when it is started: a way of its own to a part, say. */
@@ -202,7 +205,12 @@ function sortByName(members: Member[]): void {
 async function startParts(options: FleetOptions, folder: string, closings: Closing[]): Promise<Parts> {
   const { env = {}, signal, pods, ceiling = 100, callsMax } = options
   // First of all, since its port is the one that may be taken.
-  const haproxy = await startHaproxy({ pods: [], port: options.port, logFile: join(folder, 'haproxy.log') })
+  const haproxy = await startHaproxy({
+    pods: [],
+    port: options.port,
+    perSource: options.perSource,
+    logFile: join(folder, 'haproxy.log'),
+  })
   closings.push(() => haproxy.stop())
   const [redis, postgres] = await startStores(options, closings)
   signal?.throwIfAborted()

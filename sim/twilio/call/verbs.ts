@@ -6,12 +6,14 @@
 // Z5: Start opens a stream beside the document and goes on; it is a stream of one way, and ends with the call or by Stop.
 // Z6: Gather says what is in it, then the caller answers after GATHER_ANSWER_S, or the document goes on after the timeout.
 // Z7: a caller leaves a recording of RECORD_S, or of maxLength; without an action the same document is asked again.
+// Z8: a call whose plan has a message leaves it at Record; it is told of twice: by the action, also when the caller hung up over it, and by
+//     the recording status callback.
 // Z4: Say takes 60 ms a character, Play of a remote URL 1 s, of a loopback URL as long as its bytes last.
 
 import { isLoopback } from '../http/rewrite.ts'
 import { sendWebhook } from '../http/webhook.ts'
 import type { Element } from '../twiml/xml.ts'
-import type { Call, Next } from './call.ts'
+import type { Call, CallPlan, Next } from './call.ts'
 import { parseTwiml } from './documents.ts'
 import { newSid } from './sid.ts'
 import { connectStream, forkStream, stopForks } from './stream-verb.ts'
@@ -67,7 +69,7 @@ async function runVerb(call: Call, verb: Element): Promise<Step> {
     case 'Gather':
       return gather(call, verb)
     case 'Record':
-      return record(call, verb)
+      return call.plan.message === undefined ? record(call, verb) : recordMessage(call, verb, call.plan.message)
     default:
       return say(call, verb)
   }
@@ -168,8 +170,9 @@ async function gather(call: Call, verb: Element): Promise<Step> {
     await say(call, child)
     if (call.pendingInterruption !== undefined) return CONTINUE
   }
-  const { digits, speech } = call.exchange.options.gather ?? {}
-  const pressed = input.includes('dtmf') ? digits?.slice(0, Number(numDigits) || digits.length) : undefined
+  const { speech, digits } = call.exchange.options.gather ?? {}
+  const keys = call.plan.presses ?? digits
+  const pressed = input.includes('dtmf') ? keys?.slice(0, Number(numDigits) || keys.length) : undefined
   const spoken = input.includes('speech') ? speech : undefined
   const hasAnswer = pressed !== undefined || spoken !== undefined
   const seconds = hasAnswer ? GATHER_ANSWER_S : Number(timeout) || 5
@@ -214,6 +217,37 @@ async function dial(call: Call, verb: Element): Promise<Step> {
     DialCallDuration: wasBridged ? String(Math.round(answer.ms / 1000)) : '0',
     DialBridged: String(wasBridged),
   })
+}
+
+/** Z8. */
+async function recordMessage(call: Call, verb: Element, message: NonNullable<CallPlan['message']>): Promise<Step> {
+  const { maxLength, action, recordingStatusCallback } = verb.attributes
+  const { accountSid, verbTimeScale = 1 } = call.exchange.options
+  call.record.verb('Record', maxLength ?? '')
+  const lasts = Math.min(message.seconds, Number(maxLength) || 3_600)
+  if (!(await call.sleep(lasts * 1_000 * verbTimeScale))) return CONTINUE
+  const sid = newSid('RE')
+  const recording = {
+    RecordingSid: sid,
+    RecordingUrl: `https://api.twilio.com/2010-04-01/Accounts/${accountSid}/Recordings/${sid}`,
+    RecordingDuration: String(lasts),
+  }
+  // As the carrier documents it: the callback does not name the parties.
+  const told = { AccountSid: accountSid, CallSid: call.callSid, ...recording, RecordingStatus: 'completed' }
+  const tell = (): void => {
+    if (recordingStatusCallback !== undefined)
+      call.callbacks.post({ url: recordingStatusCallback, method: 'POST' }, told, 'recording completed')
+  }
+  if (message.end === 'key') {
+    tell()
+    return after(call, verb, { ...recording, Digits: '#' })
+  }
+  const gone = { ...call.standardParams(), CallStatus: 'completed', ...recording, Digits: 'hangup' }
+  if (message.end === 'hang-up' && action !== undefined)
+    call.callbacks.post({ url: new URL(action, call.documentUrl).href, method: 'POST' }, gone, 'record action')
+  tell()
+  call.hangUp()
+  return CONTINUE
 }
 
 /** A call in a queue; once released it stops listening to the waitUrl. */

@@ -60,6 +60,9 @@ export type WaitStep =
 /** Where the carrier keeps a recording: of a call, or of a message that a caller left instead of talking to us. */
 export type Recording = { recordingSid: string; recordingUrl: string; durationMs: number }
 
+/** A message that a caller left. `language` is a BCP 47 tag. */
+export type Message = Recording & { language: string | undefined }
+
 /** What decides about calls; the webhooks only carry its answers. */
 export interface CallDesk {
   /** A repeated webhook gets the same answer. */
@@ -75,8 +78,10 @@ export interface CallDesk {
   ended(callSid: CallSid, cause: string): void
   /** stream-started, stream-stopped or stream-error, with the carrier's text. */
   streamEvent(callSid: CallSid, event: string, error?: string): void
-  /** The caller wants to be called back at `number` (E.164). May come twice. */
-  callBackWanted(callSid: CallSid, number: string): void | Promise<void>
+  /** The caller wants to be called back at the number they call from, in `language`. `taken` once it is kept. May come twice. */
+  callBackWanted(offer: CallOffer, language: string | undefined): Promise<'taken' | 'refused'>
   /** A recording can be fetched from the carrier. Never waits; may come twice. */
   recorded(callSid: CallSid, recording: Recording): void
+  /** A caller left a message. `offer`: the call, when the carrier tells of it. Never waits; comes twice as a rule. */
+  messageLeft(callSid: CallSid, offer: CallOffer | undefined, message: Message): void
 }

@@ -49,8 +49,12 @@ class Desk implements CallDesk {
     this.events.push(['wait', callSid])
     return { kind: 'gone' }
   }
-  callBackWanted(callSid: CallSid, number: string) {
-    this.events.push(['call-back', callSid, number])
+  async callBackWanted({ callSid }: CallOffer) {
+    this.events.push(['call-back', callSid])
+    return 'taken' as const
+  }
+  messageLeft(callSid: CallSid) {
+    this.events.push(['message', callSid])
   }
   recorded(callSid: CallSid, { recordingSid }: Recording) {
     this.events.push(['recording', callSid, recordingSid])

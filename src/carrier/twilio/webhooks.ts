@@ -24,7 +24,7 @@ import { languageOf } from './answers/language.ts'
 import { carriedIn, Links } from './answers/links.ts'
 import { ASK_TRIES_MAX, inTime, Replies } from './answers/replies.ts'
 import { askAgain, busyAndHangUp, empty, hangUp, transfer } from './answers/twiml.ts'
-import { callBackNumber, overflow, WAIT_POLL_MS } from './answers/waiting.ts'
+import { overflow, WAIT_POLL_MS, wantsCallBack } from './answers/waiting.ts'
 import type { CallDesk, CallOffer } from './call-desk.ts'
 import { type FormFields, makeSignatures, type Signatures } from './signature.ts'
 
@@ -119,6 +119,7 @@ export async function twilioWebhooks(app: FastifyInstance, options: WebhookOptio
   route('call-back', (webhook) => webhooks.callBack(webhook))
   route('voicemail', (webhook) => webhooks.voicemail(webhook))
   route('recording', (webhook) => webhooks.recording(webhook))
+  route('message', (webhook) => webhooks.message(webhook))
 }
 
 class Webhooks {
@@ -251,19 +252,25 @@ class Webhooks {
     const party = farPartyOf(endsOf(parameters))
     const { language, tries } = carriedIn(parameters)
     const { say, phrases } = languageOf(language)
-    const number = callBackNumber(party, digits)
-    if (number === undefined) {
-      if (tries + 1 >= CALL_BACK_ASKED_MAX) return ok(hangUp(phrases.busy, say))
+    if (!wantsCallBack(party, digits)) {
+      if (party.kind === 'withheld' || tries + 1 >= CALL_BACK_ASKED_MAX) return ok(hangUp(phrases.busy, say))
       const urls = this.#overflowUrls({ language, tries: tries + 1 })
       return ok(overflow({ kind: 'call-back' }, language, party, urls))
     }
-    await inTime(this.#desk.callBackWanted(callSid, number), this.#deskAnswerMs)
-    return ok(hangUp(phrases.callBackTaken, say))
+    // What is promised is kept first.
+    const offer = offerOf(callSid, parameters)
+    const kept = await inTime(this.#desk.callBackWanted(offer, language), this.#deskAnswerMs).catch(() => 'refused')
+    return ok(hangUp(kept === 'taken' ? phrases.callBackTaken : phrases.busy, say))
   }
 
-  /** A message was spoken; its recording is told of by `recording`. */
-  async voicemail({ parameters }: Webhook): Promise<Reply> {
-    const { say, phrases } = languageOf(carriedIn(parameters).language)
+  /** A message was spoken, or its caller hung up over it. `message` tells of its recording too. */
+  async voicemail({ callSid, parameters }: Webhook): Promise<Reply> {
+    const { language } = carriedIn(parameters)
+    const { say, phrases } = languageOf(language)
+    const recording = recordingOf(parameters)
+    if (recording !== undefined)
+      this.#desk.messageLeft(callSid, offerOf(callSid, parameters), { ...recording, language })
+    if (this.#isOver(callSid, parameters)) return ok(empty())
     return ok(hangUp(phrases.voicemailTaken, say))
   }
 
@@ -271,16 +278,28 @@ class Webhooks {
   async recording({ callSid, parameters }: Webhook): Promise<Reply> {
     if (parameters.RecordingStatus !== 'completed') return ok(empty())
     const recording = recordingOf(parameters)
-    if (recording === undefined) {
-      this.#log.warn({ callSid, code: 'WEBHOOK_REFUSED' }, 'a recording could not be read')
-      return { status: 400, twiml: empty() }
-    }
+    if (recording === undefined) return this.#unreadable(callSid)
     this.#desk.recorded(callSid, recording)
     return ok(empty())
   }
 
   #overflowUrls(carried: { language: string | undefined; tries?: number }) {
     return { ...this.#links.overflow(carried), transferMaxMs: this.#transferMaxMs }
+  }
+
+  /** The recording of a message can be fetched (WH9). */
+  async message({ callSid, parameters }: Webhook): Promise<Reply> {
+    if (parameters.RecordingStatus !== 'completed') return ok(empty())
+    const recording = recordingOf(parameters)
+    if (recording === undefined) return this.#unreadable(callSid)
+    this.#desk.messageLeft(callSid, undefined, { ...recording, language: carriedIn(parameters).language })
+    return ok(empty())
+  }
+
+  /** [WH9] */
+  #unreadable(callSid: CallSid): Reply {
+    this.#log.warn({ callSid, code: 'WEBHOOK_REFUSED' }, 'a recording could not be read')
+    return { status: 400, twiml: empty() }
   }
 
   /** Whether the carrier says that the call is over; then the desk has been told. */

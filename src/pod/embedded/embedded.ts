@@ -17,7 +17,9 @@ import { Wheel } from '../../kit/wheel.ts'
 import type { Operators } from '../../ops/operators.ts'
 import { makeMemoryLeases } from '../../store/leases/memory.ts'
 import { type Database, openDatabase } from '../../store/work/open.ts'
+import type { CallBackTimes } from '../../work/jobs/call-back.ts'
 import type { CallRecord, WorkType } from '../../work/ports.ts'
+import { carrierRestOf } from '../rescue/rescue.ts'
 import type { SweeperTimes } from '../rescue/sweeper.ts'
 import type { Stores } from '../stores.ts'
 import { makeWorkEngine } from '../work-engine.ts'
@@ -26,7 +28,14 @@ import { takeLock } from './folder-lock.ts'
 
 const ENDING_MS = 2_000
 /** Sixteen analyses of a second keep up with the calls of a process ten times over. */
-const ROOMS: Readonly<Record<WorkType, number>> = { record: 4, analysis: 16, crm: 8, recording: 4 }
+const ROOMS: Readonly<Record<WorkType, number>> = {
+  record: 4,
+  analysis: 16,
+  crm: 8,
+  recording: 4,
+  voicemail: 4,
+  'call-back': 2,
+}
 
 export type Embedded = {
   stores: Stores
@@ -41,15 +50,21 @@ export type Embedded = {
 }
 
 /** Opens the database in `DATA_DIR` and begins to work. Rejects when it cannot be opened. The first start takes seconds. */
-export async function openEmbedded(config: Config, log: Log, sweep: Partial<SweeperTimes> = {}): Promise<Embedded> {
+export async function openEmbedded(
+  config: Config,
+  log: Log,
+  sweep: Partial<SweeperTimes> = {},
+  callBack: Partial<CallBackTimes> = {},
+): Promise<Embedded> {
   const unlock = takeLock(join(config.dataDir, 'database.owner'))
   const folder = unlock === undefined ? undefined : join(config.dataDir, 'database')
   const clock = systemClock
   try {
     const database = await openDatabase({ kind: 'pglite', folder }, { log, sealer: config.fleet.sealer })
     const wheel = new Wheel({ clock, onError: (error) => log.error({ reason: messageOf(error) }, 'a timer failed') })
-    const parts = workPartsOf(database, config)
     const stores = storesOf(database)
+    const rest = await carrierRestOf(config, log)
+    const parts = workPartsOf(database, config, { rest, leases: stores.leases }, callBack)
     const engine = makeWorkEngine({
       ...{ config, log, wheel, parts, leases: stores.leases, rest: undefined, sweep },
       rooms: { ...ROOMS, analysis: Math.min(ROOMS.analysis, config.work.analysisMax) },
@@ -57,6 +72,7 @@ export async function openEmbedded(config: Config, log: Log, sweep: Partial<Swee
     engine.start()
     const end = async (): Promise<void> => {
       await engine.drain(ENDING_MS)
+      rest?.close()
       await parts.close()
       wheel.close()
       unlock?.()
@@ -85,5 +101,13 @@ function storesOf({ records, work }: Database): Stores {
     nowMs: () => systemClock.monotonicMs(),
   })
   // The database is closed after the pod, by its owner.
-  return { isAlone: true, leases, records, recordings: work, checkpoints: undefined, close: () => leases.close() }
+  return {
+    isAlone: true,
+    leases,
+    records,
+    recordings: work,
+    overflow: work,
+    checkpoints: undefined,
+    close: () => leases.close(),
+  }
 }

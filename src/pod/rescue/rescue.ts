@@ -26,12 +26,15 @@ export const STORE_MS = 1_000
  */
 export type RescueOutcome = 'redirected' | 'ended' | 'failed' | 'later' | 'none'
 
+/** What a rescue asks of the carrier. */
+export type RescueRest = Pick<CarrierRest, 'redirectCall' | 'callStatus' | 'load' | 'close'>
+
 export type RescueParts = {
   leases: LeaseStore
   records: CallRecords
   endings: Endings
   /** undefined: no credentials are configured. */
-  rest: CarrierRest | undefined
+  rest: RescueRest | undefined
   /** Where the carrier asks what follows, whichever pod answers. */
   nextUrl: () => string
   /** This pod acts for it; what is only prepared here may be lost elsewhere. */

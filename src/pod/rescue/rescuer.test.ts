@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import type { CallStatus, CarrierRest, Redirected } from '../../carrier/twilio/rest/rest.ts'
+import type { CallStatus, Redirected } from '../../carrier/twilio/rest/rest.ts'
 import { LEASE_TIMES, type PodAnnouncement } from '../../control/ports.ts'
 import { Afterwards } from '../../desk/afterwards.ts'
 import { Endings } from '../../desk/endings.ts'
@@ -14,6 +14,7 @@ import { Wheel } from '../../kit/wheel.ts'
 import { Metrics } from '../../ops/metrics.ts'
 import { makeMemoryLeases } from '../../store/leases/memory.ts'
 import { MemoryRecords } from '../../store/records/memory.ts'
+import type { RescueRest } from './rescue.ts'
 import { RESCUES_MAX, Rescuer } from './rescuer.ts'
 
 const STEP_MS = 500
@@ -75,7 +76,7 @@ class World {
   #makeRescuer(hasRest: boolean): Rescuer {
     const { leases, records, wheel, clock } = this
     const afterwards = new Afterwards({ clock, wheel, placesOf: () => undefined, onGivenUp: () => {} })
-    const rest: CarrierRest = {
+    const rest: RescueRest = {
       callStatus: (callSid) => {
         this.asked.push(callSid)
         return this.status()

@@ -3,12 +3,13 @@
 // SWR2: whatever writes, or decides, never asks a replica: it is behind.
 import type { WorkStore } from '../../work/ports.ts'
 
-export type OperatorReads = Pick<WorkStore, 'list' | 'record'>
+export type OperatorReads = Pick<WorkStore, 'list' | 'record' | 'voicemails'>
 
 /** Reads of `replica`, with `primary` behind it. */
 export function replicaReads(replica: OperatorReads, primary: OperatorReads): OperatorReads {
   return {
     list: (page) => replica.list(page).catch(() => primary.list(page)),
+    voicemails: (page) => replica.voicemails(page).catch(() => primary.voicemails(page)),
     record: async (callSid) => {
       const record = await replica.record(callSid).catch(() => undefined)
       return record ?? primary.record(callSid)

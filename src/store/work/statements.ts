@@ -1,6 +1,8 @@
 // The statements of the work after calls, for PostgreSQL 15. Each is whole by itself: what belongs together is one statement.
 
 const NOW = 'clock_timestamp()'
+/** Any number that nobody else takes for the first half of an advisory lock of this database. */
+const CALL_BACK_LOCK = 417_302
 const after = (ms: string): string => `${NOW} + make_interval(secs => ${ms}::float8 / 1000)`
 
 /** The successor of what `which` (call_sid, type) finished becomes ready. */
@@ -125,6 +127,37 @@ export const HELD = `select 1 from work_item where ${IS_HELD}`
 export const ADD_RECORDING = `
 insert into work_item (call_sid, type, body) select call_sid, 'recording', $2::jsonb from call where call_sid = $1
 on conflict (call_sid, type) do nothing returning id`
+
+/** The call of somebody who never came to an agent. $1 Call SID, $2 call id, $3 tenant, $4 from, $5 to, $6 direction, $7 pack, $8 its version, $9 pod, $10 mark of the far party */
+export const ADD_WAITER = `
+insert into call (call_sid, call_id, tenant, from_number, to_number, direction, pack, pack_version, pod, pool, from_mark, epoch,
+  state, ended_at, cause, has_work)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'default', $10, 0, 'ended', ${NOW}, 'queue-overflow', true)
+on conflict do nothing`
+
+/** $1 Call SID, $2 type, $3 body */
+export const ADD_ITEM = `
+insert into work_item (call_sid, type, body) values ($1, $2, $3::jsonb) on conflict (call_sid, type) do nothing returning id`
+
+/** Call-backs of a tenant are asked for one after the other. $1 tenant */
+export const LOCK_CALL_BACKS = `select pg_advisory_xact_lock(${CALL_BACK_LOCK}, hashtext($1))`
+
+/** $1 tenant, $2 mark of the far party (null without keys), $3 its number, $4 Call SID. How many are open, and whether one is the same person's or of the same call. */
+export const OPEN_CALL_BACKS = `
+select count(*)::int as open, coalesce(bool_or(c.call_sid = $4 or c.from_mark = $2 or (c.from_mark is null and
+  regexp_replace(c.from_number, '[^+0-9]', '', 'g') = $3)), false) as is_known
+from work_item w join call c on c.call_sid = w.call_sid
+where w.type = 'call-back' and w.state in ('ready', 'running') and c.tenant = $1`
+
+/** $1 to $3 the fence, $4 body */
+export const KEEP = `update work_item set body = body || $4::jsonb where ${IS_HELD} returning id`
+
+/** $1 id to go on before (null for the newest), $2 most rows */
+export const VOICEMAILS = `
+select w.id::text as id, w.call_sid, c.call_id, c.tenant, w.type, w.state, w.error, w.body,
+  (extract(epoch from w.created_at) * 1000)::float8 as created_at_ms
+from work_item w join call c on c.call_sid = w.call_sid
+where w.type = 'voicemail' and ($1::bigint is null or w.id < $1::bigint) order by w.id desc limit $2::int`
 
 /** $1 Call SID */
 export const KNOWS = 'select 1 from call where call_sid = $1'

@@ -4,6 +4,8 @@
 // SW3: an item whose workers died ATTEMPTS_MAX times is buried like one that failed as often: it may be what kills them.
 // SW4: the items of a call are made in the transaction that ends it; what was ended without them is found by a mark of the call, never
 //      by a walk through all calls.
+// SW5: call-backs of a tenant are kept one after the other, under a lock of the transaction: one person has one that is open.
+import { farPartyOf, numberOf } from '../../call/identity.ts'
 import type { CallId, CallSid } from '../../kit/ids.ts'
 import {
   AFTER,
@@ -14,6 +16,8 @@ import {
   type Held,
   MADE_AT_END,
   type TranscriptLine,
+  type VoicemailEntry,
+  type Waiter,
   type WorkDepth,
   type WorkEntry,
   type WorkFailure,
@@ -102,6 +106,55 @@ export class SqlWork implements WorkStore {
     return { kind: known.length > 0 ? 'exists' : 'unknown' }
   }
 
+  async addVoicemail(waiter: Waiter, body: Record<string, unknown>): Promise<{ kind: 'added' | 'exists' }> {
+    await this.#checkOnce()
+    return this.#sql.transaction(async (tx) => {
+      await this.#addWaiter(tx, waiter)
+      return addItem(tx, waiter.callSid, 'voicemail', body)
+    })
+  }
+
+  /** [SW5] */
+  async addCallBack(
+    waiter: Waiter,
+    body: Record<string, unknown>,
+    max: number,
+  ): Promise<{ kind: 'added' | 'exists' | 'full' }> {
+    await this.#checkOnce()
+    const { callSid, tenant } = waiter
+    const number = numberOf(farPartyOf(waiter))
+    if (number === undefined) throw new Error('a call-back is for a far party that is known')
+    return this.#sql.transaction(async (tx) => {
+      await tx.query(statements.LOCK_CALL_BACKS, [tenant])
+      const params = [tenant, this.#codec.mark(number), number, callSid]
+      const [row] = await tx.query(statements.OPEN_CALL_BACKS, params)
+      if (row?.is_known === true) return { kind: 'exists' }
+      if (Number(row?.open ?? 0) >= max) return { kind: 'full' }
+      await this.#addWaiter(tx, waiter)
+      return addItem(tx, callSid, 'call-back', body)
+    })
+  }
+
+  async keep(held: Held, body: Record<string, unknown>): Promise<{ kind: 'kept' | 'lost' }> {
+    const rows = await this.#ask(statements.KEEP, [...fenceOf(held), jsonOf(body)])
+    return { kind: rows.length > 0 ? 'kept' : 'lost' }
+  }
+
+  async voicemails({ before, max }: { before: string | undefined; max: number }): Promise<VoicemailEntry[]> {
+    const rows = await this.#ask(statements.VOICEMAILS, [before ?? null, max])
+    return rows.map((row) => ({
+      id: String(row.id),
+      callSid: row.call_sid as CallSid,
+      callId: row.call_id as CallId,
+      tenant: String(row.tenant),
+      type: 'voicemail',
+      state: row.state as WorkState,
+      error: (row.error as string | null) ?? undefined,
+      createdAtMs: Number(row.created_at_ms),
+      body: (row.body ?? {}) as Record<string, unknown>,
+    }))
+  }
+
   async record(callSid: CallSid): Promise<CallRecord | undefined> {
     const [row] = await this.#ask(statements.RECORD, [callSid])
     return row === undefined ? undefined : recordOf(row, this.#codec)
@@ -171,13 +224,35 @@ export class SqlWork implements WorkStore {
     }
   }
 
+  async #addWaiter(tx: SqlQuery, waiter: Waiter): Promise<void> {
+    const { callSid, callId, tenant, from, to, direction, pack, packVersion, pod } = waiter
+    const number = numberOf(farPartyOf(waiter))
+    const sealedFrom = this.#codec.seal('call.from_number', callSid, storable(from))
+    const sealedTo = this.#codec.seal('call.to_number', callSid, storable(to))
+    const texts = [callSid, callId, tenant, sealedFrom, sealedTo, direction, pack, packVersion, pod].map(storable)
+    await tx.query(statements.ADD_WAITER, [...texts, number === undefined ? null : this.#codec.mark(number)])
+  }
+
+  async #checkOnce(): Promise<void> {
+    if (this.#isChecked) return
+    await this.#check()
+    this.#isChecked = true
+  }
+
   async #ask(text: string, params: readonly unknown[]): Promise<Row[]> {
-    if (!this.#isChecked) {
-      await this.#check()
-      this.#isChecked = true
-    }
+    await this.#checkOnce()
     return this.#sql.query(text, params)
   }
+}
+
+async function addItem(
+  tx: SqlQuery,
+  callSid: CallSid,
+  type: WorkType,
+  body: Record<string, unknown>,
+): Promise<{ kind: 'added' | 'exists' }> {
+  const rows = await tx.query(statements.ADD_ITEM, [callSid, type, jsonOf(body)])
+  return { kind: rows.length > 0 ? 'added' : 'exists' }
 }
 
 /** The first parameters of what only a holder may write. */

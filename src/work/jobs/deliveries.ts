@@ -1,4 +1,5 @@
-// The jobs that tell the operator's systems: `crm` (the record of a call) and `recording` (where the carrier keeps one). Rules:
+// The jobs that tell the operator's systems: `crm` (the record of a call), `recording` (where the carrier keeps one) and
+// `voicemail` (who left a message, and where it lies). Rules:
 // JD1: without a receiver there is nothing to do, and the item says so.
 // JD2: what is sent names its call, its version and when it was sent; no audio is fetched or sent, only where it lies.
 import type { Job } from '../job.ts'
@@ -16,6 +17,21 @@ export function makeCrmJob(parts: { store: Pick<WorkStore, 'record'>; webhook: W
       const record = await parts.store.record(item.callSid)
       if (record === undefined) return { kind: 'skipped', reason: 'the call is gone' }
       return parts.webhook.deliver(item, 'call.ended', record, signal)
+    },
+  }
+}
+
+/** Makes the job `voicemail`. */
+export function makeVoicemailJob(parts: { store: Pick<WorkStore, 'record'>; webhook: Webhook | undefined }): Job {
+  return {
+    type: 'voicemail',
+    async run(item, { signal }) {
+      if (parts.webhook === undefined) return NO_RECEIVER
+      const record = await parts.store.record(item.callSid)
+      if (record === undefined) return { kind: 'skipped', reason: 'the call is gone' }
+      const { callSid, callId, tenant, body } = item
+      const { from, to } = record
+      return parts.webhook.deliver(item, 'voicemail.left', { callSid, callId, tenant, from, to, ...body }, signal)
     },
   }
 }

@@ -7,7 +7,8 @@ import type { Job } from '../job.ts'
 import type { WorkStore } from '../ports.ts'
 import { Webhook, type WebhookSettings } from '../webhook/delivery.ts'
 import { makeAnalysisJob } from './analysis.ts'
-import { makeCrmJob, makeRecordingJob } from './deliveries.ts'
+import { type CallBackParts, makeCallBackJob } from './call-back.ts'
+import { makeCrmJob, makeRecordingJob, makeVoicemailJob } from './deliveries.ts'
 import type { FindMaterial } from './material.ts'
 import { makeRecordJob } from './record.ts'
 
@@ -19,11 +20,18 @@ export type JobSettings = {
 }
 
 /** The jobs, and what closes their connections. */
-export function makeJobs(of: { find: FindMaterial; store: WorkStore; settings: JobSettings; clock: Clock }): {
+export function makeJobs(of: {
+  find: FindMaterial
+  store: WorkStore
+  settings: JobSettings
+  clock: Clock
+  /** undefined: this worker cannot call; its items wait for one that can. */
+  callBack?: Omit<CallBackParts, 'store'> | undefined
+}): {
   jobs: Job[]
   close: () => void
 } {
-  const { find, store, settings, clock } = of
+  const { find, store, settings, clock, callBack } = of
   const { analysis, analysisMax, prices, crm } = settings
   // Twice: those that have become slow keep theirs.
   const pool = new HttpPool({ connectionsMax: 2 * analysisMax })
@@ -37,6 +45,8 @@ export function makeJobs(of: { find: FindMaterial; store: WorkStore; settings: J
       makeAnalysisJob({ find, model }),
       makeCrmJob({ store, webhook }),
       makeRecordingJob({ webhook }),
+      makeVoicemailJob({ store, webhook }),
+      ...(callBack === undefined ? [] : [makeCallBackJob({ ...callBack, store })]),
     ],
     close: () => {
       pool.close()

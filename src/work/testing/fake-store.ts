@@ -7,6 +7,7 @@ import {
   type CallRecord,
   type Held,
   MADE_AT_END,
+  type VoicemailEntry,
   type WorkDepth,
   type WorkEntry,
   type WorkFailure,
@@ -124,6 +125,27 @@ export class FakeStore implements WorkStore {
 
   async addRecording(): Promise<{ kind: 'unknown' }> {
     return { kind: 'unknown' }
+  }
+
+  async addVoicemail(): Promise<{ kind: 'exists' }> {
+    return { kind: 'exists' }
+  }
+
+  async addCallBack(): Promise<{ kind: 'exists' }> {
+    return { kind: 'exists' }
+  }
+
+  async keep(held: Held, body: Record<string, unknown>): Promise<{ kind: 'kept' | 'lost' }> {
+    this.#ask()
+    const item = this.#held(held)
+    if (item === undefined) return { kind: 'lost' }
+    // As JSON keeps it.
+    item.body = { ...item.body, ...(JSON.parse(JSON.stringify(body)) as Record<string, unknown>) }
+    return { kind: 'kept' }
+  }
+
+  async voicemails(): Promise<VoicemailEntry[]> {
+    return []
   }
 
   async record(): Promise<CallRecord | undefined> {

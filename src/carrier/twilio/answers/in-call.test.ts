@@ -5,7 +5,7 @@ import { type FastifyInstance, fastify } from 'fastify'
 import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js'
 import type { CallId, CallSid } from '../../../kit/ids.ts'
 import type { Log } from '../../../kit/log.ts'
-import type { Answer, CallDesk, CallOffer, NextStep, Recording, WaitStep } from '../call-desk.ts'
+import type { Answer, CallDesk, CallOffer, Message, NextStep, Recording, WaitStep } from '../call-desk.ts'
 import { twilioWebhooks } from '../webhooks.ts'
 import { ASK_TRIES_MAX } from './replies.ts'
 
@@ -48,8 +48,14 @@ class Desk implements CallDesk {
   streamEvent(callSid: CallSid, event: string, error?: string) {
     this.events.push(['stream', callSid, event, error])
   }
-  async callBackWanted(callSid: CallSid, number: string) {
-    this.events.push(['call-back', callSid, number])
+  callBack: 'taken' | 'refused' | Error = 'taken'
+  async callBackWanted({ callSid, from }: CallOffer, language: string | undefined) {
+    this.events.push(['call-back', callSid, from, language])
+    if (this.callBack instanceof Error) throw this.callBack
+    return this.callBack
+  }
+  messageLeft(callSid: CallSid, offer: CallOffer | undefined, message: Message) {
+    this.events.push(['message', callSid, offer?.from, message])
   }
   recorded(callSid: CallSid, recording: Recording) {
     this.events.push(['recording', callSid, recording])
@@ -245,15 +251,44 @@ test('[WQ5] a call-back that is wanted reaches the desk; other digits are asked 
   const action = /<Gather [^>]*action="([^"]*)"/.exec(again.body)![1]!.replaceAll('&amp;', '&').slice(BASE.length)
   assert.equal(action, '/twilio/call-back?language=es&tries=1')
   assert.match((await post(action, { Digits: '8' })).body, /<Response><Say language="es-ES">.*<Hangup\/>/)
-  assert.deepEqual(desk.events, [['call-back', CALL, '+15005550006']])
+  assert.deepEqual(desk.events, [['call-back', CALL, '+15005550006', 'es']])
 })
 
-test('[WQ4] a message is thanked for, and told to the desk when its recording is there', async () => {
+test('[P30][WQ5] nothing is promised that is not kept, and nobody without a number is asked or called', async () => {
+  const { desk, post } = await open()
+  for (const answer of ['refused', new Error('away')] as const) {
+    desk.callBack = answer
+    const told = await post('/twilio/call-back?language=en', { Digits: '1' })
+    assert.match(told.body, /<Response><Say language="en-US">We are sorry.*<Hangup\/>/)
+  }
+  desk.events.length = 0
+  for (const From of ['anonymous', '+266696687', '']) {
+    const told = await post('/twilio/call-back?language=en', { Digits: '4930123456', From })
+    assert.match(told.body, /<Response><Say language="en-US">We are sorry.*<Hangup\/>/, From)
+  }
+  assert.deepEqual(desk.events, [])
+})
+
+test('[P29][WQ4] a message is thanked for, and told to the desk when its recording is there', async () => {
   const { desk, post } = await open()
   assert.match((await post('/twilio/voicemail?language=ja', {})).body, /<Say language="ja-JP">.*<Hangup\/>/)
+  assert.deepEqual(desk.events, [])
   const recordingSid = `RE${'1'.repeat(32)}`
   const recordingUrl = `https://api.example.test/${recordingSid}`
   const recording = { RecordingSid: recordingSid, RecordingUrl: recordingUrl, RecordingDuration: '12' }
+  const kept = { recordingSid, recordingUrl, durationMs: 12_000, language: 'ja' }
+  assert.match((await post('/twilio/voicemail?language=ja', recording)).body, /<Say language="ja-JP">.*<Hangup\/>/)
+  const hungUp = await post('/twilio/voicemail?language=ja', { ...recording, CallStatus: 'completed' })
+  assert.match(hungUp.body, /<Response\/>/)
+  await post('/twilio/message?language=ja', { ...recording, RecordingStatus: 'absent' })
+  await post('/twilio/message?language=ja', { ...recording, RecordingStatus: 'completed' })
+  assert.equal((await post('/twilio/message', { RecordingSid: 'x', RecordingStatus: 'completed' })).status, 400)
+  assert.deepEqual(desk.events.splice(0), [
+    ['message', CALL, '+15005550006', kept],
+    ['message', CALL, '+15005550006', kept],
+    ['ended', CALL, 'completed'],
+    ['message', CALL, undefined, kept],
+  ])
   await post('/twilio/recording', { ...recording, RecordingStatus: 'absent' })
   await post('/twilio/recording', { ...recording, RecordingStatus: 'completed', CallStatus: 'completed' })
   assert.deepEqual(desk.events, [['recording', CALL, { recordingSid, recordingUrl, durationMs: 12_000 }]])

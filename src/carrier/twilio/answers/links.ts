@@ -22,6 +22,8 @@ export type Carried = {
   language?: string | undefined
   /** Times that the call lost its place in the queue and asked to enter anew. */
   anew?: number
+  /** The language of a call-back. */
+  callBack?: string | undefined
   /** How a transfer ended, when that has to be asked again. */
   DialCallStatus?: string | undefined
 }
@@ -63,6 +65,15 @@ export class Links {
     return this.#to('voice', carried)
   }
 
+  /** A call that we make asks it when it is answered; it is a call-back in `callBack`, a language. */
+  callBack(callBack: string): string {
+    return this.#to('voice', { callBack })
+  }
+
+  status(): string {
+    return this.#to('status', {})
+  }
+
   streamStatus(): string {
     return this.#to('stream-status', {})
   }
@@ -72,7 +83,7 @@ export class Links {
     return {
       nextUrl: this.next({}),
       voicemailUrl: this.#to('voicemail', { language }),
-      recordingUrl: this.#to('recording', {}),
+      recordingUrl: this.#to('message', { language }),
       callBackUrl: this.#to('call-back', { language, tries }),
     }
   }

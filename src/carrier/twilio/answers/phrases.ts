@@ -20,7 +20,6 @@ export type PhraseSet = {
   voicemail: string
   voicemailTaken: string
   callBackHere: string
-  callBackNumber: string
   callBackTaken: string
 }
 
@@ -56,7 +55,6 @@ export const PHRASES: Readonly<Record<string, PhraseSet>> = {
     voicemail: 'Please leave a message after the tone. Press the hash key when you have finished.',
     voicemailTaken: 'Thank you for your message. Goodbye.',
     callBackHere: 'If you would like us to call you back on this number, press 1.',
-    callBackNumber: 'If you would like a call back, enter your number with its country code, then press the hash key.',
     callBackTaken: 'Thank you. We will call you back. Goodbye.',
   },
   es: {
@@ -71,8 +69,6 @@ export const PHRASES: Readonly<Record<string, PhraseSet>> = {
     voicemail: 'Deje su mensaje después de la señal. Cuando termine, pulse la tecla almohadilla.',
     voicemailTaken: 'Gracias por su mensaje. Adiós.',
     callBackHere: 'Si desea que le llamemos a este número, pulse 1.',
-    callBackNumber:
-      'Si desea que le llamemos, marque su número con el prefijo del país y después pulse la tecla almohadilla.',
     callBackTaken: 'Gracias. Le llamaremos. Adiós.',
   },
   fr: {
@@ -87,7 +83,6 @@ export const PHRASES: Readonly<Record<string, PhraseSet>> = {
     voicemail: 'Laissez votre message après le signal sonore. Appuyez sur la touche dièse pour terminer.',
     voicemailTaken: 'Merci pour votre message. Au revoir.',
     callBackHere: 'Pour être rappelé à ce numéro, appuyez sur 1.',
-    callBackNumber: "Pour être rappelé, composez votre numéro avec l'indicatif du pays, puis la touche dièse.",
     callBackTaken: 'Merci. Nous vous rappellerons. Au revoir.',
   },
   de: {
@@ -105,8 +100,6 @@ export const PHRASES: Readonly<Record<string, PhraseSet>> = {
     voicemail: 'Bitte sprechen Sie nach dem Signalton. Drücken Sie zum Schluss die Rautetaste.',
     voicemailTaken: 'Vielen Dank für Ihre Nachricht. Auf Wiederhören.',
     callBackHere: 'Wenn wir Sie unter dieser Nummer zurückrufen sollen, drücken Sie die 1.',
-    callBackNumber:
-      'Wenn wir Sie zurückrufen sollen, geben Sie Ihre Nummer mit Landesvorwahl ein und drücken Sie die Rautetaste.',
     callBackTaken: 'Vielen Dank. Wir rufen Sie zurück. Auf Wiederhören.',
   },
   it: {
@@ -121,8 +114,6 @@ export const PHRASES: Readonly<Record<string, PhraseSet>> = {
     voicemail: 'Lasci un messaggio dopo il segnale acustico. Al termine prema il tasto cancelletto.',
     voicemailTaken: 'Grazie per il suo messaggio. Arrivederci.',
     callBackHere: 'Se desidera essere richiamato a questo numero, prema 1.',
-    callBackNumber:
-      'Se desidera essere richiamato, digiti il suo numero con il prefisso del paese, poi il tasto cancelletto.',
     callBackTaken: 'Grazie. La richiameremo. Arrivederci.',
   },
   pt: {
@@ -137,8 +128,6 @@ export const PHRASES: Readonly<Record<string, PhraseSet>> = {
     voicemail: 'Deixe a sua mensagem após o sinal. Ao terminar, pressione a tecla jogo da velha.',
     voicemailTaken: 'Obrigado pela sua mensagem. Até logo.',
     callBackHere: 'Se deseja que liguemos de volta para este número, pressione 1.',
-    callBackNumber:
-      'Se deseja que liguemos de volta, digite o seu número com o código do país e pressione a tecla jogo da velha.',
     callBackTaken: 'Obrigado. Vamos ligar de volta. Até logo.',
   },
   nl: {
@@ -153,7 +142,6 @@ export const PHRASES: Readonly<Record<string, PhraseSet>> = {
     voicemail: 'Spreek uw bericht in na de toon. Druk op het hekje als u klaar bent.',
     voicemailTaken: 'Bedankt voor uw bericht. Tot ziens.',
     callBackHere: 'Wilt u op dit nummer teruggebeld worden? Toets dan 1.',
-    callBackNumber: 'Wilt u teruggebeld worden? Toets dan uw nummer met landcode in, gevolgd door een hekje.',
     callBackTaken: 'Bedankt. We bellen u terug. Tot ziens.',
   },
   pl: {
@@ -178,7 +166,6 @@ export const PHRASES: Readonly<Record<string, PhraseSet>> = {
     voicemail: 'Prosimy zostawić wiadomość po sygnale. Na koniec prosimy nacisnąć krzyżyk.',
     voicemailTaken: 'Dziękujemy za wiadomość. Do widzenia.',
     callBackHere: 'Jeśli mamy oddzwonić na ten numer, prosimy nacisnąć 1.',
-    callBackNumber: 'Jeśli mamy oddzwonić, prosimy wpisać numer z kodem kraju, a potem nacisnąć krzyżyk.',
     callBackTaken: 'Dziękujemy. Oddzwonimy. Do widzenia.',
   },
   sv: {
@@ -193,7 +180,6 @@ export const PHRASES: Readonly<Record<string, PhraseSet>> = {
     voicemail: 'Lämna ett meddelande efter tonen. Tryck på fyrkant när du är klar.',
     voicemailTaken: 'Tack för ditt meddelande. Hej då.',
     callBackHere: 'Vill du bli uppringd på det här numret, tryck 1.',
-    callBackNumber: 'Vill du bli uppringd, slå ditt nummer med landskod och tryck sedan på fyrkant.',
     callBackTaken: 'Tack. Vi ringer upp dig. Hej då.',
   },
   da: {
@@ -208,7 +194,6 @@ export const PHRASES: Readonly<Record<string, PhraseSet>> = {
     voicemail: 'Læg en besked efter tonen. Tryk på firkant, når du er færdig.',
     voicemailTaken: 'Tak for din besked. Farvel.',
     callBackHere: 'Tryk 1, hvis du vil ringes op på dette nummer.',
-    callBackNumber: 'Hvis du vil ringes op, så indtast dit nummer med landekode, og tryk på firkant.',
     callBackTaken: 'Tak. Vi ringer dig op. Farvel.',
   },
   nb: {
@@ -223,7 +208,6 @@ export const PHRASES: Readonly<Record<string, PhraseSet>> = {
     voicemail: 'Legg igjen en beskjed etter tonen. Trykk på firkant når du er ferdig.',
     voicemailTaken: 'Takk for beskjeden. Ha det bra.',
     callBackHere: 'Trykk 1 hvis du vil bli ringt opp på dette nummeret.',
-    callBackNumber: 'Hvis du vil bli ringt opp, tast nummeret ditt med landskode og trykk på firkant.',
     callBackTaken: 'Takk. Vi ringer deg opp. Ha det bra.',
   },
   fi: {
@@ -238,8 +222,6 @@ export const PHRASES: Readonly<Record<string, PhraseSet>> = {
     voicemail: 'Jättäkää viesti äänimerkin jälkeen. Painakaa lopuksi ruutua.',
     voicemailTaken: 'Kiitos viestistänne. Kuulemiin.',
     callBackHere: 'Jos haluatte, että soitamme teille takaisin tähän numeroon, painakaa 1.',
-    callBackNumber:
-      'Jos haluatte, että soitamme teille takaisin, näppäilkää numeronne maatunnuksen kanssa ja painakaa ruutua.',
     callBackTaken: 'Kiitos. Soitamme teille takaisin. Kuulemiin.',
   },
   tr: {
@@ -254,7 +236,6 @@ export const PHRASES: Readonly<Record<string, PhraseSet>> = {
     voicemail: 'Lütfen sinyal sesinden sonra mesajınızı bırakın. Bitirdiğinizde kare tuşuna basın.',
     voicemailTaken: 'Mesajınız için teşekkür ederiz. Hoşça kalın.',
     callBackHere: 'Sizi bu numaradan geri aramamızı isterseniz 1 tuşuna basın.',
-    callBackNumber: 'Sizi geri aramamızı isterseniz numaranızı ülke koduyla girin, ardından kare tuşuna basın.',
     callBackTaken: 'Teşekkür ederiz. Sizi geri arayacağız. Hoşça kalın.',
   },
   ja: {
@@ -269,7 +250,6 @@ export const PHRASES: Readonly<Record<string, PhraseSet>> = {
     voicemail: '発信音の後にメッセージをお話しください。終わりましたらシャープを押してください。',
     voicemailTaken: 'メッセージをお預かりしました。ありがとうございました。',
     callBackHere: 'この番号への折り返しをご希望の方は、1を押してください。',
-    callBackNumber: '折り返しをご希望の方は、国番号から電話番号を入力し、シャープを押してください。',
     callBackTaken: 'ありがとうございます。折り返しお電話いたします。失礼いたします。',
   },
   ko: {
@@ -284,7 +264,6 @@ export const PHRASES: Readonly<Record<string, PhraseSet>> = {
     voicemail: '삐 소리가 난 후 메시지를 남겨 주십시오. 끝나면 우물정자를 눌러 주십시오.',
     voicemailTaken: '메시지를 남겨 주셔서 감사합니다. 안녕히 계십시오.',
     callBackHere: '이 번호로 다시 전화 받기를 원하시면 1번을 눌러 주십시오.',
-    callBackNumber: '다시 전화 받기를 원하시면 국가 번호를 포함한 전화번호를 입력하고 우물정자를 눌러 주십시오.',
     callBackTaken: '감사합니다. 다시 전화드리겠습니다. 안녕히 계십시오.',
   },
 }

@@ -3,9 +3,9 @@
 // WQ2: place and wait are said at the start and when the place changed, not each time.
 // WQ3: a Redirect never follows at once: a clip that cannot be fetched does not make the caller ask without a break.
 // WQ4: a message is at most VOICEMAIL_MAX_SECONDS long; each overflow ends in Hangup when the caller does nothing.
-// WQ5: a call-back goes to the far party's number, on a press of 1; when it is withheld, to the typed one.
+// WQ5: a call-back goes to the far party's number, on a press of 1. Whoever is withheld is not offered one: a typed number may be anybody's.
 import VoiceResponse from 'twilio/lib/twiml/VoiceResponse.js'
-import { type FarParty, numberOf, partyOf } from '../../../call/identity.ts'
+import type { FarParty } from '../../../call/identity.ts'
 import type { Overflow, Place } from '../call-desk.ts'
 import { languageOf } from './language.ts'
 import type { SayLanguage } from './phrases.ts'
@@ -19,7 +19,6 @@ const CALL_BACK_KEY_SECONDS = 6 // how long the carrier waits for a digit
 const CHARACTER_MS = 60
 const IDEOGRAPH_MS = 150
 const IDEOGRAPH = /[\u3000-\u9fff\uac00-\ud7af]/g
-const TYPED_NUMBER = /^(?:00)?([1-9]\d{6,14})$/
 
 /** Lets the caller wait. `said`: the number of callers ahead that was said last, undefined at the start. */
 export function hold(wait: {
@@ -67,7 +66,8 @@ export function overflow(to: Overflow, tag: string | undefined, party: FarParty,
       maxMs: urls.transferMaxMs,
     })
   }
-  return to.kind === 'voicemail' ? voicemail(tag, urls) : callBack(tag, party, urls)
+  if (to.kind === 'voicemail') return voicemail(tag, urls)
+  return party.kind === 'known' ? callBack(tag, urls) : hangUp(phrases.busy, language)
 }
 
 function voicemail(tag: string | undefined, urls: OverflowUrls): string {
@@ -88,26 +88,23 @@ function voicemail(tag: string | undefined, urls: OverflowUrls): string {
   return ended(response, phrases.busy, language)
 }
 
-function callBack(tag: string | undefined, party: FarParty, urls: OverflowUrls): string {
+function callBack(tag: string | undefined, urls: OverflowUrls): string {
   const { say: language, phrases } = languageOf(tag)
   const response = new VoiceResponse()
-  const isHere = party.kind === 'known'
   const gather = response.gather({
     input: ['dtmf'],
     action: urls.callBackUrl,
     method: 'POST',
     timeout: CALL_BACK_KEY_SECONDS,
-    ...(isHere ? { numDigits: 1 } : { finishOnKey: '#' }),
+    numDigits: 1,
   })
-  speak(gather, isHere ? phrases.callBackHere : phrases.callBackNumber, language)
+  speak(gather, phrases.callBackHere, language)
   return ended(response, phrases.busy, language)
 }
 
-/** The number (E.164) that the digits ask to be called back at; undefined when they ask for none. */
-export function callBackNumber(party: FarParty, digits: string): string | undefined {
-  if (party.kind === 'known') return digits === '1' ? party.number : undefined
-  const typed = TYPED_NUMBER.exec(digits)?.[1]
-  return typed === undefined ? undefined : numberOf(partyOf(`+${typed}`))
+/** Whether the digits ask for a call-back. [WQ5] */
+export function wantsCallBack(party: FarParty, digits: string): boolean {
+  return party.kind === 'known' && digits === '1'
 }
 
 function ended(response: VoiceResponse, sentence: string, language: SayLanguage): string {

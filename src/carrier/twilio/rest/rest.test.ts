@@ -182,3 +182,66 @@ test('[RC2] closing ends a pause and refuses what comes later', async () => {
   assert.equal((await rest.callStatus(CALL)).kind, 'failed')
   assert.equal(seen.length, 1)
 })
+
+const NEW_CALL = {
+  to: '+15005550006',
+  from: '+15005550001',
+  url: 'https://voice.example.test/twilio/voice?callBack=de',
+  statusUrl: 'https://voice.example.test/twilio/status',
+  ringSeconds: 30,
+}
+
+test('[P30][RC4] a call that is made goes out as the carrier wants it', async () => {
+  const { rest, seen } = await open(() => ({ status: 201, body: { sid: CALL, status: 'queued' } }))
+  assert.deepEqual(await rest.createCall(NEW_CALL), { kind: 'created', callSid: CALL })
+  assert.deepEqual([seen[0]!.method, seen[0]!.path], ['POST', `/2010-04-01/Accounts/${ACCOUNT}/Calls.json`])
+  assert.deepEqual(Object.fromEntries(seen[0]!.form), {
+    To: NEW_CALL.to,
+    From: NEW_CALL.from,
+    Url: NEW_CALL.url,
+    Method: 'POST',
+    StatusCallback: NEW_CALL.statusUrl,
+    StatusCallbackMethod: 'POST',
+    StatusCallbackEvent: 'completed',
+    Timeout: '30',
+  })
+})
+
+test('[P30][RC3] a call is created once: what the carrier refuses is said, and no answer is unknown', async () => {
+  for (const [status, kind] of [
+    [400, 'refused'],
+    [429, 'refused'],
+    [500, 'unknown'],
+    [503, 'unknown'],
+  ] as const) {
+    const body = { code: 21_211, message: 'said by the carrier', status }
+    const { rest, seen } = await open(() => ({ status, body, headers: { 'retry-after': '0' } }))
+    assert.equal((await rest.createCall(NEW_CALL)).kind, kind, String(status))
+    assert.equal(seen.length, 1, `${status} was asked again`)
+  }
+  const late = await open(() => ({ status: 201, body: { sid: CALL }, afterMs: 400 }), { bounds: { attemptMs: 50 } })
+  assert.equal((await late.rest.createCall(NEW_CALL)).kind, 'unknown')
+  assert.equal(late.seen.length, 1)
+})
+
+test('[P30] calls that were made are found by their two numbers, the newest first', async () => {
+  const made = (n: number, at: string) => ({
+    sid: `CA${String(n).padStart(32, '0')}`,
+    status: 'ringing',
+    date_created: at,
+  })
+  const calls = [made(1, 'Tue, 01 Dec 2026 03:00:00 +0000'), made(2, 'Tue, 01 Dec 2026 03:00:09 +0000')]
+  const { rest, seen } = await open(() => ({ status: 200, body: { calls, next_page_uri: null, page_size: 20 } }))
+  const found = await rest.findCalls({ to: NEW_CALL.to, from: NEW_CALL.from })
+  assert.equal(found.kind, 'found')
+  if (found.kind !== 'found') return
+  assert.deepEqual(
+    found.calls.map(({ callSid, createdAtMs }) => [callSid.slice(-1), createdAtMs]),
+    [
+      ['2', Date.UTC(2026, 11, 1, 3, 0, 9)],
+      ['1', Date.UTC(2026, 11, 1, 3, 0, 0)],
+    ],
+  )
+  const { searchParams } = new URL(seen[0]!.path, 'http://x')
+  assert.deepEqual([searchParams.get('To'), searchParams.get('From')], [NEW_CALL.to, NEW_CALL.from])
+})

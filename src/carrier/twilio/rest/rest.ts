@@ -3,7 +3,7 @@
 // RC2: 429 is asked again after its Retry-After, at most RETRY_AFTER_MAX_MS, REST_TRIES_MAX times in all; it keeps its place
 //      meanwhile, so that a carrier which is asked too much is asked less.
 // RC3: nothing else is asked again: a redirect whose answer was lost may have been made, and a second one would break into
-//      what the first began.
+//      what the first began. A call is created once: not even 429 is asked again, and an answer that did not come is `unknown`.
 // RC4: an attempt takes REST_ATTEMPT_MS at most. Expected outcomes are values; nothing rejects.
 // RC5: neither a token nor the carrier's own error object reaches the log: status, code and a short reason do.
 // RC6: 401 is asked again with the secondary token, while tokens are rotated.
@@ -20,12 +20,26 @@ export const REST_TRIES_MAX = 4
 export const RETRY_AFTER_MAX_MS = 30_000
 const RETRY_FIRST_MS = 500 // when 429 names no time: doubled each time, plus up to a half by chance
 const REASON_CHARACTERS_MAX = 200
+/** Calls of one pair of numbers that are looked at. */
+export const FOUND_MAX = 20
 const NOT_FOUND = 20_404
 const NOT_IN_PROGRESS = 21_220
 
 export type RestFailure = { kind: 'failed'; status: number | undefined; code: number | undefined; reason: string }
 /** `over`: the carrier knows no live call by this SID. */
 export type Redirected = { kind: 'redirected' } | { kind: 'over' } | RestFailure
+/** `unknown`: no answer came, and the call may have been made. `status` and `code` are the carrier's. */
+export type Created =
+  | { kind: 'created'; callSid: CallSid }
+  | { kind: 'refused'; status: number; code: number | undefined; reason: string }
+  | { kind: 'unknown'; reason: string }
+/** Calls that we made, newest first. */
+export type FoundCalls =
+  | { kind: 'found'; calls: readonly { callSid: CallSid; status: string; createdAtMs: number }[] }
+  | RestFailure
+/** A call to be made. `url` is asked when it is answered, `statusUrl` told how it ended; both absolute. */
+export type NewCall = { to: string; from: string; url: string; statusUrl: string; ringSeconds: number }
+
 /** `status` is the carrier's own word: queued, ringing, in-progress, completed, busy, failed, no-answer or canceled. */
 export type CallStatus = { kind: 'known'; status: string } | { kind: 'unknown' } | RestFailure
 
@@ -33,6 +47,9 @@ export interface CarrierRest {
   /** Makes a live call fetch its next TwiML from `url` (absolute); whatever it is doing ends. */
   redirectCall(callSid: CallSid, url: string): Promise<Redirected>
   callStatus(callSid: CallSid): Promise<CallStatus>
+  createCall(call: NewCall): Promise<Created>
+  /** The newest calls that we made from one number to another, FOUND_MAX at most. */
+  findCalls(ends: { to: string; from: string }): Promise<FoundCalls>
   /** Requests at work and waiting now. */
   readonly load: { active: number; waiting: number }
   /** Refuses those who wait, ends pauses; requests at work finish by themselves. Idempotent. */
@@ -63,7 +80,8 @@ export async function openCarrierRest(options: RestOptions): Promise<CarrierRest
     const uri = baseUrl === undefined ? asked.uri : baseUrl.replace(/\/$/, '') + pathOf(asked.uri)
     for (let tries = 1; ; tries += 1) {
       const answer = await within(attemptMs, request({ ...asked, uri }))
-      if (answer.statusCode !== 429 || tries >= REST_TRIES_MAX) return answer
+      const isCreate = asked.method === 'post' && asked.uri.endsWith('/Calls.json')
+      if (answer.statusCode !== 429 || isCreate || tries >= REST_TRIES_MAX) return answer
       if (!(await pauses.pause(retryMs(answer.headers, tries)))) return answer
     }
   }
@@ -99,14 +117,40 @@ class Rest implements CarrierRest {
     }).then((answer) => (isOver(answer) ? { kind: 'unknown' } : answer))
   }
 
+  async createCall({ to, from, url, statusUrl, ringSeconds }: NewCall): Promise<Created> {
+    const answer = await this.#ask(undefined, 'create', async (client): Promise<Created> => {
+      const callback = { statusCallback: statusUrl, statusCallbackMethod: 'POST', statusCallbackEvent: ['completed'] }
+      const { sid } = await client.calls.create({ to, from, url, method: 'POST', timeout: ringSeconds, ...callback })
+      return { kind: 'created', callSid: sid as CallSid }
+    })
+    if (answer.kind !== 'failed') return answer
+    const { status, code, reason } = answer
+    // Only an answer of its own says that the carrier did nothing.
+    return status !== undefined && status >= 400 && status < 500 && status !== 408
+      ? { kind: 'refused', status, code, reason }
+      : { kind: 'unknown', reason }
+  }
+
+  findCalls({ to, from }: { to: string; from: string }): Promise<FoundCalls> {
+    return this.#ask(undefined, 'find', async (client): Promise<FoundCalls> => {
+      const calls = await client.calls.list({ to, from, pageSize: FOUND_MAX, limit: FOUND_MAX })
+      const found = calls.map(({ sid, status, dateCreated }) => ({
+        callSid: sid as CallSid,
+        status,
+        createdAtMs: dateCreated.getTime(),
+      }))
+      return { kind: 'found', calls: found.sort((one, other) => other.createdAtMs - one.createdAtMs) }
+    })
+  }
+
   close(): void {
     this.#parts.gate.close()
     this.#parts.pauses.close()
   }
 
   async #ask<T>(
-    callSid: CallSid,
-    question: 'redirect' | 'status',
+    callSid: CallSid | undefined,
+    question: 'redirect' | 'status' | 'create' | 'find',
     ask: (client: Twilio) => Promise<T>,
   ): Promise<T | RestFailure> {
     const { gate, log } = this.#parts
