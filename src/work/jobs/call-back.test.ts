@@ -64,6 +64,7 @@ class World {
       if (fault === 'refused') return { kind: 'refused', reason: '21211 no such number', isForGood: true }
       if (fault === 'busy-api') return { kind: 'refused', reason: '20429 too many', isForGood: false }
       if (fault === 'late') this.late.push(this.nowMs + LATE_MS)
+      if (fault === 'late') this.#step()
       if (fault === 'request-lost' || fault === 'late') return { kind: 'unknown', reason: 'lost' }
       const callSid = this.#make(this.nowMs)
       this.#step()
