@@ -130,6 +130,8 @@ class World {
 
   async toItsEnd(): Promise<void> {
     for (let n = 0; n < 100_000 && ['ready', 'running'].includes(this.item.state); n += 1) await this.attempt()
+    // What the carrier has yet to carry out rings too.
+    for (const atMs of this.late.splice(0)) this.#make(atMs)
   }
 }
 
