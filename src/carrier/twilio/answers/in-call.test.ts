@@ -321,7 +321,7 @@ test('/twilio/next carries each step of the desk as TwiML', async () => {
   assert.match(await bodyFor({ kind: 'unknown-call' }), /sorry/)
 })
 
-test('a call no desk knows is handed to the human once, and ends after that transfer', async () => {
+test('[P31] a call no desk knows is handed to the human once, and ends after that transfer', async () => {
   const { desk, post } = await open({ human: HUMAN })
   desk.step = { kind: 'unknown-call' }
   const after = (status: string) => post('/twilio/next', { DialCallStatus: status })
