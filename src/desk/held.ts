@@ -7,7 +7,7 @@
 import { NEW_AGENT } from '../call/agent-state.ts'
 import { Call } from '../call/call.ts'
 import { comeBack, pendingTools, readCheckpoint } from '../call/checkpoint.ts'
-import { farPartyOf, ownNumberOf } from '../call/identity.ts'
+import { farPartyOf } from '../call/identity.ts'
 import type { PlayoutSettings } from '../call/playout.ts'
 import type { ModelListener, ModelSession, SessionStart, Usage } from '../call/ports.ts'
 import type { CallSettings, CallState, EndCause, Next, TransferOutcome } from '../call/state.ts'
@@ -206,8 +206,7 @@ export async function makeHeld(
     effectKey: (details) => ledger.keyOfDetails(details),
     endCall: () => call?.endCall(),
     transferCall: (to) => {
-      const ends = { callSid, farParty: farPartyOf(origin), ownNumber: ownNumberOf(origin) }
-      const verdict = parts.transfers.judge(ends, to)
+      const verdict = parts.transfers.judge(origin, to)
       world.metrics.transfers.add(verdict.kind === 'allowed' ? 'allowed' : verdict.reason)
       if (verdict.kind === 'refused') {
         log.warn({ reason: verdict.reason, 'pii.to': to }, 'a transfer was refused')

@@ -2,14 +2,12 @@
 // CBL1: nobody is dialled while callers wait for a place, nor into what is kept for inbound calls: an outbound call that is answered must find one.
 //      Whether it does is for admission to say when it is answered (DK8).
 // CBL2: a number is judged as a transfer to it would be (TRP2, TRP3): whoever withholds nothing may still call from a premium number.
-import { partyOf } from '../call/identity.ts'
 import { Links } from '../carrier/twilio/answers/links.ts'
 import type { CarrierRest } from '../carrier/twilio/rest/rest.ts'
 import type { Config } from '../config.ts'
 import type { LeaseStore } from '../control/ports.ts'
 import { TransferPolicy } from '../control/transfer-policy.ts'
 import { systemClock } from '../kit/clock.ts'
-import type { CallSid } from '../kit/ids.ts'
 import type { CallBackLine } from '../work/jobs/call-back.ts'
 import { limitsOf } from './pod-settings.ts'
 
@@ -26,12 +24,11 @@ export function callJudge(
     ownNumbers,
     fallbackNumber: undefined,
     perCaller: Number.POSITIVE_INFINITY,
+    withheld: Number.POSITIVE_INFINITY,
     clock: systemClock,
   })
-  return (number, ownNumber) => {
-    const call = { callSid: '' as CallSid, farParty: partyOf(number), ownNumber }
-    return policy.judge(call, number).kind === 'allowed'
-  }
+  return (number, ownNumber) =>
+    policy.judge({ tenant: '', from: number, to: ownNumber, direction: 'inbound' }, number).kind === 'allowed'
 }
 
 /** The line of a worker. `leases` undefined: nobody knows how full the cell is, and admission alone decides. */

@@ -125,6 +125,7 @@ export class Pod {
         ownNumbers: limits.ownNumbers,
         fallbackNumber: config.twilio.fallbackNumber,
         perCaller: config.call.transfersPerCaller,
+        withheld: config.call.transfersWithheld,
         clock: world.clock,
       }),
       movePool: (request) => this.#admission.movePool(request),

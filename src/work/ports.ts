@@ -4,7 +4,7 @@
 //      fail it.
 // WK3: what an item found and that it is done are written in one transaction. The next item of the chain becomes ready in it too.
 // WK4: an item that fails waits for its next try, and is dead after ATTEMPTS_MAX; a dead one stays until a person runs it again.
-// WK5: an effect outside bears the key `callId:type:version`. Where a sink takes no key, the intent is written before it is sent;
+// WK5: an effect outside bears the key `callId:type:keyNumber`, the same in each attempt and rerun unless a person asks for a new one. Where a sink takes no key, the intent is written before it is sent;
 //      an intent whose outcome nobody knows makes the item `uncertain`, for a person.
 import type { CallIdentity } from '../call/identity.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
@@ -159,8 +159,8 @@ export interface WorkStore {
   record(callSid: CallSid): Promise<CallRecord | undefined>
   /** Newest first; `before`: the id after which the last page ended. */
   list(page: { state: WorkState; before: string | undefined; max: number }): Promise<WorkEntry[]>
-  /** A dead or uncertain item is due again, under its next version. */
-  rerun(id: string): Promise<{ kind: 'ready' | 'unknown' }>
+  /** A dead or uncertain item is due again, under its next version. `newKey`: its effects get a key that no receiver knows. */
+  rerun(id: string, how?: { newKey?: boolean }): Promise<{ kind: 'ready' | 'unknown' }>
   depth(): Promise<WorkDepth[]>
   close(): Promise<void>
 }
