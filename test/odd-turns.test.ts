@@ -37,7 +37,6 @@ describe('odd turns', { concurrency: 4 }, () => {
   test('[GB1][TU6] a cough during the goodbye of a call does not cut it: it is heard to its end, then the line goes', async () => {
     await withCall(greets, HANG_UP_LATE, async ({ plane, model, placed }) => {
       await plane.until(() => said(plane, 'item_greeting'))
-      habits.wish(model)
       model.last.speak('goodbye', BYE_MS, 'end_call')
       await plane.until(() => plane.calls()[0]?.state.phase.kind === 'closing')
       await pause(800)
@@ -55,7 +54,6 @@ describe('odd turns', { concurrency: 4 }, () => {
   test('[GB2] a caller who goes on speaking during the goodbye has the call back, and is answered', async () => {
     await withCall(greets, stay(9_000), async ({ plane, model, placed }) => {
       await plane.until(() => said(plane, 'item_greeting'))
-      habits.wish(model)
       model.last.speak('goodbye', BYE_MS, 'end_call')
       await plane.until(() => plane.calls()[0]?.state.phase.kind === 'closing')
       await pause(500)

@@ -285,9 +285,10 @@ export class OpenAiSession implements ModelSession {
   onLinkUnprovable(): void {
     if (this.#isUnprovableTold) return
     this.#isUnprovableTold = true
-    const words =
-      'the model does not answer conversation.item.retrieve; a link that is silent while the caller speaks is noticed later'
-    this.#world.log.warn({ code: 'LINK_UNPROVABLE' }, words)
+    this.#world.log.warn(
+      { code: 'LINK_UNPROVABLE' },
+      'the model does not answer conversation.item.retrieve; a link that falls silent is noticed later',
+    )
   }
 
   onLinkEnd(link: Link, loss: LinkLoss): void {
