@@ -34,7 +34,7 @@ const said = (plane: Plane, id: string): boolean =>
 const HANG_UP_LATE: CallerScript = { ...stay(12_000), isEndedByAgent: true }
 
 describe('odd turns', { concurrency: 4 }, () => {
-  test('[GB1][TU6] a cough during the goodbye of a call does not cut it: it is heard to its end, then the line goes', async () => {
+  test('[P45][GB1][TU6] a cough during the goodbye of a call does not cut it: it is heard to its end, then the line goes', async () => {
     await withCall(greets, HANG_UP_LATE, async ({ plane, model, placed }) => {
       await plane.until(() => said(plane, 'item_greeting'))
       model.last.speak('goodbye', BYE_MS, 'end_call')
@@ -51,7 +51,7 @@ describe('odd turns', { concurrency: 4 }, () => {
     })
   })
 
-  test('[GB2] a caller who goes on speaking during the goodbye has the call back, and is answered', async () => {
+  test('[P45][GB2] a caller who goes on speaking during the goodbye has the call back, and is answered', async () => {
     await withCall(greets, stay(9_000), async ({ plane, model, placed }) => {
       await plane.until(() => said(plane, 'item_greeting'))
       model.last.speak('goodbye', BYE_MS, 'end_call')
@@ -74,7 +74,7 @@ describe('odd turns', { concurrency: 4 }, () => {
     })
   })
 
-  test('[UT2] an end of speech that is never told, on a silent line: the plane ends the turn and asks for an answer', async () => {
+  test('[P45][UT2] an end of speech that is never told, on a silent line: the plane ends the turn and asks for an answer', async () => {
     let asked = 0
     const habits: ModelHabits = { onRespond: (session) => session.speak(`r${++asked}`, 400) }
     await withCall(habits, stay(22_000), async ({ plane, model, placed }) => {
@@ -89,7 +89,7 @@ describe('odd turns', { concurrency: 4 }, () => {
     })
   })
 
-  test('[ME9] a response whose end is never told is over after its last sound; then the silence of the caller counts', async () => {
+  test('[P45][ME9] a response whose end is never told is over after its last sound; then the silence of the caller counts', async () => {
     let asked = 0
     const habits: ModelHabits = {
       onRespond: (session) => session.speak(`r${++asked}`, 400, asked > 1 ? 'done' : 'nothing'),
@@ -113,7 +113,7 @@ describe('odd turns', { concurrency: 4 }, () => {
     )
   })
 
-  test('[ME9] a key pressed into such a response is answered at once', async () => {
+  test('[P45][ME9] a key pressed into such a response is answered at once', async () => {
     let asked = 0
     const habits: ModelHabits = {
       onRespond: (session) => session.speak(`r${++asked}`, 3_000, asked > 1 ? 'done' : 'nothing'),
@@ -136,7 +136,7 @@ describe('odd turns', { concurrency: 4 }, () => {
     )
   })
 
-  test('[ME10] links that open and are never configured: three of them, then a sentence', async () => {
+  test('[P45][ME10] links that open and are never configured: three of them, then a sentence', async () => {
     await withCall(
       { updates: false },
       HANG_UP_LATE,
@@ -152,7 +152,7 @@ describe('odd turns', { concurrency: 4 }, () => {
     )
   })
 
-  test('[PF4] a model that answers no proof of life keeps its link on a loud line, and that is logged once', async () => {
+  test('[P45][PF4] a model that answers no proof of life keeps its link on a loud line, and that is logged once', async () => {
     let asked = 0
     const model = await RawModel.open({ proves: false, onRespond: (session) => session.speak(`r${++asked}`, 400) })
     try {
@@ -173,7 +173,7 @@ describe('odd turns', { concurrency: 4 }, () => {
     }
   })
 
-  test('[EH1] an agent that is cut by its own echo again and again is told of once in the log', async () => {
+  test('[P45][EH1] an agent that is cut by its own echo again and again is told of once in the log', async () => {
     let asked = 0
     const habits: ModelHabits = { onRespond: (session) => session.speak(`r${++asked}`, 2_000) }
     await withCall(habits, stay(15_000), async ({ plane, model, placed }) => {

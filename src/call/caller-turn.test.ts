@@ -21,7 +21,7 @@ const started = (settings = {}): Life => {
 }
 
 suite('a turn of the caller that never ends', () => {
-  test('[UT2] and of which nothing is heard is committed and answered after its bound, told and counted', () => {
+  test('[P45][UT2] and of which nothing is heard is committed and answered after its bound, told and counted', () => {
     const life = started()
     assert.equal(
       hold(life, 60_000, (spokenMs) => spokenMs),
@@ -33,7 +33,7 @@ suite('a turn of the caller that never ends', () => {
     assert.equal(life.state.owed?.cause, 'caller')
   })
 
-  test('[UT2] and that is heard all the time is ended at the other bound', () => {
+  test('[P45][UT2] and that is heard all the time is ended at the other bound', () => {
     const life = started()
     assert.equal(
       hold(life, 120_000, () => 0),
@@ -42,7 +42,7 @@ suite('a turn of the caller that never ends', () => {
     assert.deepEqual([life.counted('caller-turn-long'), life.has('commit-turn')], [1, true])
   })
 
-  test('[UT1] a turn that ends by the word of the model is left alone, and each turn has its own bound', () => {
+  test('[P45][UT1] a turn that ends by the word of the model is left alone, and each turn has its own bound', () => {
     const life = started()
     assert.equal(
       hold(life, 50_000, () => 0),
@@ -58,7 +58,7 @@ suite('a turn of the caller that never ends', () => {
     assert.equal(life.has('commit-turn'), false)
   })
 
-  test('[UT3] again and again ends the call with a goodbye, unless silence never does', () => {
+  test('[P45][UT3] again and again ends the call with a goodbye, unless silence never does', () => {
     for (const silenceAskMs of [30_000, 0]) {
       const life = new Life({ silenceAskMs, silenceEndMs: silenceAskMs })
       for (let n = 1; n <= LONG_TURNS_MAX; n += 1) {
@@ -71,7 +71,7 @@ suite('a turn of the caller that never ends', () => {
     }
   })
 
-  test('[CB2] after it the silence of the caller counts again', () => {
+  test('[P45][CB2] after it the silence of the caller counts again', () => {
     const life = started({ silenceAskMs: 30_000, silenceEndMs: 30_000 })
     hold(life, 60_000, () => 60_000)
     life.log.length = 0

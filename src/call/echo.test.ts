@@ -14,7 +14,7 @@ function cut(life: Life, n: number, everyMs: number, heardAs?: string): void {
   if (heardAs !== undefined) life.model({ kind: 'caller-said', itemId: `u${n}`, text: heardAs })
 }
 
-test('[EH1] an agent that is cut again and again by its own words is told of once, with the remedy', () => {
+test('[P45][EH1] an agent that is cut again and again by its own words is told of once, with the remedy', () => {
   const life = new Life()
   for (let n = 0; n < 4 * SELF_CUTS_MAX; n += 1) cut(life, n, 2_000, n % 2 === 0 ? 'we are open!' : '')
   assert.equal(life.counted('echo-suspected'), 1)
@@ -23,7 +23,7 @@ test('[EH1] an agent that is cut again and again by its own words is told of onc
   assert.ok(notes.length === 1 && notes[0]?.kind === 'note' && notes[0].message.includes('threshold'))
 })
 
-test('[EH1] a caller who has words of his own, or who interrupts now and then, is no echo', () => {
+test('[P45][EH1] a caller who has words of his own, or who interrupts now and then, is no echo', () => {
   const life = new Life()
   for (let n = 0; n < 4 * SELF_CUTS_MAX; n += 1) cut(life, n, 2_000, n % 3 === 0 ? 'No, on Monday.' : undefined)
   for (let n = 0; n < 4 * SELF_CUTS_MAX; n += 1) cut(life, 100 + n, 6_000)

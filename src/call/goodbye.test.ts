@@ -14,7 +14,7 @@ function closing(wish: 'end' | 'transfer' = 'end'): Life {
 }
 
 suite('a goodbye', () => {
-  test('[GB1] is not cut by a cough, and the call ends when it has been heard', () => {
+  test('[P45][GB1] is not cut by a cough, and the call ends when it has been heard', () => {
     const life = closing()
     assert.equal(kinds(life.speaks(700)).includes('clear-playout'), false)
     assert.equal(life.state.phase.kind, 'closing')
@@ -23,7 +23,7 @@ suite('a goodbye', () => {
     assert.equal(life.counted('goodbye-taken-back'), 0)
   })
 
-  test('[GB2] is taken back by words: the agent is told, what was left of it is cut, the answer is owed', () => {
+  test('[P45][GB2] is taken back by words: the agent is told, what was left of it is cut, the answer is owed', () => {
     const life = closing()
     const effects = life.speaks(COUGH_MAX_MS + 500)
     assert.deepEqual([life.state.phase.kind, life.state.owed?.cause], ['live', 'caller'])
@@ -39,7 +39,7 @@ suite('a goodbye', () => {
     assert.equal(life.state.phase.kind, 'live')
   })
 
-  test('[GB2] does not end while the caller speaks; at its bound the call is his again', () => {
+  test('[P45][GB2] does not end while the caller speaks; at its bound the call is his again', () => {
     const life = closing()
     life.model({ kind: 'speech-started', itemId: 'u' })
     life.nowMs += 5_000
@@ -49,7 +49,7 @@ suite('a goodbye', () => {
     assert.equal(life.state.phase.kind, 'live')
   })
 
-  test('[GB3] is taken back once in a call, also when it moves between', () => {
+  test('[P45][GB3] is taken back once in a call, also when it moves between', () => {
     const life = closing()
     life.speaks(3_000)
     life.says('answer')
@@ -62,14 +62,14 @@ suite('a goodbye', () => {
     assert.equal(life.state.phase.kind, 'ended')
   })
 
-  test('[GB3] before a transfer is heard to its end whatever the caller says, then the transfer goes on', () => {
+  test('[P45][GB3] before a transfer is heard to its end whatever the caller says, then the transfer goes on', () => {
     const life = closing('transfer')
     assert.equal(kinds(life.speaks(3_000)).includes('clear-playout'), false)
     life.take({ kind: 'playout-idle' })
     assert.deepEqual(life.state.phase, { kind: 'ended', cause: 'transferred', next: { kind: 'transfer', to: '+49' } })
   })
 
-  test('[GB4] that the provider broke off is followed by its answer to the sound, which is heard', () => {
+  test('[P45][GB4] that the provider broke off is followed by its answer to the sound, which is heard', () => {
     const life = new Life()
     life.take({ kind: 'end-wanted' })
     life.model({ kind: 'response-started', responseId: 'goodbye' })
@@ -85,7 +85,7 @@ suite('a goodbye', () => {
     assert.equal(life.state.phase.kind, 'ended')
   })
 
-  test('[GB2] of a caller who was silent is taken back when he speaks after all', () => {
+  test('[P45][GB2] of a caller who was silent is taken back when he speaks after all', () => {
     const life = new Life({ silenceAskMs: 1_000, silenceEndMs: 1_000 })
     life.take({ kind: 'playout-looked', playoutMs: 0 })
     for (const response of ['there?', 'goodbye']) {

@@ -349,7 +349,7 @@ suite('a model that says nothing', () => {
     assert.deepEqual([world.dials.length, world.requests.length], [2, 1])
   })
 
-  test('[P4][ME9] a response whose end is never told is over, a stall bound after its last sound was heard', () => {
+  test('[P4][P45][ME9] a response whose end is never told is over, a stall bound after its last sound was heard', () => {
     const world = new World().live().caller()
     world.begin('a')
     world.sound('a')
@@ -368,7 +368,7 @@ suite('a model that says nothing', () => {
     assert.equal(world.state.response.kind, 'active')
   })
 
-  test('[ME9] a response that has sounded and still shows life, such as the arguments of a tool, goes on', () => {
+  test('[P45][ME9] a response that has sounded and still shows life, such as the arguments of a tool, goes on', () => {
     const world = new World().live().caller()
     world.begin('a')
     world.sound('a')
@@ -382,7 +382,7 @@ suite('a model that says nothing', () => {
     assert.deepEqual([world.state.response.kind, world.counted('response_never_done')], ['idle', true])
   })
 
-  test('[ME9] a response of ours that the provider does not know when asked to cancel it is over', () => {
+  test('[P45][ME9] a response of ours that the provider does not know when asked to cancel it is over', () => {
     const world = new World().live().caller()
     world.begin('a')
     world.sound('a')
@@ -397,7 +397,7 @@ suite('a model that says nothing', () => {
     assert.equal(world.state.response.kind, 'active')
   })
 
-  test('[ME10] three links that say nothing until their bound are enough, the later ones elsewhere', () => {
+  test('[P45][ME10] three links that say nothing until their bound are enough, the later ones elsewhere', () => {
     const world = new World({ greeting: { kind: 'agent' }, redialMax: 5 })
     world.onDial = () => world.after(8_000, () => world.lose('MODEL_STALLED'))
     world.take({ kind: 'opened' })
@@ -410,7 +410,7 @@ suite('a model that says nothing', () => {
     assert.equal(world.end?.cause, 'model-lost')
   })
 
-  test('[ME10] links that are refused at once are dialled as often as before, and one that serves clears the count', () => {
+  test('[P45][ME10] links that are refused at once are dialled as often as before, and one that serves clears the count', () => {
     const world = new World({ redialMax: 5 })
     world.onDial = () => world.after(10, () => world.lose('http_503'))
     world.take({ kind: 'opened' })

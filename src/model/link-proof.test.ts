@@ -109,14 +109,14 @@ test('[PF3] a proof that is closed asks no more', () => {
   assert.deepEqual(bench.deeds, [])
 })
 
-test('[PF4] a provider that answers no question is never given up here, however loud the line; that is told once', () => {
+test('[P45][PF4] a provider that answers no question is never given up here, however loud the line; that is told once', () => {
   const bench = new Bench(false)
   bench.proof.begin()
   bench.run(60_000, () => bench.proof.callerSeemsLoud())
   assert.deepEqual(bench.deeds, ['ask', 'no proof'])
 })
 
-test('[PF4] on a quiet line nothing is told, and an answer that comes late counts', () => {
+test('[P45][PF4] on a quiet line nothing is told, and an answer that comes late counts', () => {
   const bench = new Bench(false)
   bench.proof.begin()
   bench.run(60_000)
