@@ -213,7 +213,11 @@ async function makeApps(parts: {
     listener === undefined
       ? undefined
       : fastify({ http: TIMES, requestTimeout: REQUEST_MAX_MS, bodyLimit: 65_536, forceCloseConnections: true })
-  const operators = new Operators(credentials, { log, nowMs: () => systemClock.monotonicMs() })
+  const operators = new Operators(credentials, {
+    log,
+    nowMs: () => systemClock.monotonicMs(),
+    onAuthenticated: authentication.onAuthenticated,
+  })
   for (const one of ops === undefined ? [app] : [app, ops])
     await one.register(healthRoutes, { lag, notReady: () => pod.notReady() })
   const operated = ops ?? app

@@ -113,7 +113,14 @@ test('forty calls at once keep 50 frames a second each and close without a trace
   const { plane, sim } = await pair()
   const placed = Array.from({ length: 40 }, () => sim.placeCall({ caller: { steps: [{ stayMs: 1000 }], maxMs: 5000 } }))
   const reports = await Promise.all(placed.map((call) => call.done))
-  for (const report of reports) assert.ok(report.framesSent >= 46 && report.framesSent <= 53, `${report.framesSent}`)
   await Promise.all(plane.streams.map((stream) => stream.closed))
+  // A busy machine lets a caller stay longer; the frames are those of the time that the stream was open, whatever it was.
+  for (const { messages } of plane.streams) {
+    const media = messages.filter(({ message }) => message.event === 'media')
+    const openMs = media.at(-1)!.atMs - media[0]!.atMs
+    assert.ok(media.length >= 46, `${media.length} frames`)
+    assert.ok(Math.abs(media.length - 1 - openMs / 20) <= 6, `${media.length} frames in ${openMs} ms`)
+  }
+  assert.ok(reports.every(({ framesSent }) => framesSent >= 46))
   assert.equal(sim.activeCalls, 0)
 })

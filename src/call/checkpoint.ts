@@ -7,9 +7,10 @@
 //      checkpoint was written gets its answer.
 // CK4: the call's time goes on between pods: by the wall clock from its checkpoint to here, at least 0 and at most GAP_MAX_MS, so that clocks
 //      that differ cannot end a call or give it much time.
+// CK5: a call that comes back from a transfer which was not answered speaks first, and has lost neither pod nor socket by that.
 import { NEW_AGENT } from './agent-state.ts'
 import type { PendingTool } from './ports.ts'
-import { type CallState, initialState, STATE_VERSION } from './state.ts'
+import { type CallState, initialState, STATE_VERSION, type TransferOutcome } from './state.ts'
 import { itemIdOf, type TranscriptItem } from './transcript.ts'
 
 /** The longest that a call is taken to have been between two pods. */
@@ -47,18 +48,21 @@ export function readCheckpoint(text: string): CheckpointReading {
 
 /**
  * The state with which a call goes on after `how`; `before` is its checkpoint, undefined when none was written. `wallMs`: the clock here,
- * which need not be that of the machine that wrote it (CK4).
+ * which need not be that of the machine that wrote it (CK4). `dialed`: it comes back from a transfer, which ended so (CK5).
  */
 export function comeBack(
   before: CallState | undefined,
   how: 'failover' | 'handover',
   tools: readonly KnownTool[],
   wallMs: number,
+  dialed?: TransferOutcome,
 ): CallState {
   const fresh = initialState()
-  const failovers = (before?.failovers ?? 0) + (how === 'failover' ? 1 : 0)
+  const isLost = how === 'failover' && dialed === undefined
+  const failovers = (before?.failovers ?? 0) + (isLost ? 1 : 0)
   const handovers = (before?.handovers ?? 0) + (how === 'handover' ? 1 : 0)
-  if (before === undefined) return { ...fresh, comeback: how, failovers, handovers }
+  const transfers = [...(before?.transfers ?? []), ...(dialed === undefined ? [] : [dialed])]
+  if (before === undefined) return { ...fresh, comeback: how, failovers, handovers, transfers }
   const owesAnswer =
     before.owed !== undefined ||
     before.response.kind !== 'idle' ||
@@ -71,10 +75,11 @@ export function comeBack(
   const out = toolsOut(items)
   return {
     ...fresh,
-    comeback: how,
+    comeback: dialed === undefined ? how : undefined,
     modelRedials: before.modelRedials,
     failovers,
     handovers,
+    transfers,
     hasGreeted,
     wanted: hasGreeted && (how === 'failover' || owesAnswer) ? (before.wanted ?? {}) : undefined,
     requests,

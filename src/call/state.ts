@@ -16,6 +16,9 @@ export const FAILOVER_CALM_MS = 600_000
 /** What happens to the caller when our media stream has ended; the answer of /twilio/next. */
 export type Next = { kind: 'hang-up'; sentence?: string } | { kind: 'transfer'; to: string } | { kind: 'none' } // the caller is gone
 
+/** How a transfer ended, by the carrier's word. */
+export type TransferOutcome = 'answered' | 'busy' | 'no-answer' | 'failed' | 'canceled'
+
 /** Why a call ended. */
 export type EndCause =
   | 'caller-hung-up'
@@ -163,6 +166,8 @@ export type CallState = {
   failovers: number
   /** Planned moves to another pod. */
   handovers: number
+  /** Transfers of this call that have ended, the last one last. */
+  transfers: TransferOutcome[]
   /** The call comes from another pod and the caller has not been heard since: after a loss he has heard silence. */
   comeback: 'failover' | 'handover' | undefined
   turns: number
@@ -343,6 +348,7 @@ export function initialState(): CallState {
     modelRedials: 0,
     failovers: 0,
     handovers: 0,
+    transfers: [],
     comeback: undefined,
     turns: 0,
     usage: NO_USAGE,

@@ -11,8 +11,11 @@
 import type { CallIdentity } from '../call/identity.ts'
 import type { CallSid } from '../kit/ids.ts'
 
-/** What the carrier is to do when a stream has ended; the same shape as the call's own `Next`. */
-export type RecordedNext = { kind: 'hang-up'; sentence?: string } | { kind: 'transfer'; to: string } | { kind: 'none' }
+/** What the carrier is to do when a stream has ended; as the call's own `Next`, and how a transfer ended where that is known. */
+export type RecordedNext =
+  | { kind: 'hang-up'; sentence?: string }
+  | { kind: 'transfer'; to: string; outcome?: string }
+  | { kind: 'none' }
 
 export type ToolIntent = {
   key: string

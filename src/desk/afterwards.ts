@@ -1,6 +1,6 @@
 // What follows calls that are over for this pod. Rules:
 // AW1: what follows is remembered for NEXT_KEPT_MS, for at most NEXT_MAX calls; the oldest leaves first.
-// AW2: a repeated question gets the same answer; only the end of a transfer itself ends it.
+// AW2: a repeated question gets the same answer; the end of a transfer is judged by the desk (DK13).
 // AW4: a call whose stream broke before it began keeps no place meanwhile: it comes back without one.
 // AW3: a call whose socket broke is kept for RESUME_AWAITED_MS, for at most BROKEN_MAX calls; then, or beyond it, it has ended.
 
@@ -26,7 +26,7 @@ export class Afterwards {
   readonly #wheel: Wheel
   readonly #onGivenUp: (broken: Broken) => void
   readonly #placesOf: PlacesOf
-  readonly #next = new Map<CallSid, { next: Next | StreamGrant; untilMs: number; isAsked: boolean }>()
+  readonly #next = new Map<CallSid, { next: Next | StreamGrant; untilMs: number; isAsked: boolean; epoch: number }>()
   readonly #broken = new Map<CallSid, Broken & { timer: WheelTimer }>()
 
   constructor(parts: { clock: Clock; wheel: Wheel; placesOf: PlacesOf; onGivenUp: (broken: Broken) => void }) {
@@ -43,24 +43,40 @@ export class Afterwards {
     return count
   }
 
-  remember(callSid: CallSid, next: Next | StreamGrant): void {
+  /** `epoch`: of the pod's part that is over. */
+  remember(callSid: CallSid, next: Next | StreamGrant, epoch = 0): void {
     const nowMs = this.#clock.monotonicMs()
     for (const [sid, { untilMs }] of this.#next) {
       if (untilMs > nowMs && this.#next.size < NEXT_MAX) break
       this.#next.delete(sid)
     }
     this.#next.delete(callSid)
-    this.#next.set(callSid, { next, untilMs: nowMs + NEXT_KEPT_MS, isAsked: next.kind === 'none' })
+    this.#next.set(callSid, { next, untilMs: nowMs + NEXT_KEPT_MS, isAsked: next.kind === 'none', epoch })
+  }
+
+  /** Whether it was told before what follows the call. */
+  isAsked(callSid: CallSid): boolean {
+    return this.#next.get(callSid)?.isAsked === true
+  }
+
+  /** The part of a call that ended here with a transfer. */
+  transferOf(callSid: CallSid): { to: string; epoch: number } | undefined {
+    const remembered = this.#next.get(callSid)
+    return remembered?.next.kind === 'transfer' ? { to: remembered.next.to, epoch: remembered.epoch } : undefined
+  }
+
+  /** The call goes on. */
+  forget(callSid: CallSid): void {
+    this.#next.delete(callSid)
   }
 
   /** What follows the call; undefined when nothing is known of it here. */
-  answer(callSid: CallSid, parameters: Record<string, string>): NextStep | undefined {
+  answer(callSid: CallSid): NextStep | undefined {
     const remembered = this.#next.get(callSid)
     if (remembered === undefined) return undefined
     remembered.isAsked = true
     const { next } = remembered
     if (next.kind === 'none') return { kind: 'hang-up' }
-    if (next.kind === 'transfer' && parameters.DialCallStatus !== undefined) return { kind: 'hang-up' }
     return next
   }
 

@@ -12,11 +12,13 @@
 // DK7: what a caller is told when an end is decided here is part of that end's record, and is told again when asked again.
 // DK11: a question what follows a stream that still brings its caller's media changes nothing: it is a request that was sent before.
 // DK12: a call that has ended is not admitted again: neither one that ended here of late, nor one of which the records say so.
+// DK13: after a transfer that a person answered the call ends; after another one it goes on with its agent (RZ5), and has a place again. The
+//       outcome is part of the call's end, whichever pod is asked.
 // DK8: whose call it is and what it is admitted as follow its direction, on every path: entering, waiting, resuming.
 import { createHash } from 'node:crypto'
 import { type CallIdentity, farEndOf, ownNumberOf } from '../call/identity.ts'
 import type { Leg, LegListener } from '../call/ports.ts'
-import type { EndCause, Next } from '../call/state.ts'
+import type { EndCause, Next, TransferOutcome } from '../call/state.ts'
 import type {
   Answer,
   CallDesk,
@@ -43,7 +45,7 @@ import type { DeskWorld, Held, Origin } from './held.ts'
 import type { Overflows } from './overflow.ts'
 import type { Expected, Peers, ToldEnd } from './peers.ts'
 import type { PendingCall, PendingEnd } from './pending-call.ts'
-import { causeOfStatus, mayResume, stepOfRow } from './resume.ts'
+import { causeOfStatus, endOfRow, mayResume, mayReturn, outcomeOfDial, stepOfRow, transferIn } from './resume.ts'
 
 /** How long a webhook waits for the records before it goes on without them. */
 export const RECORDS_MS = 400
@@ -54,8 +56,8 @@ const EXPECT_MS = 2_000
 /** Offers of callers who wait, so that their numbers are known when their turn comes. Beyond it the oldest leaves. */
 const WAITING_MAX = 20_000
 
-/** What a call was lost by. `pod-lost`: also a pod that could not take it back. */
-export type ResumeCause = 'pod-lost' | 'socket-lost'
+/** What a call was lost by. `pod-lost`: also a pod that could not take it back. `not-answered`: its transfer. */
+export type ResumeCause = 'pod-lost' | 'socket-lost' | 'not-answered'
 
 export type DeskParts = {
   pod: string
@@ -201,8 +203,11 @@ export class Desk implements CallDesk {
       // The carrier asks what follows: the stream of this call is over, whatever we believed.
       if (held.isActive) held.call.letGo('carrier-lost')
     }
-    const known = afterwards.answer(callSid, parameters)
-    if (known !== undefined) return known
+    const dialed = outcomeOfDial(parameters.DialCallStatus)
+    if (dialed !== undefined) return this.#afterDial(callSid, dialed, parameters.last !== undefined)
+    const isAskedAgain = afterwards.isAsked(callSid)
+    const known = afterwards.answer(callSid)
+    if (known !== undefined && !(isAskedAgain && (await this.#hasReturned(callSid)))) return known
     const broken = afterwards.takeBroken(callSid)
     if (broken !== undefined)
       return mayResume(broken.checkpoint)
@@ -213,8 +218,11 @@ export class Desk implements CallDesk {
     if (found.kind === 'away') throw new VoiceError('STORE_UNAVAILABLE', { retryable: true })
     const row = found.value
     if (row === undefined) return { kind: 'unknown-call' }
-    const step = stepOfRow(row, parameters.DialCallStatus !== undefined)
+    const step = stepOfRow(row)
     switch (step.kind) {
+      case 'dialing':
+        // A call that has a place is on its way back already.
+        return (await this.#leaseEpoch(callSid)) !== undefined ? this.#goOn(row, undefined) : this.#stepOf(step.next)
       case 'answer':
         return this.#stepOf(step.next)
       case 'finish':
@@ -224,6 +232,98 @@ export class Desk implements CallDesk {
       default:
         return this.#goOn(row, undefined)
     }
+  }
+
+  /** [DK13] `isLast`: nothing is tried any more. */
+  async #afterDial(callSid: CallSid, outcome: TransferOutcome, isLast: boolean): Promise<NextStep> {
+    const { calls, grants, pod, world } = this.#parts
+    const held = calls.get(callSid)
+    // It was asked before, and the call is on its way back.
+    if (held !== undefined && !held.isOver && (await this.#leaseEpoch(callSid)) === held.epoch)
+      return grants.to({ ...held.origin, pod })
+    const step = await this.#afterDialOf(callSid, outcome, isLast)
+    world.metrics.transfers.add(outcome)
+    world.log.info({ callSid, outcome, step: step.kind }, 'a transfer has ended')
+    return step
+  }
+
+  async #afterDialOf(callSid: CallSid, outcome: TransferOutcome, isLast: boolean): Promise<NextStep> {
+    const { afterwards, endings, records, world } = this.#parts
+    const broken = afterwards.takeBroken(callSid)
+    const dial = endings.takeDial(callSid)
+    if (dial !== undefined) {
+      const { checkpoint } = dial.request
+      if (outcome !== 'answered' && checkpoint !== undefined && mayReturn(checkpoint))
+        return this.#return(callSid, dial.origin, { origin: dial.origin, checkpoint, hasPlace: false }, outcome)
+      endings.endDial(dial, outcome)
+      return this.#dialOver(outcome, dial.to, isLast)
+    }
+    if (broken !== undefined) {
+      const { origin, checkpoint } = broken
+      if (outcome !== 'answered' && mayReturn(checkpoint)) return this.#return(callSid, origin, broken, outcome)
+      endings.over({ ...origin, cause: 'transferred', next: { kind: 'none' }, checkpoint })
+      return this.#dialOver(outcome, undefined, isLast)
+    }
+    const known = afterwards.transferOf(callSid)
+    const found = await askWithin(world.wheel, RECORDS_MS, () => records.find(callSid))
+    if (found.kind === 'away') {
+      if (known !== undefined) return this.#dialOver(outcome, known.to, isLast)
+      throw new VoiceError('STORE_UNAVAILABLE', { retryable: true })
+    }
+    const row = found.value
+    if (row === undefined)
+      return known === undefined ? { kind: 'unknown-call' } : this.#dialOver(outcome, known.to, isLast)
+    if (row.state === 'ended')
+      return this.#dialOver(outcome, row.next?.kind === 'transfer' ? row.next.to : undefined, isLast)
+    if (outcome !== 'answered' && mayReturn(row.checkpoint)) return this.#return(callSid, row, undefined, outcome)
+    const to = transferIn(row.checkpoint)
+    const request = { ...row, ...endOfRow(row, 'transferred'), checkpoint: undefined }
+    if (to === undefined) endings.end(request)
+    else endings.endDial({ to, request: { ...request, checkpoint: row.checkpoint } }, outcome)
+    return this.#dialOver(outcome, to, isLast)
+  }
+
+  /** [RZ5] The call goes on with its agent. */
+  #return(
+    callSid: CallSid,
+    call: Origin | CallRow,
+    broken: Broken | undefined,
+    outcome: TransferOutcome,
+  ): Promise<NextStep> {
+    this.#parts.afterwards.forget(callSid)
+    return this.#goOn(call, broken, outcome)
+  }
+
+  /** [RZ5] What follows a transfer to `to` without the agent. */
+  #dialOver(outcome: TransferOutcome, to: string | undefined, isLast: boolean): NextStep {
+    const { fallbackNumber, queue } = this.#parts
+    if (outcome === 'answered') return { kind: 'hang-up' }
+    if (isLast || fallbackNumber === undefined || fallbackNumber === to)
+      return { kind: 'not-reached', language: queue.language }
+    return { kind: 'transfer', to: fallbackNumber, isLast: true }
+  }
+
+  /** Whether a call that was transferred from here has come back since, to whatever pod. */
+  async #hasReturned(callSid: CallSid): Promise<boolean> {
+    const { afterwards, leases, records, world } = this.#parts
+    const transfer = afterwards.transferOf(callSid)
+    if (transfer === undefined) return false
+    // Its lease moves first, its row stays when it has ended again.
+    const [lease, row] = await Promise.all([
+      askWithin(world.wheel, RECORDS_MS, () => leases.look([callSid])),
+      askWithin(world.wheel, RECORDS_MS, () => records.find(callSid)),
+    ])
+    const epochs = [lease.kind === 'answer' ? lease.value[0]?.epoch : 0, row.kind === 'answer' ? row.value?.epoch : 0]
+    const hasReturned = epochs.some((epoch) => epoch !== undefined && epoch > transfer.epoch)
+    if (hasReturned) afterwards.forget(callSid)
+    return hasReturned
+  }
+
+  /** The epoch under which the call has a place; undefined: it has none, or nobody says. */
+  async #leaseEpoch(callSid: CallSid): Promise<number | undefined> {
+    const { leases, world } = this.#parts
+    const looked = await askWithin(world.wheel, RECORDS_MS, () => leases.look([callSid]))
+    return looked.kind === 'answer' ? looked.value[0]?.epoch : undefined
   }
 
   /** [DK11] Whether the stream of a call still brings what its caller says. Takes STREAM_LOOK_MS twice: what was on its way when it ended has come by then. */
@@ -243,11 +343,17 @@ export class Desk implements CallDesk {
     return row?.state === 'ended'
   }
 
-  ended(callSid: CallSid, status: string): void {
-    const { afterwards, endings } = this.#parts
+  ended(callSid: CallSid, status: string, dialStatus?: string): void {
+    const { afterwards, endings, world } = this.#parts
     const cause = causeOfStatus(status)
     if (this.endedHere({ callSid, cause })) return
-    const known = afterwards.answer(callSid, {})
+    const outcome = outcomeOfDial(dialStatus)
+    const dial = outcome === undefined ? undefined : endings.takeDial(callSid)
+    if (dial !== undefined && outcome !== undefined) {
+      endings.endDial(dial, outcome)
+      world.metrics.transfers.add(outcome)
+    }
+    const known = afterwards.answer(callSid)
     // One that was given to another pod may have ended before its stream came there.
     if (known !== undefined && known.kind !== 'stream') return
     this.#leave(callSid)
@@ -354,10 +460,10 @@ export class Desk implements CallDesk {
     })
   }
 
-  #goOn(call: Origin | CallRow, broken: Broken | undefined): Promise<NextStep> {
+  #goOn(call: Origin | CallRow, broken: Broken | undefined, dialed?: TransferOutcome): Promise<NextStep> {
     return this.#whilePending<NextStep>(
       call.callSid,
-      (pending) => this.#resume(call, broken, pending),
+      (pending) => this.#resume(call, broken, pending, dialed),
       ({ kind }) => {
         if (kind === 'over') return { kind: 'hang-up' }
         throw new VoiceError('STORE_UNAVAILABLE', { message: 'this pod takes no call now', retryable: true })
@@ -379,12 +485,18 @@ export class Desk implements CallDesk {
   }
 
   /** The call goes on at another pod, or here, under the next epoch (DK5). */
-  async #resume(call: Origin | CallRow, broken: Broken | undefined, pending: PendingCall): Promise<NextStep> {
+  async #resume(
+    call: Origin | CallRow,
+    broken: Broken | undefined,
+    pending: PendingCall,
+    dialed: TransferOutcome | undefined,
+  ): Promise<NextStep> {
     const { callSid, epoch, tenant, pool } = call
     const caller = this.#parts.placesOf(call)?.key
     const { admission, afterwards, world, pod: own, onResume } = this.#parts
-    const why: ResumeCause = broken === undefined ? 'pod-lost' : 'socket-lost'
-    const avoidPod = broken === undefined && 'pod' in call && call.pod !== own ? call.pod : undefined
+    const lost = broken === undefined ? 'pod-lost' : 'socket-lost'
+    const why: ResumeCause = dialed === undefined ? lost : 'not-answered'
+    const avoidPod = why === 'pod-lost' && 'pod' in call && call.pod !== own ? call.pod : undefined
     const ask = (fromEpoch: number) => admission.resume({ callSid, fromEpoch, tenant, pool, avoidPod, caller })
     let resumed = await ask(epoch)
     // Somebody moved it on and its stream has ended since: the carrier asks again.
@@ -400,7 +512,12 @@ export class Desk implements CallDesk {
     world.log.info({ callSid, pod: resumed.pod, epoch: resumed.epoch }, 'a call goes on')
     const origin = { ...identityIn(call), pool: resumed.pool, epoch: resumed.epoch }
     if (resumed.pod !== own) pending.onEnd((end) => end.kind === 'over' && this.#giveBack(origin, resumed, end))
-    await this.#tell({ ...origin, how: { kind: 'failover' } }, resumed, pending, broken)
+    await this.#tell(
+      { ...origin, how: { kind: 'failover', ...(dialed === undefined ? {} : { dialed }) } },
+      resumed,
+      pending,
+      broken,
+    )
     return this.#parts.grants.to({ ...origin, pod: resumed.pod })
   }
 
@@ -429,7 +546,7 @@ export class Desk implements CallDesk {
   #endWith(request: EndRequest): NextStep {
     const { endings, afterwards } = this.#parts
     endings.over(request)
-    return afterwards.answer(request.callSid, {}) ?? this.#stepOf(request.next)
+    return afterwards.answer(request.callSid) ?? this.#stepOf(request.next)
   }
 
   #stepOf(next: Next): NextStep {

@@ -4,6 +4,7 @@
 // DO3: a call of a lost pod is claimed before it is made here: from then on the lost pod's writes are refused.
 // DO4: a call that was prepared for a handover is claimed when its stream opens: until then the other pod acts.
 import { ownNumberOf } from '../call/identity.ts'
+import type { TransferOutcome } from '../call/state.ts'
 import type { LeaseStore } from '../control/ports.ts'
 import type { CallRecords, CallRow, Claimed } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'
@@ -16,6 +17,7 @@ import type { Endings } from './endings.ts'
 import type { DeskWorld, Held, Origin } from './held.ts'
 import type { History } from './history.ts'
 import type { Expected } from './peers.ts'
+import { transferIn } from './resume.ts'
 
 /** How long a stream waits at the door for the stores. */
 export const ENTER_STORE_MS = 1_000
@@ -88,9 +90,11 @@ export class Door {
       default: {
         const there = calls.get(call.callSid)
         if (there !== undefined && there.epoch >= call.epoch) return there.epoch === call.epoch ? there : undefined
-        const claimed = await this.#claim(origin, 'failover')
+        const claimed = await this.#claim(origin, how.dialed === undefined ? 'failover' : 'handover')
         if (claimed?.kind === 'fenced' || claimed?.kind === 'ended') return undefined
-        return calls.prepare(comebackOf(origin, claimed?.kind === 'claimed' ? claimed.row : undefined, broken))
+        return calls.prepare(
+          comebackOf(origin, claimed?.kind === 'claimed' ? claimed.row : undefined, broken, how.dialed),
+        )
       }
     }
   }
@@ -172,8 +176,15 @@ export class Door {
   }
 }
 
-function comebackOf(origin: Omit<Origin, 'comeback'>, row: CallRow | undefined, broken: Broken | undefined): Origin {
+function comebackOf(
+  origin: Omit<Origin, 'comeback'>,
+  row: CallRow | undefined,
+  broken: Broken | undefined,
+  told: TransferOutcome | undefined,
+): Origin {
   const checkpoint = broken?.checkpoint ?? row?.checkpoint
+  // A pod that was not told how the transfer ended knows from the checkpoint that there was one.
+  const dialed = told ?? (transferIn(checkpoint) === undefined ? undefined : 'failed')
   const { from, to, direction, tenant } = row ?? origin
   return {
     ...origin,
@@ -181,6 +192,6 @@ function comebackOf(origin: Omit<Origin, 'comeback'>, row: CallRow | undefined, 
     to,
     direction,
     tenant,
-    comeback: { kind: 'failover', checkpoint, intents: row?.intents },
+    comeback: { kind: 'failover', checkpoint, intents: row?.intents, dialed },
   }
 }

@@ -12,20 +12,22 @@
 // EG8: the pod that a call's lease names is told of the end at once, and before each look; when it has the call, the end is its own.
 // EG6: the carrier's word that comes again while a call is looked at changes nothing. At most OVERS_MAX calls are looked at; what is beyond,
 //      or is not decided at the last look or when the pod closes, is found by a sweep. Nothing is made for a call without a row.
+// EG9: the end of a call that was transferred waits until the transfer has ended, DIAL_AWAITED_MS at most, DIALS_MAX calls at most; its place is
+//      free meanwhile, and its row says where it is. When that cannot be written, its end is written at once.
 // EG7: where a recording lies is told to the store of the work; a pod without one counts it.
 import { writeCheckpoint } from '../call/checkpoint.ts'
-import type { EndCause, Next } from '../call/state.ts'
+import type { EndCause, Next, TransferOutcome } from '../call/state.ts'
 import type { LeaseSeen, LeaseStore } from '../control/ports.ts'
 import type { CallRecords, CallRow, EndRequest } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'
 import { messageOf, VoiceError } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
-import type { Wheel } from '../kit/wheel.ts'
+import type { Wheel, WheelTimer } from '../kit/wheel.ts'
 import type { Metrics } from '../ops/metrics.ts'
 import type { Afterwards, Broken } from './afterwards.ts'
-import type { Held } from './held.ts'
-import { endOfRow } from './resume.ts'
+import type { Held, Origin } from './held.ts'
+import { endOfRow, withOutcome } from './resume.ts'
 
 export const ENDING_RETRY_MS = 1_000
 export const ENDING_TRIES = 30
@@ -37,6 +39,13 @@ const LOOK_MS = 1_000
 /** Waits before each look at a call that is over for the carrier: a minute in all, until a silent lease is certainly suspect. */
 export const OVER_LOOKS_MS: readonly number[] = [5_000, 15_000, 40_000]
 export const OVERS_MAX = 10_000
+
+/** Longer than a transfer may ring. */
+export const DIAL_AWAITED_MS = 60_000
+export const DIALS_MAX = 10_000
+
+/** A call whose transfer has not ended, as far as this pod knows. */
+export type Dial = { origin: Origin; to: string; request: EndRequest }
 
 export type EndingsParts = {
   records: CallRecords
@@ -61,6 +70,8 @@ export class Endings {
   readonly #parts: EndingsParts
   #running = 0
   readonly #overs = new Set<CallSid>()
+  /** [EG9] */
+  readonly #dials = new Map<CallSid, Dial & { timer: WheelTimer }>()
 
   constructor(parts: EndingsParts) {
     this.#parts = parts
@@ -86,8 +97,53 @@ export class Endings {
     }
     if (!held.isActive && origin.comeback?.kind === 'handover') return
     const request = { callSid, epoch, cause, next, checkpoint }
-    if (held.isActive) this.over(request)
+    if (held.isActive && next.kind === 'transfer' && this.#dials.size < DIALS_MAX)
+      void this.#awaitDial({ origin, to: next.to, request }, { sequence: call.changes, text: checkpoint })
+    else if (held.isActive) this.over(request)
     else void this.#endUnlessOpened(request)
+  }
+
+  /** [EG9] */
+  async #awaitDial(dial: Dial, write: { sequence: number; text: string }): Promise<void> {
+    const { afterwards, wheel, records } = this.#parts
+    const { callSid, epoch, next } = dial.request
+    afterwards.remember(callSid, next, epoch)
+    this.release(dial.request)
+    this.takeDial(callSid)
+    const timer = wheel.after(DIAL_AWAITED_MS, () => this.#endUntold(dial))
+    this.#dials.set(callSid, { ...dial, timer })
+    this.#running += 1
+    const saved = await askWithin(wheel, LOOK_MS, () => records.save([{ callSid, epoch, ...write }]))
+    this.#running -= 1
+    if (saved.kind === 'away') this.#endUntold(dial)
+    else if (saved.value.includes(callSid) && this.#dials.get(callSid)?.request === dial.request) this.takeDial(callSid)
+  }
+
+  /** The end of a call whose transfer may go on. */
+  #endUntold({ request }: Dial): void {
+    if (this.#dials.get(request.callSid)?.request !== request) return
+    this.takeDial(request.callSid)
+    this.end(request)
+  }
+
+  /** The transfer of the call has ended, or its pod closes: whoever takes it says what follows. */
+  takeDial(callSid: CallSid): Dial | undefined {
+    const dial = this.#dials.get(callSid)
+    if (dial === undefined) return undefined
+    this.#parts.wheel.cancel(dial.timer)
+    this.#dials.delete(callSid)
+    return dial
+  }
+
+  /** Writes the end of a transferred call. Never waits. */
+  endDial({ to, request }: Pick<Dial, 'to' | 'request'>, outcome: TransferOutcome): void {
+    const checkpoint = withOutcome(request.checkpoint, outcome)
+    this.end({ ...request, next: { kind: 'transfer', to, outcome }, checkpoint })
+  }
+
+  /** The pod closes and has no other: no transfer is awaited any more. */
+  endDials(): void {
+    for (const dial of [...this.#dials.values()]) this.#endUntold(dial)
   }
 
   /** [EG4] The carrier's own word is kept, whoever has the call (EG5). */
@@ -165,7 +221,7 @@ export class Endings {
 
   /** A call is over: what follows is remembered here and its end is written. Never waits. */
   over(request: EndRequest): void {
-    this.#parts.afterwards.remember(request.callSid, request.next)
+    this.#parts.afterwards.remember(request.callSid, request.next, request.epoch)
     this.end(request)
   }
 

@@ -2,6 +2,7 @@
 // HC1: a held call acts while its epoch does: once it was let go, or another epoch was seen, none of its tools starts.
 // HC2: a call that comes back after a loss is told to the model as such, once; after a handover nothing is said of it.
 // HC3: a call whose lease went to another model pool is of that pool from then on: so it is reasserted, handed over and resumed.
+// HC5: an agent whose transfer was not answered gets the call back, and is told how the transfer ended.
 // HC4: an agent transfers a call only where the plane allows it (TRP1 to TRP6); a refusal is told to the agent and counted.
 import { NEW_AGENT } from '../call/agent-state.ts'
 import { Call } from '../call/call.ts'
@@ -9,7 +10,7 @@ import { comeBack, pendingTools, readCheckpoint } from '../call/checkpoint.ts'
 import { farPartyOf, ownNumberOf } from '../call/identity.ts'
 import type { PlayoutSettings } from '../call/playout.ts'
 import type { ModelListener, ModelSession, SessionStart, Usage } from '../call/ports.ts'
-import type { CallSettings, CallState, EndCause, Next } from '../call/state.ts'
+import type { CallSettings, CallState, EndCause, Next, TransferOutcome } from '../call/state.ts'
 import type { HeldLease, MovePool } from '../control/ports.ts'
 import type { CallRecords, ToolIntent } from '../control/records.ts'
 import type { TransferPolicy } from '../control/transfer-policy.ts'
@@ -30,6 +31,19 @@ import { type CarriedTools, ToolLedger } from './tool-ledger.ts'
 const CUT_NOTE =
   'The telephone line was cut for a moment and is back. Say so in a few words, in the language of this conversation, ' +
   'then go on where you were: repeat your last question, or answer what the caller said last.'
+
+const NOT_REACHED: Readonly<Record<TransferOutcome, string>> = {
+  answered: 'the talk with that person is over',
+  busy: 'the line of that person was busy',
+  'no-answer': 'that person did not answer',
+  failed: 'that person could not be reached',
+  canceled: 'the transfer was canceled',
+}
+
+/** [HC5] What the agent is told of a transfer that was not answered. */
+const returnNote = (outcome: TransferOutcome): string =>
+  `The transfer did not come about: ${NOT_REACHED[outcome]}. The caller is back on the line with you and has heard nothing of this. ` +
+  'Say so in a few words, in the language of this conversation, and offer something else.'
 
 /** What the agent is told of a call that its far party asked for. */
 const callBackNote = (language: string): string =>
@@ -82,6 +96,8 @@ export type Origin = Omit<Expected, 'how'> & {
         checkpoint: string | undefined
         /** undefined: the records could not be read. */
         intents: readonly ToolIntent[] | undefined
+        /** It comes back from a transfer, which ended so. */
+        dialed?: TransferOutcome | undefined
       }
     | undefined
 }
@@ -274,6 +290,7 @@ function spokenFirst(packCall: PackCall, { callBack }: Origin): PackCall {
 
 /** What the model is told once before it speaks. */
 function noteOf({ comeback, callBack }: Origin, initial: CallState | undefined): string | undefined {
+  if (comeback?.dialed !== undefined) return returnNote(comeback.dialed)
   if (initial?.hasGreeted === true) return comeback?.kind === 'failover' ? CUT_NOTE : undefined
   return callBack === undefined ? undefined : callBackNote(callBack)
 }
@@ -294,5 +311,5 @@ function initialOf(origin: Origin, log: Log, wallMs: number): CallState | undefi
     if (reading.kind === 'read') before = reading.state
     else log.warn({ reason: reading.reason }, 'the checkpoint of a call cannot be read; it begins anew')
   }
-  return comeBack(before, comeback.kind, comeback.intents ?? [], wallMs)
+  return comeBack(before, comeback.kind, comeback.intents ?? [], wallMs, comeback.dialed)
 }

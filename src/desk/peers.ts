@@ -10,6 +10,7 @@ import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { CallIdentity } from '../call/identity.ts'
+import type { TransferOutcome } from '../call/state.ts'
 import type { ToolIntent } from '../control/records.ts'
 import type { CallSid } from '../kit/ids.ts'
 
@@ -27,8 +28,8 @@ export type Expected = CallIdentity & {
   callBack?: string
   how:
     | { kind: 'new' }
-    /** Its pod is lost: the one that is told claims it and reads its checkpoint. */
-    | { kind: 'failover' }
+    /** Its pod is lost, or it comes back from a transfer that ended as `dialed`: the one that is told claims it and reads its checkpoint. */
+    | { kind: 'failover'; dialed?: TransferOutcome }
     /** Its pod gives it away: here is all that it knows. */
     | { kind: 'handover'; checkpoint: string; intents: ToolIntent[] }
 }

@@ -118,7 +118,9 @@ export class Metrics {
     )
     count('voice_model_errors_total', 'Errors of the model', 'code', () => this.modelErrors.entries())
     count('voice_turn_outcomes_total', 'Turns owed to callers', 'outcome', () => this.turnOutcomes.entries())
-    count('voice_transfers_total', 'Transfers that agents wished for', 'outcome', () => this.transfers.entries())
+    count('voice_transfers_total', 'Transfers that agents wished for, and how they ended', 'outcome', () =>
+      this.transfers.entries(),
+    )
     count('voice_limits_total', 'Bounds of calls, callers and tenants neared or reached', 'limit', () =>
       this.limits.entries(),
     )

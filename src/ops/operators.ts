@@ -6,6 +6,7 @@
 // OPR4: after WRONG_MAX wrong tokens from one address in WRONG_MS its further ones are answered 429 and not logged. A right token always passes.
 // OPR5: what fails behind a route is answered without its reason: 503 when a store is away, 500 otherwise. The log has the reason.
 import { createHash, timingSafeEqual } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { messageOf, VoiceError } from '../kit/errors.ts'
 import type { Log } from '../kit/log.ts'
@@ -54,13 +55,18 @@ export class Operators {
   readonly #known: readonly Known[]
   readonly #log: Log
   readonly #nowMs: () => number
+  readonly #onAuthenticated: ((request: IncomingMessage) => void) | undefined
   readonly #wrong = new Map<string, Wrong>()
 
   /** `nowMs`: monotonic. Two credentials of one id are one operator with two tokens, as while tokens are changed. */
-  constructor(credentials: readonly Credential[], parts: { log: Log; nowMs: () => number }) {
+  constructor(
+    credentials: readonly Credential[],
+    parts: { log: Log; nowMs: () => number; onAuthenticated?: (request: IncomingMessage) => void },
+  ) {
     this.#known = credentials.map(({ id, scopes, token }) => ({ id, scopes: new Set(scopes), digest: digestOf(token) }))
     this.#log = parts.log
     this.#nowMs = parts.nowMs
+    this.#onAuthenticated = parts.onAuthenticated
   }
 
   get isEmpty(): boolean {
@@ -72,6 +78,7 @@ export class Operators {
     app.addHook('onRequest', async (request, reply) => {
       const asked = this.#ask(request, scope)
       if (asked.kind === 'refused') return this.#refuse(request, reply, scope, asked)
+      this.#onAuthenticated?.(request.raw)
       this.#audit.set(request, asked.id)
     })
     app.addHook('onResponse', async (request, reply) => {

@@ -168,6 +168,99 @@ suite('pods of a fleet', () => {
     assert.deepEqual(await second.next(sid(1), { DialCallStatus: 'completed' }), { kind: 'hang-up' })
   })
 
+  test('[P31] nobody answers a transfer: the agent gets the call back at any pod, twice; then the person of FALLBACK_NUMBER is tried, then a sentence', async () => {
+    const shared = await ground()
+    const env = { FALLBACK_NUMBER: '+12025550100' }
+    const first = await start('pod-a', shared, env)
+    await first.offer(sid(1))
+    const leg = await first.open(sid(1))
+    assert.ok(leg)
+    await until('the model', () => first.pod.calls.get(sid(1))?.call.state.model.kind === 'ready')
+    converse(first.model())
+    first.controls[0]!.transferCall('+12025550143')
+    await until('the transfer', () => first.ended.length === 1)
+    await until('all is written', () => first.pod.endings.pendingCount === 0)
+    assert.equal((await shared.records.find(sid(1)))?.state, 'live', 'its end waits for the end of the transfer')
+    assert.equal((await shared.leases.usage()).inUse, 0, 'the talk with a person takes no place')
+    assert.deepEqual(await first.next(sid(1)), { kind: 'transfer', to: '+12025550143' })
+    const second = await start('pod-b', shared, env)
+    const back = await second.next(sid(1), { DialCallStatus: 'busy' })
+    assert.equal(back.kind, 'stream', JSON.stringify(back))
+    assert.equal((await shared.leases.usage()).inUse, 1, 'it has a place again')
+    const asked = await first.next(sid(1))
+    assert.ok(asked.kind === 'stream', 'the first pod no longer says: transfer')
+    const there = asked.pod === 'pod-b' ? second : first
+    assert.ok(await there.open(sid(1), (await shared.leases.look([sid(1)]))[0]!.epoch))
+    assert.deepEqual(said(there, sid(1)), ['a check up please', 'on which day'])
+    assert.match(
+      String(there.model().start?.note),
+      /transfer did not come about: (the line of that person was busy|that person could not be reached)/,
+    )
+    await until('the model', () => there.pod.calls.get(sid(1))?.call.state.model.kind === 'ready')
+    assert.equal(there.pod.calls.get(sid(1))?.call.state.failovers, 0, 'it has lost nothing')
+    // The second time it comes back here, the third time it does not.
+    there.controls.at(-1)!.transferCall('+12025550144')
+    await until('the second transfer', () => there.pod.calls.get(sid(1)) === undefined)
+    await until('all is written', () => there.pod.endings.pendingCount === 0)
+    const again = await there.next(sid(1), { DialCallStatus: 'no-answer' })
+    assert.ok(again.kind === 'stream', JSON.stringify(again))
+    const last = again.pod === 'pod-b' ? second : first
+    assert.ok(await last.open(sid(1), (await shared.leases.look([sid(1)]))[0]!.epoch))
+    await until('the model', () => last.pod.calls.get(sid(1))?.call.state.model.kind === 'ready')
+    assert.deepEqual(last.pod.calls.get(sid(1))?.call.state.transfers.at(-1) !== undefined, true)
+    last.controls.at(-1)!.transferCall('+12025550145')
+    await until('the third transfer', () => last.pod.calls.get(sid(1)) === undefined)
+    await until('all is written', () => last.pod.endings.pendingCount === 0)
+    const other = last === first ? second : first
+    const person = await other.next(sid(1), { DialCallStatus: 'failed' })
+    assert.deepEqual(person, { kind: 'transfer', to: '+12025550100', isLast: true })
+    await until('all is written', () => other.pod.endings.pendingCount === 0)
+    const sentence = await last.next(sid(1), { DialCallStatus: 'no-answer', last: '1' })
+    assert.deepEqual(sentence, { kind: 'not-reached', language: 'en' })
+    const end = await shared.records.find(sid(1))
+    assert.deepEqual([end?.state, end?.cause], ['ended', 'transferred'])
+    assert.deepEqual(end?.next, { kind: 'transfer', to: '+12025550145', outcome: 'failed' })
+    await until('no place is kept', () => last.pod.endings.pendingCount === 0 && other.pod.endings.pendingCount === 0)
+    assert.equal((await shared.leases.usage()).inUse, 0)
+    const outcomes = [first, second].flatMap((rig) => [...rig.metrics.transfers.entries()])
+    for (const outcome of ['busy', 'no-answer', 'failed'])
+      assert.ok(
+        outcomes.some(([name]) => name === outcome),
+        outcome,
+      )
+  })
+
+  test('[P31] the end of a transfer that a person answers is told in its row; a call without its agent does not come back', async () => {
+    const shared = await ground()
+    const first = await start('pod-a', shared, { FALLBACK_NUMBER: '+12025550100' })
+    for (const n of [1, 2]) {
+      await first.offer(sid(n))
+      assert.ok(await first.open(sid(n)))
+    }
+    first.controls[0]!.transferCall('+12025550143')
+    await until('the transfer', () => first.ended.length === 1)
+    await until('all is written', () => first.pod.endings.pendingCount === 0)
+    assert.deepEqual(await first.next(sid(1), { DialCallStatus: 'completed' }), { kind: 'hang-up' })
+    assert.deepEqual(await first.next(sid(1), { DialCallStatus: 'completed' }), { kind: 'hang-up' })
+    await until('all is written', () => first.pod.endings.pendingCount === 0)
+    assert.deepEqual((await shared.records.find(sid(1)))?.next, {
+      kind: 'transfer',
+      to: '+12025550143',
+      outcome: 'answered',
+    })
+    first.model().listener.onModelEvent({ kind: 'lost', loss: { code: 'refused', fatal: true } })
+    await until('the end without an agent', () => first.ended.length === 2)
+    assert.deepEqual(await first.next(sid(2)), { kind: 'transfer', to: '+12025550100' })
+    assert.equal((await first.next(sid(2), { DialCallStatus: 'busy' })).kind, 'not-reached')
+    await until('all is written', () => first.pod.endings.pendingCount === 0)
+    const row = await shared.records.find(sid(2))
+    assert.deepEqual(
+      [row?.state, row?.cause, row?.next],
+      ['ended', 'model-refused', { kind: 'transfer', to: '+12025550100', outcome: 'busy' }],
+    )
+    assert.equal((await shared.leases.usage()).inUse, 0)
+  })
+
   test('[EG4] a stream that opened on another pod than the picked one stays, whatever the picked one does', async () => {
     const shared = await ground()
     const first = await start('pod-a', shared)

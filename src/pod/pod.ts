@@ -324,8 +324,10 @@ export class Pod {
   }
 
   async #close(): Promise<void> {
-    if (this.#stores.isAlone) this.endAll()
-    else await this.#force('closing')
+    if (this.#stores.isAlone) {
+      this.endAll()
+      this.endings.endDials()
+    } else await this.#force('closing')
     this.driver.close()
     this.fleet.close()
     this.#rescuer.close()

@@ -149,7 +149,7 @@ export function materialOf(row: CallRow): CallMaterial {
     startedAtMs: row.startedAtMs,
     endedAtMs: row.endedAtMs ?? row.startedAtMs,
     cause: row.cause,
-    isTransferred: row.next?.kind === 'transfer',
+    isTransferred: row.next?.kind === 'transfer' && (row.next.outcome ?? 'answered') === 'answered',
     turns: state?.turns ?? 0,
     usage: state?.usage,
     said: [...heard, ...unseen],

@@ -178,8 +178,9 @@ describe('helm refuses a setting that the plane would not take', () => {
 
   test('[O8] every setting at its default and at a second value passes through helm to the plane', async () => {
     const texts = Object.fromEntries(
-      plain.flatMap(([name, { parse, shown, fallback }]) => {
-        const other = TEXTS.find((text) => parse(text).kind === 'ok' && text !== shown)
+      plain.flatMap(([name, { parse, shown, fallback, form }]) => {
+        const known = form.kind === 'choice' ? form.choices : TEXTS
+        const other = known.find((text) => parse(text).kind === 'ok' && text !== shown)
         return [[name, fallback === undefined ? (other ?? '') : shown]]
       }),
     )

@@ -164,7 +164,7 @@ const metricsPart = (bind: string | undefined): string =>
 
 const podsPart = (pods: readonly HaproxyPod[]): string => `backend pods
   # What the carrier only tells: after 1.5 s another pod is told.
-  http-request set-timeout server 1500ms if { path /twilio/status /twilio/stream-status /twilio/recording }
+  http-request set-timeout server 1500ms if { path /twilio/status /twilio/stream-status /twilio/recording /twilio/message }
   use-server %[var(txn.pod)] if { var(txn.pod) -m found }
   balance hash var(txn.sid)
   hash-type consistent sdbm avalanche

@@ -40,7 +40,10 @@ export type NextStep =
   /** Its stream goes on: nothing follows yet. */
   | { kind: 'streaming' }
   | { kind: 'hang-up'; sentence?: string; language?: string }
-  | { kind: 'transfer'; to: string; callerId?: string; sentence?: string; language?: string }
+  /** `isLast`: when nobody answers there either, the caller hears a sentence. */
+  | { kind: 'transfer'; to: string; callerId?: string; sentence?: string; language?: string; isLast?: true }
+  /** A transfer was not answered, and there is nothing else to try. `language`: a BCP 47 tag. */
+  | { kind: 'not-reached'; language: string }
   | { kind: 'unknown-call' }
 
 /** Where a caller goes whose waiting is over without a stream. */
@@ -72,10 +75,10 @@ export interface CallDesk {
    * While the store is away it throws: then the last place stays said, and the caller asks again a poll later.
    */
   wait(callSid: CallSid, offer: CallOffer): WaitStep | Promise<WaitStep>
-  /** What follows a stream or a transfer (`parameters.DialCallStatus` tells how the transfer ended). */
+  /** What follows a stream or a transfer (`parameters.DialCallStatus` tells how the transfer ended, `parameters.last` that it was the last). */
   next(callSid: CallSid, parameters: Record<string, string>): NextStep | Promise<NextStep>
-  /** The carrier says the call is over: completed, busy, failed, no-answer or canceled. May come twice. */
-  ended(callSid: CallSid, cause: string): void
+  /** The carrier says the call is over: completed, busy, failed, no-answer or canceled. May come twice. `dialStatus`: how its transfer ended. */
+  ended(callSid: CallSid, cause: string, dialStatus?: string): void
   /** stream-started, stream-stopped or stream-error, with the carrier's text. */
   streamEvent(callSid: CallSid, event: string, error?: string): void
   /** The caller wants to be called back at the number they call from, in `language`. `taken` once it is kept. May come twice. */

@@ -201,12 +201,12 @@ class Webhooks {
   /** A stream or a transfer ended: what next? A call that is over for the carrier only needs an empty answer. */
   async next({ callSid, parameters }: Webhook): Promise<Reply> {
     if (this.#isOver(callSid, parameters)) return ok(empty())
-    const { pod, tries, language } = carriedIn(parameters)
+    const { pod, tries, language, last } = carriedIn(parameters)
     const { DialCallStatus } = parameters
     const step = await this.#ask(callSid, () => this.#desk.next(callSid, parameters))
     if (step === undefined) {
       // Without the pod's name: one that is cut off from its store, or fenced, would be asked until the call is lost.
-      const again = { language, DialCallStatus, tries: tries + 1 }
+      const again = { language, DialCallStatus, last, tries: tries + 1 }
       return this.#replies.askAgain(this.#links.next(again), again)
     }
     this.#log.info({ callSid, step: step.kind }, 'next step of a call')
@@ -220,17 +220,19 @@ class Webhooks {
           transfer({
             ...step,
             language: sayOf(step.language),
-            nextUrl: this.#links.next({ pod }),
+            nextUrl: this.#links.next({ pod, language, ...(step.isLast === true ? { last: 1 } : {}) }),
             maxMs: this.#transferMaxMs,
           }),
         )
+      case 'not-reached':
+        return this.#replies.notReached(language ?? step.language)
       case 'streaming':
         return this.#replies.askAgain(this.#links.next({ pod, language, tries: tries + 1 }), {
           language,
           tries: tries + 1,
         })
       case 'unknown-call':
-        return this.#replies.unknown(DialCallStatus)
+        return this.#replies.unknown(DialCallStatus, { last, language })
       default:
         return unreachable(step)
     }
@@ -303,9 +305,10 @@ class Webhooks {
   }
 
   /** Whether the carrier says that the call is over; then the desk has been told. */
-  #isOver(callSid: CallSid, { CallStatus: status = '' }: Record<string, string>): boolean {
+  #isOver(callSid: CallSid, { CallStatus: status = '', DialCallStatus }: Record<string, string>): boolean {
     if (!CALL_OVER.has(status)) return false
-    this.#desk.ended(callSid, status)
+    if (DialCallStatus === undefined) this.#desk.ended(callSid, status)
+    else this.#desk.ended(callSid, status, DialCallStatus)
     return true
   }
 

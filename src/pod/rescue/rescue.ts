@@ -3,6 +3,7 @@
 //      once more then: what another pod has moved meanwhile is let alone.
 // RX2: the carrier decides. In progress: the call is sent to /twilio/next, where it goes on under the next epoch. Over, or unknown
 //      there: its end is written and its slot given back. Not answered yet, or no word of the carrier: later.
+// RX5: a call that was transferred and has no place is with a person, or rings there: it is not sent anywhere while the carrier has it.
 // RX3: without the carrier's REST no call is sent anywhere: its end is written.
 // RX4: a call that has ended gives its slot back; one without a row is left to its lease, since nobody could go on with it.
 import { type CarrierRest, openCarrierRest } from '../../carrier/twilio/rest/rest.ts'
@@ -11,7 +12,7 @@ import type { LeaseSeen, LeaseStore } from '../../control/ports.ts'
 import type { CallRecords, CallRow } from '../../control/records.ts'
 import { askWithin } from '../../control/store-answer.ts'
 import type { Endings } from '../../desk/endings.ts'
-import { causeOfStatus } from '../../desk/resume.ts'
+import { causeOfStatus, transferIn } from '../../desk/resume.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { CallSid } from '../../kit/ids.ts'
 import type { Log } from '../../kit/log.ts'
@@ -101,7 +102,7 @@ export class Rescue {
       case 'ringing':
         return 'later'
       case 'in-progress': {
-        if (this.#isClosed) return 'later'
+        if (this.#isClosed || (lease === undefined && transferIn(row.checkpoint) !== undefined)) return 'later'
         const redirected = await rest.redirectCall(row.callSid, nextUrl())
         return redirected.kind === 'over' ? this.#end(row, lease, 'caller-hung-up') : redirected.kind
       }

@@ -321,11 +321,13 @@ test('/twilio/next carries each step of the desk as TwiML', async () => {
   assert.match(await bodyFor({ kind: 'unknown-call' }), /sorry/)
 })
 
-test('a call no desk knows is handed to the human once, and ends after that transfer', async () => {
+test('[P31] a call no desk knows is handed to the human once, and ends after that transfer', async () => {
   const { desk, post } = await open({ human: HUMAN })
   desk.step = { kind: 'unknown-call' }
   const after = (status: string) => post('/twilio/next', { DialCallStatus: status })
-  assert.match((await post('/twilio/next')).body, /<Dial/)
+  assert.match((await post('/twilio/next')).body, /<Dial action="[^"]*last=1/)
   assert.match((await after('completed')).body, /<Response><Hangup\/>/)
-  assert.match((await after('no-answer')).body, /sorry.*<Hangup\/>/)
+  assert.match((await after('no-answer')).body, /<Dial action="[^"]*last=1/)
+  const last = await post('/twilio/next?last=1&language=de', { DialCallStatus: 'no-answer' })
+  assert.match(last.body, /<Say language="de-DE">.*niemanden erreichen.*<Hangup\/>/)
 })

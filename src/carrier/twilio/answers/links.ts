@@ -24,6 +24,8 @@ export type Carried = {
   anew?: number
   /** The language of a call-back. */
   callBack?: string | undefined
+  /** 1: nothing is tried when this transfer is not answered. */
+  last?: number | undefined
   /** How a transfer ended, when that has to be asked again. */
   DialCallStatus?: string | undefined
 }
@@ -31,12 +33,14 @@ export type Carried = {
 /** Reads what the links of this call carry; what does not look like ours is left out. */
 export function carriedIn(parameters: Record<string, string>): Carried & { tries: number; anew: number } {
   const { pod, said, language } = parameters
+  const last = countIn(parameters.last)
   return {
     pod: pod !== undefined && POD.test(pod) ? pod : undefined,
     tries: countIn(parameters.tries) ?? 0,
     said: countIn(said),
     language: language === undefined || language === '' ? undefined : language,
     anew: countIn(parameters.anew) ?? 0,
+    ...(last === undefined ? {} : { last }),
   }
 }
 

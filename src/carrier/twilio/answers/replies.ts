@@ -77,7 +77,7 @@ export class Replies {
   human(): Reply | undefined {
     const to = this.#fallbackNumber
     const maxMs = this.#transferMaxMs
-    return to === undefined ? undefined : ok(twiml.transfer({ to, nextUrl: this.#links.next(), maxMs }))
+    return to === undefined ? undefined : ok(twiml.transfer({ to, nextUrl: this.#links.next({ last: 1 }), maxMs }))
   }
 
   /** No free slot: a human when there is one, else the busy sentence. */
@@ -85,10 +85,18 @@ export class Replies {
     return this.human() ?? ok(twiml.busyAndHangUp())
   }
 
-  /** A call no desk knows: after a finished transfer it ends, otherwise a human is tried once, otherwise an apology. */
-  unknown(dialStatus: string | undefined): Reply {
-    if (dialStatus !== undefined) return ok(DIAL_DONE.has(dialStatus) ? twiml.hangUp() : twiml.sorryAndHangUp())
-    return this.human() ?? ok(twiml.sorryAndHangUp())
+  /** A call no desk knows: after a finished transfer it ends, otherwise a human is tried once, otherwise there is a sentence. */
+  unknown(dialStatus: string | undefined, { last, language }: Pick<Carried, 'last' | 'language'>): Reply {
+    if (dialStatus !== undefined && DIAL_DONE.has(dialStatus)) return ok(twiml.hangUp())
+    const human = last === undefined ? this.human() : undefined
+    if (human !== undefined) return human
+    return dialStatus === undefined ? ok(twiml.sorryAndHangUp()) : this.notReached(language)
+  }
+
+  /** Nobody answered a transfer, and there is nothing else to try. */
+  notReached(language: string | undefined): Reply {
+    const { say, phrases } = languageOf(language)
+    return ok(twiml.hangUp(phrases.notReached, say))
   }
 
   apology(error: unknown, { callSid }: { callSid?: CallSid }): Reply {
