@@ -18,6 +18,7 @@ import { messageOf } from './kit/errors.ts'
 import type { Log } from './kit/log.ts'
 import { descriptorsMax, Sources, UnauthenticatedConnections, unauthenticatedMax } from './kit/unauthenticated.ts'
 import { Wheel } from './kit/wheel.ts'
+import { tellElsewhere } from './ops/elsewhere.ts'
 import { healthRoutes, metricsRoute } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
 import { Metrics, registerDroppedLines } from './ops/metrics.ts'
@@ -228,7 +229,8 @@ async function makeApps(parts: {
     ...{ secret, secondary, wallMs: () => systemClock.wallMs(), answers: pod.peerAnswers },
     ...authentication,
   })
-  await parts.alsoServe?.(operated, registry, operators)
+  if (parts.alsoServe === undefined) tellElsewhere(operated, 'edge')
+  else await parts.alsoServe(operated, registry, operators)
   await operated.register(async (scoped) => {
     operators.guard(scoped, 'drain')
     scoped.post('/drain', async () => {

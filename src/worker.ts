@@ -10,6 +10,7 @@ import { systemClock } from './kit/clock.ts'
 import { messageOf } from './kit/errors.ts'
 import type { Log } from './kit/log.ts'
 import { Wheel } from './kit/wheel.ts'
+import { tellElsewhere } from './ops/elsewhere.ts'
 import { healthRoutes, metricsRoute } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
 import { registerDroppedLines } from './ops/metrics.ts'
@@ -79,6 +80,7 @@ async function makeApp(
   await app.register(healthRoutes, { lag, notReady: () => engine.worker.notReady() })
   await app.register(metricsRoute, { registry, operators: isOpsListener ? undefined : operators })
   await engine.serve(app, registry, operators)
+  tellElsewhere(app, 'worker')
   return app
 }
 

@@ -1,10 +1,11 @@
 // What an operator sees and does of the work after calls: figures and the admin routes. Rules:
 // WOP1: what the store has not said for a while is absent from the figures, never zero.
 // WOP2: a list holds no number and no transcript; the record of one call does, for whoever has the token.
-// WOP4: a rerun keeps the item's key, so that a receiver that did it already does not do it twice; `{"newKey": true}` asks for another.
 // WOP3: a record that is sealed under a key that is not here is 409 with the code and the id of the key, not an empty record.
+// WOP4: a rerun keeps the item's key, so that a receiver that did it already does not do it twice; `{"newKey": true}` asks for another.
 import type { FastifyInstance } from 'fastify'
 import { Counter, Gauge, type Registry } from 'prom-client'
+import { z } from 'zod'
 import { VoiceError } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { WorkDepth, WorkState, WorkStore, WorkType } from '../work/ports.ts'

@@ -39,8 +39,10 @@ export type WorkItem = {
   type: WorkType
   /** From 1 in each version; with it the fence of the holder (WK2). */
   attempt: number
-  /** Raised when a person runs it again: part of the key of its effect (WK5). */
+  /** Raised when a person runs it again; a part of the fence. */
   version: number
+  /** Raised when a person asks for a new key of its effect (WK5). */
+  keyNumber: number
   /** What made it, for a recording: the carrier's identifiers. */
   body: Record<string, unknown>
   createdAtMs: number
@@ -123,7 +125,7 @@ export type WorkEntry = Omit<WorkItem, 'body'> & { state: WorkState; error: stri
 export type Waiter = CallIdentity & { pack: string; packVersion: string; pod: string }
 
 /** A message of a caller, as an operator sees it in a list: without numbers. */
-export type VoicemailEntry = Omit<WorkEntry, 'attempt' | 'version' | 'runAtMs'> & { body: Record<string, unknown> }
+export type VoicemailEntry = Omit<WorkEntry, 'attempt' | 'version' | 'keyNumber' | 'runAtMs'> & { body: Record<string, unknown> }
 
 /** How much of a type is in a state, and how long the oldest has been due. */
 export type WorkDepth = { type: WorkType; state: WorkState; count: number; oldestMs: number }

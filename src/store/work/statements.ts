@@ -168,7 +168,7 @@ update work_item set state = 'ready', attempt = 0, version = version + 1, error 
   key_number = case when $2::boolean then key_number + 1 else key_number end
 where id = $1::bigint and state in ('dead', 'uncertain') returning id`
 
-const ENTRY = `w.id::text as id, w.call_sid, c.call_id, c.tenant, w.type, w.attempt, w.version, w.state, w.error,
+const ENTRY = `w.id::text as id, w.call_sid, c.call_id, c.tenant, w.type, w.attempt, w.version, w.key_number, w.state, w.error,
   (extract(epoch from w.created_at) * 1000)::float8 as created_at_ms, (extract(epoch from w.run_at) * 1000)::float8 as run_at_ms`
 
 /** $1 state, $2 id to go on before (null for the newest), $3 most rows */
