@@ -53,7 +53,11 @@ export function partyOf(address: string): FarParty {
 
 /** [IDN4] What the far end is counted as: a number in E.164, or an address; undefined: nothing tells it from other withheld ones. */
 export function writtenPartyOf(ends: CallEnds): string | undefined {
-  const address = farEndOf(ends).slice(0, ADDRESS_MAX_CHARACTERS).trim().toLowerCase().replace(/^(?:sips?|tel|client):/, '')
+  const address = farEndOf(ends)
+    .slice(0, ADDRESS_MAX_CHARACTERS)
+    .trim()
+    .toLowerCase()
+    .replace(/^(?:sips?|tel|client):/, '')
   const [bare = ''] = address.split(/[;?]/)
   const [user = ''] = bare.split(/[@:]/)
   const party = partyOf(internationalOf(user))

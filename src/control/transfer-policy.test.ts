@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { farPartyOf, writtenPartyOf } from '../call/identity.ts'
 import { FakeClock } from '../kit/clock.ts'
-import { CALLERS_MAX, TransferPolicy, WINDOW_MS } from './transfer-policy.ts'
+import { CALLERS_MAX, type TransferCall, TransferPolicy, WINDOW_MS } from './transfer-policy.ts'
 import { readTransferRule } from './transfer-rule.ts'
 
 const clock = new FakeClock()
@@ -17,10 +18,14 @@ function policyOf(
 }
 
 const US = '+15005550001'
-const call = { tenant: 'clinic', from: '+12025550100', to: US, direction: 'inbound' as const }
+const callOf = (from: string, tenant = 'clinic', to = US): TransferCall => {
+  const ends = { from, to, direction: 'inbound' as const }
+  return { tenant, farParty: farPartyOf(ends), writtenParty: writtenPartyOf(ends), ownNumber: to }
+}
+const call = callOf('+12025550100')
 
 const outcome = (policy: TransferPolicy, to: string, ownNumber = US): string => {
-  const verdict = policy.judge({ ...call, to: ownNumber }, to)
+  const verdict = policy.judge({ ...call, ownNumber }, to)
   return verdict.kind === 'allowed' ? verdict.to : verdict.reason
 }
 
@@ -109,7 +114,7 @@ test('[S7][TRP4] the human of the operator is always allowed', () => {
 test('[S7][TRP5] a caller is transferred a bounded number of times in a day, whatever the call', () => {
   const time = new FakeClock()
   const policy = policyOf('US', { perCaller: 2, clock: time })
-  const of = (from: string) => policy.judge({ ...call, from }, '+12025550143').kind
+  const of = (from: string) => policy.judge(callOf(from), '+12025550143').kind
   assert.deepEqual([of('+12025550100'), of('+12025550100'), of('+12025550100')], ['allowed', 'allowed', 'refused'])
   assert.equal(of('+12025550101'), 'allowed')
   time.advance(WINDOW_MS + 1)
@@ -120,11 +125,17 @@ test('[S7][TRP5] a caller is transferred a bounded number of times in a day, wha
 test('[S7][TRP5] whoever is withheld gets no transfers of their own: all of a tenant share a bound, each address has one too', () => {
   const time = new FakeClock()
   const policy = policyOf('US', { perCaller: 2, withheld: 6, clock: time })
-  const of = (from: string, tenant = 'clinic') => policy.judge({ ...call, tenant, from }, '+12025550143').kind
+  const of = (from: string, tenant = 'clinic') => policy.judge(callOf(from, tenant), '+12025550143').kind
   const times = (count: number, from: string) => Array.from({ length: count }, () => of(from))
   assert.deepEqual(times(3, 'sip:a@x.example'), ['allowed', 'allowed', 'refused'])
   assert.equal(of('SIP:A@X.example;transport=tcp'), 'refused', 'the same address')
-  for (const spelling of ['15005557777', '0015005557777', 'tel:+15005557777', '+15005557777;ext=1', 'sip:+15005557777@x.example'])
+  for (const spelling of [
+    '15005557777',
+    '0015005557777',
+    'tel:+15005557777',
+    '+15005557777;ext=1',
+    'sip:+15005557777@x.example',
+  ])
     of(spelling)
   assert.equal(of('+15005557777'), 'refused', 'the spellings of one number are that number')
   assert.deepEqual(times(3, 'anonymous'), ['allowed', 'allowed', 'refused'], 'six of all who are withheld')
@@ -138,7 +149,18 @@ test('[S7][TRP5] whoever is withheld gets no transfers of their own: all of a te
 
 test('[S7][TRP6] whatever an agent gives as a target is answered with a value', () => {
   const policy = policyOf('US')
-  for (const to of [null, undefined, 5, Number.NaN, [], ['+12025550143'], {}, Symbol('x'), () => '', `+1${'2'.repeat(100_000)}`]) {
+  for (const to of [
+    null,
+    undefined,
+    5,
+    Number.NaN,
+    [],
+    ['+12025550143'],
+    {},
+    Symbol('x'),
+    () => '',
+    `+1${'2'.repeat(100_000)}`,
+  ]) {
     const verdict = policy.judge(call, to)
     assert.ok(verdict.kind === 'refused')
     assert.equal(verdict.reason, 'not-a-target')

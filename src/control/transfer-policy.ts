@@ -8,7 +8,7 @@
 //      leave first. An address or a number that identifies nobody (IDN4) counts likewise, and all who are withheld share `withheld` in each tenant.
 // TRP6: a refusal is a value, with words that the agent may be told; nothing is dialled, and nothing that an agent gives throws.
 import { type PhoneNumber, parsePhoneNumberFromString } from 'libphonenumber-js/max'
-import { type CallEnds, farPartyOf, ownNumberOf, writtenPartyOf } from '../call/identity.ts'
+import type { FarParty } from '../call/identity.ts'
 import type { Clock } from '../kit/clock.ts'
 
 export const WINDOW_MS = 86_400_000
@@ -36,6 +36,14 @@ export type TransferRefusal = 'not-a-target' | 'no-such-number' | 'kind' | 'coun
 export type TransferVerdict =
   | { kind: 'allowed'; to: string }
   | { kind: 'refused'; reason: TransferRefusal; words: string }
+
+/** The call that is to be transferred. `writtenParty`: what its far end is counted as (IDN4); `ownNumber`: ours in the call. */
+export type TransferCall = {
+  tenant: string
+  farParty: FarParty
+  writtenParty: string | undefined
+  ownNumber: string
+}
 
 export type TransferPolicyParts = {
   /** undefined: by our own numbers (TRP3). */
@@ -68,21 +76,19 @@ export class TransferPolicy {
   }
 
   /** Judges a transfer of the call to `to`, whatever an agent gave as that; one that is allowed counts. */
-  judge(call: CallEnds & { tenant: string }, to: unknown): TransferVerdict {
+  judge(call: TransferCall, to: unknown): TransferVerdict {
     if (typeof to !== 'string' || to.length > TARGET_MAX_CHARACTERS) return refuse('not-a-target')
-    const verdict = this.#target(to.trim(), ownNumberOf(call))
+    const verdict = this.#target(to.trim(), call.ownNumber)
     if (verdict.kind === 'refused') return verdict
     return this.#count(this.#boundsOf(call)) ? verdict : refuse('too-often')
   }
 
   /** [TRP5] */
-  #boundsOf(call: CallEnds & { tenant: string }): Bound[] {
+  #boundsOf({ tenant, farParty, writtenParty }: TransferCall): Bound[] {
     const { perCaller, withheld } = this.#parts
-    const party = farPartyOf(call)
-    if (party.kind === 'known') return [{ key: party.number, max: perCaller }]
-    const all = { key: `withheld ${call.tenant}`, max: withheld }
-    const written = writtenPartyOf(call)
-    return written === undefined ? [all] : [{ key: written, max: perCaller }, all]
+    if (farParty.kind === 'known') return [{ key: farParty.number, max: perCaller }]
+    const all = { key: `withheld ${tenant}`, max: withheld }
+    return writtenParty === undefined ? [all] : [{ key: writtenParty, max: perCaller }, all]
   }
 
   #target(to: string, ownNumber: string): TransferVerdict {

@@ -2,6 +2,7 @@
 // CBL1: nobody is dialled while callers wait for a place, nor into what is kept for inbound calls: an outbound call that is answered must find one.
 //      Whether it does is for admission to say when it is answered (DK8).
 // CBL2: a number is judged as a transfer to it would be (TRP2, TRP3): whoever withholds nothing may still call from a premium number.
+import { partyOf } from '../call/identity.ts'
 import { Links } from '../carrier/twilio/answers/links.ts'
 import type { CarrierRest } from '../carrier/twilio/rest/rest.ts'
 import type { Config } from '../config.ts'
@@ -28,7 +29,8 @@ export function callJudge(
     clock: systemClock,
   })
   return (number, ownNumber) =>
-    policy.judge({ tenant: '', from: number, to: ownNumber, direction: 'inbound' }, number).kind === 'allowed'
+    policy.judge({ tenant: '', farParty: partyOf(number), writtenParty: undefined, ownNumber }, number).kind ===
+    'allowed'
 }
 
 /** The line of a worker. `leases` undefined: nobody knows how full the cell is, and admission alone decides. */

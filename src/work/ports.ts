@@ -125,7 +125,9 @@ export type WorkEntry = Omit<WorkItem, 'body'> & { state: WorkState; error: stri
 export type Waiter = CallIdentity & { pack: string; packVersion: string; pod: string }
 
 /** A message of a caller, as an operator sees it in a list: without numbers. */
-export type VoicemailEntry = Omit<WorkEntry, 'attempt' | 'version' | 'keyNumber' | 'runAtMs'> & { body: Record<string, unknown> }
+export type VoicemailEntry = Omit<WorkEntry, 'attempt' | 'version' | 'keyNumber' | 'runAtMs'> & {
+  body: Record<string, unknown>
+}
 
 /** How much of a type is in a state, and how long the oldest has been due. */
 export type WorkDepth = { type: WorkType; state: WorkState; count: number; oldestMs: number }

@@ -161,7 +161,14 @@ export class FakeStore implements WorkStore {
     const item = this.items.find((one) => one.id === id && (one.state === 'dead' || one.state === 'uncertain'))
     if (item === undefined) return { kind: 'unknown' }
     const keyNumber = item.keyNumber + (newKey ? 1 : 0)
-    Object.assign(item, { state: 'ready', attempt: 0, version: item.version + 1, keyNumber, error: undefined, dueMs: 0 })
+    Object.assign(item, {
+      state: 'ready',
+      attempt: 0,
+      version: item.version + 1,
+      keyNumber,
+      error: undefined,
+      dueMs: 0,
+    })
     return { kind: 'ready' }
   }
 

@@ -9,7 +9,8 @@ import { empty } from './twiml.ts'
 
 const OVERLOAD_RETRY_SECONDS = 1
 const FORGED = 'signature forged'
-const FORGED_FIX = 'if the carrier sent it, PUBLIC_BASE_URL is not the address that it calls, or TWILIO_AUTH_TOKEN is another account’s'
+const FORGED_FIX =
+  'if the carrier sent it, PUBLIC_BASE_URL is not the address that it calls, or TWILIO_AUTH_TOKEN is another account’s'
 const PATH_LOGGED_MAX = 100
 const CALL_SID = /^CA[0-9a-f]{32}$/
 
