@@ -231,6 +231,28 @@ suite('pods of a fleet', () => {
       )
   })
 
+  test('[P32] the first wish to end or to transfer a call counts, and the second is refused in words', async () => {
+    const rig = await start('pod-a', await ground())
+    for (const n of [1, 2]) {
+      await rig.offer(sid(n))
+      assert.ok(await rig.open(sid(n)))
+    }
+    const [ends, moves] = rig.controls
+    assert.deepEqual(ends!.endCall(), { kind: 'accepted' })
+    const transfer = ends!.transferCall('+12025550143')
+    assert.ok(transfer.kind === 'refused' && transfer.reason === 'call-is-ending', JSON.stringify(transfer))
+    assert.match(transfer.words, /not made/)
+    assert.deepEqual(ends!.endCall(), { kind: 'accepted' }, 'the same wish again')
+    assert.deepEqual(moves!.transferCall('+12025550143'), { kind: 'accepted' })
+    assert.deepEqual(moves!.transferCall('+12025550143'), { kind: 'accepted' }, 'the same wish again')
+    assert.equal(moves!.transferCall('+12025550144').kind, 'refused')
+    const end = moves!.endCall()
+    assert.ok(end.kind === 'refused' && end.reason === 'call-is-transferred', JSON.stringify(end))
+    await until('both ends', () => rig.ended.length === 2)
+    assert.deepEqual([...rig.ended].sort(), ['1 agent-ended', '2 transferred'])
+    assert.deepEqual([...rig.metrics.transfers.entries()], [['allowed', 1]])
+  })
+
   test('[P31] the end of a transfer that a person answers is told in its row; a call without its agent does not come back', async () => {
     const shared = await ground()
     const first = await start('pod-a', shared, { FALLBACK_NUMBER: '+12025550100' })
