@@ -163,7 +163,7 @@ async function openCall(
     direction: 'inbound',
     farParty: partyOf('+15005550006'),
     effectKey: () => 'call_test:1:1',
-    endCall() {},
+    endCall: () => ({ kind: 'accepted' }),
     transferCall: () => ({ kind: 'accepted' }),
   })
   const { playoutLeadMs: leadMs, playoutChunkMs: chunkMs, markEveryMs, mediaWatchdogMs } = config.call

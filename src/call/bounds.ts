@@ -128,6 +128,18 @@ export function onQuiet(
   return state
 }
 
+/** [UT3] The caller's turns do not end: the agent says goodbye. */
+export function onNoTurnEnds(
+  state: CallState,
+  settings: CallSettings,
+  effects: Effect[],
+  beginClosing: BeginClosing,
+): CallState {
+  if (state.phase.kind !== 'live') return state
+  tell('caller-turns-ended', 'turns of the caller do not end by themselves; the call is ended', effects)
+  return sayGoodbye(state, settings, effects, 'caller-silent', beginClosing)
+}
+
 /** [CB3] */
 function sayGoodbye(
   state: CallState,

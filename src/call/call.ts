@@ -64,6 +64,8 @@ export class Call implements LegListener, ModelListener {
   #closingTimer: WheelTimer | undefined
   #droppedResponses: string[] = []
   #speakingResponse = ''
+  /** Pieces of sound that came from the model. */
+  #sounds = 0
 
   constructor(options: CallOptions, makeModel: (listener: ModelListener) => ModelSession, world: CallWorld) {
     this.callId = options.callId
@@ -97,6 +99,11 @@ export class Call implements LegListener, ModelListener {
   /** Nobody is about to speak and no tool is out: the model has said all it has to say (the caller may still hear it). */
   get isSettled(): boolean {
     return isSettled(this.#state)
+  }
+
+  /** The same, though the caller may be thought to speak. */
+  get isSettledButCaller(): boolean {
+    return isSettled(this.#state, true)
   }
 
   /** Up to where the caller's media has come, in ms since the stream began: it grows as long as the stream lives. */
@@ -194,6 +201,7 @@ export class Call implements LegListener, ModelListener {
     const isFirst = responseId !== this.#speakingResponse
     const readAtMs = isFirst ? this.#world.clock.monotonicMs() : 0
     const isKept = this.#speaker.say(responseId, itemId, ulaw)
+    this.#sounds += 1
     if (!isKept) this.#world.meter.frameDropped('playout-full')
     if (!isFirst) return
     this.#speakingResponse = responseId
@@ -235,6 +243,7 @@ export class Call implements LegListener, ModelListener {
   /** Opens or shuts the way of caller audio to the model, as the state says. */
   #listen(): void {
     const isHearing = this.#state.model.kind === 'ready' && this.#state.phase.kind !== 'ended'
+    this.#ear.attend(this.#state.isCallerSpeaking)
     if (this.#ear.set(isHearing) && isHearing) this.#world.meter.moment('model-ready')
   }
 
@@ -263,6 +272,22 @@ export class Call implements LegListener, ModelListener {
         break
       case 'complete-item':
         this.#speaker.complete(effect.itemId)
+        break
+      case 'send-note':
+        this.#model.command({ kind: 'note', itemId: effect.itemId, text: effect.text })
+        break
+      case 'commit-turn':
+        this.#model.command({ kind: 'commit' })
+        break
+      case 'look-response':
+        this.#queue.push({
+          kind: 'response-looked',
+          playoutMs: this.#speaker.remainingMs(),
+          sounds: this.#sounds,
+        })
+        break
+      case 'look-caller':
+        this.#queue.push({ kind: 'caller-looked', quietMs: this.#ear.quietMs })
         break
       case 'prove-link':
         this.#model.command({ kind: 'prove' })

@@ -70,7 +70,7 @@ export function comeBack(
     before.isCallerSpeaking
   const { hasGreeted, requests, bargeIns, turns, usage, digits, keyMessages, agent, transcript, strikes, dials } =
     before
-  const { isQuietAsked, isTimeNear, isMoneyNear } = before
+  const { isQuietAsked, isTimeNear, isMoneyNear, isEchoTold, hasTakenBack } = before
   const items = withTools(transcript.items, tools)
   const out = toolsOut(items)
   return {
@@ -97,6 +97,8 @@ export function comeBack(
     isQuietAsked,
     isTimeNear,
     isMoneyNear,
+    isEchoTold,
+    hasTakenBack,
     transcript: { ...transcript, items },
   }
 }
@@ -143,8 +145,12 @@ export function isQuiet({ response, wanted, isCallerSpeaking, owed }: CallState)
   return owed === undefined && response.kind === 'idle' && wanted === undefined && !isCallerSpeaking
 }
 
-/** Nobody is about to speak and no tool is out: the model has said all it has to say (the caller may still hear it). */
-export function isSettled(state: CallState): boolean {
+/**
+ * Nobody is about to speak and no tool is out: the model has said all it has to say (the caller may still hear it). `butCaller`: the caller
+ * may be thought to speak.
+ */
+export function isSettled(whole: CallState, butCaller = false): boolean {
+  const state = butCaller ? { ...whole, isCallerSpeaking: false } : whole
   const { phase, model, digits } = state
   const isServed = phase.kind === 'live' && model.kind === 'ready' && !model.isRenewing
   return isQuiet(state) && digits === '' && isServed && pendingTools(state).length === 0

@@ -3,7 +3,9 @@
 // EA2: a frame whose time is not after the last one's is dropped and counted: a duplicate, or out of order.
 // EA3: a gap in the carrier's time stamps is filled with silence, at most GAP_FILL_MAX_MS: the model's clock is the audio.
 // EA4: when what the model was given sounds like speech (audio/loudness.ts), its session is told so, whatever the model has said of it.
+// EA5: while the caller is thought to speak, the ear listens for how long he has been quiet (audio/quiet.ts).
 import { Loudness } from '../audio/loudness.ts'
+import { Quiet } from '../audio/quiet.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { Wheel, WheelTimer } from '../kit/wheel.ts'
 import type { CallMeter } from './meter.ts'
@@ -26,6 +28,8 @@ export class Ear {
   readonly #meter: CallMeter
   readonly #clock: Clock
   readonly #loudness = new Loudness()
+  /** There only while the caller is thought to speak. */
+  #quiet: Quiet | undefined
   #early: Buffer[] = []
   #isOpen = false
   #lastTimestampMs = -FRAME_MS
@@ -80,6 +84,17 @@ export class Ear {
     return true
   }
 
+  /** For how long nothing was heard of the turn that is under way, in ms of audio. */
+  get quietMs(): number {
+    return this.#quiet?.ms ?? 0
+  }
+
+  /** The caller is thought to speak, or not any more. */
+  attend(isSpeaking: boolean): void {
+    if (!isSpeaking) this.#quiet = undefined
+    else this.#quiet ??= new Quiet()
+  }
+
   /** How long no media has come, in ms, seen from one question to the next. */
   silentMs(): number {
     const nowMs = this.#clock.monotonicMs()
@@ -118,6 +133,7 @@ export class Ear {
 
   #append(buffer: Buffer, start: number, end: number): void {
     this.#meter.frameReceived()
+    this.#quiet?.hear(buffer, start, end)
     this.#give(buffer, start, end)
     if (this.#loudness.hear(buffer, start, end)) this.#model.callerSeemsLoud()
   }

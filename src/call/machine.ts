@@ -6,8 +6,19 @@
 // CM4: a model link that is lost is dialled again with the history; a refusal that is final is not.
 // CM5: a closing call says what it has begun to say, within its bound, then closes.
 import { unreachable } from '../kit/errors.ts'
-import { onBudgetLook, onPlayoutLooked, onQuiet, onTimeNear, onTimeOver, startBounds, watchQuiet } from './bounds.ts'
-import { askLink, giveUpTurn, onModelEvent, type Transitions } from './model-events.ts'
+import {
+  onBudgetLook,
+  onNoTurnEnds,
+  onPlayoutLooked,
+  onQuiet,
+  onTimeNear,
+  onTimeOver,
+  startBounds,
+  watchQuiet,
+} from './bounds.ts'
+import { onCallerLooked, onCallerTurnLook } from './caller-turn.ts'
+import { isEndAwaited, takeBack } from './goodbye.ts'
+import { askLink, giveUpTurn, onModelEvent, onResponseLooked, type Transitions } from './model-events.ts'
 import {
   answered,
   dial,
@@ -34,7 +45,6 @@ import {
 import { answerTools, bargeInCut, flushDigits, flushWanted, greet, interrupt, owedRequest } from './turn.ts'
 
 const DIGITS_MAX = 64
-/** A response that sounds is over by then, or its link is taken for stalled. Speech is made faster than it is spoken. */
 const RESPONSE_MAX_MS = 120_000
 
 const TO: Transitions = { goLive, end: giveUp, interrupt, renewNow }
@@ -94,8 +104,8 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
       return state
     case 'audio-begun':
       if (state.response.kind === 'active' && state.response.responseId === event.responseId) {
-        state.response = { ...state.response, hasAudio: true }
-        effects.push({ kind: 'set-timer', name: 'model-answer', ms: RESPONSE_MAX_MS })
+        state.response = { ...state.response, hasAudio: true, soundFromMs: state.lastedMs }
+        effects.push({ kind: 'set-timer', name: 'model-answer', ms: settings.modelStallMs })
       } else effects.push({ kind: 'clear-timer', name: 'model-answer' })
       answered(state, event.responseId, effects)
       return state
@@ -110,6 +120,13 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
     case 'playout-looked':
       onPlayoutLooked(state, event.playoutMs, settings, effects)
       return state
+    case 'response-looked':
+      onResponseLooked(state, event, settings, effects, TO)
+      return state
+    case 'caller-looked':
+      return onCallerLooked(state, event.quietMs, settings, effects)
+        ? onNoTurnEnds(state, settings, effects, beginClosing)
+        : state
     case 'timer':
       return onTimer(state, event.name, settings, effects)
     case 'model':
@@ -140,7 +157,11 @@ function onTimer(state: CallState, name: string, settings: CallSettings, effects
     case 'quiet':
       return onQuiet(state, settings, effects, beginClosing)
     case 'closing':
-      return state.phase.kind === 'closing' ? end(state, effects, state.phase.cause, state.phase.next) : state
+      if (state.phase.kind !== 'closing' || (state.isCallerSpeaking && takeBack(state, settings, effects))) return state
+      return end(state, effects, state.phase.cause, state.phase.next)
+    case 'caller-turn':
+      onCallerTurnLook(state, effects)
+      return state
     case 'redial':
       if (!mayDial(state)) return giveUp(state, settings, effects, 'model-lost')
       dial(state, false, effects)
@@ -172,6 +193,10 @@ function onTimer(state: CallState, name: string, settings: CallSettings, effects
       return state
     case 'model-answer':
       if (state.owed === undefined && state.response.kind === 'idle') return state
+      if (state.response.kind === 'active' && state.response.hasAudio && !isTooLong(state)) {
+        effects.push({ kind: 'look-response' })
+        return state
+      }
       if (askLink(state, effects)) return state
       effects.push({
         kind: 'note',
@@ -184,6 +209,11 @@ function onTimer(state: CallState, name: string, settings: CallSettings, effects
     default:
       return state
   }
+}
+
+/** A response that has sounded for so long is over, or its link is taken for stalled. Speech is made faster than it is spoken. */
+function isTooLong({ response, lastedMs }: CallState): boolean {
+  return response.kind === 'active' && lastedMs - (response.soundFromMs ?? lastedMs) >= RESPONSE_MAX_MS
 }
 
 /** Renews the link at a turn boundary: nobody speaks, nothing is being made. Unheard by the caller. */
@@ -220,7 +250,7 @@ function beginClosing(
 /** Nothing is left to hear: a closing call may end, unless a response is still being made. */
 function finishClosing(state: CallState, effects: Effect[]): CallState {
   if (state.phase.kind !== 'closing' || state.response.kind !== 'idle' || state.wanted !== undefined) return state
-  if (state.toolsAnswered) return state
+  if (state.toolsAnswered || isEndAwaited(state)) return state
   return end(state, effects, state.phase.cause, state.phase.next)
 }
 

@@ -9,7 +9,12 @@
 //      when the link does not answer either, or after one more bound.
 // ME7: speech that breaks off without the caller's doing (length, filter, failure) is counted, and the agent is asked once to go on.
 // ME8: a provider that says again and again that its session is about to expire is believed later each time: its clock or ours may be wrong.
+// ME9: a response that has sounded, and gives no sign of life for `modelStallMs` after its last sound was played, is over though nobody said so:
+//      it is cancelled, counted, and what waited goes out. So is one of ours that the provider, asked to cancel it, does not know.
+// ME10: SLOW_LINKS_MAX links in a row that say nothing until their bound are enough: a person, or a sentence. The later ones go elsewhere.
 import { unreachable } from '../kit/errors.ts'
+import { callerWords } from './echo.ts'
+import { goodbyeBroken } from './goodbye.ts'
 import {
   isSilentRequest,
   isToolAwaited,
@@ -39,6 +44,9 @@ const RENEWAL_MIN_MS = 2_000
 const RENEWAL_CALM_MS = 60_000
 /** Arguments of a tool that is out; beyond it they are no JSON any more, and the tool is answered with that. */
 const ARGUMENTS_MAX_CHARS = 65_536
+/** A caller waits for each of them as long as a link may take to be ready. */
+export const SLOW_LINKS_MAX = 3
+const NOT_ACTIVE = 'response_cancel_not_active'
 const ALREADY_ACTIVE = 'conversation_already_has_active_response'
 /** Cancelled by somebody's wish: the caller's words, or ours. */
 const CANCELLED_ON_PURPOSE = new Set(['turn_detected', 'client_cancelled'])
@@ -106,6 +114,8 @@ export function onModelEvent(
       return state
     case 'response-alive':
       if (state.response.kind === 'active' && !state.response.hasAudio) awaitSign(state, settings, effects)
+      else if (state.response.kind === 'active')
+        effects.push({ kind: 'set-timer', name: 'model-answer', ms: settings.modelStallMs })
       return state
     case 'link-alive':
       onLinkAlive(state, settings, effects)
@@ -174,6 +184,7 @@ function onReady(
   to: Transitions,
 ): void {
   const wasLost = state.model.kind === 'lost'
+  state.slowLinks = 0
   state.model = { kind: 'ready', isRenewing: false }
   // The old link is gone: what it was about to say is owed, and the new one hears for itself.
   if (state.response.kind !== 'idle') {
@@ -231,7 +242,11 @@ function onLost(
     reach(state, strikes.rung)
     state.mustMove = state.mustMove || (remedy.kind === 'dial' && remedy.elsewhere)
   }
-  if (attempt > settings.redialMax || !mayDial(state)) {
+  if (!wasReady && loss.code === 'MODEL_STALLED') {
+    state.slowLinks += 1
+    state.mustMove = true
+  }
+  if (attempt > settings.redialMax || state.slowLinks >= SLOW_LINKS_MAX || !mayDial(state)) {
     effects.push({ kind: 'note', level: 'warn', message: 'the model link could not be made again', code: loss.code })
     return to.end(state, settings, effects, 'model-lost')
   }
@@ -336,7 +351,10 @@ function onResponseEnded(
     state.response.kind === 'active' &&
     (state.response.responseId === event.responseId || state.response.responseId === '')
   if (event.usage !== undefined) state.usage = addUsage(state.usage, event.usage)
-  if (event.status === 'cancelled') effects.push({ kind: 'drop-response', responseId: event.responseId })
+  if (event.status === 'cancelled') {
+    effects.push({ kind: 'drop-response', responseId: event.responseId })
+    goodbyeBroken(state)
+  }
   const { response } = state
   const request = wasOurs ? owedRequest(state) : {}
   const isSilentOne = wasOurs && isSilent(response)
@@ -359,6 +377,39 @@ function onResponseEnded(
   if (wasHeard && state.owed !== undefined && state.owed.before === event.responseId) nudge(state, effects)
   to.renewNow(state, effects)
   return state
+}
+
+/** [ME9] The response under way is looked at: does it still sound, or is it still heard? */
+export function onResponseLooked(
+  state: CallState,
+  { playoutMs, sounds }: { playoutMs: number; sounds: number },
+  settings: CallSettings,
+  effects: Effect[],
+  to: Transitions,
+): void {
+  const { response } = state
+  if (response.kind !== 'active' || !response.hasAudio) return
+  if (playoutMs > 0 || sounds !== response.sounds) {
+    state.response = { ...response, sounds }
+    effects.push({ kind: 'set-timer', name: 'model-answer', ms: playoutMs + settings.modelStallMs })
+    return
+  }
+  effects.push({ kind: 'cancel-response' })
+  effects.push({ kind: 'drop-response', responseId: response.responseId })
+  responseOver(state, settings, effects, to)
+}
+
+/** [ME9] Nobody says so, but the response under way is over. */
+function responseOver(state: CallState, settings: CallSettings, effects: Effect[], to: Transitions): void {
+  const message = 'a response has ended and the model has not said so; it is taken for over'
+  effects.push({ kind: 'note', level: 'warn', message, code: 'RESPONSE_NEVER_DONE' })
+  effects.push({ kind: 'count', what: 'model-error', code: 'response_never_done' })
+  effects.push({ kind: 'clear-timer', name: 'model-answer' })
+  state.response = { kind: 'idle' }
+  answerTools(state, settings, effects)
+  flushWanted(state, settings, effects)
+  if (state.owed !== undefined && state.response.kind === 'idle') nudge(state, effects)
+  to.renewNow(state, effects)
 }
 
 /** The caller's words fell into a response that was not cut: if the provider does not answer them soon, it is asked to. */
@@ -438,6 +489,10 @@ function onRequestRefused(
   to: Transitions,
 ): CallState {
   const { response } = state
+  if (code === NOT_ACTIVE) {
+    if (response.kind === 'active' && response.isCancelled === true) responseOver(state, settings, effects, to)
+    return state
+  }
   const asked = response.kind === 'idle' ? undefined : response.asked
   const isOurs = asked !== undefined && asked.requestId === requestId
   if (isOurs && code === ALREADY_ACTIVE && response.kind !== 'idle') {
@@ -471,6 +526,7 @@ function startedResponse(state: CallState, responseId: string): CallState['respo
 function onSaid(state: CallState, event: ModelEvent, settings: CallSettings, effects: Effect[]): CallState {
   const max = settings.transcriptMaxItems
   if (event.kind === 'caller-said') {
+    callerWords(state, event.text)
     state.transcript = withItem(state.transcript, { kind: 'caller', id: event.itemId, text: clipText(event.text) }, max)
   } else if (event.kind === 'agent-said') {
     state.transcript = withItem(state.transcript, agentSaid(state, event.itemId, clipText(event.text)), max)

@@ -31,6 +31,9 @@ class World {
   /** When the turn that is owed now became due, and when the caller last heard anything. */
   owedSinceMs: number | undefined
   soundMs = 0
+  /** Pieces of sound that came, and when the last of them has been heard. */
+  sounds = 0
+  heardAtMs = 0
   readonly #timers = new Map<TimerName, number>()
   readonly #planned: Planned[] = []
   onRespond: (world: World) => void = () => {}
@@ -41,7 +44,7 @@ class World {
   }
   take(event: CallEvent): Effect[] {
     const wasOwed = this.state.owed !== undefined
-    const { state, effects } = step(this.state, event, this.settings)
+    const { state, effects } = step({ ...this.state, lastedMs: this.nowMs }, event, this.settings)
     this.state = state
     const settled = effects.filter((effect) => effect.kind === 'count' && effect.what === 'turn-outcome').length
     assert.equal(wasOwed || this.state.owed !== undefined ? settled <= 2 : settled === 0, true)
@@ -58,6 +61,7 @@ class World {
     this.log.push(effect)
     if (effect.kind === 'set-timer') this.#timers.set(effect.name, this.nowMs + effect.ms)
     else if (effect.kind === 'clear-timer') this.#timers.delete(effect.name)
+    else if (effect.kind === 'look-response') this.#lookAtResponse()
     else if (effect.kind === 'play-filler') this.soundMs = this.nowMs
     else if (effect.kind === 'count' && effect.what === 'turn-outcome') this.outcomes.push(effect.code ?? '')
     else if (effect.kind === 'dial') {
@@ -68,6 +72,10 @@ class World {
       this.requests.push(effect)
       this.onRespond(this)
     }
+  }
+  #lookAtResponse(): void {
+    const playoutMs = Math.max(0, this.heardAtMs - this.nowMs)
+    this.after(0, () => this.take({ kind: 'response-looked', playoutMs, sounds: this.sounds }))
   }
   model(event: ModelEvent): Effect[] {
     return this.take({ kind: 'model', event })
@@ -330,10 +338,85 @@ suite('a model that says nothing', () => {
     const world = new World().live().caller()
     world.begin('a')
     world.sound('a')
+    const piece = (): void => {
+      world.sounds += 1
+      world.after(1_000, piece)
+    }
+    piece()
     world.run(119_000)
     assert.equal(world.dials.length, 1)
-    world.run(2_000)
+    world.run(6_000)
     assert.deepEqual([world.dials.length, world.requests.length], [2, 1])
+  })
+
+  test('[P4][P45][ME9] a response whose end is never told is over, a stall bound after its last sound was heard', () => {
+    const world = new World().live().caller()
+    world.begin('a')
+    world.sound('a')
+    world.sounds = 12
+    world.heardAtMs = world.nowMs + 9_000
+    world.model({ kind: 'response-wanted', instructions: 'next' })
+    world.run(13_500)
+    assert.deepEqual([world.state.response.kind, world.requests.length], ['active', 0])
+    world.run(1_000)
+    assert.equal(world.requests[0]?.instructions, 'next')
+    assert.ok(world.log.some((effect) => effect.kind === 'cancel-response'))
+    assert.deepEqual([world.counted('response_never_done'), world.dials.length], [true, 1])
+    // Its late end changes nothing of the next one.
+    world.begin('b')
+    world.finish('a')
+    assert.equal(world.state.response.kind, 'active')
+  })
+
+  test('[P45][ME9] a response that has sounded and still shows life, such as the arguments of a tool, goes on', () => {
+    const world = new World().live().caller()
+    world.begin('a')
+    world.sound('a')
+    world.sounds = 3
+    for (let n = 0; n < 60; n += 1) {
+      world.run(1_000)
+      world.model({ kind: 'response-alive' })
+    }
+    assert.deepEqual([world.state.response.kind, world.counted('response_never_done')], ['active', false])
+    world.run(20_000)
+    assert.deepEqual([world.state.response.kind, world.counted('response_never_done')], ['idle', true])
+  })
+
+  test('[P45][ME9] a response of ours that the provider does not know when asked to cancel it is over', () => {
+    const world = new World().live().caller()
+    world.begin('a')
+    world.sound('a')
+    world.take({ kind: 'digit', digit: '5' })
+    world.model({ kind: 'request-refused', code: 'response_cancel_not_active', requestId: 'vp-cancel' })
+    assert.equal(world.state.response.kind, 'idle')
+    world.run(1_600)
+    assert.equal(world.requests.length, 1, 'the key is answered')
+    // The same words about a response that nobody cancelled mean nothing.
+    world.begin('b')
+    world.model({ kind: 'request-refused', code: 'response_cancel_not_active', requestId: 'vp-cancel' })
+    assert.equal(world.state.response.kind, 'active')
+  })
+
+  test('[P45][ME10] three links that say nothing until their bound are enough, the later ones elsewhere', () => {
+    const world = new World({ greeting: { kind: 'agent' }, redialMax: 5 })
+    world.onDial = () => world.after(8_000, () => world.lose('MODEL_STALLED'))
+    world.take({ kind: 'opened' })
+    world.take({ kind: 'leg-opened' })
+    world.run(60_000)
+    assert.deepEqual(
+      world.dials.map(({ elsewhere }) => elsewhere),
+      [false, true, true],
+    )
+    assert.equal(world.end?.cause, 'model-lost')
+  })
+
+  test('[P45][ME10] links that are refused at once are dialled as often as before, and one that serves clears the count', () => {
+    const world = new World({ redialMax: 5 })
+    world.onDial = () => world.after(10, () => world.lose('http_503'))
+    world.take({ kind: 'opened' })
+    world.take({ kind: 'leg-opened' })
+    world.run(60_000)
+    assert.equal(world.dials.length, 6)
   })
 
   test('[P22] the link goes between the end of the words and the response: it is asked for on the next one', () => {

@@ -103,6 +103,10 @@ export type ModelCommand =
   | { kind: 'cancel' }
   | { kind: 'truncate'; itemId: string; audioEndMs: number }
   | { kind: 'digits'; itemId: string; digits: string }
+  /** Ends the caller's turn, though the provider has not. */
+  | { kind: 'commit' }
+  /** Told to the model; nobody said it. */
+  | { kind: 'note'; itemId: string; text: string }
   /** A question that a link that lives answers; it becomes `link-alive`. */
   | { kind: 'prove' }
 

@@ -45,8 +45,8 @@ export type EndCause =
 export type Phase =
   | { kind: 'opening' }
   | { kind: 'live' }
-  /** What is being said is heard to its end, then the stream is closed. */
-  | { kind: 'closing'; cause: EndCause; next: Next }
+  /** What is being said is heard to its end, then the stream is closed. `isBroken`: the provider broke it off. */
+  | { kind: 'closing'; cause: EndCause; next: Next; isBroken?: true }
   | { kind: 'ended'; cause: EndCause; next: Next }
 
 export type ModelState =
@@ -61,7 +61,16 @@ export type ResponseState =
    * `asked`: what was under way to the model when this response began; perhaps it is the answer to it. `isCancelled`: we have asked
    * for its end.
    */
-  | { kind: 'active'; responseId: string; hasAudio: boolean; asked?: AskedResponse; isCancelled?: true }
+  | {
+      kind: 'active'
+      responseId: string
+      hasAudio: boolean
+      asked?: AskedResponse
+      isCancelled?: true
+      /** Since when it sounds, and how many pieces of sound had come when it was last looked at. */
+      soundFromMs?: number
+      sounds?: number
+    }
 
 /** A request that was sent, kept until its response has begun to sound: it may have to be made again. */
 export type AskedResponse = { requestId: string; request: ResponseRequest }
@@ -119,6 +128,17 @@ export type CallState = {
   /** A response that waits until the active one is over (one at a time). */
   wanted: ResponseRequest | undefined
   isCallerSpeaking: boolean
+  /** Since when he does, in the call's own time. */
+  spokeFromMs: number | undefined
+  /** Turns of the caller in a row that the plane had to end (caller-turn.ts). */
+  longTurns: number
+  /** When the agent was cut of late, in the call's own time, and whether an echo was told (echo.ts). */
+  cutsAtMs: number[]
+  isEchoTold: boolean
+  /** A closing was taken back (goodbye.ts). */
+  hasTakenBack: boolean
+  /** Links in a row that opened, or did not, and said nothing until their bound. */
+  slowLinks: number
   hasGreeted: boolean
   renewalDue: boolean
   /** Renewals in a row that a provider's early expiry asked for. */
@@ -213,6 +233,7 @@ export const TIMER_NAMES = [
   'redial',
   'digits',
   'closing',
+  'caller-turn',
   'calm',
   'turn-bound',
   'turn-filler',
@@ -235,6 +256,10 @@ export type CallEvent =
   | { kind: 'playout-idle' }
   /** The answer to `look-playout`: what the caller has still to hear. */
   | { kind: 'playout-looked'; playoutMs: number }
+  /** The answer to `look-response`: what the caller has still to hear, and how many pieces of sound have come from the model. */
+  | { kind: 'response-looked'; playoutMs: number; sounds: number }
+  /** The answer to `look-caller`: for how long the plane's own ear has heard nothing of this turn. */
+  | { kind: 'caller-looked'; quietMs: number }
   | { kind: 'end-wanted' }
   | { kind: 'transfer-wanted'; to: string }
   | { kind: 'drain-over' }
@@ -257,6 +282,14 @@ export type Effect =
   | { kind: 'play-filler' }
   /** Asks how much the caller has still to hear; the driver answers with `playout-looked`. */
   | { kind: 'look-playout' }
+  /** Asks if the response still sounds; the driver answers with `response-looked`. */
+  | { kind: 'look-response' }
+  /** Asks if the caller is heard; the driver answers with `caller-looked`. */
+  | { kind: 'look-caller' }
+  /** The plane ends the caller's turn. */
+  | { kind: 'commit-turn' }
+  /** Tells the model what nobody said. */
+  | { kind: 'send-note'; itemId: string; text: string }
   /** Asks the link for a sign of life; the answer is the event `link-alive`. */
   | { kind: 'prove-link' }
   | { kind: 'send-digits'; itemId: string; digits: string }
@@ -292,6 +325,12 @@ export function initialState(): CallState {
     response: { kind: 'idle' },
     wanted: undefined,
     isCallerSpeaking: false,
+    spokeFromMs: undefined,
+    longTurns: 0,
+    cutsAtMs: [],
+    isEchoTold: false,
+    hasTakenBack: false,
+    slowLinks: 0,
     hasGreeted: false,
     renewalDue: false,
     earlyRenewals: 0,

@@ -81,7 +81,7 @@ suite('barge-in', () => {
     life.started('r')
     life.sounds('r')
     life.model({ kind: 'agent-said', itemId: 'i', text: 'one two three four' })
-    assert.deepEqual(kinds(life.model({ kind: 'speech-started', itemId: 'u' })), ['clear-playout'])
+    assert.deepEqual(kinds(life.model({ kind: 'speech-started', itemId: 'u' })), ['clear-playout', 'set-timer'])
     const effects = life.take(cut())
     assert.deepEqual(effects, [
       { kind: 'drop-response', responseId: 'r' },
@@ -127,7 +127,7 @@ suite('barge-in', () => {
   })
 
   test('[TU2] no barge-in when the agent does not want one', () => {
-    assert.deepEqual(live({ bargeIn: false }).model({ kind: 'speech-started', itemId: 'u' }), [])
+    assert.deepEqual(kinds(live({ bargeIn: false }).model({ kind: 'speech-started', itemId: 'u' })), ['set-timer'])
   })
 
   test('[TU2] our own interruption cancels the response, then clears', () => {

@@ -5,7 +5,11 @@
 // TU3: a request waits while the caller speaks, if the provider will answer the caller by itself.
 // TU4: keypad digits are gathered until a pause and given to the model as one message.
 // TU5: a request that must be made again keeps its instructions, until its response has begun to sound.
-// TU6: a key that the caller presses silences the agent as speech does, unless the pack says otherwise; a goodbye is heard to its end.
+// TU6: a key that the caller presses silences the agent as speech does, unless the pack says otherwise; a goodbye is heard to its end, whatever the caller
+//      presses or says (goodbye.ts).
+import { TURN_LOOK_MS } from './caller-turn.ts'
+import { selfCut } from './echo.ts'
+import { takeBack } from './goodbye.ts'
 import { isSilentRequest, isToolAwaited, owe, settle, turnTakingOf } from './owed-turn.ts'
 import type { CutItem } from './playout.ts'
 import type { ResponseRequest } from './ports.ts'
@@ -72,8 +76,12 @@ export function greet(state: CallState, settings: CallSettings, effects: Effect[
 /** The caller began to speak. */
 export function onSpeechStarted(state: CallState, settings: CallSettings, effects: Effect[]): void {
   const { autoRespond, interrupts } = turnTakingOf(state, settings)
+  if (interrupts && state.phase.kind !== 'closing') effects.push({ kind: 'clear-playout' })
+  if (!state.isCallerSpeaking) {
+    state.spokeFromMs = state.lastedMs
+    effects.push({ kind: 'set-timer', name: 'caller-turn', ms: TURN_LOOK_MS })
+  }
   state.isCallerSpeaking = true
-  if (interrupts) effects.push({ kind: 'clear-playout' })
   if (state.owed !== undefined && state.response.kind === 'idle')
     effects.push({ kind: 'clear-timer', name: 'model-answer' })
   settle(state, 'caller-spoke', effects)
@@ -86,7 +94,13 @@ export function onSpeechStarted(state: CallState, settings: CallSettings, effect
 
 /** The caller fell silent: an answer is due. */
 export function onSpeechStopped(state: CallState, settings: CallSettings, effects: Effect[]): void {
+  if (state.isCallerSpeaking) {
+    takeBack(state, settings, effects)
+    state.longTurns = 0
+    effects.push({ kind: 'clear-timer', name: 'caller-turn' })
+  }
   state.isCallerSpeaking = false
+  state.spokeFromMs = undefined
   state.turns += 1
   effects.push({ kind: 'count', what: 'turn' })
   state.hasContinued = false
@@ -135,6 +149,7 @@ export function bargeInCut(state: CallState, items: CutItem[], settings: CallSet
   if (hasCut) {
     state.bargeIns += 1
     effects.push({ kind: 'count', what: 'barge-in' })
+    selfCut(state, effects)
   }
   return state
 }

@@ -73,6 +73,7 @@ class World {
   readonly clock = new FakeClock(1_000)
   readonly wheel = new Wheel({ clock: this.clock, manual: true, onError: (error) => assert.fail(String(error)) })
   readonly told = new ToldStore()
+  readonly warnings: [string, object][] = []
   held: HeldLease[] = []
   fencedCalls: CallSid[] = []
   selfFences = 0
@@ -82,7 +83,7 @@ class World {
     store: this.told.store,
     clock: this.clock,
     wheel: this.wheel,
-    log: silentLog,
+    log: { ...silentLog, warn: (fields, message) => void this.warnings.push([message, fields]) },
     held: () => this.held,
     announcement: () => ANNOUNCEMENT,
     onFenced: (callSid) => this.fencedCalls.push(callSid),
@@ -126,6 +127,21 @@ async function inWorld(body: (world: World) => Promise<void>, prepare?: (world: 
 }
 
 suite('the keeper of leases', () => {
+  test('[P35] reaping that pauses is told once, with its cause, however often the store says so', () =>
+    inWorld(async (world) => {
+      const paused = () => world.warnings.filter(([message]) => message === 'reaping is paused')
+      world.told.reaped = { noShows: [], suspected: [], dropped: [], guard: 'time-gap' }
+      await world.run(10_000)
+      assert.ok(world.told.reaps.length >= 5, 'it was asked again and again')
+      assert.equal(paused().length, 1)
+      assert.match(JSON.stringify(paused()), /took no write for a while/)
+      world.told.reaped = { noShows: [], suspected: [], dropped: [], guard: 'none' }
+      await world.run(3_000)
+      world.told.reaped = { noShows: [], suspected: [], dropped: [], guard: 'mass-expiry' }
+      await world.run(10_000)
+      assert.equal(paused().length, 2, 'another pause is told too')
+    }))
+
   test('[KE1] it announces and renews at once, then each five seconds, in batches of 500', () =>
     inWorld(
       async (world) => {

@@ -39,6 +39,11 @@ export const REAP_MAX = 200
 export const WELL_MS = 12_000
 const CHECK_MS = 1_000
 
+const WHY_PAUSED: Readonly<Record<string, string>> = {
+  'time-gap': 'the store took no write for a while, or its clock jumped',
+  'mass-expiry': 'many leases are due at once, so their pods are not believed to be dead',
+}
+
 export type KeeperParts = {
   store: LeaseStore
   clock: Clock
@@ -70,6 +75,7 @@ export class LeaseKeeper {
   #isFailStatic = false
   #isFenced = false
   #pods: readonly PodEntry[] = []
+  #guard: Reaped['guard'] = 'none'
   #end: Promise<void> | undefined
 
   constructor(parts: KeeperParts) {
@@ -247,12 +253,19 @@ export class LeaseKeeper {
     this.#later('pods', PODS_MS, () => void this.#readPods())
   }
 
+  /** Once for each time that reaping pauses. */
+  #tellGuard(guard: Reaped['guard']): void {
+    if (guard !== 'none' && guard !== this.#guard)
+      this.#parts.log.warn({ guard, why: WHY_PAUSED[guard] }, 'reaping is paused')
+    this.#guard = guard
+  }
+
   async #reap(): Promise<void> {
     const answer = await this.#ask((store) => store.reap(REAP_MAX))
     this.#later('reap', this.#jittered(REAP_MS), () => void this.#reap())
     if (answer === undefined) return
     const { guard } = answer.value
-    if (guard !== 'none') this.#parts.log.warn({ guard }, 'reaping is paused')
+    this.#tellGuard(guard)
     try {
       this.#parts.onReaped?.(answer.value)
     } catch (error) {

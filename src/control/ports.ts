@@ -140,7 +140,7 @@ export type Reaped = {
   suspected: CallSid[]
   dropped: CallSid[]
   /** Reaping was stopped: too many at once, or time jumped. */
-  guard: 'none' | 'mass-expiry' | 'clock-jump'
+  guard: 'none' | 'mass-expiry' | 'time-gap'
 }
 
 /** A caller who waits. */

@@ -8,6 +8,8 @@
 // HO5: it is given to the ready pod with the least calls + penalty among those with less than callsMax calls: the penalty ranks
 //      pods and takes no room, as where the store places calls. A pod that drains gives it to a fuller one when there is no other,
 //      below resumeMaxOf(callsMax); one that only lags keeps it then.
+// HO6: a caller who is thought to speak is waited for at most SPEAKER_WAIT_MS: then the call goes while he does, and the agent speaks
+//      first there. A television must not hold a pod.
 import { writeCheckpoint } from '../call/checkpoint.ts'
 import type { Admission } from '../control/admission.ts'
 import { type PodEntry, resumeMaxOf } from '../control/ports.ts'
@@ -23,6 +25,8 @@ import type { DeskWorld, Held } from './held.ts'
 import type { Expected, Peers } from './peers.ts'
 
 export const HANDOVER_MAX_MS = 60_000
+/** The other pod must prepare within what is left of HANDOVER_MAX_MS. */
+export const SPEAKER_WAIT_MS = 20_000
 const LOOK_MS = 20
 const FLUSH_MS = 500
 /** A pod that has not announced itself so long is not asked. */
@@ -53,12 +57,17 @@ export class Handover {
   /** Hands `held` over; true when it is no longer this pod's, or has ended. */
   async give(held: Held, why: 'drain' | 'lag'): Promise<boolean> {
     const { clock } = this.#parts.world
-    const untilMs = clock.monotonicMs() + HANDOVER_MAX_MS
+    const fromMs = clock.monotonicMs()
+    const untilMs = fromMs + HANDOVER_MAX_MS
     const isGone = () => held.isOver || held.call.state.phase.kind === 'ended'
     while (clock.monotonicMs() < untilMs) {
       if (isGone()) return true
-      if (held.isActive && held.call.isSettled) {
-        const outcome = await this.#attempt(held, why, untilMs)
+      const { call } = held
+      // [HO6]
+      const hasWaited = clock.monotonicMs() - fromMs >= SPEAKER_WAIT_MS
+      const isSettled = (): boolean => call.isSettled || (hasWaited && call.isSettledButCaller)
+      if (held.isActive && isSettled()) {
+        const outcome = await this.#attempt(held, why, untilMs, isSettled)
         if (outcome !== 'disturbed') return outcome === 'given' || isGone()
       }
       await this.#pause()
@@ -67,13 +76,18 @@ export class Handover {
   }
 
   /** `stays`: no pod takes it now. `disturbed`: somebody spoke meanwhile. */
-  async #attempt(held: Held, why: 'drain' | 'lag', untilMs: number): Promise<'given' | 'stays' | 'disturbed'> {
+  async #attempt(
+    held: Held,
+    why: 'drain' | 'lag',
+    untilMs: number,
+    isSettled: () => boolean,
+  ): Promise<'given' | 'stays' | 'disturbed'> {
     const { pod, pods, peers, world } = this.#parts
     const target = pickTarget(pods(), pod, why)
     if (target === undefined) return 'stays'
     const { call, callSid, epoch } = held
     const changes = call.changes
-    const isQuiet = () => call.isSettled && call.changes === changes
+    const isQuiet = () => isSettled() && call.changes === changes
     const answer = await peers.expect(target.address, await this.#expected(held), PREPARE_MAX_MS + 1_000)
     if (answer.kind !== 'ready') return 'stays'
     while (isQuiet() && call.remainingMs > 0 && world.clock.monotonicMs() < untilMs) await this.#pause()

@@ -2,6 +2,7 @@
 // HC1: a held call acts while its epoch does: once it was let go, or another epoch was seen, none of its tools starts.
 // HC2: a call that comes back after a loss is told to the model as such, once; after a handover nothing is said of it.
 // HC3: a call whose lease went to another model pool is of that pool from then on: so it is reasserted, handed over and resumed.
+// HC6: the first wish of an agent to end or to transfer a call counts; another wish after it is refused in words.
 // HC5: an agent whose transfer was not answered gets the call back, and is told how the transfer ended.
 // HC4: an agent transfers a call only where the plane allows it (TRP1 to TRP6); a refusal is told to the agent and counted.
 import { NEW_AGENT } from '../call/agent-state.ts'
@@ -31,6 +32,23 @@ import { type CarriedTools, ToolLedger } from './tool-ledger.ts'
 const CUT_NOTE =
   'The telephone line was cut for a moment and is back. Say so in a few words, in the language of this conversation, ' +
   'then go on where you were: repeat your last question, or answer what the caller said last.'
+
+const END_TAKEN = {
+  kind: 'refused' as const,
+  reason: 'call-is-ending',
+  words: 'The transfer was not made: the call is ending already.',
+}
+const TRANSFER_TAKEN = {
+  kind: 'refused' as const,
+  reason: 'call-is-transferred',
+  words: 'The call does not end: the caller is being transferred already.',
+}
+
+const OTHER_TRANSFER_TAKEN = {
+  kind: 'refused' as const,
+  reason: 'call-is-transferred',
+  words: 'This transfer was not made: the caller is being transferred to another number already.',
+}
 
 const NOT_REACHED: Readonly<Record<TransferOutcome, string>> = {
   answered: 'the talk with that person is over',
@@ -204,9 +222,18 @@ export async function makeHeld(
     direction: origin.direction,
     farParty: farPartyOf(origin),
     effectKey: (details) => ledger.keyOfDetails(details),
-    endCall: () => call?.endCall(),
+    endCall: () => {
+      const taken = wishTaken(call?.state)
+      if (taken !== undefined && taken !== 'end') return TRANSFER_TAKEN
+      call?.endCall()
+      return { kind: 'accepted' }
+    },
     transferCall: (to) => {
+      if (wishTaken(call?.state) === 'end') return END_TAKEN
       const ends = { callSid, farParty: farPartyOf(origin), ownNumber: ownNumberOf(origin) }
+      const phase = call?.state.phase
+      if (phase?.kind === 'closing' && phase.next.kind === 'transfer')
+        return phase.next.to === to ? { kind: 'accepted' } : OTHER_TRANSFER_TAKEN
       const verdict = parts.transfers.judge(ends, to)
       world.metrics.transfers.add(verdict.kind === 'allowed' ? 'allowed' : verdict.reason)
       if (verdict.kind === 'refused') {
@@ -280,6 +307,13 @@ function makeCall(
     (listener) => parts.makeModel(listener, packCall, log, start, origin.pool, move),
     { clock, wheel, log, meter },
   )
+}
+
+/** [HC6] What a call that ends was asked for first; undefined: it does not end. */
+function wishTaken(state: CallState | undefined): 'end' | 'transfer' | undefined {
+  const phase = state?.phase
+  if (phase?.kind !== 'closing' && phase?.kind !== 'ended') return undefined
+  return phase.next.kind === 'transfer' ? 'transfer' : 'end'
 }
 
 /** Whoever is called back hears the agent first. */

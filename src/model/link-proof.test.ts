@@ -20,7 +20,11 @@ class Bench {
       this.onAsk()
     },
     onStalled: () => this.deeds.push('stalled'),
+    onNoProof: () => this.deeds.push('no proof'),
   })
+  constructor(isAnswered = true) {
+    if (isAnswered) this.proof.answered()
+  }
   run(ms: number, each: () => void = () => {}): void {
     for (const endMs = this.nowMs + ms; this.nowMs < endMs; this.nowMs += 20) {
       this.clock.advance(20)
@@ -103,4 +107,22 @@ test('[PF3] a proof that is closed asks no more', () => {
   assert.equal(bench.wheel.size, 0)
   bench.run(60_000)
   assert.deepEqual(bench.deeds, [])
+})
+
+test('[P45][PF4] a provider that answers no question is never given up here, however loud the line; that is told once', () => {
+  const bench = new Bench(false)
+  bench.proof.begin()
+  bench.run(60_000, () => bench.proof.callerSeemsLoud())
+  assert.deepEqual(bench.deeds, ['ask', 'no proof'])
+})
+
+test('[P45][PF4] on a quiet line nothing is told, and an answer that comes late counts', () => {
+  const bench = new Bench(false)
+  bench.proof.begin()
+  bench.run(60_000)
+  assert.deepEqual([bench.deeds, bench.wheel.size], [['ask'], 0])
+  bench.proof.answered()
+  bench.proof.callerSeemsLoud()
+  bench.run(QUIET_MS + ANSWER_MS + LOOK_AGAIN_MS + 100)
+  assert.deepEqual(bench.deeds, ['ask', 'ask', 'stalled'])
 })

@@ -24,8 +24,8 @@ export interface CallControl {
   readonly farParty: FarParty
   /** BCP 47, when it is known before the first word. */
   readonly language?: string
-  /** Hangs up once the caller has heard what is being said. Idempotent. */
-  endCall(): void
+  /** Hangs up once the caller has heard what is being said. Idempotent; refused while the caller is being transferred: the first wish counts. */
+  endCall(): EndAnswer
   /**
    * The key under which the effect of a tool call happens once, whatever dies: hand it to whatever the tool writes to
    * (an Idempotency-Key header, a unique column). `details` is the third argument of the tool's `execute`.
@@ -37,6 +37,9 @@ export interface CallControl {
    */
   transferCall(to: string): TransferAnswer
 }
+
+/** What became of a wish to end the call. */
+export type EndAnswer = { kind: 'accepted' } | { kind: 'refused'; reason: string; words: string }
 
 /** What became of a wish to transfer; `reason` is a fixed word (control/transfer-policy.ts). */
 export type TransferAnswer = { kind: 'accepted' } | { kind: 'refused'; reason: string; words: string }

@@ -21,7 +21,7 @@ const CALL: CallControl = {
   direction: 'inbound',
   farParty: partyOf('+12025550100'),
   effectKey: () => 'call_test:1:1',
-  endCall() {},
+  endCall: () => ({ kind: 'accepted' }),
   transferCall: () => ({ kind: 'accepted' }),
 }
 const HEAD = "import { RealtimeAgent } from '@openai/agents-realtime'\n"

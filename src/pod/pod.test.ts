@@ -10,6 +10,7 @@ import type { Leg } from '../call/ports.ts'
 import { initialState } from '../call/state.ts'
 import type { NextStep } from '../carrier/twilio/call-desk.ts'
 import { callIdOf } from '../desk/desk.ts'
+import { SPEAKER_WAIT_MS } from '../desk/handover.ts'
 import { SORRY } from './call-settings.ts'
 import { closeRigs, converse, ground, said, sid, start, until, wait } from './testing/rig.ts'
 
@@ -230,6 +231,28 @@ suite('pods of a fleet', () => {
       )
   })
 
+  test('[P32] the first wish to end or to transfer a call counts, and the second is refused in words', async () => {
+    const rig = await start('pod-a', await ground())
+    for (const n of [1, 2]) {
+      await rig.offer(sid(n))
+      assert.ok(await rig.open(sid(n)))
+    }
+    const [ends, moves] = rig.controls
+    assert.deepEqual(ends!.endCall(), { kind: 'accepted' })
+    const transfer = ends!.transferCall('+12025550143')
+    assert.ok(transfer.kind === 'refused' && transfer.reason === 'call-is-ending', JSON.stringify(transfer))
+    assert.match(transfer.words, /not made/)
+    assert.deepEqual(ends!.endCall(), { kind: 'accepted' }, 'the same wish again')
+    assert.deepEqual(moves!.transferCall('+12025550143'), { kind: 'accepted' })
+    assert.deepEqual(moves!.transferCall('+12025550143'), { kind: 'accepted' }, 'the same wish again')
+    assert.equal(moves!.transferCall('+12025550144').kind, 'refused')
+    const end = moves!.endCall()
+    assert.ok(end.kind === 'refused' && end.reason === 'call-is-transferred', JSON.stringify(end))
+    await until('both ends', () => rig.ended.length === 2)
+    assert.deepEqual([...rig.ended].sort(), ['1 agent-ended', '2 transferred'])
+    assert.deepEqual([...rig.metrics.transfers.entries()], [['allowed', 1]])
+  })
+
   test('[P31] the end of a transfer that a person answers is told in its row; a call without its agent does not come back', async () => {
     const shared = await ground()
     const first = await start('pod-a', shared, { FALLBACK_NUMBER: '+12025550100' })
@@ -390,6 +413,37 @@ suite('pods of a fleet', () => {
     assert.deepEqual(said(second, sid(1)), ['a check up please', 'on which day'])
     assert.equal(second.model().start?.note, undefined)
     assert.equal((await shared.records.find(sid(1)))?.pod, 'pod-b')
+    await drained
+  })
+
+  test('[P45][HO6] a caller who is thought to speak on and on does not hold a draining pod: the call goes within its bound', async () => {
+    const shared = await ground()
+    const first = await start('pod-a', shared)
+    await first.offer(sid(1))
+    await first.open(sid(1))
+    await until('the model', () => first.pod.calls.get(sid(1))?.call.state.model.kind === 'ready')
+    converse(first.model())
+    const second = await start('pod-b', shared)
+    await first.pod.keeper.renewNow()
+    await wait(2_200)
+    // A television: it began, and ends no more.
+    first.model().listener.onModelEvent({ kind: 'speech-started', itemId: 'television' })
+    const { call } = first.pod.calls.get(sid(1))!
+    const noise = Buffer.from(Buffer.alloc(160, 0x20).toString('base64'))
+    let atMs = 0
+    const television = setInterval(() => {
+      atMs += 500
+      call.onMedia(noise, 0, noise.length, atMs)
+    }, 500)
+    const fromMs = performance.now()
+    const drained = first.pod.drain()
+    await until('the handover', () => first.ended.length === 1, SPEAKER_WAIT_MS + 25_000).finally(() =>
+      clearInterval(television),
+    )
+    assert.ok(performance.now() - fromMs >= SPEAKER_WAIT_MS, 'a caller who speaks is waited for')
+    assert.deepEqual(first.ended, ['1 handed-over'])
+    assert.ok(await second.open(sid(1), 2))
+    assert.deepEqual(said(second, sid(1)).slice(0, 2), ['a check up please', 'on which day'])
     await drained
   })
 })

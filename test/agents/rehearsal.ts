@@ -25,6 +25,7 @@ export function recordingCall(from = '+12025550100'): CallControl & { ended: num
     effectKey: () => 'call_test:1:1',
     endCall() {
       this.ended += 1
+      return { kind: 'accepted' }
     },
     transferCall(to) {
       this.transfers.push(to)

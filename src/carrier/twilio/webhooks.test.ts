@@ -312,3 +312,17 @@ async function listen(app: FastifyInstance): Promise<AddressInfo> {
   await app.listen({ host: '127.0.0.1', port: 0 })
   return app.server.address() as AddressInfo
 }
+
+test('[P34] a webhook that comes with GET gets 405, and the log says how to set it', async () => {
+  const { app, desk, lines } = await open()
+  const address = await app.listen({ host: '127.0.0.1', port: 0 })
+  const headers = {
+    'x-twilio-signature': getExpectedTwilioSignature(TOKEN, `${BASE}/twilio/voice?CallSid=${CALL}`, {}),
+  }
+  const reply = await fetch(`${address}/twilio/voice?CallSid=${CALL}`, { headers })
+  assert.deepEqual([reply.status, reply.headers.get('allow')], [405, 'POST'])
+  const told = lines.filter(([message]) => /POST/.test(message)).map(([, { path, method }]) => [path, method])
+  assert.deepEqual(told, [['/twilio/voice', 'GET']])
+  assert.deepEqual(desk.offers, [])
+  assert.equal((await fetch(`${address}/twilio/voice`)).status, 403, 'a stranger is refused as before')
+})

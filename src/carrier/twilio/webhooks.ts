@@ -6,6 +6,7 @@
 //     end, or FALLBACK_NUMBER when set. A caller who is in hears a sentence, never an HTTP error.
 // WH4: a desk that throws or does not answer within DESK_ANSWER_MS → an apology as TwiML and an error in the log.
 // WH5: at WEBHOOKS_IN_FLIGHT_MAX requests at once a further one gets 503; only a request whose signature is right takes a place.
+// WH10: a webhook that is sent with GET → 405, and a line in the log that says how to set it.
 // WH6: every answer is text/xml; personal data is logged under `pii.` only.
 // WH7: a desk that cannot say what follows for a caller who is in (next, wait) is asked again, on any pod, ASK_TRIES_MAX times
 //     in all, by one who waits a poll apart; then the human when there is one, else an apology. A store that is away when a
@@ -102,6 +103,8 @@ export async function twilioWebhooks(app: FastifyInstance, options: WebhookOptio
     },
   )
   app.addHook('onRequest', async (request, reply) => entry.enter(request, reply))
+  // HEAD is refused with it.
+  app.get('/twilio/*', async (request, reply) => entry.wrongMethod(request, reply))
   app.setErrorHandler((error, _request, reply) => {
     const refusal = entry.misread(error)
     return refusal === undefined ? send(reply, replies.apology(error, {})) : entry.refuse(reply, refusal)

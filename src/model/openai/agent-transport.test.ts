@@ -7,6 +7,7 @@ import type { ResponseRequest } from '../../call/ports.ts'
 import { silentLog } from '../../kit/log.ts'
 import type { PackCall } from '../../packs/pack.ts'
 import { type AgentOwner, AgentRuntime } from './agent-runtime.ts'
+import { OUTPUT_MAX_CHARS } from './agent-transport.ts'
 import type { SessionDefaults } from './session-shape.ts'
 import type { ServerEvent } from './wire.ts'
 
@@ -102,6 +103,19 @@ class Bench implements AgentOwner {
     this.deliver({ type: 'response.output_item.done', event_id: 'e', response_id: 'r', output_index: 0, item })
   }
 }
+
+test('[P33][AT7] an answer of megabytes is cut, says so at its end, and reaches the call so', async () => {
+  const bench = await new Bench().begin()
+  bench.callTool('c1', 'long '.repeat(600_000))
+  await settle()
+  const outputs = bench.sent.map((event) => String((event.item as { output?: unknown } | undefined)?.output ?? ''))
+  const [output] = outputs.filter((one) => one !== '')
+  assert.ok(output !== undefined && output.length <= OUTPUT_MAX_CHARS + 200, `sent ${output?.length} characters`)
+  assert.match(output, /^found long long/)
+  assert.match(output, /was cut here/)
+  assert.equal(bench.answers.length, 1)
+  assert.ok(bench.answers[0]!.includes(output), 'the history has what the model has')
+})
 
 suite('down: what the SDK asks for', () => {
   test('[AR1] the agent’s instructions and tools come out as one configuration, with the plane’s defaults', async () => {

@@ -6,6 +6,7 @@
 // AT5: a call of a tool that no agent has is answered with an error and a response is asked for.
 // AT6: whoever listens to raw events gets them all but audio, also those that the SDK has no use for; where nobody listens they are
 //      dropped unread.
+// AT7: a tool's answer of more than OUTPUT_MAX_CHARS is cut there, and ends with a word that it was cut: the provider refuses larger items.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import {
   OpenAIRealtimeBase,
@@ -17,10 +18,14 @@ import {
 } from '@openai/agents-realtime'
 import type { ResponseRequest } from '../../call/ports.ts'
 import type { Log } from '../../kit/log.ts'
+import { clip } from '../../kit/text.ts'
 import { isWholeConfig, onlyGiven } from './session-change.ts'
 import { count, record, type ServerEvent, text } from './wire.ts'
 
 const HISTORY_MAX_ITEMS = 200
+/** What a model can make use of, with room to spare. */
+export const OUTPUT_MAX_CHARS = 100_000
+const OUTPUT_CUT = '\n(This answer was too long and was cut here. What follows is not known to you.)'
 /** A guardrail looks at the transcript each 100 characters (the SDK's default); finer deltas only cost. */
 const TRANSCRIPT_DELTA_MIN_CHARS = 50
 /** Events that wait while a call is taken under another agent; beyond it the wait is over. */
@@ -163,15 +168,23 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
 
   override sendFunctionCallOutput(
     toolCall: Parameters<OpenAIRealtimeBase['sendFunctionCallOutput']>[0],
-    output: string,
+    wholeOutput: string,
     startResponse = true,
   ): void {
+    const output = this.#fitting(toolCall.name, wholeOutput)
     // One that was answered for is told otherwise (tool-calls.ts).
     if (!this.#sink.isToolAnswered(toolCall.callId)) super.sendFunctionCallOutput(toolCall, output, false)
     // The SDK says so of a tool that no agent has, and asks for no response: the caller would wait for ever.
     const isUnknown = !startResponse && output === `Tool ${toolCall.name} not found`
     if (isUnknown) this.#log.warn({ code: 'TOOL_UNKNOWN' }, 'the model called a tool that no agent has')
     this.#sink.toolAnswered(toolCall.callId, toolCall.name, output, startResponse || isUnknown)
+  }
+
+  /** [AT7] */
+  #fitting(tool: string, output: string): string {
+    if (output.length <= OUTPUT_MAX_CHARS) return output
+    this.#log.warn({ code: 'TOOL_OUTPUT_CUT', tool, characters: output.length }, 'the answer of a tool was cut')
+    return clip(output, OUTPUT_MAX_CHARS) + OUTPUT_CUT
   }
 
   override interrupt(): void {

@@ -41,6 +41,10 @@ export function clientEventOf(command: ModelCommand): Record<string, unknown> {
       const item = { id: command.itemId, type: 'message', role: 'user', content }
       return { type: 'conversation.item.create', event_id: `vp-${command.itemId}`, item }
     }
+    case 'commit':
+      return { type: 'input_audio_buffer.commit', event_id: 'vp-commit' }
+    case 'note':
+      return { ...systemNote(command.text, command.itemId), event_id: `vp-${command.itemId}` }
     case 'prove':
       return { ...PROBE, event_id: PROVE_ID }
     default:

@@ -53,6 +53,7 @@ class Bench {
       onLinkEvent: (_link: Link, { type }: { type: string }) => void bench.events.push(type),
       onLinkAudio() {},
       onLinkAlive() {},
+      onLinkUnprovable() {},
       onLinkEnd: (_link: Link, { code, fatal }: { code: string; fatal: boolean }) =>
         void bench.ends.push(`${code} ${fatal}`),
     }
@@ -65,6 +66,12 @@ class Bench {
     })
     bench.link.open()
     await until('the first event', () => bench.events.length === 1)
+    bench.link.serve()
+    await until('the first question', () => bench.probes.length === 1)
+    bench.say({ type: 'after.the.answer' })
+    await until('its answer', () => bench.events.length === 2)
+    bench.probes.pop()
+    bench.events.pop()
     return bench
   }
   say(event: object): void {

@@ -56,6 +56,8 @@ export interface LinkListener {
   /** An event came that means nothing but that a response is being made. */
   onLinkAlive(link: Link): void
   onLinkEnd(link: Link, loss: LinkLoss): void
+  /** The provider does not answer the question whether it lives. */
+  onLinkUnprovable(): void
 }
 
 const scratchUlaw = Buffer.allocUnsafe(4_096)
@@ -77,8 +79,8 @@ export class Link {
   readonly #proof: LinkProof
   readonly #up: UlawToPcm24k | undefined
   readonly #down: Pcm24kToUlaw | undefined
-  /** Set by the owner once the link serves; changes what its end means. */
-  isReady = false
+  /** The link serves; changes what its end means. */
+  #isReady = false
   unreadable = 0
 
   constructor(listener: LinkListener, route: Route, settings: LinkSettings, wheel: Wheel) {
@@ -86,7 +88,11 @@ export class Link {
     this.#listener = listener
     this.#settings = settings
     this.#wheel = wheel
-    this.#proof = new LinkProof(wheel, { ask: () => this.send(PROBE), onStalled: () => this.#stalled() })
+    this.#proof = new LinkProof(wheel, {
+      ask: () => this.send(PROBE),
+      onStalled: () => this.#stalled(),
+      onNoProof: () => listener.onLinkUnprovable(),
+    })
     this.#up = settings.audio === 'pcm16' ? new UlawToPcm24k() : undefined
     this.#down = settings.audio === 'pcm16' ? new Pcm24kToUlaw() : undefined
   }
@@ -95,6 +101,12 @@ export class Link {
     const { url, headers } = this.route
     const { connectMs: timeoutMs } = this.#settings
     this.#giveUp = dial(url, { headers: { ...headers }, timeoutMs }, (outcome) => this.#dialled(outcome))
+  }
+
+  /** The owner says that the link serves from now on. */
+  serve(): void {
+    this.#isReady = true
+    this.#proof.begin()
   }
 
   /** Sends a client event. */
@@ -186,7 +198,8 @@ export class Link {
     if (event === undefined) this.unreadable += 1
     else if (event.type === 'response.output_audio.delta') {
       this.#hear(String(event.response_id ?? ''), String(event.item_id ?? ''), decode(String(event.delta ?? '')))
-    } else if (!isProbeAnswer(event)) this.#listener.onLinkEvent(this, event)
+    } else if (isProbeAnswer(event)) this.#proof.answered()
+    else this.#listener.onLinkEvent(this, event)
   }
 
   onBinary(): void {
@@ -194,7 +207,7 @@ export class Link {
   }
 
   onClosed(end: SocketEnd): void {
-    this.#end(lossOfEnd(end, this.isReady))
+    this.#end(lossOfEnd(end, this.#isReady))
   }
 
   #dialled(outcome: DialOutcome): void {

@@ -39,7 +39,11 @@ class Peer {
   constructor(socket: WebSocket) {
     this.#socket = socket
     socket.on('error', () => {})
-    socket.on('message', (data) => this.got.push(JSON.parse(String(data)) as Message))
+    socket.on('message', (data) => {
+      const message = JSON.parse(String(data)) as Message
+      // The link's question whether it lives: link-alive.test.ts.
+      if (message.event_id !== 'vp-alive') this.got.push(message)
+    })
     socket.on('close', (code) => {
       this.closed = code
     })

@@ -93,6 +93,8 @@ export class OpenAiSession implements ModelSession {
   #turnTaking: TurnTaking = { autoRespond: true, interrupts: true }
   /** Frames are joined when the caller has been quiet for so long; undefined: never. */
   #quietAfterMs: number | undefined
+  /** The provider answers no proof of life: told once. */
+  #isUnprovableTold = false
   #isClosed = false
 
   constructor(
@@ -280,6 +282,15 @@ export class OpenAiSession implements ModelSession {
     this.#listener.onModelAudio(responseId, itemId, ulaw)
   }
 
+  onLinkUnprovable(): void {
+    if (this.#isUnprovableTold) return
+    this.#isUnprovableTold = true
+    this.#world.log.warn(
+      { code: 'LINK_UNPROVABLE' },
+      'the model does not answer conversation.item.retrieve; a link that falls silent is noticed later',
+    )
+  }
+
   onLinkEnd(link: Link, loss: LinkLoss): void {
     this.#fail(link, link.route.lost(loss))
   }
@@ -327,7 +338,7 @@ export class OpenAiSession implements ModelSession {
     for (const event of replay) setup.link.send(event)
     const before = this.#link
     this.#link = setup.link
-    setup.link.isReady = true
+    setup.link.serve()
     this.#hasServed = true
     this.#drop(before)
     // The agent has changed it meanwhile (a handoff): what is in force must be the latest.
@@ -348,7 +359,8 @@ export class OpenAiSession implements ModelSession {
     }
     const meaning = this.#meaningOf(event)
     if (meaning?.kind === 'tool-called' && this.#tools.isRepeated(meaning.toolCallId)) return
-    if (meaning?.kind === 'response-started') this.#isSounding = false
+    // From the end of its sound on, each sign of its life says something again (ME9).
+    if (meaning?.kind === 'response-started' || meaning?.kind === 'audio-ended') this.#isSounding = false
     if (meaning !== undefined) this.#listener.onModelEvent(meaning)
     else if (event.type.startsWith('response.')) this.onLinkAlive(this.#link!)
     if (this.#isClosed) return

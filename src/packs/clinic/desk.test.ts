@@ -32,7 +32,7 @@ function callFrom(from: string, callId = 'call_1'): CallControl {
     direction: 'inbound',
     farParty: partyOf(from),
     effectKey: () => 'call_test:1:1',
-    endCall() {},
+    endCall: () => ({ kind: 'accepted' }),
     transferCall: () => ({ kind: 'accepted' }),
   }
 }

@@ -89,8 +89,8 @@ function endCallTool(toError: ToError) {
     errorFunction: toError,
     // In the background: an answer to it would be one more sentence after the goodbye.
     execute: async (_, run) => {
-      callOf(run).endCall()
-      return backgroundResult({ ended: true })
+      const answer = callOf(run).endCall()
+      return backgroundResult(answer.kind === 'refused' ? { ended: false, reason: answer.words } : { ended: true })
     },
   })
 }

@@ -3,7 +3,7 @@
 //      its last renewal, never in the same pass.
 // LUP2: when more than massTenths of the held leases, and more than massMin, are due in one pass, the pods are not believed to be
 //      dead: held leases are not reaped for one ttl. A mass that is due again within hardMs after that is believed.
-// LUP3: while the clock is distrusted nothing is reaped.
+// LUP3: while the clock is distrusted nothing is reaped. A clock that jumped and a store that took no write for a while look the same: `time-gap`.
 // LUP4: an audit counts everything anew from the leases and puts the counts right.
 import type { Audited, CellUsage, Reaped } from '../../control/ports.ts'
 import { LEASE_BOUNDS } from './bounds.ts'
@@ -23,7 +23,7 @@ export class Reaper {
   reap(max: number): Reaped {
     const cell = this.#cell
     const reaped: Reaped = { noShows: [], suspected: [], dropped: [], guard: 'none' }
-    if (cell.isDistrusted) return { ...reaped, guard: 'clock-jump' }
+    if (cell.isDistrusted) return { ...reaped, guard: 'time-gap' }
     const bound = Math.min(max, LEASE_BOUNDS.reapMax)
     for (const lease of this.#due(['offered', 'reserved']).slice(0, bound)) {
       cell.ledger.drop(lease)

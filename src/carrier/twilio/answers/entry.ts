@@ -8,6 +8,7 @@ import { type FormFields, hasSignature, type Signatures } from '../signature.ts'
 import { empty } from './twiml.ts'
 
 const OVERLOAD_RETRY_SECONDS = 1
+const PATH_LOGGED_MAX = 100
 const CALL_SID = /^CA[0-9a-f]{32}$/
 
 /** What is sent to the carrier. */
@@ -59,6 +60,18 @@ export class Entry {
   refuse(reply: FastifyReply, refusal: Reply): FastifyReply {
     if (!reply.request.raw.complete) reply.header('connection', 'close')
     return send(reply, refusal)
+  }
+
+  /** [WH10] */
+  wrongMethod(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+    this.#parts.onRefused?.('method')
+    const [path] = request.url.slice(0, PATH_LOGGED_MAX).split('?')
+    const { method } = request
+    this.#parts.log.warn(
+      { status: 405, method, path, code: 'WEBHOOK_REFUSED' },
+      'webhook refused: set the webhook of the number to HTTP POST at the carrier',
+    )
+    return send(reply.header('allow', 'POST'), { status: 405, twiml: empty() })
   }
 
   /** A failure of reading as its status (400, 413, 415); undefined for anything else. */

@@ -37,7 +37,7 @@ end
 
 -- args: most leases to take
 register('reap', function(cell, args)
-  if isDistrusted(cell) then return { 'clock-jump', {}, {}, {} } end -- [LUP3]
+  if isDistrusted(cell) then return { 'time-gap', {}, {}, {} } end -- [LUP3]
   local max = math.min(tonumber(args[1]), BOUNDS.reapMax)
   local noShows, silent, gone, guard = dueOf(cell, 'R', max), {}, {}, 'none'
   for _, sid in ipairs(noShows) do dropLease(cell, leaseOf(cell, sid)) end
