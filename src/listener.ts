@@ -1,6 +1,6 @@
 // What every listener of a process has, whoever it is for. Rules:
-// LI1: a request has REQUEST_MAX_MS from its first byte to its last; its connection is ended SWEEP_MS later at the latest.
-// LI2: connections without a proof are bounded over all listeners of the process together (kit/unauthenticated.ts): they share its
+// LIS1: a request has REQUEST_MAX_MS from its first byte to its last; its connection is ended SWEEP_MS later at the latest.
+// LIS2: connections without a proof are bounded over all listeners of the process together (kit/unauthenticated.ts): they share its
 //      descriptors and its event loop with the calls.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -8,7 +8,7 @@ import fastify, { type FastifyInstance } from 'fastify'
 import { descriptorsMax, Sources, UnauthenticatedConnections, unauthenticatedMax } from './kit/unauthenticated.ts'
 
 const REQUEST_MAX_MS = 5_000
-/** Node ends a late request only when it looks (LI1). */
+/** Node ends a late request only when it looks (LIS1). */
 const SWEEP_MS = 500
 /** Longer than a proxy keeps one. Who shows nothing keeps none (UNA4). */
 const KEEP_ALIVE_MS = 72_000

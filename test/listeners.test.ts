@@ -68,7 +68,7 @@ function askOn(
   })
 }
 
-test('[S2] [LI2] silent connections at the listener of OPS_PORT are bounded like those at the port of the calls', async () => {
+test('[S2] [LIS2] silent connections at the listener of OPS_PORT are bounded like those at the port of the calls', async () => {
   const silent: Raw[] = []
   for (let i = 0; i < UNAUTHENTICATED_MAX + OVER; i++) {
     silent.push(raw(i % 2 === 0 ? plane.edge.opsUrl : plane.edge.url))

@@ -46,7 +46,7 @@ const metricsOn = (agent: Agent): Promise<Asked> =>
     }).on('error', reject)
   })
 
-test('[S2] [LI2] silent connections at a worker are bounded, late heads end, and an operator keeps a connection', async () => {
+test('[S2] [LIS2] silent connections at a worker are bounded, late heads end, and an operator keeps a connection', async () => {
   const { hostname, port } = new URL(worker.url)
   const silent: Socket[] = []
   let closed = 0
