@@ -15,7 +15,7 @@ import { listFiles, ROOT } from './tree.ts'
 
 const FOLDERS = ['src', 'sim', 'load', 'bench', 'chaos', 'test', 'tools']
 const TEST_MAX_MS = 120_000
-const RUN_MAX_MS = 20 * 60_000
+const RUN_MAX_MS = 30 * 60_000
 const CONCURRENCY = 2
 
 const USAGE = `npm test [-- [--name <pattern>] [<path>...]]

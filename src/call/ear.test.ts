@@ -129,3 +129,25 @@ test('[EA4] the session is told of a loud caller while the model hears him, afte
   ear.set(false)
   assert.equal(say(0x20, 21_000, 1_000), 0)
 })
+
+test('[EA5] while the caller is thought to speak the ear knows for how long nothing was heard of him', () => {
+  const { ear } = makeEar()
+  ear.set(true)
+  let atMs = 0
+  const hear = (ulaw: number, ms: number): void => {
+    const frame = Buffer.from(Buffer.alloc(160, ulaw).toString('base64'))
+    for (let passed = 0; passed < ms; passed += 20, atMs += 20) ear.hear(frame, 0, frame.length, atMs)
+  }
+  hear(0xff, 3_000)
+  assert.equal(ear.quietMs, 0, 'nobody speaks')
+  ear.attend(true)
+  hear(0x20, 1_000)
+  assert.equal(ear.quietMs, 0)
+  hear(0xff, 4_000)
+  assert.equal(ear.quietMs, 4_000)
+  ear.attend(true)
+  assert.equal(ear.quietMs, 4_000, 'the same turn')
+  ear.attend(false)
+  ear.attend(true)
+  assert.equal(ear.quietMs, 0, 'another turn')
+})

@@ -10,6 +10,7 @@ import type { Leg } from '../call/ports.ts'
 import { initialState } from '../call/state.ts'
 import type { NextStep } from '../carrier/twilio/call-desk.ts'
 import { callIdOf } from '../desk/desk.ts'
+import { SPEAKER_WAIT_MS } from '../desk/handover.ts'
 import { SORRY } from './call-settings.ts'
 import { closeRigs, converse, ground, said, sid, start, until, wait } from './testing/rig.ts'
 
@@ -412,6 +413,37 @@ suite('pods of a fleet', () => {
     assert.deepEqual(said(second, sid(1)), ['a check up please', 'on which day'])
     assert.equal(second.model().start?.note, undefined)
     assert.equal((await shared.records.find(sid(1)))?.pod, 'pod-b')
+    await drained
+  })
+
+  test('[P45][HO6] a caller who is thought to speak on and on does not hold a draining pod: the call goes within its bound', async () => {
+    const shared = await ground()
+    const first = await start('pod-a', shared)
+    await first.offer(sid(1))
+    await first.open(sid(1))
+    await until('the model', () => first.pod.calls.get(sid(1))?.call.state.model.kind === 'ready')
+    converse(first.model())
+    const second = await start('pod-b', shared)
+    await first.pod.keeper.renewNow()
+    await wait(2_200)
+    // A television: it began, and ends no more.
+    first.model().listener.onModelEvent({ kind: 'speech-started', itemId: 'television' })
+    const { call } = first.pod.calls.get(sid(1))!
+    const noise = Buffer.from(Buffer.alloc(160, 0x20).toString('base64'))
+    let atMs = 0
+    const television = setInterval(() => {
+      atMs += 500
+      call.onMedia(noise, 0, noise.length, atMs)
+    }, 500)
+    const fromMs = performance.now()
+    const drained = first.pod.drain()
+    await until('the handover', () => first.ended.length === 1, SPEAKER_WAIT_MS + 25_000).finally(() =>
+      clearInterval(television),
+    )
+    assert.ok(performance.now() - fromMs >= SPEAKER_WAIT_MS, 'a caller who speaks is waited for')
+    assert.deepEqual(first.ended, ['1 handed-over'])
+    assert.ok(await second.open(sid(1), 2))
+    assert.deepEqual(said(second, sid(1)).slice(0, 2), ['a check up please', 'on which day'])
     await drained
   })
 })

@@ -328,6 +328,9 @@ suite('what we send', () => {
     })
     const digits = clientEventOf({ kind: 'digits', itemId: 'k', digits: '12#' })
     assert.match(JSON.stringify(digits), /"role":"user".*12#/)
+    assert.deepEqual(clientEventOf({ kind: 'commit' }), { type: 'input_audio_buffer.commit', event_id: 'vp-commit' })
+    const note = clientEventOf({ kind: 'note', itemId: 'n', text: 'go on' })
+    assert.match(JSON.stringify(note), /"id":"n".*"role":"system".*go on.*"event_id":"vp-n"/)
   })
 })
 
