@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { type ReadyChild, startReady } from './child.ts'
-import type { Config } from './config.ts'
+import { type Config, NO_KEY } from './config.ts'
 import { runDemo, type Say } from './demo.ts'
 import { type Edge, startEdge } from './edge.ts'
 import type { Log } from './kit/log.ts'
@@ -61,7 +61,10 @@ export async function startAll(options: {
   const abort = new AbortController()
   const wantsDemo = config.demoCall ?? true
   const demo = wantsDemo
-    ? runDemo({ config, pod: edge.pod, url: edge.url, root, say, signal: abort.signal, record: embedded?.record })
+    ? runDemo({
+        ...{ config, pod: edge.pod, url: edge.url, root, say, signal: abort.signal, record: embedded?.record },
+        token: madeToken === undefined ? "an operator's token" : 'the token above',
+      })
     : Promise.resolve(undefined)
   void demo.then((served) => {
     if (served === true && !config.exitAfterDemo) say('\nServing. Ctrl-C drains and stops.')
@@ -106,6 +109,9 @@ function withModel(config: Config, url: string): Config {
   const { model } = config.model.endpoint
   return {
     ...config,
-    model: { ...config.model, endpoint: { kind: 'openai', url, headers: { authorization: 'Bearer offline' }, model } },
+    model: {
+      ...config.model,
+      endpoint: { kind: 'openai', url, headers: { authorization: `Bearer ${NO_KEY}` }, model },
+    },
   }
 }

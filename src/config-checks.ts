@@ -1,5 +1,6 @@
 // What must fit together between variables; each misfit with its fix. Rules:
-// CC1: every check adds to the list and none stops the others; a secret's text never stands in a problem.
+// CC1: every check adds to the list and none stops the others; a secret's text never stands in a problem. A variable that could
+//      not be read is not also told to be missing.
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { checkWork } from './config-work.ts'
@@ -12,7 +13,11 @@ export const isProduction = (values: Values): boolean => values.NODE_ENV === 'pr
 
 /** Checks what depends on more than one variable. */
 export function checkTogether(values: Values, problems: Problem[]): void {
-  const add = (variable: VariableName, problem: string, fix: string) => problems.push({ variable, problem, fix })
+  // A variable that is malformed is named once: what follows from its absence does not hold.
+  const malformed = new Set(problems.map(({ variable }) => variable.replace(/_FILE$/, '')))
+  const add = (variable: VariableName, problem: string, fix: string) => {
+    if (!malformed.has(variable)) problems.push({ variable, problem, fix })
+  }
   checkCarrier(values, add)
   checkOverflow(values, add)
   checkModel(values, add)

@@ -260,7 +260,12 @@ test('the model is OpenAI, another endpoint, or Azure', () => {
     model: 'gpt-4o-realtime-preview-2025-06-03',
   })
   const other = configOf({ OPENAI_REALTIME_URL: 'ws://127.0.0.1:9/v1/realtime?model=own' }).model.endpoint
-  assert.deepEqual(other, { kind: 'openai', url: 'ws://127.0.0.1:9/v1/realtime?model=own', headers: {}, model: 'own' })
+  assert.deepEqual(other, {
+    kind: 'openai',
+    url: 'ws://127.0.0.1:9/v1/realtime?model=own',
+    headers: { authorization: 'Bearer offline' },
+    model: 'own',
+  })
   const azure = {
     AZURE_OPENAI_ENDPOINT: 'https://res.openai.azure.com/',
     AZURE_OPENAI_API_KEY: 'azure-key',
@@ -318,4 +323,27 @@ test('RETENTION_DAYS and DATA_KEYS are read, and what is wrong in them is named 
   assert.ok(wrong.kind === 'invalid')
   assert.match(formatProblems(wrong.problems), /DATA_KEYS/)
   assert.ok(!formatProblems(wrong.problems).includes(key.slice(4, 12)))
+})
+
+test('[O13] [CC1] a malformed variable is told once, and not also as missing', () => {
+  const env = { POD_NAME: 'Pod_1!', REDIS_URL: 'redis://127.0.0.1', DATABASE_URL: 'postgres://127.0.0.1/a' }
+  const reading = readConfig({ ...env, STREAM_TOKEN_SECRET: 'short' })
+  assert.equal(reading.kind, 'invalid')
+  const problems = reading.kind === 'invalid' ? reading.problems : []
+  assert.deepEqual(problems.map(({ variable }) => variable).sort(), ['POD_NAME', 'STREAM_TOKEN_SECRET'])
+})
+
+test('[O13] [CF5] a name that is almost a variable is kept for a warning, and no other', () => {
+  const reading = readConfig({
+    CALLS_MX: '5',
+    TWILIO_AUTH_TOKN_FILE: '/run/secret',
+    OPENAI_API_KEY_2: 'sk-of-a-pool',
+    QUEUE_MAXX: '3',
+    QUEUE_MAX: '3',
+    ...{ PATH: '/bin', HOME: '/root', SHELL: '/bin/sh', PWD: '/', TERM: 'xterm', HOSTNAME: 'a', calls_mx: '1' },
+  })
+  assert.deepEqual(reading.kind === 'ok' && reading.config.misspelt, [
+    { name: 'CALLS_MX', nearest: 'CALLS_MAX' },
+    { name: 'TWILIO_AUTH_TOKN_FILE', nearest: 'TWILIO_AUTH_TOKEN_FILE' },
+  ])
 })

@@ -2,16 +2,22 @@
 // CF1: this is the only file that reads the environment; an empty variable counts as unset.
 // CF2: all problems are reported at once, each by variable name with its fix.
 // CF3: a secret may come from a file named by NAME_FILE; its text never stands in a problem.
+// CF5: a name that is no variable and is spelt almost like one that is not set is kept, for a warning at the start.
 // CF4: signature checks are off only for loopback outside production; everywhere else a missing token is a problem.
 import { randomBytes } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { checkTogether, isProduction, type Problem } from './config-checks.ts'
 import { workOf } from './config-work.ts'
+import { bare, nearlySpelt } from './kit/spelling.ts'
 import { type Credential, SCOPES } from './ops/operators.ts'
 import type { Sealer } from './store/sealing/sealer.ts'
 import { VARIABLES, type Values, type Variable, type VariableName } from './variables.ts'
 
+/** In place of a key towards a model of this machine. */
+export const NO_KEY = 'offline'
+/** Shorter variables are near to too many names of other programs: PATH is near PACK. */
+const MISSPELT_CHARS_MIN = 6
 const SECRET_FILE_MAX_BYTES = 65_536 // a secret is a line; a larger file is refused
 
 /** Where the realtime model is; `none` means that role all starts the offline model. */
@@ -42,8 +48,13 @@ export type Config = DeepReadonly<
   ReturnType<typeof assemble> & {
     /** The variables that the environment sets, by their names. */
     given: VariableName[]
+    /** Names in the environment that are spelt almost like a variable, and are none. */
+    misspelt: Misspelt[]
   }
 >
+
+/** A name that means nothing, and the variable that it may stand for. */
+export type Misspelt = { name: string; nearest: string }
 
 /** A sealer is made of methods alone, and hides its keys. */
 type DeepReadonly<T> = T extends Sealer ? T : T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T
@@ -54,7 +65,10 @@ export function readConfig(env: Record<string, string | undefined> = process.env
   const values = readValues(env, problems)
   checkTogether(values, problems)
   if (problems.length > 0) return { kind: 'invalid', problems }
-  return { kind: 'ok', config: deepFreeze({ ...assemble(values), given: givenIn(env) }) as Config }
+  return {
+    kind: 'ok',
+    config: deepFreeze({ ...assemble(values), given: givenIn(env), misspelt: misspeltIn(env) }) as Config,
+  }
 }
 
 /** Keys that are not among the plane's variables: those of model pools, by the names that the limits file gives (CF3). */
@@ -104,6 +118,23 @@ function givenIn(env: Record<string, string | undefined>): VariableName[] {
   const isSet = (name: string) => (env[name]?.trim() ?? '') !== ''
   const names = Object.keys(VARIABLES) as VariableName[]
   return names.filter((name) => isSet(name) || (VARIABLES[name].secret && isSet(`${name}_FILE`)))
+}
+
+/** [CF5] */
+function misspeltIn(env: Record<string, string | undefined>): Misspelt[] {
+  const plain = Object.keys(VARIABLES) as VariableName[]
+  const secrets = plain.filter((name) => VARIABLES[name].secret)
+  const known: readonly string[] = [...plain, ...secrets.map((name) => `${name}_FILE`)]
+  const found: Misspelt[] = []
+  for (const name of Object.keys(env)) {
+    if (known.includes(name) || !/^[A-Z][A-Z0-9_]*$/.test(name)) continue
+    // OPENAI_API_KEY_2 is the key of a pool, named by the limits file.
+    if (secrets.some((secret) => name.startsWith(secret))) continue
+    const nearest = nearlySpelt(name, known)
+    if (nearest !== undefined && !env[nearest] && bare(nearest).length >= MISSPELT_CHARS_MIN)
+      found.push({ name, nearest })
+  }
+  return found
 }
 
 function readValues(env: Record<string, string | undefined>, problems: Problem[]): Values {
@@ -304,7 +335,8 @@ export function openAiPlace(
 ): ModelEndpoint & { kind: 'openai' } {
   const url = new URL(base ?? 'wss://api.openai.com/v1/realtime')
   if (!url.searchParams.has('model')) url.searchParams.set('model', model)
-  const headers: Record<string, string> = key === undefined ? {} : { authorization: `Bearer ${key}` }
+  // Only loopback may have no key; what listens there may ask for one all the same, and this one opens nothing.
+  const headers = { authorization: `Bearer ${key ?? NO_KEY}` }
   return { kind: 'openai', url: url.href, headers, model: url.searchParams.get('model')! }
 }
 

@@ -30,6 +30,8 @@ export async function runDemo(parts: {
   signal: AbortSignal
   /** Gives the record of a call; undefined: none is kept. */
   record: ((callSid: CallSid) => Promise<CallRecord | undefined>) | undefined
+  /** What an operator shows to read the record, in words. */
+  token: string
 }): Promise<boolean> {
   const { config, pod, say } = parts
   const recording = join(config.dataDir, 'demo-call.wav')
@@ -59,7 +61,7 @@ export async function runDemo(parts: {
     return false
   }
   show(ended, report, recording, say)
-  if (parts.record !== undefined) await showRecord(ended.callSid, parts.record, say)
+  if (parts.record !== undefined) await showRecord(ended.callSid, parts.record, parts.token, say)
   return true
 }
 
@@ -67,6 +69,7 @@ export async function runDemo(parts: {
 async function showRecord(
   callSid: CallSid,
   find: (callSid: CallSid) => Promise<CallRecord | undefined>,
+  token: string,
   say: Say,
 ): Promise<void> {
   const untilMs = performance.now() + RECORD_MAX_MS
@@ -81,7 +84,7 @@ async function showRecord(
     return
   }
   const { analysis, durationMs = 0, turns, cost } = record
-  say(`Record of the call ${callSid} (GET /admin/calls/${callSid} with ADMIN_TOKEN)`)
+  say(`Record of the call ${callSid} (GET /admin/calls/${callSid} with ${token})`)
   say(`  duration ${(durationMs / 1_000).toFixed(1)} s, turns ${turns ?? 0}, ended by ${record.cause ?? 'unknown'}`)
   say(`  summary  ${analysis.summary}`)
   say(

@@ -86,7 +86,7 @@ async function work(config: Config): Promise<number> {
       log,
     })
   } catch (error) {
-    process.stderr.write(`The worker could not start: ${messageOf(error)}\n`)
+    process.stderr.write(`The worker could not start: ${whyNot(error, config)}\n`)
     return EXIT_CONFIG
   }
 }
@@ -134,6 +134,20 @@ function tellUnused(role: ServingRole, config: Config, log: Log): void {
   const { elsewhere, nowhere } = unusedSettings(role, config)
   if (elsewhere.length > 0) log.info({ role, settings: elsewhere }, 'settings are for another role')
   if (nowhere.length > 0) log.warn({ role, settings: nowhere }, 'settings do nothing here')
+  for (const { name, nearest } of config.misspelt)
+    log.warn(
+      { setting: name, nearest },
+      'the environment has a name that is almost a setting: did you mean the nearest?',
+    )
+}
+
+/** Why a role did not start. */
+function whyNot(error: unknown, { ops }: Config): string {
+  const { code, port } = error as { code?: unknown; port?: unknown }
+  if (code !== 'EADDRINUSE' && code !== 'EACCES') return messageOf(error)
+  const variable = ops.listener !== undefined && port === ops.listener.port ? 'OPS_PORT' : 'PORT'
+  const why = code === 'EACCES' ? 'may not be opened by this user' : 'is taken by another program'
+  return `the port ${port} ${why}: set ${variable} to another one.`
 }
 
 /** An operator's agent may leave a promise that fails: that is a log line, not the end of everybody's call. */
@@ -164,7 +178,7 @@ async function run(role: 'all' | 'edge', config: Config): Promise<number> {
     }
     return await runUntilStopped(role === 'all' ? startEverything : startPod, { signals: process, log })
   } catch (error) {
-    process.stderr.write(`Voiceplane could not start: ${messageOf(error)}\n`)
+    process.stderr.write(`Voiceplane could not start: ${whyNot(error, config)}\n`)
     return EXIT_CONFIG
   }
 }

@@ -95,6 +95,18 @@ suite('the way out of a process', () => {
     assert.equal(fenced.code, EXIT_FENCED)
   })
 
+  test('[O2][WO3] a start that fails after a signal was ended by it: quietly, with 0', async () => {
+    const role = new Role()
+    await role.signal('SIGINT')
+    role.started.reject(new Error('the bundler was stopped'))
+    await turn()
+    assert.deepEqual([role.code, role.error], [0, undefined])
+    const broken = new Role()
+    broken.started.reject(new Error('no such file'))
+    await turn()
+    assert.deepEqual([broken.code, String(broken.error)], [undefined, 'Error: no such file'])
+  })
+
   test('[O2][WO3] a signal while a role starts: drained as soon as it is there, or given up; a second one exits at once', async () => {
     const slow = new Role()
     await slow.signal()

@@ -1,7 +1,8 @@
 // From signals, and from what a role says of itself, to the exit of the process. Rules:
 // WO1: the first SIGTERM or SIGINT drains, the second lets all calls go, the third closes, a further one exits at once.
 // WO2: a role that has ended by itself exits as well: with 0 after a drain that was asked for (POST /drain), with EXIT_FENCED after a fence.
-// WO3: a role that still starts is awaited STARTING_MAX_MS after the first signal, then drained; a second signal exits at once.
+// WO3: a role that still starts is awaited STARTING_MAX_MS after the first signal, then drained; a second signal exits at once. A start
+//      that fails after a signal was ended by it, and is no failure.
 import { messageOf } from './kit/errors.ts'
 import type { Log } from './kit/log.ts'
 
@@ -40,6 +41,12 @@ export async function runUntilStopped(
     else if (count === 3) stopBy(running.close())
     else resolve(code)
   }
+  const notStarted = (error: unknown): void => {
+    if (count > 0) {
+      log.info({ reason: messageOf(error) }, 'the start was ended by a signal')
+      resolve(code)
+    } else reject(error)
+  }
   for (const signal of SIGNALS) signals.on(signal, onSignal)
   start().then((started) => {
     running = started
@@ -51,7 +58,7 @@ export async function runUntilStopped(
       stopBy(how === 'fenced' ? started.close() : started.drain())
     })
     if (count > 0) stopBy(started.drain())
-  }, reject)
+  }, notStarted)
   return stopped
 }
 

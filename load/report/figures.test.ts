@@ -119,11 +119,23 @@ test("[O5] [F4] an agent's hang-up is an end of its own, and the run is clean", 
   assert.deepEqual([figures.calls.dropped, isClean(figures)], [0, true])
 })
 
-test('[L1] a call whose caller heard nothing for twenty seconds makes the run unclean', () => {
-  const mute = figuresOf(runOf([callOf({ mediaReceived: 0, framesSent: 1_000 })]))
-  assert.deepEqual([mute.calls.mute, isClean(mute)], [1, false])
-  const short = figuresOf(runOf([callOf({ mediaReceived: 0, framesSent: 999 })]))
+test('[L1] [F5] a caller who heard nothing until the end makes the run unclean, however short the run', () => {
+  for (const framesSent of [150, 300, 1_000]) {
+    const mute = figuresOf(runOf([callOf({ mediaReceived: 0, framesSent })]))
+    assert.deepEqual([mute.calls.mute, isClean(mute)], [1, false], String(framesSent))
+  }
+  const short = figuresOf(runOf([callOf({ mediaReceived: 0, framesSent: 149 })]))
   assert.deepEqual([short.calls.mute, isClean(short)], [0, true])
+  const heard = figuresOf(runOf([callOf({ mediaReceived: 1, framesSent: 1_000 })]))
+  assert.deepEqual([heard.calls.mute, isClean(heard)], [0, true])
+})
+
+test('[L1] [F6] frames lost are a dash in a run without probes, whatever a witness says', () => {
+  const model = { latenciesMs: [], framesLost: 0, framesExtra: 0, speechStarted: [], brokenLines: 0 }
+  const without = figuresOf(runOf([callOf({ probesSent: 0 })], { model }))
+  assert.deepEqual([without.frames.lost, without.frames.extra], [null, null])
+  const { frames } = figuresOf(runOf([callOf()], { model }))
+  assert.deepEqual([frames.lost, frames.extra], [0, 0])
 })
 
 test('turns are sorted into answered, overlapped and unanswered', () => {

@@ -2,6 +2,8 @@
 // F1: every figure stands with its sample size; what was not measured is null, not zero.
 // F2: a call that its own script ends before the stream was open is neither a success nor a failure of set-up.
 // F4: a call counts once: one that was never set up is a failed set-up and not dropped; an agent's hang-up is neither.
+// F5: a caller who was connected for MUTE_MS or more and heard nothing until the end of the call has a broken call, however short the run.
+// F6: frames lost are known by probes alone: without them they are null.
 // F3: a generator that was late does not hide it: it names the figures that are not to be trusted.
 import type { CallReport } from '../../sim/twilio/report.ts'
 import type { PlainScenarioName } from '../plan/scenario.ts'
@@ -12,8 +14,8 @@ import type { ModelSight } from './witness.ts'
 export const LATE_P99_MS = 10
 /** Lateness of a single call's pacing above which the generator counts as late. */
 export const LATE_CALL_MS = 100
-/** A greeting, or an answer to the caller's first words, has come by then. */
-export const MUTE_MS = 20_000
+/** A caller who was connected for so long and heard nothing until the end has a broken call. */
+export const MUTE_MS = 3_000
 const FRAME_MS = 20
 
 /** One finished call with what it was meant to do. */
@@ -66,7 +68,7 @@ export type Figures = {
   calls: {
     finished: number
     dropped: number
-    /** Calls with a media stream whose caller heard nothing for MUTE_MS. */
+    /** Calls with a media stream of MUTE_MS or more whose caller heard nothing until the end. */
     mute: number
     errors: number
     scenarios: Record<string, number>
@@ -89,6 +91,7 @@ export type GeneratorFigures = {
 export function figuresOf(run: RunRecord): Figures {
   const reports = run.calls.map((call) => call.report)
   const model = run.model
+  const hasProbes = reports.some((report) => report.probesSent > 0)
   return {
     setUp: setUpFigures(run),
     addedLatencyMs: {
@@ -100,8 +103,8 @@ export function figuresOf(run: RunRecord): Figures {
     bargeIn: bargeInFigures(run, reports),
     frames: {
       sent: sum(reports, (report) => report.framesSent),
-      lost: model?.framesLost ?? null,
-      extra: model?.framesExtra ?? null,
+      lost: hasProbes ? (model?.framesLost ?? null) : null,
+      extra: hasProbes ? (model?.framesExtra ?? null) : null,
       agentMessages: sum(reports, (report) => report.mediaReceived),
     },
     callerAudio: { spokenShare: spokenShare(reports) },
@@ -137,7 +140,7 @@ export function isDropped({ report }: FinishedCall): boolean {
   return report.wasDropped && report.setUpMs !== undefined
 }
 
-/** A media stream was open for MUTE_MS and no agent audio came. */
+/** [F5] */
 export function isMute(call: FinishedCall): boolean {
   const { setUpMs, framesSent, mediaReceived } = call.report
   return setUpMs !== undefined && !isDropped(call) && mediaReceived === 0 && framesSent * FRAME_MS >= MUTE_MS

@@ -74,7 +74,12 @@ function generatorLines({ generator }: Figures): string[] {
   const { p50, p99, max, n } = generator.latenessMs
   const lines = [
     row('generator lateness, ms', ['n', 'p50', 'p99', 'max']),
-    row(`  ${generator.processes} processes, the worst`, [n, number(p50), number(p99), number(max)]),
+    row(generator.processes === 1 ? '  one process' : `  ${generator.processes} processes, the worst`, [
+      n,
+      number(p50),
+      number(p99),
+      number(max),
+    ]),
   ]
   if (!generator.isLate) return [...lines, 'The generator was on time.']
   const calls = generator.lateCalls > 0 ? ` ${generator.lateCalls} calls were more than 100 ms behind at a time.` : ''

@@ -9,7 +9,11 @@ else if (flags.kind === 'wrong') {
   process.stderr.write(`${flags.problems.join('\n')}\nSee --help.\n`)
   process.exitCode = 2
 } else {
-  const sim = await startOpenAiSim(flags.options)
+  const sim = await startOpenAiSim(flags.options).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EADDRINUSE') throw error
+    process.stderr.write(`The port ${flags.options.port} is taken by another program: choose another with --port.\n`)
+    process.exit(1)
+  })
   const end = () => void sim.close()
   process.once('SIGTERM', end)
   process.once('SIGINT', end)

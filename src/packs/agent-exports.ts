@@ -3,7 +3,9 @@
 //      of them (the first begins), under any name.
 // AX2: CommonJS counts by what is in `module.exports`, whether tsc wrote it or a person.
 // AX3: an export that looks like a misspelt or misplaced setting is refused; a guardrail that nothing uses is refused too.
-//      Other exports are the module's own affair: they are named in the log.
+//      One that only its name brings near a setting is warned about. Other exports are the module's own affair: they are named in
+//      the log.
+import { nearlySpelt } from '../kit/spelling.ts'
 import { isAgent, isTextAgent } from './agent-shape.ts'
 import type { Greeting, Pack, PackAgent, PackCall, PackSession, ToolEffect } from './pack.ts'
 import {
@@ -84,14 +86,15 @@ export function describeMissing(exports: Values): string {
 const isSession = (value: unknown): boolean =>
   isRecord(value) && isAgent(value.initialAgent) && typeof value.updateAgent === 'function'
 
-/** AX3: `refused` are problems, `unused` names without a meaning. `isMadePerCall`: what a call uses is known only then. */
+/** AX3: `refused` are problems, `unused` names without a meaning, `near` those of them that are spelt almost like a setting. `isMadePerCall`: what a call uses is known only then. */
 export function readOthers(
   exports: Values,
   entry: Entry,
   beside: Beside,
-): { refused: string[]; unused: string[]; guardrails: string[] } {
+): { refused: string[]; unused: string[]; near: { name: string; nearest: string }[]; guardrails: string[] } {
   const refused: string[] = []
   const unused: string[] = []
+  const nearby: { name: string; nearest: string }[] = []
   const guardrails: string[] = []
   const used = new Set<unknown>(beside.outputGuardrails)
   if (isRecord(entry.value)) for (const one of guardrailsIn(entry.value)) used.add(one)
@@ -103,9 +106,13 @@ export function readOthers(
     else if (near !== undefined && exports[near] === undefined && looksLike(near, value))
       refused.push(`exports \`${name}\`, which is unknown. Did you mean \`${near}\`?`)
     else if (guardrailsIn(value).some((one) => !used.has(one))) guardrails.push(name)
-    else unused.push(name)
+    else {
+      unused.push(name)
+      const nearest = nearlySpelt(name, BESIDE_NAMES)
+      if (nearest !== undefined && exports[nearest] === undefined) nearby.push({ name, nearest })
+    }
   }
-  return { refused, unused, guardrails }
+  return { refused, unused, near: nearby, guardrails }
 }
 
 function looksLike(name: (typeof BESIDE_NAMES)[number], value: unknown): boolean {

@@ -3,6 +3,7 @@
 // SO2: an unknown option is refused with the nearest known one.
 // SO3: the SDK's older flat settings (`turnDetection`, `inputAudioTranscription`, …) are put where its newer ones are: the SDK
 //      itself ignores all of `audio` when a flat one is there.
+import { bare, nearlySpelt } from '../kit/spelling.ts'
 import type { PackSessionOptions } from './pack.ts'
 
 type Values = Record<string, unknown>
@@ -178,29 +179,12 @@ export function unknown(name: string, known: readonly string[], where: string): 
   return `\`${where}.${name}\` is unknown. ${hint}`
 }
 
-/** The known name that is spelt almost so: other case or separators, a part of it, or at most two letters away. */
+/** The known name that is spelt almost so, or that is a part of the asked one, or has it as a part. */
 export function nearestOf<Name extends string>(name: string, known: readonly Name[]): Name | undefined {
-  const bare = (text: string): string => text.toLowerCase().replaceAll(/[_-]/g, '')
+  const spelt = nearlySpelt(name, known)
   const asked = bare(name)
-  const ranked = known
-    .map((candidate) => ({ candidate, away: distance(asked, bare(candidate)) }))
-    .sort((a, b) => a.away - b.away)
-  const [best] = ranked
-  if (best !== undefined && best.away <= (asked.length < 5 ? 1 : 2)) return best.candidate
-  if (asked.length < 6) return undefined
+  if (spelt !== undefined || asked.length < 6) return spelt
   return known.find((candidate) => bare(candidate).includes(asked) || asked.includes(bare(candidate)))
-}
-
-/** Levenshtein's distance. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
-  for (let i = 1; i <= a.length; i += 1) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j += 1)
-      next[j] = Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1))
-    row = next
-  }
-  return row[b.length]!
 }
 
 /** An object as the SDK's guardrails are. */

@@ -30,10 +30,11 @@ import {
   unwrap,
 } from './agent-exports.ts'
 import { describeThrown, type Exports, importBundle } from './agent-import.ts'
+import { unknownAgentKeys } from './agent-keys.ts'
 import { adoptAgents, agentsFrom, ignoredParts } from './agent-shape.ts'
 import type { CallControl, Pack, PackCall } from './pack.ts'
 import { shareSdk } from './sdk-resolution.ts'
-import type { PlaneLimits } from './session-options.ts'
+import { nearestOf, type PlaneLimits } from './session-options.ts'
 
 /** How long a module may take to load, ms. */
 export const LOAD_MS = 30_000
@@ -49,6 +50,8 @@ export type LoadOptions = {
   canChooseModel?: boolean
   log?: Log
 }
+
+const SOURCE = /\.[cm]?[jt]sx?$/
 
 type Loaded = { pack: Pack; files: readonly string[] }
 
@@ -74,9 +77,19 @@ async function load(file: string, options: LoadOptions): Promise<Loaded> {
   const bundle = await bundleAgent(file)
   if (bundle.kind === 'failed') throw failed(file, `could not be loaded: ${bundle.problem}`, bundle.cause)
   const { files, version } = bundle
-  const loaded = await importBundle(file, bundle.code, options.loadMs ?? LOAD_MS)
+  const loaded = await importBundle(file, bundle.code, options.loadMs ?? LOAD_MS, files)
   if (loaded.kind === 'failed') throw failed(file, loaded.problem, loaded.cause)
+  await tellUnknownKeys(files, options.log ?? silentLog)
   return { pack: packOf(file, version, loaded.exports, options), files }
+}
+
+async function tellUnknownKeys(files: readonly string[], log: Log): Promise<void> {
+  for (const file of files.filter((path) => SOURCE.test(path)))
+    for (const { name, nearest, line, column } of unknownAgentKeys(await readFile(file, 'utf8').catch(() => '')))
+      log.warn(
+        { option: name, nearest, place: `${file}:${line}:${column}` },
+        'a RealtimeAgent has no such option: it is left out',
+      )
 }
 
 function packOf(file: string, version: string, raw: Exports, options: LoadOptions): Pack {
@@ -103,17 +116,26 @@ function packOf(file: string, version: string, raw: Exports, options: LoadOption
       problems.push(`exports guardrails as \`${name}\` that nothing runs. Put them into \`options.outputGuardrails\``)
   }
   if (problems.length > 0) throw failed(file, `${problems.join('; ')}.`)
+  for (const { name, nearest } of others.near)
+    log.warn({ export: name, nearest }, 'an export of the agent module does nothing: did you mean the nearest?')
   if (others.unused.length > 0)
     log.debug({ exports: others.unused }, 'exports of the agent module without a meaning here')
   return {
     name: basename(file, extname(file)),
     version,
     modelAudio: audio,
-    openCall: makeOpenCall({ file, entry, beside: agents.length === 0 ? beside : { ...beside, agents }, plane, log }),
+    openCall: makeOpenCall({
+      file,
+      entry,
+      beside: agents.length === 0 ? beside : { ...beside, agents },
+      plane,
+      log,
+      told: new Set(),
+    }),
   }
 }
 
-type Made = { file: string; entry: Entry; beside: Beside; plane: PlaneLimits; log: Log }
+type Made = { file: string; entry: Entry; beside: Beside; plane: PlaneLimits; log: Log; told: Set<string> }
 
 function makeOpenCall(made: Made): Pack['openCall'] {
   const { file, entry, beside, plane } = made
@@ -145,18 +167,27 @@ async function bounded(file: string, name: string, create: () => unknown): Promi
   }
 }
 
-function finished({ file, log }: Made, reading: ReturnType<typeof readCall>): PackCall {
+function finished({ file, log, told }: Made, reading: ReturnType<typeof readCall>): PackCall {
   if (reading.kind === 'refused') throw failed(file, `${reading.problem}.`)
   const agents = agentsFrom([reading.call.agent, ...(reading.call.agents ?? [])])
   const { refused, warned } = ignoredParts(agents)
   if (refused.length > 0) throw failed(file, `${refused.join('; ')}.`)
   for (const reason of warned) log.warn({ code: 'AGENT_FAILED', reason }, 'a part of the agent is left out')
-  for (const name of Object.keys(reading.call.toolEffects ?? {}))
-    if (!agents.some(({ tools }) => tools?.some((tool) => tool.name === name)))
-      log.debug({ tool: name }, '`toolEffects` names a tool that no agent brings itself')
+  const toolNames = agents.flatMap(({ tools }) => (tools ?? []).map(({ name }) => name))
+  // An MCP server's tools are known only when it is asked: then any name may be one of them.
+  const hasServers = agents.some(({ mcpServers, tools }) => mcpServers?.length > 0 || tools?.some(isHosted))
+  for (const name of Object.keys(reading.call.toolEffects ?? {})) {
+    if (toolNames.includes(name) || told.has(name)) continue
+    told.add(name)
+    const facts = { tool: name, nearest: nearestOf(name, toolNames) }
+    if (hasServers) log.debug(facts, '`toolEffects` names a tool that no agent brings itself')
+    else log.warn(facts, '`toolEffects` names a tool that no agent has')
+  }
   adoptAgents(agents)
   return reading.call
 }
+
+const isHosted = ({ type }: { type: string }): boolean => type === 'hosted_tool'
 
 function withCall(packCall: PackCall, call: CallControl): PackCall {
   return { ...packCall, context: { call, ...packCall.context } }

@@ -259,3 +259,13 @@ suite('command line', () => {
     assert.deepEqual([0, 1e-14, 5.5555, 480_000, undefined].map(formatFigure), ['0', '< 1e-12', '5.56', '480 000', '–'])
   })
 })
+
+test('[PLN1] a plan of one reads as one, and what cannot be said has no unit', () => {
+  const said = runPlan(['--calls', '1', '--minutes', '1'])
+  assert.match(said.text, /^Plan for 1 call at once of 1 minute each\n/)
+  assert.match(said.text, / 1 cell /)
+  assert.doesNotMatch(said.text, / 1 (cells|pods|slots|processes) {2}/)
+  assert.match(oneLine(said.text), /cost a call – no price was given/)
+  const priced = runPlan(['--calls', '1', '--minutes', '1', '--price-model-minute', '1', '--price-carrier-minute', '1'])
+  assert.match(oneLine(priced.text), /cost a call 2 of your currency/)
+})

@@ -20,6 +20,14 @@ export function formatFigure(value: number | undefined): string {
   return String(Number(value.toPrecision(3)))
 }
 
+/** One pod, two pods; a figure that cannot be said has no unit. */
+function unitOf(unit: string, value: number | undefined): string {
+  if (value === undefined) return ''
+  return value === 1
+    ? unit.replace(/^(pod|cell|slot|process|call|core|session|connection|minute|token)e?s(?= |$)/, '$1')
+    : unit
+}
+
 function wrap(text: string): string[] {
   const lines: string[] = []
   for (const word of text.split(' ')) {
@@ -32,12 +40,14 @@ function wrap(text: string): string[] {
 
 /** The whole plan; each line ends in a line feed. */
 export function formatTable({ calls, minutes }: PlanInput, sections: readonly Section[]): string {
-  const lines = [`Plan for ${formatFigure(calls)} calls at once of ${minutes} minutes each`]
+  const lines = [
+    `Plan for ${formatFigure(calls)} ${unitOf('calls', calls)} at once of ${minutes} ${unitOf('minutes', minutes)} each`,
+  ]
   for (const { title, rows } of sections) {
     lines.push('', title)
     for (const { name, value, unit, basis } of rows) {
       const [first, ...more] = wrap(basis)
-      const figure = `${formatFigure(value).padStart(FIGURE_CHARS)} ${unit.padEnd(UNIT_CHARS)}`
+      const figure = `${formatFigure(value).padStart(FIGURE_CHARS)} ${unitOf(unit, value).padEnd(UNIT_CHARS)}`
       lines.push(`  ${name.padEnd(NAME_CHARS)} ${figure} ${first}`)
       for (const line of more) lines.push(' '.repeat(INDENT_CHARS) + line)
     }

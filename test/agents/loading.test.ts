@@ -63,7 +63,75 @@ describe('what does not load is said with file and line', () => {
     })
     assert.match(thrown, /TypeError: no prompt for 0 at \/.*lib\/check\.ts:4:\d+/)
     const absent = await refused({ 'agent.ts': "import 'no-such-package'\nexport default 1" })
-    assert.match(absent, /could not be loaded: .*no-such-package/)
+    assert.match(absent, /could not be loaded: .*no-such-package.* at \/.*agent\.ts:1:8$/)
+  })
+
+  test('[A8] an import that does not hold is told at the line that imports, never at a file of the plane', async () => {
+    const misspelt = await refused({
+      'agent.ts':
+        "// A desk.\nimport { RealtimeAgnet, tool } from '@openai/agents/realtime'\nexport const agent = [RealtimeAgnet, tool]",
+    })
+    assert.match(misspelt, /an export named 'RealtimeAgnet' at \/.*agent\.ts:2:10$/)
+    const inside = await refused({
+      'agent.ts': "import { a } from './lib/a'\nexport const agent = a",
+      'lib/a.ts': "import { z } from 'zod'\n\nimport axios from 'no-such-package'\nexport const a = [z, axios]",
+    })
+    assert.match(inside, /no-such-package.* at \/.*lib\/a\.ts:3:19$/)
+    const unnamed = await refused({
+      'agent.ts': "import {\n  WebSocket,\n  absent$ as b,\n} from 'ws'\nexport const agent = [WebSocket, b]",
+    })
+    assert.match(unnamed, /absent\$.* at \/.*agent\.ts:3:3$/)
+  })
+
+  test('[A8] what almost has a meaning is warned about by name, with the nearest that has one', async () => {
+    const lines: LogLine[] = []
+    const pack = await loadUserAgent(
+      await project({
+        'agent.ts': `${HEAD}export const agent = new RealtimeAgent({
+  name: 'Desk', // tool: is a comment
+  instructions: 'Use tool: x.',
+  handoffs: [new RealtimeAgent({ name: 'Other', 'voices': 'marin' })],
+  tool: [{ name: 'inside' }],
+})
+export const greting = 'Hello'
+export const notes = 'Hello'
+export const toolEffects = { bok: 'once' }`,
+      }),
+      { log: keepingLog(lines) },
+    )
+    await pack.openCall(recordingCall())
+    const told: Record<string, unknown>[] = lines.map((line) => ({
+      ...line,
+      place: String(line.place ?? '').replace(/.*\//, ''),
+    }))
+    assert.deepEqual(
+      told.map(({ level, export: name, option, tool, nearest, place }) => [
+        level,
+        name ?? option ?? tool,
+        nearest,
+        place,
+      ]),
+      [
+        ['warn', 'tool', 'tools', 'agent.ts:6:3'],
+        ['warn', 'voices', 'voice', 'agent.ts:5:49'],
+        ['warn', 'greting', 'greeting', ''],
+        ['warn', 'bok', undefined, ''],
+      ],
+    )
+  })
+
+  test('[A8] an agent that is written as the SDK wants it is loaded without a warning', async () => {
+    const lines: LogLine[] = []
+    const source = `import { RealtimeAgent, tool } from '@openai/agents/realtime'
+import { z } from 'zod'
+const instructions = 'Be brief.'
+const book = tool({ name: 'book', description: 'Books.', parameters: z.object({ day: z.string() }), execute: async () => 'ok' })
+export const agent = new RealtimeAgent<{ a: 1 }>({ name: \`Desk \${'{'}\`, instructions, tools: [book], handoffs: [] })
+export const toolEffects = { book: 'once' }
+export const greetingText = 'Hello'`
+    const pack = await loadUserAgent(await project({ 'agent.ts': source }), { log: keepingLog(lines) })
+    await pack.openCall(recordingCall())
+    assert.deepEqual(lines, [])
   })
 
   test('[A1] a name that its file does not export is an error where it is used as a value, and none where it is a type', async () => {
