@@ -299,7 +299,7 @@ suite('last words', () => {
     bench.brings = brings
     bench.model({ kind: 'speech-started', itemId: 'i1' })
     bench.model({ kind: 'speech-stopped', itemId: 'i1' })
-    bench.call.onLegEnd({ cause: 'stop', code: undefined })
+    bench.call.onLegEnd({ cause: 'stop', code: 1000 })
     assert.deepEqual(bench.ends, ['caller-hung-up none'], 'the end is told at once')
     return bench
   }
@@ -338,7 +338,7 @@ suite('last words', () => {
     silent.over('caller-hung-up none')
     const whole = new Bench().live()
     whole.brings = true
-    whole.call.onLegEnd({ cause: 'stop', code: undefined })
+    whole.call.onLegEnd({ cause: 'stop', code: 1000 })
     assert.equal(whole.call.lastWords, undefined)
     whole.over('caller-hung-up none')
     const moved = new Bench().live()
