@@ -260,6 +260,7 @@ export const VARIABLES = {
   DEMO_CALL: oneOf(['on', 'off'], undefined),
   EXIT_AFTER_DEMO: onOff('off'),
   OFFLINE_TALK_S: integer(0, 0, 86_400),
+  OFFLINE_TOOL_EVERY: integer(2, 0, 1_000),
   // Fleet
   REDIS_URL: secretUrl(['redis', 'rediss']),
   DATABASE_URL: secretUrl(['postgres', 'postgresql']),
