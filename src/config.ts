@@ -250,6 +250,8 @@ function assemble(values: Values) {
       /** undefined: by the countries of our own numbers. */
       transferAllow: values.TRANSFER_ALLOW,
       transfersPerCaller: values.TRANSFERS_PER_CALLER,
+      /** All withheld callers of a tenant together. */
+      transfersWithheld: values.TRANSFERS_WITHHELD,
       silenceAskMs: values.SILENCE_ASK_MS,
       silenceEndMs: values.SILENCE_END_MS,
       /** What a call may cost, in the currency of the prices; undefined: there is no bound. */

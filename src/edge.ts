@@ -1,12 +1,11 @@
 // Role edge: one pod. Webhooks, media streams, health and metrics on one port. Rules:
 // ED1: signature and token are checked before the 101; then the pod's door decides; a token opens one stream, once.
 // ED2: start, drain, close; each idempotent; close never rejects and takes CLOSE_MAX_MS at most.
-// ED4: a request has REQUEST_MAX_MS from its first byte to its last; its connection is ended SWEEP_MS later at the latest.
 // ED3: /metrics, POST /drain and /admin are for operators (ops/operators.ts), wherever the request comes from; /internal/ is for peers. With
 //      OPS_PORT they stand on a listener of their own, and not on the port of the calls.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
-import fastify, { type FastifyInstance } from 'fastify'
+import type { Socket } from 'node:net'
+import type { FastifyInstance } from 'fastify'
 import { Registry } from 'prom-client'
 import { makeStreamTokens } from './carrier/twilio/token.ts'
 import { twilioWebhooks } from './carrier/twilio/webhooks.ts'
@@ -16,11 +15,13 @@ import { peerRoutes } from './desk/peers.ts'
 import { systemClock } from './kit/clock.ts'
 import { messageOf } from './kit/errors.ts'
 import type { Log } from './kit/log.ts'
-import { descriptorsMax, Sources, UnauthenticatedConnections, unauthenticatedMax } from './kit/unauthenticated.ts'
+import type { UnauthenticatedConnections } from './kit/unauthenticated.ts'
 import { Wheel } from './kit/wheel.ts'
+import { listen, makeListener, makeStrangers } from './listener.ts'
+import { tellElsewhere } from './ops/elsewhere.ts'
 import { healthRoutes, metricsRoute } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
-import { Metrics, registerDroppedLines } from './ops/metrics.ts'
+import { Metrics, registerDroppedLines, registerUnauthenticated } from './ops/metrics.ts'
 import { Operators } from './ops/operators.ts'
 import { openTraces, type Traces } from './ops/traces.ts'
 import type { Pack } from './packs/pack.ts'
@@ -34,12 +35,6 @@ import type { RescueTimes } from './pod/rescue/rescuer.ts'
 import type { Stores } from './pod/stores.ts'
 import { closeWithin } from './stopping.ts'
 
-const REQUEST_MAX_MS = 5_000
-const SWEEP_MS = 500
-/** Connections that wait in the kernel while this process is busy. When they are too many, one is lost and comes again a second later. */
-const LISTEN_BACKLOG = 4_096
-/** Node ends a late request only when it looks (ED4). */
-const TIMES = { connectionsCheckingInterval: SWEEP_MS, headersTimeout: REQUEST_MAX_MS }
 /** How long a drained pod waits for the carrier's last questions. */
 const FAREWELL_MAX_MS = 5_000
 const FAREWELL_POLL_MS = 50
@@ -106,8 +101,7 @@ export async function startEdge(options: {
   const { stores, rescueTimes } = options
   const parts = { config, pack, makeModel, pools, shape, tokens, lag, world, address, baseUrl, stores, rescueTimes }
   pod = await Pod.open({ ...parts, sorry: SORRY })
-  const max = unauthenticatedMax(descriptorsMax())
-  const strangers = new UnauthenticatedConnections({ max, sources: new Sources(config.http.trustedProxies) })
+  const strangers = makeStrangers(config.http.trustedProxies)
   const inFlight = { count: 0 }
   const { app, ops } = await makeApps({
     strangers,
@@ -128,11 +122,9 @@ export async function startEdge(options: {
     onRefused: (reason) => metrics.refusals.add(reason),
   })
   app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    strangers.begin(request)
-    door.enter(request, socket, head)
+    if (strangers.begin(request)) door.enter(request, socket, head)
   })
-  await app.listen({ host: config.http.host, port: config.http.port, backlog: LISTEN_BACKLOG })
-  config = withPort(config, (app.server.address() as AddressInfo).port)
+  config = withPort(config, await listen(app, config.http))
   const opsUrl = ops === undefined ? url() : await listenForOperators(ops, config)
   await pod.start()
   const { publicBaseUrl } = config.http
@@ -147,9 +139,7 @@ export async function startEdge(options: {
 
 /** Listens where OPS_PORT says; gives back the address. */
 async function listenForOperators(ops: FastifyInstance, { ops: { listener } }: Config): Promise<string> {
-  await ops.listen({ host: listener!.host, port: listener!.port })
-  const { port } = ops.server.address() as AddressInfo
-  return `http://${listener!.host}:${port}`
+  return `http://${listener!.host}:${await listen(ops, listener!)}`
 }
 
 async function makeApps(parts: {
@@ -166,19 +156,8 @@ async function makeApps(parts: {
   alsoServe: ((app: FastifyInstance, registry: Registry, operators: Operators) => Promise<void>) | undefined
 }): Promise<{ app: FastifyInstance; ops: FastifyInstance | undefined }> {
   const { config, pod, pools, log, metrics, lag, baseUrl, strangers } = parts
-  const app = fastify({
-    http: TIMES,
-    requestTimeout: REQUEST_MAX_MS,
-    keepAliveTimeout: 72_000,
-    bodyLimit: 65_536,
-    forceCloseConnections: true,
-  })
-  app.server.on('connection', (socket) => strangers.add(socket))
   const answers = new WeakMap<IncomingMessage, ServerResponse>()
-  app.server.prependListener('request', (request, response) => {
-    strangers.begin(request)
-    answers.set(request, response)
-  })
+  const app = makeListener(strangers, (request, response) => answers.set(request, response))
   const authentication = {
     onAuthenticated: (request: IncomingMessage) => strangers.authenticated(request.socket),
     onRefused: (reason: string) => metrics.refusals.add(reason),
@@ -204,15 +183,11 @@ async function makeApps(parts: {
     queueDepth: () => pod.fleet.usage?.queued,
     leases: () => pod.fleet.leases,
     poolCeilings: () => pools?.ceilings(),
-    unauthenticated: () => strangers.size,
-    unauthenticatedEnded: () => strangers.ended,
   })
+  registerUnauthenticated(registry, strangers)
   registerDroppedLines(registry, parts.droppedLines)
   const { listener, operators: credentials } = config.ops
-  const ops =
-    listener === undefined
-      ? undefined
-      : fastify({ http: TIMES, requestTimeout: REQUEST_MAX_MS, bodyLimit: 65_536, forceCloseConnections: true })
+  const ops = listener === undefined ? undefined : makeListener(strangers)
   const operators = new Operators(credentials, {
     log,
     nowMs: () => systemClock.monotonicMs(),
@@ -228,7 +203,8 @@ async function makeApps(parts: {
     ...{ secret, secondary, wallMs: () => systemClock.wallMs(), answers: pod.peerAnswers },
     ...authentication,
   })
-  await parts.alsoServe?.(operated, registry, operators)
+  if (parts.alsoServe === undefined) tellElsewhere(operated, 'edge')
+  else await parts.alsoServe(operated, registry, operators)
   await operated.register(async (scoped) => {
     operators.guard(scoped, 'drain')
     scoped.post('/drain', async () => {

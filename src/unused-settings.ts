@@ -112,6 +112,7 @@ const RULES: { readonly [K in VariableName]: Rule } = {
   TRANSFER_ALLOW: pods,
   TRANSFER_MAX_MS: pods,
   TRANSFERS_PER_CALLER: pods,
+  TRANSFERS_WITHHELD: pods,
   SILENCE_ASK_MS: pods,
   SILENCE_END_MS: pods,
   CALL_BUDGET: pods,

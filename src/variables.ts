@@ -240,6 +240,7 @@ export const VARIABLES = {
   TRANSFER_ALLOW: transferRule(),
   TRANSFER_MAX_MS: integer(HOUR_MS, MINUTE_MS, 4 * HOUR_MS),
   TRANSFERS_PER_CALLER: integer(5, 1, 1_000),
+  TRANSFERS_WITHHELD: integer(20, 1, 100_000),
   SILENCE_ASK_MS: integer(30_000, 0, HOUR_MS),
   SILENCE_END_MS: integer(30_000, 1_000, HOUR_MS),
   CALL_BUDGET: optionalDecimal(0.001, 1_000_000),

@@ -2,17 +2,19 @@
 // WP1: a worker needs DATABASE_URL and tables of this version; without them it does not start, and says what to do.
 // WP2: start, drain, close; each idempotent; close never rejects and takes CLOSE_MAX_MS at most. A drain lets jobs end within WORK_DRAIN_MS.
 // WP3: a worker sweeps too: live calls that no pod looks after (pod/rescue/sweeper.ts), each SWEEP_MS.
-import type { AddressInfo } from 'node:net'
-import fastify, { type FastifyInstance } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import { Registry } from 'prom-client'
 import type { Config } from './config.ts'
 import { systemClock } from './kit/clock.ts'
 import { messageOf } from './kit/errors.ts'
 import type { Log } from './kit/log.ts'
+import type { UnauthenticatedConnections } from './kit/unauthenticated.ts'
 import { Wheel } from './kit/wheel.ts'
+import { listen, makeListener, makeStrangers } from './listener.ts'
+import { tellElsewhere } from './ops/elsewhere.ts'
 import { healthRoutes, metricsRoute } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
-import { registerDroppedLines } from './ops/metrics.ts'
+import { registerDroppedLines, registerUnauthenticated } from './ops/metrics.ts'
 import { Operators } from './ops/operators.ts'
 import { registerProcess } from './ops/process.ts'
 import type { SweeperTimes } from './pod/rescue/sweeper.ts'
@@ -52,14 +54,19 @@ export async function startWorker(options: {
     ...{ config, log, wheel, parts, leases: parts.leases, rest: parts.rest, reads: parts.reads },
     ...{ rooms: { analysis: config.work.analysisMax }, times: options.times, sweep: options.sweep },
   })
-  const operators = new Operators(config.ops.operators, { log, nowMs: () => systemClock.monotonicMs() })
+  const strangers = makeStrangers(config.http.trustedProxies)
+  const operators = new Operators(config.ops.operators, {
+    log,
+    nowMs: () => systemClock.monotonicMs(),
+    onAuthenticated: (request) => strangers.authenticated(request.socket),
+  })
   const { listener } = config.ops
-  const { host, port: wantedPort } = listener ?? config.http
-  const app = await makeApp(engine, lag, { operators, isOpsListener: listener !== undefined }, options.droppedLines)
-  await app.listen({ host, port: wantedPort })
-  const { port } = app.server.address() as AddressInfo
+  const at = listener ?? config.http
+  const access = { strangers, operators, isOpsListener: listener !== undefined }
+  const app = await makeApp(engine, lag, access, options.droppedLines)
+  const port = await listen(app, at)
   engine.start()
-  const url = `http://${host}:${port}`
+  const url = `http://${at.host}:${port}`
   log.info({ url, worker: config.podName, analysis: config.work.analysis.kind }, 'the worker is listening')
   return run({ app, parts, engine, wheel, lag, log, url, drainMs: config.work.drainMs })
 }
@@ -68,17 +75,19 @@ export async function startWorker(options: {
 async function makeApp(
   engine: WorkEngine,
   lag: LagMeter,
-  access: { operators: Operators; isOpsListener: boolean },
+  access: { strangers: UnauthenticatedConnections; operators: Operators; isOpsListener: boolean },
   droppedLines?: () => number,
 ): Promise<FastifyInstance> {
-  const app = fastify({ requestTimeout: 10_000, bodyLimit: 65_536, forceCloseConnections: true })
+  const { strangers, operators, isOpsListener } = access
+  const app = makeListener(strangers)
   const registry = new Registry()
   registerProcess(registry)
+  registerUnauthenticated(registry, strangers)
   registerDroppedLines(registry, droppedLines)
-  const { operators, isOpsListener } = access
   await app.register(healthRoutes, { lag, notReady: () => engine.worker.notReady() })
   await app.register(metricsRoute, { registry, operators: isOpsListener ? undefined : operators })
   await engine.serve(app, registry, operators)
+  tellElsewhere(app, 'worker')
   return app
 }
 

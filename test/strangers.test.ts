@@ -7,7 +7,7 @@ import { UNAUTHENTICATED_MAX } from '../src/kit/unauthenticated.ts'
 import { LISTEN, Plane, stay } from './plane.ts'
 import { newCallSid, sign } from './raw-carrier.ts'
 
-/** What edge.ts states (ED4): 5 s, and half a second until it is seen; the rest is for a busy machine. */
+/** What listener.ts states (LIS1): 5 s, and half a second until it is seen; the rest is for a busy machine. */
 const REQUEST_ENDS_MS = 5_500
 const SLACK_MS = 4_000
 
@@ -58,7 +58,7 @@ async function signedWebhook(): Promise<number> {
   return answer.status
 }
 
-test('[S2] [ED4] [UNA2] slow strangers end at the stated bound, signed webhooks are all answered, and a call goes on', async () => {
+test('[S2] [LIS1] [UNA2] slow strangers end at the stated bound, signed webhooks are all answered, and a call goes on', async () => {
   const talking = plane.carrier.placeCall({ caller: stay(8_000) })
   await plane.until(() => plane.calls().length > 0)
   const slow: [string, Slow][] = []

@@ -10,7 +10,7 @@ import { readConfig } from '../src/config.ts'
 import { startEdge } from '../src/edge.ts'
 import { systemClock } from '../src/kit/clock.ts'
 import { silentLog } from '../src/kit/log.ts'
-import { registerDroppedLines } from '../src/ops/metrics.ts'
+import { registerDroppedLines, registerUnauthenticated } from '../src/ops/metrics.ts'
 import { registerProcess } from '../src/ops/process.ts'
 import { isWholeCell } from '../src/ops/tally.ts'
 import { WorkMetrics } from '../src/ops/work.ts'
@@ -78,6 +78,7 @@ export async function podFigures(): Promise<Figure[]> {
 export function workerFigures(): Figure[] {
   const registry = new Registry()
   registerProcess(registry)
+  registerUnauthenticated(registry)
   registerDroppedLines(registry)
   new WorkMetrics().register(registry, () => undefined)
   const figures = figuresOf(registry)

@@ -5,9 +5,12 @@
 //      something at once is never the oldest.
 // UNA3: a source is the address of the socket, of IPv6 its first 64 bits. Where that is a trusted proxy it is the last address in
 //      X-Forwarded-For that is none. What a stranger writes there is never believed.
+// UNA4: a request that shows nothing is the last one of its connection: its answer says `connection: close`. One more request there,
+//      or one that comes before the first has shown anything, destroys the connection, and what it sent besides is not parsed.
 import { readFileSync } from 'node:fs'
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { BlockList, isIP, type Socket } from 'node:net'
+import { stopParsing } from './stop-parsing.ts'
 
 export const UNAUTHENTICATED_MAX = 512
 /** Of the descriptors that the process may have, the part that strangers may hold. */
@@ -15,12 +18,17 @@ const DESCRIPTORS_SHARE = 0.25
 /** Addresses read from the end of X-Forwarded-For. */
 const FORWARDED_MAX = 8
 
+/** What a request has shown: nothing yet. `keepsAlive`: whether its connection would outlive the answer. */
+type Unproven = { response: ServerResponse | undefined; keepsAlive: boolean }
+
 export class UnauthenticatedConnections {
   readonly #max: number
   readonly #sources: Sources
   readonly #sourceOf = new Map<Socket, string>()
   /** Of each source the oldest first; the sources in the order in which they came. */
   readonly #of = new Map<string, Set<Socket>>()
+  /** Of each connection the last request, while that has shown nothing. */
+  readonly #unproven = new WeakMap<Socket, Unproven>()
   #ended = 0
 
   constructor(options: { max?: number; sources: Sources }) {
@@ -32,7 +40,7 @@ export class UnauthenticatedConnections {
     return this.#sourceOf.size
   }
 
-  /** Connections that were destroyed to make room, since the start. */
+  /** Connections that were destroyed to make room, or for a further request (UNA4), since the start. */
   get ended(): number {
     return this.#ended
   }
@@ -43,16 +51,29 @@ export class UnauthenticatedConnections {
     socket.once('close', () => this.#take(socket))
   }
 
-  /** The head of a request has come. */
-  begin(request: IncomingMessage): void {
-    if (request.socket.destroyed) return
-    this.#take(request.socket)
-    this.#put(request.socket, this.#sources.of(request))
+  /** The head of a request has come; an upgrade has no `response`. False: it is not to be answered, its connection is destroyed. */
+  begin(request: IncomingMessage, response?: ServerResponse): boolean {
+    const { socket } = request
+    if (socket.destroyed) return false
+    this.#take(socket)
+    if (this.#unproven.has(socket)) {
+      this.#ended += 1
+      stopParsing(socket)
+      socket.destroy()
+      return false
+    }
+    this.#put(socket, this.#sources.of(request))
+    this.#unproven.set(socket, { response, keepsAlive: response?.shouldKeepAlive ?? false })
+    if (response !== undefined) response.shouldKeepAlive = false
+    return true
   }
 
   /** The request on this connection has shown a signature or a token. */
   authenticated(socket: Socket): void {
     this.#take(socket)
+    const shown = this.#unproven.get(socket)
+    this.#unproven.delete(socket)
+    if (shown?.response !== undefined) shown.response.shouldKeepAlive = shown.keepsAlive
   }
 
   #put(socket: Socket, source: string): void {

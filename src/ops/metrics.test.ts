@@ -50,8 +50,6 @@ test('the names of the design are on the page, with the process’s own', async 
     'voice_transfers_total counter',
     'voice_turn_latency_seconds histogram',
     'voice_turn_outcomes_total counter',
-    'voice_unauthenticated_connections gauge',
-    'voice_unauthenticated_ended_total counter',
   ])
   assert.ok(names.includes('process_resident_memory_bytes gauge'))
 })

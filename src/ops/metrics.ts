@@ -26,9 +26,6 @@ export interface MetricSources {
   queueDepth?(): number | undefined
   leases?(): Record<string, number> | undefined
   poolCeilings?(): Record<string, number> | undefined
-  /** Connections without a signature or a token: now, and ended to make room. */
-  unauthenticated?(): number | undefined
-  unauthenticatedEnded?(): number
 }
 
 /** The plane's counts. The fields may be raised directly on the frame path. */
@@ -87,12 +84,12 @@ export class Metrics {
   /** Puts everything on the registry's page, the process's own figures included. */
   register(registry: Registry, sources: MetricSources): void {
     registerProcess(registry)
-    this.#registerCounts(registry, sources)
+    this.#registerCounts(registry)
     this.#registerDistributions(registry)
     registerGauges(registry, sources)
   }
 
-  #registerCounts(registry: Registry, sources: MetricSources): void {
+  #registerCounts(registry: Registry): void {
     const count = (name: string, help: string, label: string, read: () => Iterable<[string, number]>) =>
       new Counter({
         name,
@@ -134,8 +131,6 @@ export class Metrics {
           this.inc(read())
         },
       })
-    const ended = () => sources.unauthenticatedEnded?.() ?? 0
-    countOne('voice_unauthenticated_ended_total', 'Connections without a signature ended to make room', ended)
     countOne('voice_barge_ins_total', 'Times a caller spoke over playout', () => this.bargeIns)
     countOne('voice_model_redials_total', 'Dials of a model whose link was lost', () => this.modelRedials)
     const countBoth = (name: string, help: string, label: string, read: () => Iterable<[string, Tally]>) =>
@@ -183,6 +178,30 @@ export class Metrics {
   }
 }
 
+/** Counts the connections that have shown neither signature nor token. */
+export function registerUnauthenticated(
+  registry: Registry,
+  strangers: { readonly size: number; readonly ended: number } = { size: 0, ended: 0 },
+): void {
+  new Gauge({
+    name: 'voice_unauthenticated_connections',
+    help: 'Connections without a signature or a token',
+    registers: [registry],
+    collect() {
+      this.set(strangers.size)
+    },
+  })
+  new Counter({
+    name: 'voice_unauthenticated_ended_total',
+    help: 'Connections without a signature or a token ended to make room or for a further request',
+    registers: [registry],
+    collect() {
+      this.reset()
+      this.inc(strangers.ended)
+    },
+  })
+}
+
 /** Counts the log lines that nobody read in time; `dropped` is asked at the scrape. */
 export function registerDroppedLines(registry: Registry, dropped: () => number = () => 0): void {
   new Counter({
@@ -220,7 +239,6 @@ function registerGauges(registry: Registry, sources: MetricSources): void {
   )
   gauge('voice_quota_used', wholeCell('Calls counted against the quota'), () => sources.quotaUsed?.())
   gauge('voice_quota_limit', wholeCell('Calls the quota allows'), () => sources.quotaLimit?.())
-  gauge('voice_unauthenticated_connections', 'Connections without a signature', () => sources.unauthenticated?.())
   gauge('voice_queue_depth', wholeCell('Callers in the queue'), () => sources.queueDepth?.())
   const gauges = (name: string, help: string, label: string, read: () => Record<string, number> | undefined) =>
     new Gauge({
