@@ -45,6 +45,7 @@ export async function startAll(options: {
   if (config.model.endpoint.kind === 'none') {
     model = await startReady(join(root, OFFLINE_MODEL), [
       ...['--speech-dir', join(config.dataDir, 'speech'), '--talk-s', String(config.offlineTalkS)],
+      ...['--tool-every-answers', String(config.offlineToolEvery)],
     ])
     config = withModel(config, `${String(model.ready.url)}?model=${encodeURIComponent(config.model.endpoint.model)}`)
     say('No OPENAI_API_KEY is set: the OFFLINE MODEL answers. It speaks aloud and hears when you speak, but follows a')
@@ -66,6 +67,7 @@ export async function startAll(options: {
   const demo = wantsDemo
     ? runDemo({
         ...{ config, pod: edge.pod, url: edge.url, root, say, signal: abort.signal, record: embedded?.record },
+        isOffline: model !== undefined,
         token: madeToken === undefined ? "an operator's token" : 'the token above',
       })
     : Promise.resolve(undefined)

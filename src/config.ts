@@ -250,6 +250,8 @@ function assemble(values: Values) {
       /** undefined: by the countries of our own numbers. */
       transferAllow: values.TRANSFER_ALLOW,
       transfersPerCaller: values.TRANSFERS_PER_CALLER,
+      /** All withheld callers of a tenant together. */
+      transfersWithheld: values.TRANSFERS_WITHHELD,
       silenceAskMs: values.SILENCE_ASK_MS,
       silenceEndMs: values.SILENCE_END_MS,
       /** What a call may cost, in the currency of the prices; undefined: there is no bound. */
@@ -300,6 +302,8 @@ function assemble(values: Values) {
     demoCall: values.DEMO_CALL === undefined ? undefined : values.DEMO_CALL === 'on',
     exitAfterDemo: values.EXIT_AFTER_DEMO === 'on',
     offlineTalkS: values.OFFLINE_TALK_S,
+    /** The built-in pack's script calls its tools itself. */
+    offlineToolEvery: values.AGENT_MODULE === undefined ? 0 : values.OFFLINE_TOOL_EVERY,
     log: { level: values.LOG_LEVEL, showPii: values.LOG_PII === 'on' },
     otlpEndpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT?.href.replace(/\/+$/, ''),
   }

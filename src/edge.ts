@@ -18,6 +18,7 @@ import type { Log } from './kit/log.ts'
 import type { UnauthenticatedConnections } from './kit/unauthenticated.ts'
 import { Wheel } from './kit/wheel.ts'
 import { listen, makeListener, makeStrangers } from './listener.ts'
+import { tellElsewhere } from './ops/elsewhere.ts'
 import { healthRoutes, metricsRoute } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
 import { Metrics, registerDroppedLines, registerUnauthenticated } from './ops/metrics.ts'
@@ -202,7 +203,8 @@ async function makeApps(parts: {
     ...{ secret, secondary, wallMs: () => systemClock.wallMs(), answers: pod.peerAnswers },
     ...authentication,
   })
-  await parts.alsoServe?.(operated, registry, operators)
+  if (parts.alsoServe === undefined) tellElsewhere(operated, 'edge')
+  else await parts.alsoServe(operated, registry, operators)
   await operated.register(async (scoped) => {
     operators.guard(scoped, 'drain')
     scoped.post('/drain', async () => {

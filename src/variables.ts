@@ -235,6 +235,7 @@ export const VARIABLES = {
   TRANSFER_ALLOW: transferRule(),
   TRANSFER_MAX_MS: integer(HOUR_MS, MINUTE_MS, 4 * HOUR_MS),
   TRANSFERS_PER_CALLER: integer(5, 1, 1_000),
+  TRANSFERS_WITHHELD: integer(20, 1, 100_000),
   SILENCE_ASK_MS: integer(30_000, 0, HOUR_MS),
   SILENCE_END_MS: integer(30_000, 1_000, HOUR_MS),
   CALL_BUDGET: optionalDecimal(0.001, 1_000_000),
@@ -255,6 +256,7 @@ export const VARIABLES = {
   DEMO_CALL: oneOf(['on', 'off'], undefined),
   EXIT_AFTER_DEMO: onOff('off'),
   OFFLINE_TALK_S: integer(0, 0, 86_400),
+  OFFLINE_TOOL_EVERY: integer(2, 0, 1_000),
   // Fleet
   REDIS_URL: secretUrl(['redis', 'rediss']),
   DATABASE_URL: secretUrl(['postgres', 'postgresql']),

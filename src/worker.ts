@@ -11,6 +11,7 @@ import type { Log } from './kit/log.ts'
 import type { UnauthenticatedConnections } from './kit/unauthenticated.ts'
 import { Wheel } from './kit/wheel.ts'
 import { listen, makeListener, makeStrangers } from './listener.ts'
+import { tellElsewhere } from './ops/elsewhere.ts'
 import { healthRoutes, metricsRoute } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
 import { registerDroppedLines, registerUnauthenticated } from './ops/metrics.ts'
@@ -86,6 +87,7 @@ async function makeApp(
   await app.register(healthRoutes, { lag, notReady: () => engine.worker.notReady() })
   await app.register(metricsRoute, { registry, operators: isOpsListener ? undefined : operators })
   await engine.serve(app, registry, operators)
+  tellElsewhere(app, 'worker')
   return app
 }
 

@@ -10,7 +10,7 @@ import { type Edge, startEdge } from '../src/edge.ts'
 import { FakeClock, systemClock } from '../src/kit/clock.ts'
 import { VoiceError } from '../src/kit/errors.ts'
 import type { CallSid } from '../src/kit/ids.ts'
-import { type Log, silentLog } from '../src/kit/log.ts'
+import { LINES_PER_SECOND, type Log, silentLog } from '../src/kit/log.ts'
 import { Operators, readOperators, WRONG_MAX, WRONG_MS } from '../src/ops/operators.ts'
 import { workRoutes } from '../src/ops/work.ts'
 import { makeClinicPack } from '../src/packs/clinic/clinic.ts'
@@ -93,6 +93,15 @@ describe('operators', () => {
       assert.ok(!JSON.stringify(lines).includes(secret))
   })
 
+  test('[ELS1] a pod that is asked for the work after calls says which role serves it', async () => {
+    for (const path of ['/admin/work', '/admin/calls/CA1', '/admin/erasures/1']) {
+      const answer = await ask(edge.url + path, ADMIN_TOKEN)
+      assert.equal(answer.status, 404)
+      assert.match(await answer.text(), /worker/)
+    }
+    assert.doesNotMatch(await (await ask(`${edge.url}/administration`, ADMIN_TOKEN)).text(), /worker/)
+  })
+
   test('[S1][HE4] with OPS_PORT operators have a listener of their own, and the port of the calls knows nothing of them', async () => {
     const apart = await openEdge({ ADMIN_TOKEN, OPS_PORT: '0' })
     assert.notEqual(apart.opsUrl, apart.url)
@@ -116,6 +125,36 @@ describe('operators', () => {
     }
     await bare.close()
   })
+})
+
+test('[S19][OPR3] an audit line repeats a Call SID or an id of the path and no other text; refusals are sampled', async () => {
+  const lines: Line[] = []
+  const credentials = [
+    { id: 'reader', scopes: ['read' as const], token: ADMIN_TOKEN },
+    { id: 'scraper', scopes: ['metrics' as const], token: METRICS_TOKEN },
+  ]
+  const operators = new Operators(credentials, { log: keeping(lines), nowMs: () => 0 })
+  const app = fastify()
+  await app.register(async (scoped) => {
+    operators.guard(scoped, 'read')
+    scoped.get('/it/:what', async () => 'ok')
+  })
+  const get = (what: string, token: string) =>
+    app.inject({ url: `/it/${encodeURIComponent(what)}`, headers: { authorization: `Bearer ${token}` } })
+  const callSid = `CA${'0a'.repeat(16)}`
+  const known = [callSid, '17']
+  const others = ['+15005550101', '\u202egpj', 'a word', '15005550101 ', `${callSid}x`, '1'.repeat(19)]
+  for (const what of [...known, ...others]) assert.equal((await get(what, ADMIN_TOKEN)).statusCode, 200)
+  assert.deepEqual(
+    lines.map(({ subject }) => subject),
+    [...known, ...others.map(() => undefined)],
+  )
+  for (const what of others) assert.ok(!JSON.stringify(lines).includes(what), what)
+  lines.length = 0
+  for (let n = 0; n < 3 * LINES_PER_SECOND; n += 1) assert.equal((await get('1', METRICS_TOKEN)).statusCode, 403)
+  const refused = lines.filter(({ message }) => message === 'a request for operators was refused').length
+  assert.ok(refused >= LINES_PER_SECOND && refused < 3 * LINES_PER_SECOND, `${refused} lines`)
+  await app.close()
 })
 
 test('[S19][OPR4] wrong tokens are throttled by their address, not logged beyond the bound; a right one always passes', async () => {

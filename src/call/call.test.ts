@@ -6,12 +6,13 @@ import type { CallId, CallSid } from '../kit/ids.ts'
 import { silentLog } from '../kit/log.ts'
 import { Wheel } from '../kit/wheel.ts'
 import { NEW_AGENT } from './agent-state.ts'
-import { Call } from './call.ts'
+import { Call, LAST_WORDS_MS } from './call.ts'
 import type { CallMeter } from './meter.ts'
 import { LAST_MARK_MAX_MS } from './playout.ts'
 import type { Leg, ModelCommand, ModelEvent, ModelListener, ModelSession } from './ports.ts'
 import type { CallSettings } from './state.ts'
 import { testSettings } from './testing/settings.ts'
+import { UNTRANSCRIBED } from './transcript.ts'
 
 const NOTHINGS = ['frameReceived', 'framesSent', 'added', 'moment', 'toolStarted', 'toolEnded', 'count']
 const NO_METER = Object.fromEntries(NOTHINGS.map((name) => [name, () => {}])) as unknown as CallMeter
@@ -26,6 +27,7 @@ class Bench {
   readonly marks: string[] = []
   readonly dropped: string[] = []
   readonly ends: string[] = []
+  brings: boolean | undefined
   sentBytes = 0
   onCommand: (command: ModelCommand) => void = () => {}
   readonly call: Call
@@ -68,6 +70,7 @@ class Bench {
       },
       interrupted: (itemId, text) => void this.deeds.push(`interrupted ${itemId} ${text}`),
       carried: () => NEW_AGENT,
+      awaitWords: () => this.brings === true,
       close: () => void this.deeds.push('close model'),
     }
   }
@@ -286,5 +289,81 @@ suite('the end', () => {
     assert.equal(bench.call.state.response.kind, 'requested')
     bench.call.drainOver()
     bench.over('drained hang-up')
+  })
+})
+
+suite('last words', () => {
+  /** A caller who has just spoken and hangs up. */
+  const hungUp = (brings = true): Bench => {
+    const bench = new Bench().live()
+    bench.brings = brings
+    bench.model({ kind: 'speech-started', itemId: 'i1' })
+    bench.model({ kind: 'speech-stopped', itemId: 'i1' })
+    bench.call.onLegEnd({ cause: 'stop', code: 1000 })
+    assert.deepEqual(bench.ends, ['caller-hung-up none'], 'the end is told at once')
+    return bench
+  }
+  const words = ({ call }: Bench) => call.checkpoint.transcript.items.map((item) => item.kind === 'caller' && item.text)
+
+  test('[P36][CD5] words that are transcribed after the caller has hung up are in the call, and then its link closes', async () => {
+    const bench = hungUp()
+    bench.run(1_000)
+    assert.ok(!bench.deeds.includes('close model'), 'the link is open for them')
+    bench.model({ kind: 'tool-called', toolCallId: 't', name: 'n', arguments: '{}' })
+    bench.model({ kind: 'caller-said', itemId: 'i1', text: 'please cancel my order' })
+    await bench.call.lastWords
+    assert.deepEqual(words(bench), ['please cancel my order'])
+    bench.over('caller-hung-up none')
+  })
+
+  test('[P36][CD5] a part that came is kept, and what never comes has a line that says so, within the bound', async () => {
+    for (const [part, line] of [
+      ['please can', 'please can'],
+      [undefined, UNTRANSCRIBED],
+    ] as const) {
+      const bench = hungUp()
+      if (part !== undefined) bench.model({ kind: 'caller-said-part', itemId: 'i1', text: part })
+      bench.run(LAST_WORDS_MS - 20)
+      assert.ok(!bench.deeds.includes('close model'))
+      bench.run(40)
+      await bench.call.lastWords
+      assert.deepEqual(words(bench), [line])
+      bench.over('caller-hung-up none')
+    }
+  })
+
+  test('[P36][CD5] nothing is awaited of a session that transcribes nothing, nor when all words have come, nor of a call that moves', () => {
+    const silent = hungUp(false)
+    assert.equal(silent.call.lastWords, undefined)
+    silent.over('caller-hung-up none')
+    const whole = new Bench().live()
+    whole.brings = true
+    whole.call.onLegEnd({ cause: 'stop', code: 1000 })
+    assert.equal(whole.call.lastWords, undefined)
+    whole.over('caller-hung-up none')
+    const moved = new Bench().live()
+    moved.brings = true
+    moved.model({ kind: 'speech-started', itemId: 'i1' })
+    moved.model({ kind: 'speech-stopped', itemId: 'i1' })
+    moved.call.letGo('moved')
+    assert.equal(moved.call.lastWords, undefined)
+    moved.over('moved none')
+  })
+
+  test('[P36][TR5] parts grow to the whole; a transcription that fails or is empty leaves a line that says so', () => {
+    const bench = new Bench().live()
+    for (const itemId of ['i1', 'i2', 'i3', 'i4']) {
+      bench.model({ kind: 'speech-started', itemId })
+      bench.model({ kind: 'speech-stopped', itemId })
+    }
+    for (const text of ['please ', 'cancel']) bench.model({ kind: 'caller-said-part', itemId: 'i1', text })
+    assert.equal(words(bench)[0], 'please cancel')
+    bench.model({ kind: 'caller-said', itemId: 'i1', text: 'Please, cancel it.' })
+    bench.model({ kind: 'caller-said-part', itemId: 'i1', text: ' late' })
+    bench.model({ kind: 'caller-unclear', itemId: 'i2' })
+    bench.model({ kind: 'caller-said', itemId: 'i3', text: '' })
+    bench.model({ kind: 'caller-said-part', itemId: 'i4', text: 'my order' })
+    bench.model({ kind: 'caller-unclear', itemId: 'i4' })
+    assert.deepEqual(words(bench), ['Please, cancel it.', UNTRANSCRIBED, UNTRANSCRIBED, 'my order'])
   })
 })

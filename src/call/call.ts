@@ -2,7 +2,8 @@
 // CD1: the machine decides, the driver does; no decision of its own but what is a matter of bytes.
 // CD2: a frame of media costs no step of the machine.
 // CD3: an event that arises while effects run waits its turn: steps never nest.
-// CD4: `onEnded` is called once; after it nothing of the call runs.
+// CD4: `onEnded` is called once; after it nothing of the call runs but the wait for its last words.
+// CD5: words of the caller that are owed when the call ends are awaited for LAST_WORDS_MS at most; what has not come then has a line that says so.
 import { chime } from '../audio/chime.ts'
 import type { Clock } from '../kit/clock.ts'
 import { unreachable } from '../kit/errors.ts'
@@ -26,10 +27,20 @@ import {
   type Next,
   type TimerName,
 } from './state.ts'
-import type { TranscriptItem } from './transcript.ts'
+import { owedWords, type TranscriptItem, withCallerWords } from './transcript.ts'
 
 const DROPPED_RESPONSES_MAX = 8
 const CLOSING_POLL_MS = 100
+/** A transcription comes within a second or two of the words. */
+export const LAST_WORDS_MS = 2_000
+/** Ends after which somebody else has the call's words, or nobody can wait for them. */
+const HAS_NO_LAST_WORDS: ReadonlySet<EndCause> = new Set([
+  'moved',
+  'handed-over',
+  'carrier-lost',
+  'drained',
+  'transferred',
+])
 
 export type CallWorld = { clock: Clock; wheel: Wheel; log: Log; meter: CallMeter }
 export type CallOptions = {
@@ -64,6 +75,8 @@ export class Call implements LegListener, ModelListener {
   #closingTimer: WheelTimer | undefined
   #droppedResponses: string[] = []
   #speakingResponse = ''
+  #lastWords: { done: PromiseWithResolvers<void>; timer: WheelTimer } | undefined
+  #lastWordsOver: Promise<void> | undefined
   /** Pieces of sound that came from the model. */
   #sounds = 0
 
@@ -176,7 +189,16 @@ export class Call implements LegListener, ModelListener {
     this.#dispatch({ kind: 'leg-ended', end })
   }
 
+  /** [CD5] Resolves when the transcript of an ended call is whole; undefined: nothing is awaited. */
+  get lastWords(): Promise<void> | undefined {
+    return this.#lastWordsOver
+  }
+
   onModelEvent(event: ModelEvent): void {
+    if (this.#lastWords !== undefined) {
+      this.#onLastWords(event)
+      return
+    }
     const { meter } = this.#world
     if (event.kind === 'speech-started') meter.moment('caller-speaking')
     else if (event.kind === 'speech-stopped') meter.moment('caller-silent')
@@ -315,7 +337,7 @@ export class Call implements LegListener, ModelListener {
         this.#leg = undefined
         break
       case 'close-model':
-        this.#model.close()
+        if (!this.#awaitWords()) this.#model.close()
         break
       case 'note':
         log[effect.level]({ code: effect.code }, effect.message)
@@ -329,6 +351,39 @@ export class Call implements LegListener, ModelListener {
       default:
         unreachable(effect)
     }
+  }
+
+  /** [CD5] */
+  #awaitWords(): boolean {
+    const { phase, transcript } = this.#state
+    if (phase.kind !== 'ended' || HAS_NO_LAST_WORDS.has(phase.cause) || phase.next.kind === 'transfer') return false
+    if (owedWords(transcript).length === 0 || this.#model.awaitWords?.() !== true) return false
+    const done = Promise.withResolvers<void>()
+    this.#lastWords = { done, timer: this.#world.wheel.after(LAST_WORDS_MS, () => this.#wordsOver()) }
+    this.#lastWordsOver = done.promise
+    return true
+  }
+
+  #onLastWords(event: ModelEvent): void {
+    const { transcriptMaxItems: max } = this.#options.settings
+    if (event.kind === 'caller-said' || event.kind === 'caller-said-part' || event.kind === 'caller-unclear')
+      this.#state = { ...this.#state, transcript: withCallerWords(this.#state.transcript, event, max) }
+    else if (event.kind !== 'lost') return
+    if (event.kind === 'lost' || owedWords(this.#state.transcript).length === 0) this.#wordsOver()
+  }
+
+  #wordsOver(): void {
+    if (this.#lastWords === undefined) return
+    const { done, timer } = this.#lastWords
+    this.#lastWords = undefined
+    this.#world.wheel.cancel(timer)
+    this.#model.close()
+    const { transcriptMaxItems: max } = this.#options.settings
+    let { transcript } = this.#state
+    for (const itemId of owedWords(transcript))
+      transcript = withCallerWords(transcript, { kind: 'caller-unclear', itemId }, max)
+    this.#state = { ...this.#state, transcript }
+    done.resolve()
   }
 
   #ended(cause: EndCause, next: Next): void {

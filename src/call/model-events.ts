@@ -33,7 +33,16 @@ import {
 } from './owed-turn.ts'
 import type { ModelEvent, ModelLoss, ResponseRequest, Usage } from './ports.ts'
 import { type CallSettings, type CallState, type Effect, type EndCause, redialAfterMs } from './state.ts'
-import { clipText, cutAt, messageOf, type TranscriptItem, withItem, withMessage, withoutItem } from './transcript.ts'
+import {
+  clipText,
+  cutAt,
+  messageOf,
+  type TranscriptItem,
+  withCallerWords,
+  withItem,
+  withMessage,
+  withoutItem,
+} from './transcript.ts'
 import { answerTools, flushWanted, onSpeechStarted, onSpeechStopped, owedRequest, requestResponse } from './turn.ts'
 
 /** Our own throttle put a dial off: the provider was not asked. */
@@ -149,6 +158,8 @@ export function onModelEvent(
       state.agentChanges += 1
       return state
     case 'caller-said':
+    case 'caller-said-part':
+    case 'caller-unclear':
     case 'agent-said':
     case 'tool-called':
     case 'tool-answered':
@@ -525,9 +536,9 @@ function startedResponse(state: CallState, responseId: string): CallState['respo
 
 function onSaid(state: CallState, event: ModelEvent, settings: CallSettings, effects: Effect[]): CallState {
   const max = settings.transcriptMaxItems
-  if (event.kind === 'caller-said') {
-    callerWords(state, event.text)
-    state.transcript = withItem(state.transcript, { kind: 'caller', id: event.itemId, text: clipText(event.text) }, max)
+  if (event.kind === 'caller-said' || event.kind === 'caller-said-part' || event.kind === 'caller-unclear') {
+    if (event.kind === 'caller-said') callerWords(state, event.text)
+    state.transcript = withCallerWords(state.transcript, event, max)
   } else if (event.kind === 'agent-said') {
     state.transcript = withItem(state.transcript, agentSaid(state, event.itemId, clipText(event.text)), max)
   } else if (event.kind === 'tool-called') {

@@ -62,6 +62,10 @@ export type ModelEvent =
   | { kind: 'link-alive' }
   | { kind: 'audio-ended'; itemId: string }
   | { kind: 'caller-said'; itemId: string; text: string }
+  /** A part of what the caller said; the whole follows. */
+  | { kind: 'caller-said-part'; itemId: string; text: string }
+  /** What the caller said could not be transcribed. */
+  | { kind: 'caller-unclear'; itemId: string }
   | { kind: 'agent-said'; itemId: string; text: string }
   | { kind: 'tool-called'; toolCallId: string; name: string; arguments: string; itemId?: string; owner?: AgentPath }
   | { kind: 'tool-answered'; toolCallId: string; name: string; output: string; respond: boolean }
@@ -136,6 +140,11 @@ export interface ModelSession {
   interrupted(itemId: string, heardText: string): void
   /** What of the agent must outlive this pod, as it is now. */
   carried(): AgentState
+  /**
+   * The call is over and words of its caller are still owed: agent and tools end, and the link brings transcriptions alone until `close`. False:
+   * none will come.
+   */
+  awaitWords?(): boolean
   /** Ends the link and the agent; idempotent, never throws. */
   close(): void
 }

@@ -2,6 +2,8 @@
 // TR1: at most `maxItems` items and TEXT_MAX_CHARS characters each; beyond them the oldest is dropped and counted.
 // TR2: agent speech that was cut keeps only the part that was heard, in proportion of its audio, in any language (kit/text.ts).
 // TR3: a caller's turn takes its place when it ends; its text comes later, and is empty until then.
+// TR5: the parts of a transcription are kept as they come, and the whole takes their place. Words that were not transcribed have a line that
+//      says so (UNTRANSCRIBED), and no other words.
 // TR4: a message that code has put in, or that keys stand for, has its place among what was said and is no speech: records leave it out.
 //      Content of more than CONTENT_MAX_CHARS is replaced by a word that it was there.
 
@@ -9,6 +11,9 @@ import { clip, firstShare } from '../kit/text.ts'
 import type { AgentPath } from './agent-state.ts'
 
 export const TEXT_MAX_CHARS = 4_000
+
+/** [TR5] */
+export const UNTRANSCRIBED = '[not transcribed]'
 
 export const CONTENT_MAX_CHARS = 65_536
 /** All that the provider takes. */
@@ -19,7 +24,8 @@ const TOO_LARGE = '(Something was shown here that is too large to be kept.)'
 export type MessagePart = { type: string } & Record<string, unknown>
 
 export type TranscriptItem =
-  | { kind: 'caller'; id: string; text: string }
+  /** `isPart`: the whole has not come. */
+  | { kind: 'caller'; id: string; text: string; isPart?: true }
   | { kind: 'agent'; id: string; text: string; heardMs?: number; receivedMs?: number; cut: boolean }
   /** `content`: as it was given, where it is more than its text. */
   | { kind: 'message'; id: string; role: 'user' | 'assistant' | 'system'; text: string; content?: MessagePart[] }
@@ -109,4 +115,32 @@ export function cutAt(
 /** Text clipped to its bound (TR1). */
 export function clipText(text: string): string {
   return clip(text, TEXT_MAX_CHARS)
+}
+
+/** What a transcription brings of the caller's words. */
+export type CallerWords =
+  | { kind: 'caller-said'; itemId: string; text: string }
+  | { kind: 'caller-said-part'; itemId: string; text: string }
+  | { kind: 'caller-unclear'; itemId: string }
+
+/** [TR3][TR5] The transcript with `words` at their place. */
+export function withCallerWords(transcript: Transcript, words: CallerWords, maxItems: number): Transcript {
+  const { itemId: id } = words
+  const before = transcript.items.find((item) => item.kind === 'caller' && item.id === id)
+  const part = before?.kind === 'caller' ? before.text : ''
+  if (words.kind === 'caller-said-part') {
+    // Parts that come after the whole are late.
+    if (before?.kind === 'caller' && part !== '' && before.isPart !== true) return transcript
+    return withItem(transcript, { kind: 'caller', id, text: clipText(part + words.text), isPart: true }, maxItems)
+  }
+  const whole = words.kind === 'caller-said' ? clipText(words.text) : ''
+  const text = whole !== '' ? whole : part.trim() !== '' ? part.trim() : UNTRANSCRIBED
+  return withItem(transcript, { kind: 'caller', id, text }, maxItems)
+}
+
+/** The turns of the caller whose words have not come, or not whole. */
+export function owedWords({ items }: Transcript): string[] {
+  return items.flatMap((item) =>
+    item.kind === 'caller' && (item.text === '' || item.isPart === true) ? [item.id] : [],
+  )
 }

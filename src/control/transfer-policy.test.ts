@@ -1,25 +1,28 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { partyOf } from '../call/identity.ts'
+import { farPartyOf, writtenPartyOf } from '../call/identity.ts'
 import { FakeClock } from '../kit/clock.ts'
-import type { CallSid } from '../kit/ids.ts'
-import { CALLERS_MAX, TransferPolicy, WINDOW_MS } from './transfer-policy.ts'
+import { CALLERS_MAX, type TransferCall, TransferPolicy, WINDOW_MS } from './transfer-policy.ts'
 import { readTransferRule } from './transfer-rule.ts'
 
 const clock = new FakeClock()
 
 function policyOf(
   allow: string | undefined,
-  more: { ownNumbers?: string[]; perCaller?: number; clock?: FakeClock } = {},
+  more: { ownNumbers?: string[]; perCaller?: number; withheld?: number; clock?: FakeClock } = {},
 ) {
   const rule = allow === undefined ? undefined : readTransferRule(allow)
   assert.ok(allow === undefined || rule !== undefined, allow)
   const fallbackNumber = '+498001234567'
-  return new TransferPolicy({ rule, ownNumbers: [], fallbackNumber, perCaller: 1_000, clock, ...more })
+  return new TransferPolicy({ rule, ownNumbers: [], fallbackNumber, perCaller: 1_000, withheld: 1_000, clock, ...more })
 }
 
 const US = '+15005550001'
-const call = { callSid: 'CA1' as CallSid, farParty: partyOf('+12025550100'), ownNumber: US }
+const callOf = (from: string, tenant = 'clinic', to = US): TransferCall => {
+  const ends = { from, to, direction: 'inbound' as const }
+  return { tenant, farParty: farPartyOf(ends), writtenParty: writtenPartyOf(ends), ownNumber: to }
+}
+const call = callOf('+12025550100')
 
 const outcome = (policy: TransferPolicy, to: string, ownNumber = US): string => {
   const verdict = policy.judge({ ...call, ownNumber }, to)
@@ -108,24 +111,60 @@ test('[S7][TRP4] the human of the operator is always allowed', () => {
     assert.equal(outcome(policyOf(allow), '+498001234567'), '+498001234567')
 })
 
-test('[S7][TRP5] a caller is transferred a bounded number of times in a day; who is withheld counts for one call', () => {
+test('[S7][TRP5] a caller is transferred a bounded number of times in a day, whatever the call', () => {
   const time = new FakeClock()
   const policy = policyOf('US', { perCaller: 2, clock: time })
-  const of = (from: string, callSid = 'CA1') =>
-    policy.judge({ callSid: callSid as CallSid, farParty: partyOf(from), ownNumber: US }, '+12025550143').kind
-  assert.deepEqual(
-    [of('+12025550100', 'CA1'), of('+12025550100', 'CA2'), of('+12025550100', 'CA3')],
-    ['allowed', 'allowed', 'refused'],
-  )
+  const of = (from: string) => policy.judge(callOf(from), '+12025550143').kind
+  assert.deepEqual([of('+12025550100'), of('+12025550100'), of('+12025550100')], ['allowed', 'allowed', 'refused'])
   assert.equal(of('+12025550101'), 'allowed')
-  assert.deepEqual(
-    [of('anonymous', 'CA7'), of('anonymous', 'CA7'), of('anonymous', 'CA7')],
-    ['allowed', 'allowed', 'refused'],
-  )
-  assert.equal(of('anonymous', 'CA8'), 'allowed')
   time.advance(WINDOW_MS + 1)
   assert.equal(of('+12025550100'), 'allowed')
   for (let n = 0; n < CALLERS_MAX + 5; n += 1) of(`+1202${5_550_000 + n}`)
+})
+
+test('[S7][TRP5] whoever is withheld gets no transfers of their own: all of a tenant share a bound, each address has one too', () => {
+  const time = new FakeClock()
+  const policy = policyOf('US', { perCaller: 2, withheld: 6, clock: time })
+  const of = (from: string, tenant = 'clinic') => policy.judge(callOf(from, tenant), '+12025550143').kind
+  const times = (count: number, from: string) => Array.from({ length: count }, () => of(from))
+  assert.deepEqual(times(3, 'sip:a@x.example'), ['allowed', 'allowed', 'refused'])
+  assert.equal(of('SIP:A@X.example;transport=tcp'), 'refused', 'the same address')
+  for (const spelling of [
+    '15005557777',
+    '0015005557777',
+    'tel:+15005557777',
+    '+15005557777;ext=1',
+    'sip:+15005557777@x.example',
+  ])
+    of(spelling)
+  assert.equal(of('+15005557777'), 'refused', 'the spellings of one number are that number')
+  assert.deepEqual(times(3, 'anonymous'), ['allowed', 'allowed', 'refused'], 'six of all who are withheld')
+  for (const from of ['', 'restricted', '+266696687', 'sip:anonymous@anonymous.invalid', 'sip:new@x.example'])
+    assert.equal(of(from), 'refused', from)
+  assert.equal(of('+12025550100'), 'allowed', 'others are not held up')
+  assert.equal(of('anonymous', 'bakery'), 'allowed', 'nor is another tenant')
+  time.advance(WINDOW_MS + 1)
+  assert.equal(of('anonymous'), 'allowed')
+})
+
+test('[S7][TRP6] whatever an agent gives as a target is answered with a value', () => {
+  const policy = policyOf('US')
+  for (const to of [
+    null,
+    undefined,
+    5,
+    Number.NaN,
+    [],
+    ['+12025550143'],
+    {},
+    Symbol('x'),
+    () => '',
+    `+1${'2'.repeat(100_000)}`,
+  ]) {
+    const verdict = policy.judge(call, to)
+    assert.ok(verdict.kind === 'refused')
+    assert.equal(verdict.reason, 'not-a-target')
+  }
 })
 
 test('[S7][TRP6] a refusal has words for the agent, and names no number', () => {

@@ -5,10 +5,10 @@
 // TRP3: its country must be allowed: by TRANSFER_ALLOW, else it is the country of our own number in this call or of one in the limits file.
 // TRP4: FALLBACK_NUMBER is the operator's own word and always allowed.
 // TRP5: a far party is transferred at most `perCaller` times in WINDOW_MS, as this pod knows; at most CALLERS_MAX are remembered, the oldest
-//      leave first. Whoever is withheld counts for one call alone.
-// TRP6: a refusal is a value, with words that the agent may be told; nothing is dialled.
+//      leave first. An address or a number that identifies nobody (IDN4) counts likewise, and all who are withheld share `withheld` in each tenant.
+// TRP6: a refusal is a value, with words that the agent may be told; nothing is dialled, and nothing that an agent gives throws.
 import { type PhoneNumber, parsePhoneNumberFromString } from 'libphonenumber-js/max'
-import type { CallIdentity, FarParty } from '../call/identity.ts'
+import type { FarParty } from '../call/identity.ts'
 import type { Clock } from '../kit/clock.ts'
 
 export const WINDOW_MS = 86_400_000
@@ -16,6 +16,8 @@ export const CALLERS_MAX = 20_000
 /** Own numbers whose countries are looked at; numbers that begin alike are of one country. */
 const SAMPLES_MAX = 1_000
 const SAMPLE_CHARACTERS = 6
+/** Longer than any address that is allowed. */
+const TARGET_MAX_CHARACTERS = 500
 
 const E164 = /^\+[1-9]\d{6,14}$/
 const SIP =
@@ -35,12 +37,22 @@ export type TransferVerdict =
   | { kind: 'allowed'; to: string }
   | { kind: 'refused'; reason: TransferRefusal; words: string }
 
+/** The call that is to be transferred. `writtenParty`: what its far end is counted as (IDN4); `ownNumber`: ours in the call. */
+export type TransferCall = {
+  tenant: string
+  farParty: FarParty
+  writtenParty: string | undefined
+  ownNumber: string
+}
+
 export type TransferPolicyParts = {
   /** undefined: by our own numbers (TRP3). */
   rule: TransferRule | undefined
   ownNumbers: readonly string[]
   fallbackNumber: string | undefined
   perCaller: number
+  /** Transfers of all callers of a tenant together who are withheld. */
+  withheld: number
   clock: Clock
 }
 
@@ -63,12 +75,20 @@ export class TransferPolicy {
     this.#parts = parts
   }
 
-  /** Judges a transfer of the call to `to`; one that is allowed counts. `ownNumber` is ours in the call. */
-  judge(call: Pick<CallIdentity, 'callSid'> & { farParty: FarParty; ownNumber: string }, to: string): TransferVerdict {
+  /** Judges a transfer of the call to `to`, whatever an agent gave as that; one that is allowed counts. */
+  judge(call: TransferCall, to: unknown): TransferVerdict {
+    if (typeof to !== 'string' || to.length > TARGET_MAX_CHARACTERS) return refuse('not-a-target')
     const verdict = this.#target(to.trim(), call.ownNumber)
     if (verdict.kind === 'refused') return verdict
-    const key = call.farParty.kind === 'known' ? call.farParty.number : call.callSid
-    return this.#count(key) ? verdict : refuse('too-often')
+    return this.#count(this.#boundsOf(call)) ? verdict : refuse('too-often')
+  }
+
+  /** [TRP5] */
+  #boundsOf({ tenant, farParty, writtenParty }: TransferCall): Bound[] {
+    const { perCaller, withheld } = this.#parts
+    if (farParty.kind === 'known') return [{ key: farParty.number, max: perCaller }]
+    const all = { key: `withheld ${tenant}`, max: withheld }
+    return writtenParty === undefined ? [all] : [{ key: writtenParty, max: perCaller }, all]
   }
 
   #target(to: string, ownNumber: string): TransferVerdict {
@@ -109,17 +129,21 @@ export class TransferPolicy {
     return this.#ownCountries
   }
 
-  /** [TRP5] */
-  #count(key: string): boolean {
+  /** [TRP5] Counts for all of `bounds`, or for none when one is reached. */
+  #count(bounds: readonly Bound[]): boolean {
     const nowMs = this.#parts.clock.monotonicMs()
-    const recent = (this.#made.get(key) ?? []).filter((atMs) => atMs > nowMs - WINDOW_MS)
-    if (recent.length >= this.#parts.perCaller) return false
-    this.#made.delete(key)
-    this.#made.set(key, [...recent, nowMs])
-    if (this.#made.size > CALLERS_MAX) this.#made.delete(this.#made.keys().next().value!)
+    const recent = bounds.map(({ key }) => (this.#made.get(key) ?? []).filter((atMs) => atMs > nowMs - WINDOW_MS))
+    if (bounds.some(({ max }, at) => recent[at]!.length >= max)) return false
+    for (const [at, { key }] of bounds.entries()) {
+      this.#made.delete(key)
+      this.#made.set(key, [...recent[at]!, nowMs])
+    }
+    while (this.#made.size > CALLERS_MAX) this.#made.delete(this.#made.keys().next().value!)
     return true
   }
 }
+
+type Bound = { key: string; max: number }
 
 function parsed164(number: string): PhoneNumber | undefined {
   return E164.test(number) ? parsePhoneNumberFromString(number) : undefined

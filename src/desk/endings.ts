@@ -12,6 +12,7 @@
 // EG8: the pod that a call's lease names is told of the end at once, and before each look; when it has the call, the end is its own.
 // EG6: the carrier's word that comes again while a call is looked at changes nothing. At most OVERS_MAX calls are looked at; what is beyond,
 //      or is not decided at the last look or when the pod closes, is found by a sweep. Nothing is made for a call without a row.
+// EG10: the row of a call that ended is written when its last words have come (CD5); its place and its caller do not wait for that.
 // EG9: the end of a call that was transferred waits until the transfer has ended, DIAL_AWAITED_MS at most, DIALS_MAX calls at most; its place is
 //      free meanwhile, and its row says where it is. When that cannot be written, its end is written at once.
 // EG7: where a recording lies is told to the store of the work; a pod without one counts it.
@@ -97,10 +98,24 @@ export class Endings {
     }
     if (!held.isActive && origin.comeback?.kind === 'handover') return
     const request = { callSid, epoch, cause, next, checkpoint }
+    if (held.isActive && call.lastWords !== undefined) {
+      void this.#overWithWords(held, request, call.lastWords)
+      return
+    }
     if (held.isActive && next.kind === 'transfer' && this.#dials.size < DIALS_MAX)
       void this.#awaitDial({ origin, to: next.to, request }, { sequence: call.changes, text: checkpoint })
     else if (held.isActive) this.over(request)
     else void this.#endUnlessOpened(request)
+  }
+
+  /** [EG10] */
+  async #overWithWords(held: Held, request: EndRequest, lastWords: Promise<void>): Promise<void> {
+    this.#parts.afterwards.remember(request.callSid, request.next, request.epoch)
+    this.release(request)
+    this.#running += 1
+    await lastWords
+    this.#running -= 1
+    this.end({ ...request, checkpoint: writeCheckpoint(held.call.checkpoint) })
   }
 
   /** [EG9] */

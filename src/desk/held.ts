@@ -8,13 +8,13 @@
 import { NEW_AGENT } from '../call/agent-state.ts'
 import { Call } from '../call/call.ts'
 import { comeBack, pendingTools, readCheckpoint } from '../call/checkpoint.ts'
-import { farPartyOf, ownNumberOf } from '../call/identity.ts'
+import { farPartyOf, ownNumberOf, writtenPartyOf } from '../call/identity.ts'
 import type { PlayoutSettings } from '../call/playout.ts'
 import type { ModelListener, ModelSession, SessionStart, Usage } from '../call/ports.ts'
 import type { CallSettings, CallState, EndCause, Next, TransferOutcome } from '../call/state.ts'
 import type { HeldLease, MovePool } from '../control/ports.ts'
 import type { CallRecords, ToolIntent } from '../control/records.ts'
-import type { TransferPolicy } from '../control/transfer-policy.ts'
+import type { TransferCall, TransferPolicy } from '../control/transfer-policy.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
@@ -118,6 +118,11 @@ export type Origin = Omit<Expected, 'how'> & {
         dialed?: TransferOutcome | undefined
       }
     | undefined
+}
+
+function transferCallOf(origin: Origin): TransferCall {
+  const { tenant } = origin
+  return { tenant, farParty: farPartyOf(origin), writtenParty: writtenPartyOf(origin), ownNumber: ownNumberOf(origin) }
 }
 
 /** The lease of a call, as the store is told of it. */
@@ -230,11 +235,10 @@ export async function makeHeld(
     },
     transferCall: (to) => {
       if (wishTaken(call?.state) === 'end') return END_TAKEN
-      const ends = { callSid, farParty: farPartyOf(origin), ownNumber: ownNumberOf(origin) }
       const phase = call?.state.phase
       if (phase?.kind === 'closing' && phase.next.kind === 'transfer')
         return phase.next.to === to ? { kind: 'accepted' } : OTHER_TRANSFER_TAKEN
-      const verdict = parts.transfers.judge(ends, to)
+      const verdict = parts.transfers.judge(transferCallOf(origin), to)
       world.metrics.transfers.add(verdict.kind === 'allowed' ? 'allowed' : verdict.reason)
       if (verdict.kind === 'refused') {
         log.warn({ reason: verdict.reason, 'pii.to': to }, 'a transfer was refused')

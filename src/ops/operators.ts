@@ -2,14 +2,14 @@
 // OPR1: an operator shows a bearer token, wherever the request comes from. A process without any operator has no such route (404, with how to get one).
 // OPR2: a token has an id, which is named in the log, and scopes, which bound what it may do; outside them it is 403.
 // OPR3: each request that an operator makes, and each that is refused to one, is one audit line: who, what, on what, with which outcome. Never a
-//      token, a number or a word of a call.
+//      token, a number or a word of a call: of the path only a Call SID and a decimal id are written. Refusals are sampled (LG4).
 // OPR4: after WRONG_MAX wrong tokens from one address in WRONG_MS its further ones are answered 429 and not logged. A right token always passes.
 // OPR5: what fails behind a route is answered without its reason: 503 when a store is away, 500 otherwise. The log has the reason.
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { messageOf, VoiceError } from '../kit/errors.ts'
-import type { Log } from '../kit/log.ts'
+import { type Log, sampled } from '../kit/log.ts'
 
 /** `metrics`: GET /metrics. `drain`: POST /drain. `read`: records and lists. `work`: runs work again. `erase`: erases. */
 export const SCOPES = ['metrics', 'drain', 'read', 'work', 'erase'] as const
@@ -22,6 +22,8 @@ const ADDRESSES_MAX = 1_000
 /** Tokens that one process may know. */
 export const OPERATORS_MAX = 100
 const TOKEN_MIN_CHARACTERS = 24
+/** A Call SID, or the id of an item of work or of an erasure. */
+const SUBJECT = /^(?:CA[0-9a-f]{32}|\d{1,18})$/
 const ID = /^[a-z0-9][a-z0-9-]{0,31}$/
 
 export type Credential = { readonly id: string; readonly scopes: readonly Scope[]; readonly token: string }
@@ -54,6 +56,7 @@ type Wrong = { count: number; sinceMs: number }
 export class Operators {
   readonly #known: readonly Known[]
   readonly #log: Log
+  readonly #refusals: Log
   readonly #nowMs: () => number
   readonly #onAuthenticated: ((request: IncomingMessage) => void) | undefined
   readonly #wrong = new Map<string, Wrong>()
@@ -65,6 +68,7 @@ export class Operators {
   ) {
     this.#known = credentials.map(({ id, scopes, token }) => ({ id, scopes: new Set(scopes), digest: digestOf(token) }))
     this.#log = parts.log
+    this.#refusals = sampled(parts.log)
     this.#nowMs = parts.nowMs
     this.#onAuthenticated = parts.onAuthenticated
   }
@@ -145,7 +149,7 @@ export class Operators {
         address: request.ip,
         status,
       }
-      this.#log.warn(fields, 'a request for operators was refused')
+      this.#refusals.warn(fields, 'a request for operators was refused')
     }
     if (status === 401) reply.header('www-authenticate', 'Bearer')
     if (status === 429) reply.header('retry-after', Math.ceil(WRONG_MS / 1_000))
@@ -162,8 +166,10 @@ const REFUSALS = {
 
 const routeOf = ({ routeOptions }: FastifyRequest): string => routeOptions.url ?? 'unknown'
 
-/** Ids in the path: they are no personal data. */
+/** [OPR3] Ids in the path: they are no personal data. Whatever else somebody writes there is not repeated. */
 function subjectOf({ params }: FastifyRequest): { subject?: string } {
-  const values = Object.values((params ?? {}) as Record<string, unknown>).filter((value) => typeof value === 'string')
-  return values.length === 0 ? {} : { subject: values.join(' ').slice(0, 100) }
+  const values = Object.values((params ?? {}) as Record<string, unknown>).filter(
+    (value) => typeof value === 'string' && SUBJECT.test(value),
+  )
+  return values.length === 0 ? {} : { subject: values.join(' ') }
 }

@@ -2,8 +2,10 @@
 // WOP1: what the store has not said for a while is absent from the figures, never zero.
 // WOP2: a list holds no number and no transcript; the record of one call does, for whoever has the token.
 // WOP3: a record that is sealed under a key that is not here is 409 with the code and the id of the key, not an empty record.
+// WOP4: a rerun keeps the item's key, so that a receiver that did it already does not do it twice; `{"newKey": true}` asks for another.
 import type { FastifyInstance } from 'fastify'
 import { Counter, Gauge, type Registry } from 'prom-client'
+import { z } from 'zod'
 import { VoiceError } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { WorkDepth, WorkState, WorkStore, WorkType } from '../work/ports.ts'
@@ -13,6 +15,7 @@ import { Durations, registerDurations, Tally, wholeCell } from './tally.ts'
 const JOB_BOUNDS_MS = [5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 120_000]
 const STATES: readonly WorkState[] = ['waiting', 'ready', 'running', 'done', 'dead', 'uncertain']
 const PAGE_MAX = 100
+const RERUN_BODY = z.strictObject({ newKey: z.boolean().optional() })
 const ID = /^\d{1,18}$/
 const CALL_SID = /^CA[0-9a-f]{32}$/
 
@@ -120,7 +123,11 @@ export async function workRoutes(
   await app.register(async (scoped) => {
     operators.guard(scoped, 'work')
     scoped.post<{ Params: { id: string } }>('/admin/work/:id/rerun', async (request, reply) => {
-      const answer = ID.test(request.params.id) ? await store.rerun(request.params.id) : { kind: 'unknown' as const }
+      const how = RERUN_BODY.safeParse(request.body ?? {}).data
+      if (how === undefined)
+        return reply.code(400).send({ refused: 'write {"newKey": true} for a new key, or no body; nothing else' })
+      const { id } = request.params
+      const answer = ID.test(id) ? await store.rerun(id, how) : { kind: 'unknown' as const }
       return reply.code(answer.kind === 'ready' ? 200 : 404).send(answer)
     })
   })

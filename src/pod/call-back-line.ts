@@ -9,7 +9,6 @@ import type { Config } from '../config.ts'
 import type { LeaseStore } from '../control/ports.ts'
 import { TransferPolicy } from '../control/transfer-policy.ts'
 import { systemClock } from '../kit/clock.ts'
-import type { CallSid } from '../kit/ids.ts'
 import type { CallBackLine } from '../work/jobs/call-back.ts'
 import { limitsOf } from './pod-settings.ts'
 
@@ -26,12 +25,12 @@ export function callJudge(
     ownNumbers,
     fallbackNumber: undefined,
     perCaller: Number.POSITIVE_INFINITY,
+    withheld: Number.POSITIVE_INFINITY,
     clock: systemClock,
   })
-  return (number, ownNumber) => {
-    const call = { callSid: '' as CallSid, farParty: partyOf(number), ownNumber }
-    return policy.judge(call, number).kind === 'allowed'
-  }
+  return (number, ownNumber) =>
+    policy.judge({ tenant: '', farParty: partyOf(number), writtenParty: undefined, ownNumber }, number).kind ===
+    'allowed'
 }
 
 /** The line of a worker. `leases` undefined: nobody knows how full the cell is, and admission alone decides. */

@@ -43,7 +43,7 @@ import { openStores, type Stores } from './stores.ts'
 
 const CONTROL_TICK_MS = 50
 const CONFIGURE_MS = 1_000
-const FLUSH_MS = 2_000
+const FLUSH_MS = 3_000
 /** How long another pod may take to say whether it has a call that is over. */
 const TELL_MS = 1_000
 
@@ -125,6 +125,7 @@ export class Pod {
         ownNumbers: limits.ownNumbers,
         fallbackNumber: config.twilio.fallbackNumber,
         perCaller: config.call.transfersPerCaller,
+        withheld: config.call.transfersWithheld,
         clock: world.clock,
       }),
       movePool: (request) => this.#admission.movePool(request),

@@ -4,7 +4,7 @@
 //      fail it.
 // WK3: what an item found and that it is done are written in one transaction. The next item of the chain becomes ready in it too.
 // WK4: an item that fails waits for its next try, and is dead after ATTEMPTS_MAX; a dead one stays until a person runs it again.
-// WK5: an effect outside bears the key `callId:type:version`. Where a sink takes no key, the intent is written before it is sent;
+// WK5: an effect outside bears the key `callId:type:keyNumber`, the same in each attempt and rerun unless a person asks for a new one. Where a sink takes no key, the intent is written before it is sent;
 //      an intent whose outcome nobody knows makes the item `uncertain`, for a person.
 import type { CallIdentity } from '../call/identity.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
@@ -39,8 +39,10 @@ export type WorkItem = {
   type: WorkType
   /** From 1 in each version; with it the fence of the holder (WK2). */
   attempt: number
-  /** Raised when a person runs it again: part of the key of its effect (WK5). */
+  /** Raised when a person runs it again; a part of the fence. */
   version: number
+  /** Raised when a person asks for a new key of its effect (WK5). */
+  keyNumber: number
   /** What made it, for a recording: the carrier's identifiers. */
   body: Record<string, unknown>
   createdAtMs: number
@@ -123,7 +125,9 @@ export type WorkEntry = Omit<WorkItem, 'body'> & { state: WorkState; error: stri
 export type Waiter = CallIdentity & { pack: string; packVersion: string; pod: string }
 
 /** A message of a caller, as an operator sees it in a list: without numbers. */
-export type VoicemailEntry = Omit<WorkEntry, 'attempt' | 'version' | 'runAtMs'> & { body: Record<string, unknown> }
+export type VoicemailEntry = Omit<WorkEntry, 'attempt' | 'version' | 'keyNumber' | 'runAtMs'> & {
+  body: Record<string, unknown>
+}
 
 /** How much of a type is in a state, and how long the oldest has been due. */
 export type WorkDepth = { type: WorkType; state: WorkState; count: number; oldestMs: number }
@@ -159,8 +163,8 @@ export interface WorkStore {
   record(callSid: CallSid): Promise<CallRecord | undefined>
   /** Newest first; `before`: the id after which the last page ended. */
   list(page: { state: WorkState; before: string | undefined; max: number }): Promise<WorkEntry[]>
-  /** A dead or uncertain item is due again, under its next version. */
-  rerun(id: string): Promise<{ kind: 'ready' | 'unknown' }>
+  /** A dead or uncertain item is due again, under its next version. `newKey`: its effects get a key that no receiver knows. */
+  rerun(id: string, how?: { newKey?: boolean }): Promise<{ kind: 'ready' | 'unknown' }>
   depth(): Promise<WorkDepth[]>
   close(): Promise<void>
 }

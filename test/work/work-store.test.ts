@@ -118,6 +118,26 @@ test('[WK3] an analysis without a record before it invents no duration, turns or
   assert.deepEqual([record?.durationMs, record?.turns, record?.transcript], [undefined, undefined, undefined])
 })
 
+test('[WK5] a rerun keeps the key of its effect and may intend it again; a new key comes only when a person asks for it', async () => {
+  const callSid = await endedCall()
+  const fail = async (key: string) => {
+    const item = await claimOf(callSid, 'record')
+    assert.equal((await db.work.intend(item, key)).kind, 'intended')
+    await db.work.fail(item, { kind: 'uncertain', error: 'no answer' })
+    return item
+  }
+  const first = await fail('k:1')
+  assert.equal(first.keyNumber, 1)
+  await db.work.rerun(first.id)
+  const second = await fail('k:1')
+  assert.deepEqual([second.keyNumber, second.version], [1, 2])
+  await db.work.rerun(first.id, { newKey: true })
+  const third = await fail('k:2')
+  assert.deepEqual([third.keyNumber, third.version], [2, 3])
+  await db.work.rerun(first.id)
+  assert.equal((await claimOf(callSid, 'record')).keyNumber, 2)
+})
+
 test('[WK5] an uncertain item lets the next of the chain go on, and its rerun intends anew', async () => {
   const callSid = await endedCall()
   await db.work.finish(await claimOf(callSid, 'record'), SKIPPED)

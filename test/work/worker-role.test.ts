@@ -95,9 +95,27 @@ test('[OPR1][WOP2] the admin API asks for its token, lists what is dead, runs it
   assert.deepEqual([item?.type, item?.error], ['crm', 'a test'])
   assert.ok(!JSON.stringify(items).includes('+15550100'), 'a list holds no number')
   const rerun = () => fetch(`${worker.url}/admin/work/${item!.id}/rerun`, { method: 'POST', headers: bearer })
+  const rerunWith = (body: object) =>
+    fetch(`${worker.url}/admin/work/${item!.id}/rerun`, {
+      method: 'POST',
+      headers: { ...bearer, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+  for (const body of [{ newKey: 'yes' }, { newkey: true }, []])
+    assert.equal((await rerunWith(body)).status, 400, JSON.stringify(body))
   assert.equal((await rerun()).status, 200)
   await until('it is done', async () => (await statesOf(callSid)).every((state) => state === 'done'))
   assert.equal((await rerun()).status, 404, 'it is not dead any more')
+  const keyNumber = async () =>
+    (await sql.query('select key_number from work_item where id = $1::bigint', [item!.id]))[0]
+  assert.deepEqual(await keyNumber(), { key_number: 1 })
+  await sql.query(`update work_item set state = 'dead' where id = $1::bigint`, [item!.id])
+  assert.equal((await rerunWith({ newKey: true })).status, 200)
+  assert.deepEqual(await keyNumber(), { key_number: 2 })
+  await until('it is done', async () => (await statesOf(callSid)).every((state) => state === 'done'))
+  const drained = await fetch(`${worker.url}/drain`, { method: 'POST', headers: bearer })
+  assert.equal(drained.status, 404)
+  assert.match(await drained.text(), /SIGTERM/)
   const record = await fetch(`${worker.url}/admin/calls/${callSid}`, { headers: bearer })
   const { from, cause, analysis } = (await record.json()) as {
     from: string

@@ -128,6 +128,16 @@ test('[WH1] a missing and a forged signature get 403 on every path and the desk 
   assert.equal(lines.filter(([, { code }]) => code === 'WEBHOOK_REFUSED').length, 12)
 })
 
+test('[WH1] the line of a forged signature names the address that was checked, without its query, and what to compare', async () => {
+  const { post, lines } = await open()
+  const wrong = getExpectedTwilioSignature(TOKEN, 'https://voice.other.test/twilio/next?secret=1', fields)
+  assert.equal((await post('/twilio/next?secret=1', fields, { 'x-twilio-signature': wrong })).statusCode, 403)
+  const [, line] = lines.find(([, { code }]) => code === 'WEBHOOK_REFUSED')!
+  assert.equal(line.checkedUrl, `${BASE}/twilio/next`)
+  assert.match(String(line.fix), /PUBLIC_BASE_URL/)
+  assert.doesNotMatch(JSON.stringify(lines), /secret|AAAA|5005550006/)
+})
+
 test('[WH1] the Host header does not move the URL that is verified', async () => {
   const { post } = await open()
   const signature = getExpectedTwilioSignature(TOKEN, 'https://evil.example/twilio/voice', fields)

@@ -84,6 +84,7 @@ export async function twilioWebhooks(app: FastifyInstance, options: WebhookOptio
   const inFlightMax = options.inFlightMax ?? WEBHOOKS_IN_FLIGHT_MAX
   const entry = new Entry({
     signatures,
+    baseUrl,
     isChecked: check === 'on',
     inFlightMax,
     log,

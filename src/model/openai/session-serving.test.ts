@@ -49,6 +49,7 @@ class Bench implements ModelListener {
       autoPong?: boolean
       joinsQuiet?: boolean
       turnDetection?: Record<string, unknown>
+      transcription?: Record<string, unknown>
     } = {},
   ): Promise<Bench> {
     const { history = [], autoPong = true } = options
@@ -84,7 +85,13 @@ class Bench implements ModelListener {
       audio = 'pcmu',
       joinsQuiet = false,
       turnDetection = { type: 'semantic_vad' },
-    }: { audio?: LinkSettings['audio']; joinsQuiet?: boolean; turnDetection?: Record<string, unknown> },
+      transcription,
+    }: {
+      audio?: LinkSettings['audio']
+      joinsQuiet?: boolean
+      turnDetection?: Record<string, unknown>
+      transcription?: Record<string, unknown>
+    },
   ): void {
     const routes = oneRoute(new URL(`ws://127.0.0.1:${port}/`))
     const link = {
@@ -93,7 +100,7 @@ class Bench implements ModelListener {
       audio,
       framesPerAppend: () => this.frames,
     }
-    const common = { turnDetection, transcription: null, voice: 'marin' }
+    const common = { turnDetection, transcription: transcription ?? null, voice: 'marin' }
     const defaults = { ...common, audio, bargeIn: true, autoRespond: true }
     const agent = new RealtimeAgent<unknown>({ name: 'A', instructions: 'Be brief.' })
     const onSession = (session: RealtimeSession<unknown>): void => {
@@ -137,6 +144,29 @@ class Bench implements ModelListener {
 const frame = (fill: number): Buffer => Buffer.alloc(160, fill)
 
 suite('serving', () => {
+  test('[P36][OS9] a session that awaits last words brings transcriptions and nothing else, and asks for no speech', async () => {
+    const bench = await Bench.ready({ transcription: { model: 'whisper-1' } })
+    const before = bench.events.length
+    assert.equal(bench.session.awaitWords(), true)
+    await until('the cancel', () => bench.got.some(({ type }) => type === 'response.cancel'))
+    bench.delta(frame(1))
+    bench.say({ type: 'response.created', response: { id: 'r9' } })
+    const type = 'conversation.item.input_audio_transcription'
+    bench.say({ type: `${type}.delta`, item_id: 'i1', content_index: 0, delta: 'please ' })
+    bench.say({ type: `${type}.failed`, item_id: 'i2', content_index: 0, error: { code: 'audio_unintelligible' } })
+    bench.say({ type: `${type}.completed`, item_id: 'i1', content_index: 0, transcript: 'please cancel' })
+    await until('three words', () => bench.events.length >= before + 3)
+    assert.deepEqual(bench.events.slice(before), [
+      { kind: 'caller-said-part', itemId: 'i1', text: 'please ' },
+      { kind: 'caller-unclear', itemId: 'i2' },
+      { kind: 'caller-said', itemId: 'i1', text: 'please cancel' },
+    ])
+    assert.equal(bench.audio.length, 0)
+    bench.session.close()
+    await until('the link is closed', () => bench.isClosed)
+    assert.equal((await Bench.ready()).session.awaitWords(), false, 'without a transcription none is awaited')
+  })
+
   test('[OS3] once the model has spoken, configurations leave the voice out; before it they do not', async () => {
     const bench = await Bench.ready()
     const voices = () =>

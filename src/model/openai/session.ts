@@ -6,6 +6,7 @@
 //      later link begins with it, in whatever pod and whichever agent is in charge.
 // OS4: the whole of a dial, up to ready, is bounded by `connectMs`.
 // OS5: an item whose audio came over another link is here as text: when it is cut, that text is replaced by what was heard.
+// OS9: a session that awaits last words tells of transcriptions alone, until it is closed.
 import type { AgentState } from '../../call/agent-state.ts'
 import type {
   ModelCommand,
@@ -96,6 +97,8 @@ export class OpenAiSession implements ModelSession {
   /** The provider answers no proof of life: told once. */
   #isUnprovableTold = false
   #isClosed = false
+  /** The call is over: only what its caller said is heard. */
+  #isOnlyHeard = false
 
   constructor(
     listener: ModelListener,
@@ -189,6 +192,23 @@ export class OpenAiSession implements ModelSession {
     return { ...this.#agent.carried(), voice: this.#voice?.name, session: this.#amended }
   }
 
+  awaitWords(): boolean {
+    if (this.#isClosed || this.#link === undefined || !this.#hasTranscription) return false
+    this.#isOnlyHeard = true
+    this.#abandonSetup()
+    this.#tools.close()
+    this.#agent.close()
+    // Nobody would hear it.
+    this.#link.send({ type: 'response.cancel' })
+    return true
+  }
+
+  /** Whether the provider is asked to transcribe what the caller says. */
+  get #hasTranscription(): boolean {
+    const { transcription } = record(record(record(this.#session).audio).input)
+    return transcription !== null && transcription !== undefined
+  }
+
   close(): void {
     if (this.#isClosed) return
     this.#isClosed = true
@@ -271,7 +291,7 @@ export class OpenAiSession implements ModelSession {
   }
 
   onLinkAudio(link: Link, responseId: string, itemId: string, ulaw: Buffer): void {
-    if (link !== this.#link) return
+    if (link !== this.#link || this.#isOnlyHeard) return
     this.#spoken.add(itemId)
     if (responseId !== this.#audioResponse) {
       this.#audioResponse = responseId
@@ -296,6 +316,11 @@ export class OpenAiSession implements ModelSession {
   }
 
   onLinkEvent(link: Link, event: ServerEvent): void {
+    if (this.#isOnlyHeard) {
+      const meaning = link === this.#link ? translate(event) : undefined
+      if (meaning?.kind.startsWith('caller-') === true) this.#listener.onModelEvent(meaning)
+      return
+    }
     if (this.#setup?.link === link) this.#onSetupEvent(this.#setup, event)
     else if (link === this.#link && event.type === 'error') this.#onError(event)
     else if (link === this.#link) this.#onServing(event)

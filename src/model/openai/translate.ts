@@ -23,6 +23,10 @@ export function translate(event: ServerEvent): ModelEvent | undefined {
       return { kind: 'audio-ended', itemId: text(event.item_id) }
     case 'conversation.item.input_audio_transcription.completed':
       return { kind: 'caller-said', itemId: text(event.item_id), text: text(event.transcript).trim() }
+    case 'conversation.item.input_audio_transcription.delta':
+      return { kind: 'caller-said-part', itemId: text(event.item_id), text: text(event.delta) }
+    case 'conversation.item.input_audio_transcription.failed':
+      return { kind: 'caller-unclear', itemId: text(event.item_id) }
     case 'response.output_audio_transcript.done':
       return { kind: 'agent-said', itemId: text(event.item_id), text: text(event.transcript).trim() }
     case 'response.output_text.done':

@@ -127,7 +127,6 @@ const IDLE_TYPES = new Set([
   'response.content_part.done',
   'response.function_call_arguments.delta',
   'input_audio_buffer.committed',
-  'conversation.item.input_audio_transcription.delta',
 ])
 const TRANSCRIPT_DELTA = 'response.output_audio_transcript.delta'
 

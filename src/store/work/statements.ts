@@ -58,7 +58,7 @@ with due as materialized (
 update work_item w set state = 'running', attempt = w.attempt + 1, worker = $3, run_at = ${after('$4')}
 from due, call c
 where w.id = due.id and c.call_sid = w.call_sid
-returning w.id::text as id, w.call_sid, c.call_id, c.tenant, w.type, w.attempt, w.version, w.body,
+returning w.id::text as id, w.call_sid, c.call_id, c.tenant, w.type, w.attempt, w.version, w.key_number, w.body,
   (extract(epoch from due.run_at) * 1000)::float8 as due_ms, (extract(epoch from w.created_at) * 1000)::float8 as created_at_ms`
 
 /** Arrays of one length: $1 ids, $2 attempts, $3 versions; $4 lease in ms. Gives back the held. */
@@ -162,12 +162,13 @@ where w.type = 'voicemail' and ($1::bigint is null or w.id < $1::bigint) order b
 /** $1 Call SID */
 export const KNOWS = 'select 1 from call where call_sid = $1'
 
-/** $1 id */
+/** A person has decided: what was intended before holds nothing up. $1 id, $2 whether its effects get a new key */
 export const RERUN = `
-update work_item set state = 'ready', attempt = 0, version = version + 1, error = null, run_at = ${NOW}
+update work_item set state = 'ready', attempt = 0, version = version + 1, error = null, run_at = ${NOW}, intended_key = null,
+  key_number = case when $2::boolean then key_number + 1 else key_number end
 where id = $1::bigint and state in ('dead', 'uncertain') returning id`
 
-const ENTRY = `w.id::text as id, w.call_sid, c.call_id, c.tenant, w.type, w.attempt, w.version, w.state, w.error,
+const ENTRY = `w.id::text as id, w.call_sid, c.call_id, c.tenant, w.type, w.attempt, w.version, w.key_number, w.state, w.error,
   (extract(epoch from w.created_at) * 1000)::float8 as created_at_ms, (extract(epoch from w.run_at) * 1000)::float8 as run_at_ms`
 
 /** $1 state, $2 id to go on before (null for the newest), $3 most rows */

@@ -170,8 +170,8 @@ export class SqlWork implements WorkStore {
     }))
   }
 
-  async rerun(id: string): Promise<{ kind: 'ready' | 'unknown' }> {
-    const rows = await this.#ask(statements.RERUN, [id])
+  async rerun(id: string, { newKey = false } = {}): Promise<{ kind: 'ready' | 'unknown' }> {
+    const rows = await this.#ask(statements.RERUN, [id, newKey])
     return { kind: rows.length > 0 ? 'ready' : 'unknown' }
   }
 
@@ -269,6 +269,7 @@ function identityOf(row: Row): Omit<WorkItem, 'body'> {
     type: row.type as WorkType,
     attempt: Number(row.attempt),
     version: Number(row.version),
+    keyNumber: Number(row.key_number),
     createdAtMs: Number(row.created_at_ms),
   }
 }

@@ -34,7 +34,15 @@ class World {
   constructor() {
     this.store.items.push({
       ...{ id: '1', callSid: 'CA1' as CallSid, callId: 'call-1' as CallId, tenant: 'default', type: 'call-back' },
-      ...{ attempt: 0, version: 1, body: { language: 'de' }, createdAtMs: this.nowMs, state: 'ready', dueMs: 0 },
+      ...{
+        attempt: 0,
+        version: 1,
+        keyNumber: 1,
+        body: { language: 'de' },
+        createdAtMs: this.nowMs,
+        state: 'ready',
+        dueMs: 0,
+      },
     })
   }
 

@@ -27,6 +27,7 @@ const itemOf = (type: WorkType): WorkItem => ({
   type,
   attempt: 1,
   version: 1,
+  keyNumber: 1,
   body: {},
   createdAtMs: 0,
 })

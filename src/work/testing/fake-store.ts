@@ -50,6 +50,7 @@ export class FakeStore implements WorkStore {
         type,
         attempt: 0,
         version: 1,
+        keyNumber: 1,
         body: {},
         createdAtMs: 0,
         state: AFTER[type] !== undefined && types.includes(AFTER[type]!) ? 'waiting' : 'ready',
@@ -156,10 +157,18 @@ export class FakeStore implements WorkStore {
     return []
   }
 
-  async rerun(id: string): Promise<{ kind: 'ready' | 'unknown' }> {
+  async rerun(id: string, { newKey = false } = {}): Promise<{ kind: 'ready' | 'unknown' }> {
     const item = this.items.find((one) => one.id === id && (one.state === 'dead' || one.state === 'uncertain'))
     if (item === undefined) return { kind: 'unknown' }
-    Object.assign(item, { state: 'ready', attempt: 0, version: item.version + 1, error: undefined, dueMs: 0 })
+    const keyNumber = item.keyNumber + (newKey ? 1 : 0)
+    Object.assign(item, {
+      state: 'ready',
+      attempt: 0,
+      version: item.version + 1,
+      keyNumber,
+      error: undefined,
+      dueMs: 0,
+    })
     return { kind: 'ready' }
   }
 

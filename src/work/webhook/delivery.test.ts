@@ -13,14 +13,15 @@ import { isPublicAddress, publicLookup, REFUSED } from './target.ts'
 
 const SECRETS = ['the first secret of sixteen', 'the second secret of sixteen']
 const never = new AbortController().signal
-const item = (version = 1): WorkItem => ({
+const item = (keyNumber = 1): WorkItem => ({
   id: '9',
   callSid: `CA${'1'.repeat(32)}` as CallSid,
   callId: 'call-9' as CallId,
   tenant: 'default',
   type: 'crm',
   attempt: 1,
-  version,
+  version: 7,
+  keyNumber,
   body: {},
   createdAtMs: 0,
 })

@@ -1,5 +1,5 @@
 // One delivery to the operator's receiver. Rules:
-// WDL1: it bears the key `callId:type:version`: a receiver that knows the key does it once, however often it comes.
+// WDL1: it bears the key `callId:type:keyNumber` (WK5): a receiver that knows the key does it once, however often it comes.
 // WDL2: 2xx is done, and so is 409: it was done before. 408, 425, 429, 5xx and no answer are tried again; any other status is for good.
 // WDL3: a private address is refused for good, in words that name the setting (target.ts).
 // WDL4: to a receiver without keys the intent is written first. One that was intended before, or whose answer did not come, waits for a person.
@@ -42,7 +42,7 @@ export class Webhook {
   async deliver(item: WorkItem, event: string, data: object, signal: AbortSignal): Promise<WorkResult | WorkFailure> {
     const { hasKeys, mayBePrivate, secrets, timeoutMs } = this.#settings
     if (!mayBePrivate && namesPrivateAddress(this.#url)) return { kind: 'dead', error: PRIVATE }
-    const key = `${item.callId}:${item.type}:${item.version}`
+    const key = `${item.callId}:${item.type}:${item.keyNumber}`
     if (!hasKeys) {
       const intent = await this.#store.intend(item, key)
       if (intent.kind !== 'intended')

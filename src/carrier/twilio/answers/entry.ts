@@ -9,6 +9,9 @@ import { uncheckedProblem } from '../unchecked.ts'
 import { empty } from './twiml.ts'
 
 const OVERLOAD_RETRY_SECONDS = 1
+const FORGED = 'signature forged'
+const FORGED_FIX =
+  'if the carrier sent it, PUBLIC_BASE_URL is not the address that it calls, or TWILIO_AUTH_TOKEN is another account’s'
 const PATH_LOGGED_MAX = 100
 /** [WH10] A SIP address with its parameters has room. */
 const ADDRESS_MAX = 256
@@ -39,6 +42,8 @@ export function send(reply: FastifyReply, { status, twiml, retryAfterSeconds }: 
 /** What the way in needs. */
 export type EntryParts = {
   signatures: Signatures
+  /** The public address that signatures are checked against. */
+  baseUrl: () => string
   isChecked: boolean
   inFlightMax: number
   log: Log
@@ -64,7 +69,7 @@ export class Entry {
     }
     const { 'x-twilio-signature': header } = request.headers
     if (hasSignature(header)) return undefined
-    const reason = header === undefined || header.length === 0 ? 'signature missing' : 'signature forged'
+    const reason = header === undefined || header.length === 0 ? 'signature missing' : FORGED
     return this.refuse(reply, this.#refuse(request, 403, reason))
   }
 
@@ -142,7 +147,10 @@ export class Entry {
   #refuse(request: FastifyRequest, status: 400 | 403, reason: string): Reply {
     const path = request.routeOptions.url
     this.#parts.onRefused?.(reason)
-    this.#parts.log.warn({ status, reason, path, peer: request.ip, code: 'WEBHOOK_REFUSED' }, 'webhook refused')
+    // What was checked, without the query and what strangers write: a wrong PUBLIC_BASE_URL looks like a forgery.
+    const checked = reason === FORGED ? { checkedUrl: `${this.#parts.baseUrl()}${path}`, fix: FORGED_FIX } : {}
+    const fields = { status, reason, path, peer: request.ip, code: 'WEBHOOK_REFUSED', ...checked }
+    this.#parts.log.warn(fields, 'webhook refused')
     return { status, twiml: empty() }
   }
 }
