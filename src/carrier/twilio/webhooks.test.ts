@@ -337,7 +337,7 @@ test('[P34] a webhook that comes with GET gets 405, and the log says how to set 
   assert.equal((await fetch(`${address}/twilio/voice`)).status, 403, 'a stranger is refused as before')
 })
 
-test('[S22] [WH10] an address that is too long is refused on every path, and a long name is cut', async () => {
+test('[S22] [WH12] an address that is too long is refused on every path, and a long name is cut', async () => {
   const { desk, post } = await open()
   for (const name of ['From', 'To', 'Caller', 'Called', 'ForwardedFrom'])
     for (const path of [

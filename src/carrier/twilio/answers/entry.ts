@@ -13,7 +13,7 @@ const FORGED = 'signature forged'
 const FORGED_FIX =
   'if the carrier sent it, PUBLIC_BASE_URL is not the address that it calls, or TWILIO_AUTH_TOKEN is another account’s'
 const PATH_LOGGED_MAX = 100
-/** [WH10] A SIP address with its parameters has room. */
+/** [WH12] A SIP address with its parameters has room. */
 const ADDRESS_MAX = 256
 const ADDRESSES: ReadonlySet<string> = new Set(['From', 'To', 'Caller', 'Called', 'ForwardedFrom'])
 const NAME_MAX = 256
