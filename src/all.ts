@@ -11,6 +11,7 @@ import type { Log } from './kit/log.ts'
 import { SCOPES } from './ops/operators.ts'
 import type { Pack } from './packs/pack.ts'
 import { openEmbedded } from './pod/embedded/embedded.ts'
+import { makePrivateFolder } from './pod/embedded/private-folder.ts'
 import { closeWithin } from './stopping.ts'
 
 /** How long the database inside the process may take to close. */
@@ -36,12 +37,15 @@ export async function startAll(options: {
   const { pack, log, root, say, droppedLines } = options
   let { config } = options
   let model: ReadyChild | undefined
+  if (wantsEmbedded(config) || config.model.endpoint.kind === 'none' || config.demoCall !== false)
+    makePrivateFolder(config.dataDir)
   // Both take seconds: they start side by side.
   const opening = wantsEmbedded(config) ? openEmbedded(config, log) : Promise.resolve(undefined)
   opening.catch(() => undefined)
   if (config.model.endpoint.kind === 'none') {
     model = await startReady(join(root, OFFLINE_MODEL), [
       ...['--speech-dir', join(config.dataDir, 'speech'), '--talk-s', String(config.offlineTalkS)],
+      ...['--tool-every-answers', String(config.offlineToolEvery)],
     ])
     config = withModel(config, `${String(model.ready.url)}?model=${encodeURIComponent(config.model.endpoint.model)}`)
     say('No OPENAI_API_KEY is set: the OFFLINE MODEL answers. It speaks aloud and hears when you speak, but follows a')
@@ -63,6 +67,7 @@ export async function startAll(options: {
   const demo = wantsDemo
     ? runDemo({
         ...{ config, pod: edge.pod, url: edge.url, root, say, signal: abort.signal, record: embedded?.record },
+        isOffline: model !== undefined,
         token: madeToken === undefined ? "an operator's token" : 'the token above',
       })
     : Promise.resolve(undefined)

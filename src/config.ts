@@ -305,6 +305,8 @@ function assemble(values: Values) {
     demoCall: values.DEMO_CALL === undefined ? undefined : values.DEMO_CALL === 'on',
     exitAfterDemo: values.EXIT_AFTER_DEMO === 'on',
     offlineTalkS: values.OFFLINE_TALK_S,
+    /** The built-in pack's script calls its tools itself. */
+    offlineToolEvery: values.AGENT_MODULE === undefined ? 0 : values.OFFLINE_TOOL_EVERY,
     log: { level: values.LOG_LEVEL, showPii: values.LOG_PII === 'on' },
     otlpEndpoint: values.OTEL_EXPORTER_OTLP_ENDPOINT?.href.replace(/\/+$/, ''),
   }

@@ -1,5 +1,4 @@
 // The demonstration call of role all: a simulated carrier places one call through the real path, and the newcomer sees it.
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Call } from './call/call.ts'
@@ -13,6 +12,8 @@ const CALLER = 'sim/twilio/main.ts'
 const RECORD_MAX_MS = 10_000
 const RECORD_POLL_MS = 100
 const LINES = ['Hello, I need a check up.']
+/** Answers enough to see more than one of an agent's tools and handoffs. */
+const OWN_AGENT_LINES = [...LINES, 'Yes, that would be good.', 'Thank you, and one more thing.']
 
 /** Prints one line for people. */
 export type Say = (line: string) => void
@@ -30,12 +31,13 @@ export async function runDemo(parts: {
   signal: AbortSignal
   /** Gives the record of a call; undefined: none is kept. */
   record: ((callSid: CallSid) => Promise<CallRecord | undefined>) | undefined
+  /** The offline model answers. */
+  isOffline: boolean
   /** What an operator shows to read the record, in words. */
   token: string
 }): Promise<boolean> {
   const { config, pod, say } = parts
   const recording = join(config.dataDir, 'demo-call.wav')
-  mkdirSync(config.dataDir, { recursive: true })
   say('')
   say('A demonstration call: a simulated caller, real sockets, real audio. Seconds since the call was offered:')
   let ended: Call | undefined
@@ -48,7 +50,7 @@ export async function runDemo(parts: {
   const args = ['--base', parts.url, '--max-s', '45', '--record', recording, '--json']
   if (token !== undefined) args.push('--auth-token', token)
   if (config.http.isPublicBaseUrlSet) args.push('--announced', config.http.publicBaseUrl)
-  for (const line of LINES) args.push('--say', line)
+  for (const line of config.offlineToolEvery > 0 && parts.isOffline ? OWN_AGENT_LINES : LINES) args.push('--say', line)
   let report: Record<string, unknown> = {}
   const onLine = (line: string): void => {
     if (line.startsWith('{')) report = JSON.parse(line) as Record<string, unknown>

@@ -133,6 +133,7 @@ const RULES: { readonly [K in VariableName]: Rule } = {
   DEMO_CALL: roleAll,
   EXIT_AFTER_DEMO: roleAll,
   OFFLINE_TALK_S: when(roleAll, ({ model }) => model.endpoint.kind === 'none'),
+  OFFLINE_TOOL_EVERY: when(withAgentModule(roleAll), ({ model }) => model.endpoint.kind === 'none'),
   REDIS_URL: everywhere,
   DATABASE_URL: everywhere,
   DATABASE_REPLICA_URL: workers,

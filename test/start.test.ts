@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ import { startOpenAiSim } from '../sim/openai/sim.ts'
 import { readConfig } from '../src/config.ts'
 
 const program = (path: string): string => new URL(`../${path}`, import.meta.url).pathname
-const RUN_MAX_MS = 60_000
+const RUN_MAX_MS = 150_000
 
 /** Runs a program to its end; `act` is called with it and with what it has said so far, at each piece. */
 async function run(
@@ -106,5 +106,42 @@ test('[L1] the simulated model of this machine takes the plane without a key, an
     assert.match(error.message, /401/)
   } finally {
     await model.close()
+  }
+})
+
+const OWN_AGENT = `
+import { RealtimeAgent, tool } from '@openai/agents/realtime'
+import { z } from 'zod'
+const lookUp = tool({
+  name: 'look_up', description: 'Looks up an order.', parameters: z.object({ order: z.string() }),
+  execute: async ({ order }) => \`Order \${order} has shipped.\`,
+})
+const orders = new RealtimeAgent({ name: 'Orders', instructions: 'You know orders.', tools: [lookUp] })
+export const agent = new RealtimeAgent({ name: 'Desk', instructions: 'Greet.', handoffs: [orders] })
+export const options = {
+  outputGuardrails: [{
+    name: 'shipped',
+    execute: async ({ agentOutput }) => {
+      const tripwireTriggered = agentOutput.includes('shipped')
+      if (tripwireTriggered) console.log('GUARDRAIL')
+      return { tripwireTriggered, outputInfo: {} }
+    },
+  }],
+}`
+
+test('[A1] without a key the demonstration shows a handoff, a tool and a guardrail of an agent of your own', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'voiceplane-own-'))
+  try {
+    await symlink(program('node_modules'), join(folder, 'node_modules'))
+    const file = join(folder, 'agent.ts')
+    await writeFile(file, OWN_AGENT)
+    const env = { AGENT_MODULE: file, PORT: '0', DATA_DIR: join(folder, 'data'), EXIT_AFTER_DEMO: 'on' }
+    const { code, said } = await run('src/main.ts', ['all'], { ...env, EMBEDDED_DATABASE: 'off' })
+    assert.equal(code, 0, said)
+    assert.match(said, /\[tool\] {3}transfer_to_Orders\(\{\}\)/)
+    assert.match(said, /\[tool\] {3}look_up\(\{"order":"check-up"\}\) → Order check-up has shipped\./)
+    assert.match(said, /^GUARDRAIL$/m)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
   }
 })

@@ -24,6 +24,7 @@ export const HELP = `A simulator of the OpenAI Realtime API on ws://127.0.0.1:PO
   --probes               put a probe frame before each response's audio
   --keep-audio-ms N      caller audio kept a turn for conversation.item.retrieve; 0 keeps none (10000)
   --tool-every-ms N      call the session's first harmless tool about that often (0: never)
+  --tool-every-answers N call a tool or handoff of the session in each so many answers, and say what it gave (0: never)
   --talk-s N             no script ends a call before N seconds; it talks on instead (0)
   --script FILE          a dialogue script (JSON); may be repeated
   --faults JSON          standing faults, such as {"slowMs":50,"reorderDones":true}
@@ -48,6 +49,7 @@ const FLAGS = {
   probes: { type: 'boolean' },
   'keep-audio-ms': { type: 'string' },
   'tool-every-ms': { type: 'string' },
+  'tool-every-answers': { type: 'string' },
   'talk-s': { type: 'string' },
   script: { type: 'string', multiple: true },
   faults: { type: 'string' },
@@ -91,6 +93,7 @@ export function readFlags(args: string[]): Flags {
     probes: values.probes ?? false,
     keepAudioMs: number('keep-audio-ms', DEFAULTS.keepAudioMs, 0),
     toolEveryMs: number('tool-every-ms', 0, 0),
+    toolEveryAnswers: number('tool-every-answers', 0, 0),
     talkMs: number('talk-s', 0, 0) * 1_000,
     scripts: (values.script ?? []).flatMap((file) => readScriptFile(file, problems)),
     faults: readFaults(values.faults, problems),

@@ -67,6 +67,8 @@ export type OpenAiSimOptions = {
   keepAudioMs: number
   /** About how often the script without tools of its own calls one, ms; 0 never. */
   toolEveryMs: number
+  /** Each so many answers of such a script, beginning with the first, call a tool or a handoff of the session; 0 none. */
+  toolEveryAnswers: number
   /** No script ends a call before its session is so old, ms; 0: as soon as the script says. */
   talkMs: number
   /** Scripts beside those that come with the simulator; they come first. */
@@ -101,6 +103,7 @@ export const DEFAULTS: OpenAiSimOptions = {
   probes: false,
   keepAudioMs: 10_000,
   toolEveryMs: 0,
+  toolEveryAnswers: 0,
   talkMs: 0,
   scripts: [],
   faults: NO_FAULTS,

@@ -31,16 +31,29 @@ test('every option is told in the help and read; without any there are defaults'
     '--calls-max=7',
     '--talk-s',
     '60',
+    '--tool-every',
+    '3',
     '--restart',
     '--logs',
     'x',
   ])
-  const numbers = { pods: 5, workers: 2, port: 9000, ceiling: 40, callsMax: 7, talkS: 60 }
+  const numbers = { pods: 5, workers: 2, port: 9000, ceiling: 40, callsMax: 7, talkS: 60, toolEvery: 3 }
   assert.deepEqual(asked, { kind: 'run', ...numbers, restart: true, logs: 'x' })
   const plain = readArguments([])
   assert.ok(plain.kind === 'run' && plain.pods === 3 && plain.port === 8080 && plain.ceiling === 100 && !plain.restart)
   assert.ok(plain.workers === 1 && readArguments(['--workers', '0']).kind === 'run')
-  for (const name of ['pods', 'workers', 'port', 'ceiling', 'calls-max', 'talk-s', 'restart', 'logs', 'help'])
+  for (const name of [
+    'pods',
+    'workers',
+    'port',
+    'ceiling',
+    'calls-max',
+    'talk-s',
+    'tool-every',
+    'restart',
+    'logs',
+    'help',
+  ])
     assert.match(HELP, new RegExp(`^ {2}--${name}\\b`, 'm'))
   assert.equal(readArguments(['--help']).kind, 'help')
 })

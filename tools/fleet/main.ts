@@ -40,6 +40,7 @@ Without OPENAI_API_KEY (or the AZURE_OPENAI_ variables) the model simulator answ
   --ceiling N    model sessions that all pods may hold together        (100)
   --calls-max N  calls that one pod may hold           (see docs/fleet.md)
   --talk-s N     the model simulator ends no call before N seconds     (0)
+  --tool-every N the model simulator calls a tool or handoff of AGENT_MODULE in each so many answers; 0 never  (2)
   --restart      start a pod or worker again when it ends
   --logs DIR     where the log of each process goes                    (.data/fleet)
   --help
@@ -58,6 +59,7 @@ export type Asked =
       ceiling: number
       callsMax: number | undefined
       talkS: number
+      toolEvery: number
       restart: boolean
       logs: string
     }
@@ -71,6 +73,7 @@ const FLAGS = {
   ceiling: { type: 'string' },
   'calls-max': { type: 'string' },
   'talk-s': { type: 'string' },
+  'tool-every': { type: 'string' },
   restart: { type: 'boolean' },
   logs: { type: 'string' },
   help: { type: 'boolean' },
@@ -109,6 +112,7 @@ export function readArguments(args: readonly string[]): Asked {
     ceiling: whole('ceiling', 1, 1_000_000) ?? 100,
     callsMax: whole('calls-max', 1, 100_000),
     talkS: whole('talk-s', 0, 86_400) ?? 0,
+    toolEvery: whole('tool-every', 0, 1_000) ?? 2,
     restart: values.restart === true,
     logs: typeof values.logs === 'string' ? values.logs : join(ROOT, '.data/fleet'),
   }
@@ -138,8 +142,10 @@ async function run(asked: Extract<Asked, { kind: 'run' }>): Promise<number> {
   const env = operatorEnvironment(process.env)
   let fleet: Fleet
   try {
-    const { pods, workers, port, ceiling, callsMax, talkS, restart, logs: folder } = asked
+    const { pods, workers, port, ceiling, callsMax, talkS, toolEvery, restart, logs: folder } = asked
     const modelFlags = ['--talk-s', String(talkS)]
+    // The built-in pack's script calls its tools itself.
+    if (env.AGENT_MODULE) modelFlags.push('--tool-every-answers', String(toolEvery))
     const { signal } = signals.first
     fleet = await startFleet({ pods, workers, port, ceiling, callsMax, modelFlags, restart, folder, env, say, signal })
   } catch (error) {

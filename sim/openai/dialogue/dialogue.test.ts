@@ -117,6 +117,36 @@ test('a script without tools calls a harmless one of the session by the clock', 
   assert.deepEqual(words(turn(1700)), ['call look'])
 })
 
+test('[P8] every second answer calls a tool or a handoff of the session, each in turn, and says what it gave', () => {
+  const script: Script = { name: 'talk', loop: true, turns: [{ say: 'Hello.' }, { say: 'Yes.' }, { say: 'Good.' }] }
+  const dialogue = new Dialogue({ script, toolEveryAnswers: 2, nowMs: 0 })
+  const number = { type: 'object', required: ['to'], properties: { to: { type: 'string' } } }
+  const tools = [
+    ...[
+      { name: 'end_call' },
+      { name: 'hangUp' },
+      { name: 'transferCall' },
+      { name: 'transfer_to_person', parameters: number },
+    ],
+    ...[{ name: 'look' }, { name: 'transfer_to_Orders', parameters: { type: 'object', properties: {} } }],
+  ]
+  assert.deepEqual(words(dialogue.next(tools, 0)), ['Hello.'])
+  const answered = (output: string): string[] => {
+    dialogue.hearCaller()
+    const first = words(dialogue.next(tools, 0))
+    if (!first[0]?.startsWith('call ')) return first
+    assert.equal(dialogue.hearOutput(output), true)
+    return [...first, ...words(dialogue.next(tools, 0))]
+  }
+  assert.deepEqual(answered('{"free":["nine","ten"]}'), ['call look', 'I have used look. It says: free : nine , ten'])
+  assert.deepEqual(answered(''), ['Good.'])
+  assert.deepEqual(answered('{"assistant":"Orders"}').slice(0, 1), ['call transfer_to_Orders'])
+  assert.equal(answered('').length, 1)
+  assert.deepEqual(answered('x'.repeat(300)), ['call look', `I have used look. It says: ${'x'.repeat(160)}, and so on`])
+  assert.equal(answered('').length, 1)
+  assert.deepEqual(answered('').slice(0, 1), ['call transfer_to_Orders'])
+})
+
 test('[D2] templates are filled from paths, indexes and fallbacks', () => {
   const values = { slots: [{ id: 's1', n: 3 }] }
   assert.equal(fill('{{slots.0.id}} {{slots.1.id|none left}} {{slots.0.n}} [{{nothing}}]', values), 's1 none left 3 []')

@@ -7,6 +7,9 @@
 // P6: a replayed call finds its turn by its arguments where the script has them word for word, else it is the next of its name:
 //     a history that begins late, or holds more speech than the script, then still leads to the right place.
 // P7: a session that is to talk for a time does not end the call before: where the script would, it talks on with other turns.
+// P8: with `toolEveryAnswers` each so many answers of a script without tools of its own, beginning with the first, call a tool or a
+//     handoff of the session: one that was not called yet, else each in turn. What the tool answered is then said aloud. What would
+//     end the call is never called.
 import { minimalArguments } from './minimal-arguments.ts'
 import { fill, fillDeep, type Script, type ScriptTurn } from './script.ts'
 
@@ -26,6 +29,10 @@ const AFTER_END = 'Is there anything else I can do for you?'
 const ENDS_CALL = /hang|end_/
 const NEVER_CALLED_BY_CLOCK = /transfer|handoff|hand_off|hang|end_|escalate/
 
+const HANDOFF = /^transfer_to_/
+const HANDED_OVER = 'Hello, I have taken over. What can I do for you?'
+const OUTPUT_SAID_CHARS = 160
+
 type Waiting = { kind: 'none' } | { kind: 'output'; turn: ScriptTurn } | { kind: 'answer'; turn: ScriptTurn }
 
 export class Dialogue {
@@ -39,6 +46,11 @@ export class Dialogue {
   readonly #talkUntilMs: number
   readonly #smallTalk: readonly ScriptTurn[]
   #smallTalkAt = 0
+  readonly #toolEveryAnswers: number
+  #answers = 0
+  readonly #called = new Set<string>()
+  /** The tool that was called by P8 and the words that it answered. */
+  #own: { name: string; output: string } | undefined
 
   /**
    * `toolEveryMs` > 0: a script without tools of its own calls one about that often, first after `firstToolMs`.
@@ -48,11 +60,13 @@ export class Dialogue {
     script: Script
     toolEveryMs?: number
     firstToolMs?: number
+    toolEveryAnswers?: number
     nowMs: number
     talk?: { ms: number; turns: readonly ScriptTurn[] }
   }) {
     this.#script = options.script
     this.#toolEveryMs = options.toolEveryMs ?? 0
+    this.#toolEveryAnswers = options.toolEveryAnswers ?? 0
     this.#talkUntilMs = options.talk === undefined ? 0 : options.nowMs + options.talk.ms
     this.#smallTalk = options.talk?.turns ?? []
     this.#lastToolMs = options.nowMs - this.#toolEveryMs + (options.firstToolMs ?? 0)
@@ -86,6 +100,7 @@ export class Dialogue {
     this.#values = parseOutput(output)
     if (this.#waiting.kind !== 'output') return false
     this.#waiting = { kind: 'answer', turn: this.#waiting.turn }
+    if (this.#own !== undefined) this.#own.output = plainText(output)
     return true
   }
 
@@ -121,7 +136,7 @@ export class Dialogue {
     const other = this.#insteadOfEnd(turn, nowMs)
     if (other !== undefined) return [{ kind: 'speech', text: other }]
     if (turn === undefined) return [{ kind: 'speech', text: AFTER_END }]
-    const byClock = turn.call === undefined ? this.#callByClock(tools, nowMs) : undefined
+    const byClock = turn.call === undefined ? (this.#callByClock(tools, nowMs) ?? this.#callByCount(tools)) : undefined
     if (byClock !== undefined) return this.#call({ call: byClock, thenSay: turn.say })
     if (turn.call?.server !== undefined && servers.includes(turn.call.server)) return this.#call(turn)
     if (turn.call !== undefined && tools.some((tool) => tool.name === turn.call?.name)) return this.#call(turn)
@@ -132,12 +147,16 @@ export class Dialogue {
   /** The response with the call was cancelled before the call was whole. */
   callLost(): void {
     if (this.#waiting.kind === 'output') this.#waiting = { kind: 'none' }
+    this.#own = undefined
   }
 
   #answer(turn: ScriptTurn): Output[] {
     this.#waiting = { kind: 'none' }
     this.#hasNewWords = false
     this.#turn += 1
+    const own = this.#own
+    this.#own = undefined
+    if (own !== undefined) return [{ kind: 'speech', text: HANDOFF.test(own.name) ? HANDED_OVER : outputSaid(own) }]
     return [{ kind: 'speech', text: fill(turn.thenSay ?? AFTER_CALL, this.#values) || AFTER_CALL }]
   }
 
@@ -167,11 +186,49 @@ export class Dialogue {
     return { name: tool.name, arguments: minimalArguments(tool.parameters) }
   }
 
+  /** [P8] */
+  #callByCount(tools: readonly Tool[]): ScriptTurn['call'] {
+    if (this.#toolEveryAnswers <= 0 || this.#turn === 0) return undefined
+    this.#answers += 1
+    if ((this.#answers - 1) % this.#toolEveryAnswers !== 0) return undefined
+    const harmless = tools.filter(isHarmless)
+    if (harmless.every(({ name }) => this.#called.has(name))) for (const { name } of harmless) this.#called.delete(name)
+    const tool = harmless.find(({ name }) => !this.#called.has(name))
+    if (tool === undefined) return undefined
+    this.#called.add(tool.name)
+    this.#own = { name: tool.name, output: '' }
+    return { name: tool.name, arguments: minimalArguments(tool.parameters) }
+  }
+
   #current(): ScriptTurn | undefined {
     const { turns, loop } = this.#script
     if (this.#turn < turns.length || loop !== true || turns.length === 1) return turns[this.#turn]
     return turns[1 + ((this.#turn - 1) % (turns.length - 1))]
   }
+}
+
+/** A handoff has no parameters; a tool that has any, and speaks of a transfer, dials somebody. */
+function isHarmless({ name, parameters }: Tool): boolean {
+  const properties = (parameters as { properties?: object } | undefined)?.properties ?? {}
+  if (HANDOFF.test(name) && Object.keys(properties).length === 0) return true
+  return !NEVER_CALLED_BY_CLOCK.test(name.replaceAll(/([a-z])([A-Z])/g, '$1_$2').toLowerCase())
+}
+
+function outputSaid({ name, output }: { name: string; output: string }): string {
+  const words = name.replaceAll(/[_-]+/g, ' ')
+  return output === '' ? `I have used ${words}. It said nothing.` : `I have used ${words}. It says: ${output}`
+}
+
+/** A tool's answer as words to be said. */
+function plainText(output: string): string {
+  const value = parseOutput(output)
+  const text =
+    typeof value === 'object' && value !== null && Object.keys(value).length > 0 ? JSON.stringify(value) : output
+  const words = text
+    .replaceAll(/[{}[\]"_]+/g, ' ')
+    .replaceAll(/\s+/g, ' ')
+    .trim()
+  return words.length > OUTPUT_SAID_CHARS ? `${words.slice(0, OUTPUT_SAID_CHARS)}, and so on` : words
 }
 
 function parseOutput(output: string): unknown {

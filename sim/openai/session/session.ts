@@ -55,7 +55,7 @@ export class Session {
     this.#stream = stream
     this.id = this.ids.next('sess')
     this.conversationId = this.ids.next('conv')
-    const { sessionCapMs, keepAudioMs, toolEveryMs, talkMs } = shared.options
+    const { sessionCapMs, keepAudioMs, toolEveryMs, toolEveryAnswers, talkMs } = shared.options
     const expiresAt = shared.options.expiresAt ?? Math.floor((Date.now() + sessionCapMs) / 1000)
     this.config = newConfig(this.id, options.model, expiresAt)
     this.#outbox = new Outbox({ socket, stream, wheel: shared.wheel, onOverflow: (why) => this.#cut(why) })
@@ -66,6 +66,7 @@ export class Session {
       script: shared.catalogue.choose([]),
       toolEveryMs,
       firstToolMs,
+      toolEveryAnswers,
       nowMs: this.openedMs,
       talk: { ms: talkMs, turns: shared.catalogue.smallTalk },
     })
