@@ -191,6 +191,13 @@ export class Admission {
     return this.#place(callSid, { tenant, pool: pool ?? this.#poolWithRoom(own), epoch, caller })
   }
 
+  #isCallerFull(own: readonly HeldLease[], { key, max, groupMax = max }: CallerPlaces): boolean {
+    return key.split(' ').some((one, at) => {
+      const count = own.filter(({ caller }) => caller?.split(' ').includes(one) === true).length
+      return count >= Math.max(1, this.#share(at === 0 ? max : groupMax))
+    })
+  }
+
   #placeNew({ callSid, tenant, class: callClass, caller }: Omit<AdmitRequest, 'queue'>): Placement | undefined {
     const known = this.#known(callSid)
     if (known !== undefined) return this.#placement(known.pool, known.epoch)
@@ -204,8 +211,7 @@ export class Admission {
     // A small burst divided by many pods is still one call, or the tenant could not be reached at all.
     if (ofTenant >= Math.min(burst, Math.max(1, this.#share(burst)))) return undefined
     // A caller's places are divided likewise, and one of them is everybody's.
-    const ofCaller = own.filter((call) => caller !== undefined && call.caller === caller.key).length
-    if (caller !== undefined && ofCaller >= Math.max(1, this.#share(caller.max))) return undefined
+    if (caller !== undefined && this.#isCallerFull(own, caller)) return undefined
     return this.#place(callSid, { tenant, pool: this.#poolWithRoom(own), epoch: 1, caller: caller?.key })
   }
 

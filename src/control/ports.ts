@@ -9,8 +9,11 @@ import type { CallSid } from '../kit/ids.ts'
 /** What a new call is admitted as. A resume is no class: it is a transfer, which needs no free place. */
 export type CallClass = 'inbound' | 'outbound'
 
-/** Whose a place is: `key` is the same for all calls of one far party, and says nothing of the number; `max`: places at once. */
-export type CallerPlaces = { key: string; max: number }
+/**
+ * Whose a place is: `key` is the same for all calls of one far party, and says nothing of the number; `max`: places at once.
+ * A key `own group` counts in both, each with its bound.
+ */
+export type CallerPlaces = { key: string; max: number; groupMax?: number | undefined }
 
 /** Bounds of leases, in ms. A slot is granted again only after its holder must have stopped: fence < hard. */
 export type LeaseTimes = {

@@ -80,6 +80,12 @@ export class Afterwards {
     return next
   }
 
+  /** Whether all that is known is the carrier's word that the call is over: no part of it ended here. */
+  isOnlyTold(callSid: CallSid): boolean {
+    const remembered = this.#next.get(callSid)
+    return remembered?.next.kind === 'none' && remembered.epoch === 0
+  }
+
   /** Whether the call has ended here of late; one that another pod goes on with has not. */
   hasEnded(callSid: CallSid): boolean {
     const next = this.#next.get(callSid)?.next

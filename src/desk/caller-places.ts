@@ -1,9 +1,10 @@
 // Whose place a call takes. Rules:
 // CPL1: a far party has CALLS_PER_CALLER places at once over the fleet, whatever the direction; all who are withheld share a part of the
-//      cell's limit, since nobody can tell them apart.
+//      cell's limit, since nobody can tell them apart. One address, or one number in a spelling that identifies nobody (IDN4), has
+//      CALLS_PER_CALLER places of that part.
 // CPL2: the store is told a keyed digest of the number, never the number.
 import { createHmac } from 'node:crypto'
-import { type CallEnds, farPartyOf } from '../call/identity.ts'
+import { type CallEnds, farPartyOf, writtenPartyOf } from '../call/identity.ts'
 import type { CallerPlaces } from '../control/ports.ts'
 
 const WITHHELD = 'withheld'
@@ -22,10 +23,13 @@ export function makePlacesOf(parts: {
   const { secret, perCaller, withheldPercent, limit } = parts
   if (perCaller === 0) return () => undefined
   const withheld = { key: WITHHELD, max: Math.max(1, Math.ceil((limit * withheldPercent) / 100)) }
+  const digestOf = (caller: string): string =>
+    createHmac('sha256', secret).update(`caller ${caller}`).digest('base64url').slice(0, KEY_CHARACTERS)
   return (ends) => {
     const party = farPartyOf(ends)
-    if (party.kind === 'withheld') return withheld
-    const digest = createHmac('sha256', secret).update(`caller ${party.number}`).digest('base64url')
-    return { key: digest.slice(0, KEY_CHARACTERS), max: perCaller }
+    if (party.kind === 'known') return { key: digestOf(party.number), max: perCaller }
+    const written = writtenPartyOf(ends)
+    if (written === undefined) return withheld
+    return { key: `${digestOf(written)} ${WITHHELD}`, max: perCaller, groupMax: withheld.max }
   }
 }

@@ -343,7 +343,13 @@ export class Desk implements CallDesk {
     return row?.state === 'ended'
   }
 
-  ended(callSid: CallSid, status: string, dialStatus?: string): void {
+  /** Resolves when the end is known to whoever may be asked next, KNOWN_MS later at the latest (EG10); here it is known at once. */
+  ended(callSid: CallSid, status: string, dialStatus?: string): Promise<void> {
+    this.#end(callSid, status, dialStatus)
+    return this.#parts.endings.known(callSid)
+  }
+
+  #end(callSid: CallSid, status: string, dialStatus?: string): void {
     const { afterwards, endings, world } = this.#parts
     const cause = causeOfStatus(status)
     if (this.endedHere({ callSid, cause })) return
@@ -355,8 +361,10 @@ export class Desk implements CallDesk {
     }
     const known = afterwards.answer(callSid)
     // One that was given to another pod may have ended before its stream came there.
-    if (known !== undefined && known.kind !== 'stream') return
+    if (known !== undefined && known.kind !== 'stream' && !afterwards.isOnlyTold(callSid)) return
     this.#leave(callSid)
+    // Whoever asks here what follows hears that nothing does, whatever the records say meanwhile.
+    afterwards.remember(callSid, { kind: 'none' })
     endings.overAtCarrier(callSid, cause)
   }
 
@@ -367,6 +375,7 @@ export class Desk implements CallDesk {
     const pending = calls.pending.get(callSid)
     const broken = afterwards.takeBroken(callSid)
     if (held !== undefined || pending !== undefined) world.metrics.carrierEnds.add('held')
+    if (held !== undefined || pending !== undefined) afterwards.remember(callSid, { kind: 'none' }, held?.epoch)
     held?.call.carrierEnded()
     pending?.end({ kind: 'over', cause })
     if (broken !== undefined)

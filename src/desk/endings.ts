@@ -15,6 +15,7 @@
 // EG10: the row of a call that ended is written when its last words have come (CD5); its place and its caller do not wait for that.
 // EG9: the end of a call that was transferred waits until the transfer has ended, DIAL_AWAITED_MS at most, DIALS_MAX calls at most; its place is
 //      free meanwhile, and its row says where it is. When that cannot be written, its end is written at once.
+// EG10: who tells of an end may wait until it is written, or told to the pod of the call, KNOWN_MS at most: whatever pod is asked then finds the call over.
 // EG7: where a recording lies is told to the store of the work; a pod without one counts it.
 import { writeCheckpoint } from '../call/checkpoint.ts'
 import type { EndCause, Next, TransferOutcome } from '../call/state.ts'
@@ -40,6 +41,8 @@ const LOOK_MS = 1_000
 /** Waits before each look at a call that is over for the carrier: a minute in all, until a silent lease is certainly suspect. */
 export const OVER_LOOKS_MS: readonly number[] = [5_000, 15_000, 40_000]
 export const OVERS_MAX = 10_000
+/** Shorter than the pod that tells another one of an end waits for its answer. */
+export const KNOWN_MS = 500
 
 /** Longer than a transfer may ring. */
 export const DIAL_AWAITED_MS = 60_000
@@ -71,6 +74,8 @@ export class Endings {
   readonly #parts: EndingsParts
   #running = 0
   readonly #overs = new Set<CallSid>()
+  /** [EG10] Ends under way; as bounded as they are. */
+  readonly #writes = new Map<CallSid, Promise<unknown>>()
   /** [EG9] */
   readonly #dials = new Map<CallSid, Dial & { timer: WheelTimer }>()
 
@@ -105,7 +110,7 @@ export class Endings {
     if (held.isActive && next.kind === 'transfer' && this.#dials.size < DIALS_MAX)
       void this.#awaitDial({ origin, to: next.to, request }, { sequence: call.changes, text: checkpoint })
     else if (held.isActive) this.over(request)
-    else void this.#endUnlessOpened(request)
+    else this.#track(callSid, this.#endUnlessOpened(request))
   }
 
   /** [EG10] */
@@ -181,16 +186,22 @@ export class Endings {
       return
     }
     this.#overs.add(callSid)
-    void this.#lookUntilOver(callSid, cause).then((outcome) => {
+    const told = this.#told(callSid, cause)
+    this.#track(callSid, told)
+    void this.#lookUntilOver(callSid, cause, told).then((outcome) => {
       this.#overs.delete(callSid)
       this.#parts.metrics.carrierEnds.add(outcome)
     })
   }
 
   /** [EG5] `left`: the stores did not answer, a sweep will find it. */
-  async #lookUntilOver(callSid: CallSid, cause: EndCause): Promise<'told' | 'ended' | 'already' | 'unknown' | 'left'> {
+  async #lookUntilOver(
+    callSid: CallSid,
+    cause: EndCause,
+    told: Promise<boolean>,
+  ): Promise<'told' | 'ended' | 'already' | 'unknown' | 'left'> {
     const { wheel, records, leases, overLooksMs = OVER_LOOKS_MS } = this.#parts
-    if (await this.#told(callSid, cause)) return 'told'
+    if (await told) return 'told'
     for (const [at, waitMs] of overLooksMs.entries()) {
       await wheel.pause(waitMs)
       if (await this.#told(callSid, cause)) return 'told'
@@ -249,11 +260,12 @@ export class Endings {
   end(request: EndRequest): void {
     this.release(request)
     let unknown = 0
-    void this.#retry('the end of a call', async () => {
+    const written = this.#retry('the end of a call', async () => {
       const { kind } = await this.#parts.records.end(request)
       // Its row may be on its way: another pod writes it while this one hears of the end.
       if (kind === 'unknown' && ++unknown < ROW_AWAITED_TRIES) throw new VoiceError('CALL_UNKNOWN', { retryable: true })
     })
+    this.#track(request.callSid, written)
   }
 
   /** The row of a new call could not be written in time: it is tried again. Never waits. */
@@ -264,6 +276,30 @@ export class Endings {
   /** Gives the slot back. Never waits. */
   release({ callSid, epoch }: { callSid: CallSid; epoch: number }): void {
     void this.#retry('the release of a lease', () => this.#parts.leases.release({ callSid, epoch }))
+  }
+
+  /** Waits until the end of `callSid` is written or told, KNOWN_MS at most; not at all when none is under way. [EG10] */
+  async known(callSid: CallSid): Promise<void> {
+    if (!this.#writes.has(callSid)) return
+    const { wheel } = this.#parts
+    let isLate = false
+    let timer: WheelTimer | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = wheel.after(KNOWN_MS, () => {
+        isLate = true
+        resolve()
+      })
+    })
+    for (let write = this.#writes.get(callSid); write !== undefined && !isLate; write = this.#writes.get(callSid))
+      await Promise.race([write, late])
+    wheel.cancel(timer)
+  }
+
+  #track(callSid: CallSid, write: Promise<unknown>): void {
+    const all = Promise.allSettled([this.#writes.get(callSid), write]).then(() => {
+      if (this.#writes.get(callSid) === all) this.#writes.delete(callSid)
+    })
+    this.#writes.set(callSid, all)
   }
 
   /** Waits until all ends are written, `withinMs` at most. */

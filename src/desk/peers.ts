@@ -55,7 +55,7 @@ export type PeerAnswers = {
   expect(call: Expected): Promise<'ready' | 'refused'>
   forget(callSid: CallSid, epoch: number): void
   /** True when the call is this pod's. */
-  ended(end: ToldEnd): boolean
+  ended(end: ToldEnd): boolean | Promise<boolean>
   storeState(): 'well' | 'away'
 }
 
@@ -138,7 +138,7 @@ export async function peerRoutes(
     return {}
   })
   app.post('/internal/ended', async (request, reply) => {
-    const isHeld = answers.ended(JSON.parse(String(request.body)) as ToldEnd)
+    const isHeld = await answers.ended(JSON.parse(String(request.body)) as ToldEnd)
     return reply.code(isHeld ? 200 : 409).send({ kind: isHeld ? 'held' : 'unknown' })
   })
   app.post('/internal/store', async () => ({ store: answers.storeState() }))

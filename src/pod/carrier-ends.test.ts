@@ -58,6 +58,24 @@ suite('a call that is over for the carrier', () => {
     }
   })
 
+  test('[EG10] is not resumed: not where it was told, from that moment on, and by no pod once the callback is answered', async () => {
+    const shared = await ground()
+    const first = await start('pod-a', shared)
+    const second = await start('pod-b', shared)
+    for (const [n, told, other] of [
+      [1, first, second],
+      [2, second, first],
+    ] as const) {
+      await first.offer(sid(n))
+      assert.equal((await shared.records.find(sid(n)))?.state, 'live')
+      const isKnown = told.pod.desk.ended(sid(n), 'completed')
+      assert.equal((await told.pod.desk.next(sid(n), {})).kind, 'hang-up', 'where it was told')
+      await isKnown
+      assert.equal((await other.pod.desk.next(sid(n), {})).kind, 'hang-up', 'elsewhere')
+      assert.equal((await shared.records.find(sid(n)))?.state, 'ended')
+    }
+  })
+
   test('[EG5] its own pod, which hears the caller go a moment later, writes the last words', async () => {
     const shared = await ground()
     const first = await talking(shared)

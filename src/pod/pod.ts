@@ -251,7 +251,11 @@ export class Pod {
     return {
       expect: (call) => this.door.expect(call),
       forget: (callSid, epoch) => this.calls.forget(callSid, epoch),
-      ended: (end) => this.desk.endedHere(end),
+      ended: async (end) => {
+        const isHeld = this.desk.endedHere(end)
+        if (isHeld) await this.endings.known(end.callSid)
+        return isHeld
+      },
       storeState: () => this.keeper.storeState,
     }
   }

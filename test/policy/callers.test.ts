@@ -76,6 +76,32 @@ test('[S8][P11][CPL1] withheld callers share a part of the places, and none of t
   })
 })
 
+test('[S8][P11][CPL1] one SIP caller, and one number in other spellings, has three places and not the part of all who are withheld', async () => {
+  await Plane.with({ pack, env: { CALLS_MAX: '20', CALLS_WITHHELD_PERCENT: '50' } }, async (plane) => {
+    const carrier = new RawCarrier(plane.edge.url)
+    const inside: string[] = []
+    for (const from of ['sip:a@x.example', 'SIP:A@x.example;transport=tcp'])
+      inside.push(...(await flood([carrier], from, 5)).inside)
+    assert.equal(inside.length, 3)
+    for (const from of [
+      '15005557777',
+      '0015005557777',
+      'tel:+15005557777',
+      '+15005557777;ext=1',
+      'sip:+15005557777@y.example',
+    ])
+      inside.push(...(await flood([carrier], from, 3)).inside)
+    assert.equal(inside.length, 6)
+    assert.equal((await flood([carrier], '+15005557777', 3)).inside.length, 0, 'they are the places of that number')
+    inside.push(...(await flood([carrier], 'anonymous', 9)).inside)
+    assert.equal(inside.length, 10, 'all of them are withheld')
+    assert.equal((await flood([carrier], 'sip:new@x.example', 1)).inside.length, 0)
+    const known = await flood([carrier], '+15005551234', 3)
+    assert.equal(known.inside.length, 3)
+    for (const callSid of [...inside, ...known.inside]) await carrier.over(callSid)
+  })
+})
+
 test('[S8][CPL1][CPL2] two pods of a fleet count a caller together, by a key that is not the number', async () => {
   redis = await startRedis()
   postgres = await startPostgres()

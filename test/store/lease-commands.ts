@@ -116,6 +116,7 @@ export const commandArbitrary: fc.Arbitrary<Command> = fc.oneof(
 
 /** Few callers with few places, so that they meet their bound; some are not bounded. */
 function callerOf(index: number): CallerPlaces | undefined {
+  if (index === 4) return { key: 'c4 c2', max: 2, groupMax: 3 }
   return index > 3 ? undefined : { key: `c${index}`, max: index + 1 }
 }
 

@@ -244,6 +244,26 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
+    name: '[S8][LCA5] a caller of a group has its places and the group has its own, whoever takes them',
+    limits: limitsOf({ callsMax: 9 }),
+    run: async ({ store }) => {
+      const of = (name: number, key: string, max: number, groupMax?: number) =>
+        ask(store, name, { caller: { key, max, groupMax } })
+      const full = { kind: 'refused', reason: 'caller-full' }
+      assert.equal((await of(1, 'a all', 2, 3)).kind, 'granted')
+      assert.equal((await of(2, 'a all', 2, 3)).kind, 'granted')
+      assert.deepEqual(await of(3, 'a all', 2, 3), full, 'its own places')
+      assert.deepEqual(await of(3, 'a', 2), full, 'the same places without the group')
+      assert.equal((await of(4, 'all', 3)).kind, 'granted')
+      assert.deepEqual(await of(5, 'b all', 2, 3), full, 'those of the group')
+      assert.equal((await of(6, 'b', 2)).kind, 'granted', 'whoever is not in the group')
+      await store.release({ callSid: sid(1), epoch: 1 })
+      assert.equal((await of(5, 'b all', 2, 3)).kind, 'granted', 'a place that ends is free in both')
+      assert.deepEqual(await of(7, 'a all', 2, 3), full)
+      assert.deepEqual((await store.audit()).differences, [])
+    },
+  },
+  {
     name: '[S8][LM7] what tenants spend is added up by the store’s day',
     limits: limitsOf(),
     run: async ({ store, jump }) => {

@@ -78,7 +78,7 @@ export interface CallDesk {
   /** What follows a stream or a transfer (`parameters.DialCallStatus` tells how the transfer ended, `parameters.last` that it was the last). */
   next(callSid: CallSid, parameters: Record<string, string>): NextStep | Promise<NextStep>
   /** The carrier says the call is over: completed, busy, failed, no-answer or canceled. May come twice. `dialStatus`: how its transfer ended. */
-  ended(callSid: CallSid, cause: string, dialStatus?: string): void
+  ended(callSid: CallSid, cause: string, dialStatus?: string): void | Promise<void>
   /** stream-started, stream-stopped or stream-error, with the carrier's text. */
   streamEvent(callSid: CallSid, event: string, error?: string): void
   /** The caller wants to be called back at the number they call from, in `language`. `taken` once it is kept. May come twice. */

@@ -246,7 +246,7 @@ class Webhooks {
   }
 
   async status({ callSid, parameters }: Webhook): Promise<Reply> {
-    this.#isOver(callSid, parameters)
+    if (isOver(parameters)) await this.#tellOver(callSid, parameters)
     return ok(empty())
   }
 
@@ -312,11 +312,15 @@ class Webhooks {
   }
 
   /** Whether the carrier says that the call is over; then the desk has been told. */
-  #isOver(callSid: CallSid, { CallStatus: status = '', DialCallStatus }: Record<string, string>): boolean {
-    if (!CALL_OVER.has(status)) return false
-    if (DialCallStatus === undefined) this.#desk.ended(callSid, status)
-    else this.#desk.ended(callSid, status, DialCallStatus)
+  #isOver(callSid: CallSid, parameters: Record<string, string>): boolean {
+    if (!isOver(parameters)) return false
+    void this.#tellOver(callSid, parameters)
     return true
+  }
+
+  async #tellOver(callSid: CallSid, { CallStatus = '', DialCallStatus }: Record<string, string>): Promise<void> {
+    if (DialCallStatus === undefined) await this.#desk.ended(callSid, CallStatus)
+    else await this.#desk.ended(callSid, CallStatus, DialCallStatus)
   }
 
   /** What the desk says about a caller who is in; undefined when it cannot (WH7). */
@@ -344,6 +348,8 @@ function recordingOf({ RecordingSid = '', RecordingUrl: url = '', RecordingDurat
   if (!URL.canParse(url) || !/^\d{1,6}$/.test(RecordingDuration)) return undefined
   return { recordingSid: RecordingSid, recordingUrl: url, durationMs: Number(RecordingDuration) * 1_000 }
 }
+
+const isOver = ({ CallStatus = '' }: Record<string, string>): boolean => CALL_OVER.has(CallStatus)
 
 function offerOf(callSid: CallSid, parameters: Record<string, string>): CallOffer {
   return { callSid, ...endsOf(parameters), parameters }

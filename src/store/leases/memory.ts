@@ -246,7 +246,7 @@ class MemoryLeases implements LeaseStore {
   #admit(request: AcquireRequest): Acquired {
     const { callSid, caller } = request
     const { callers } = this.#cell.ledger
-    if (caller !== undefined && callers.placesOf(caller.key) >= caller.max) return this.#refuse('caller-full') // [LCA2]
+    if (caller !== undefined && callers.isFull(caller)) return this.#refuse('caller-full') // [LCA2]
     const acquired = this.#place(request)
     if (acquired.kind !== 'refused') callers.remember(callSid, caller?.key)
     return acquired

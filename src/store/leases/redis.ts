@@ -56,7 +56,7 @@ export type RedisLeasesOptions = {
   /** Bound of one command, default 300 ms. */
   timeoutMs?: number
   log?: Log
-  /** Tests only: time is what `vp2_test_time` sets. */
+  /** Tests only: time is what `vp3_test_time` sets. */
   hasVirtualTime?: boolean
 }
 
@@ -108,8 +108,8 @@ class RedisLeases implements LeaseStore {
   }
 
   async acquire(request: AcquireRequest): Promise<Acquired> {
-    const { callSid, tenant, class: callClass, queue, caller = { key: '', max: 0 } } = request
-    const asked = [callSid, tenant, callClass, queue ? '1' : '0', caller.key, caller.max]
+    const { callSid, tenant, class: callClass, queue, caller = { key: '', max: 0, groupMax: 0 } } = request
+    const asked = [callSid, tenant, callClass, queue ? '1' : '0', caller.key, caller.max, caller.groupMax ?? caller.max]
     return readAcquired(await this.#call('acquire', ...asked))
   }
 

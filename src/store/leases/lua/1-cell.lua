@@ -50,7 +50,7 @@ local function begin(keys)
 end
 
 local function register(name, body)
-  redis.register_function('vp2_' .. name, function(keys, args) return body(begin(keys), args) end)
+  redis.register_function('vp3_' .. name, function(keys, args) return body(begin(keys), args) end)
 end
 
 local function isDistrusted(cell) return cell.distrust ~= nil and cell.now < cell.distrust end
@@ -190,7 +190,7 @@ end
 local function rememberCaller(cell, sid, caller)
   if caller == nil or caller == '' then return end
   if redis.call('HSETNX', key(cell, 'CO'), sid, caller) == 1 then
-    redis.call('SADD', key(cell, 'C:' .. caller), sid)
+    for one in string.gmatch(caller, '%S+') do redis.call('SADD', key(cell, 'C:' .. one), sid) end
   end
 end
 
@@ -198,19 +198,32 @@ local function forgetCaller(cell, sid)
   local caller = redis.call('HGET', key(cell, 'CO'), sid)
   if not caller then return end
   redis.call('HDEL', key(cell, 'CO'), sid)
-  redis.call('SREM', key(cell, 'C:' .. caller), sid)
+  for one in string.gmatch(caller, '%S+') do redis.call('SREM', key(cell, 'C:' .. one), sid) end
 end
 
 -- [LCA2][LCA4]
-local function isCallerFull(cell, caller, max)
-  if caller == nil or caller == '' then return false end
-  local set = key(cell, 'C:' .. caller)
+local function isOneFull(cell, one, max)
+  local set = key(cell, 'C:' .. one)
   if redis.call('SCARD', set) < max then return false end
   for _, sid in ipairs(redis.call('SRANDMEMBER', set, BOUNDS.callerLooks)) do
     local isThere = redis.call('HEXISTS', key(cell, 'H'), sid) == 1 or redis.call('HEXISTS', key(cell, 'TK'), sid) == 1
-    if not isThere then forgetCaller(cell, sid) end
+    if not isThere then
+      forgetCaller(cell, sid)
+      redis.call('SREM', set, sid)
+    end
   end
   return redis.call('SCARD', set) >= max
+end
+
+-- [LCA5] The first word of `caller` has `max` places, the second `groupMax`.
+local function isCallerFull(cell, caller, max, groupMax)
+  if caller == nil or caller == '' then return false end
+  local bound = max
+  for one in string.gmatch(caller, '%S+') do
+    if isOneFull(cell, one, bound) then return true end
+    bound = groupMax
+  end
+  return false
 end
 
 -- Refusals are counted in slices of time.

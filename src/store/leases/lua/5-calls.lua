@@ -12,7 +12,7 @@ local function queueUp(cell, sid, tenant, class, caller)
   return { 'queued', outlook(cell, { sid = sid, tenant = tenant }) }
 end
 
--- args: Call SID, tenant, class, '1' when the caller may wait, the caller ('' for none), places of a caller
+-- args: Call SID, tenant, class, '1' when the caller may wait, the caller ('' for none), places of a caller, and of its group
 register('acquire', function(cell, args)
   local sid, tenant, class, caller = args[1], args[2], args[3], args[5]
   local known = leaseOf(cell, sid)
@@ -25,7 +25,7 @@ register('acquire', function(cell, args)
     return { 'queued', outlook(cell, ticket) }
   end
   local mayWait = args[4] == '1'
-  if isCallerFull(cell, caller, tonumber(args[6])) then return refuse(cell, 'caller-full') end
+  if isCallerFull(cell, caller, tonumber(args[6]), tonumber(args[7])) then return refuse(cell, 'caller-full') end
   if isRecovering(cell) then -- [LC4]
     if mayWait and cell.recov then return queueUp(cell, sid, tenant, class, caller) end
     return refuse(cell, 'recovering')
