@@ -11,6 +11,7 @@ import type { Log } from './kit/log.ts'
 import { SCOPES } from './ops/operators.ts'
 import type { Pack } from './packs/pack.ts'
 import { openEmbedded } from './pod/embedded/embedded.ts'
+import { makePrivateFolder } from './pod/embedded/private-folder.ts'
 import { closeWithin } from './stopping.ts'
 
 /** How long the database inside the process may take to close. */
@@ -36,6 +37,8 @@ export async function startAll(options: {
   const { pack, log, root, say, droppedLines } = options
   let { config } = options
   let model: ReadyChild | undefined
+  if (wantsEmbedded(config) || config.model.endpoint.kind === 'none' || config.demoCall !== false)
+    makePrivateFolder(config.dataDir)
   // Both take seconds: they start side by side.
   const opening = wantsEmbedded(config) ? openEmbedded(config, log) : Promise.resolve(undefined)
   opening.catch(() => undefined)

@@ -4,7 +4,8 @@
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { checkWork } from './config-work.ts'
-import { isLoopbackHost, type Values, type VariableName } from './variables.ts'
+import { isLoopbackHost } from './kit/loopback.ts'
+import type { Values, VariableName } from './variables.ts'
 
 /** One thing to mend in the environment. */
 export type Problem = { variable: string; problem: string; fix: string }

@@ -1,5 +1,4 @@
 // The demonstration call of role all: a simulated carrier places one call through the real path, and the newcomer sees it.
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Call } from './call/call.ts'
@@ -39,7 +38,6 @@ export async function runDemo(parts: {
 }): Promise<boolean> {
   const { config, pod, say } = parts
   const recording = join(config.dataDir, 'demo-call.wav')
-  mkdirSync(config.dataDir, { recursive: true })
   say('')
   say('A demonstration call: a simulated caller, real sockets, real audio. Seconds since the call was offered:')
   let ended: Call | undefined

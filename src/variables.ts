@@ -5,6 +5,7 @@
 // VA4: the form is data too, so that schemas and pages are made from it and not written again.
 import type { TransferRule } from './control/transfer-policy.ts'
 import { readTransferRule, TRANSFER_RULE } from './control/transfer-rule.ts'
+import { isLoopbackHost } from './kit/loopback.ts'
 import { type Credential, readOperators } from './ops/operators.ts'
 import { readDataKeys, type Sealer } from './store/sealing/sealer.ts'
 import type { Retention } from './work/erasures.ts'
@@ -43,12 +44,6 @@ export interface Variable<T> {
 
 const ok = <T>(value: T): Parsed<T> => ({ kind: 'ok', value })
 const bad = (fix: string): { kind: 'bad'; fix: string } => ({ kind: 'bad', fix })
-
-/** True for a host name or address that only this machine can reach. */
-export function isLoopbackHost(host: string): boolean {
-  const bare = host.replace(/^\[|\]$/g, '').toLowerCase()
-  return bare === 'localhost' || bare === '::1' || /^127(\.\d{1,3}){3}$/.test(bare)
-}
 
 function integer(fallback: number, min: number, max: number): Variable<number> {
   return { ...optionalInteger(min, max), fallback, shown: String(fallback) } as Variable<number>

@@ -9,6 +9,7 @@ import type { Socket } from 'node:net'
 import { MEDIA_MESSAGE_MAX_BYTES, MediaStream, type OnStart } from '../carrier/twilio/media-stream.ts'
 import { makeSignatures, type Signatures } from '../carrier/twilio/signature.ts'
 import { type StreamTokens, TokenUse } from '../carrier/twilio/token.ts'
+import { uncheckedProblem } from '../carrier/twilio/unchecked.ts'
 import type { Config } from '../config.ts'
 import { systemClock } from '../kit/clock.ts'
 import { type ErrorCode, messageOf } from '../kit/errors.ts'
@@ -130,6 +131,9 @@ export class MediaDoor {
     const path = request.url ?? ''
     const match = MEDIA_PATH.exec(path)
     if (match === null) return { kind: 'refused', status: 404, reason: lackOf(path), advice: FIXED_ADDRESS }
+    const { signatureCheck } = this.#parts.config.twilio
+    const unchecked = signatureCheck === 'on' ? undefined : uncheckedProblem(request.headers)
+    if (unchecked !== undefined) return { kind: 'refused', status: 403, reason: unchecked }
     const signature = this.#signatures.upgrade({ path, signature: request.headers['x-twilio-signature'] })
     if (signature.kind !== 'valid') return { kind: 'refused', status: 403, reason: 'signature is missing or forged' }
     const nowMs = systemClock.wallMs()

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -61,6 +61,25 @@ const analysed = (embedded: Embedded, callSid: CallSid) =>
   })
 
 const operators = new Operators([{ id: 'admin', scopes: SCOPES, token: ADMIN }], { log: silentLog, nowMs: () => 0 })
+
+test('[S23] [PFO1] other users of the machine have no way to the database, whatever the umask; a folder that was there is left as it is', async () => {
+  const modeOf = (...path: string[]) => (statSync(join(folder, ...path)).mode & 0o777).toString(8)
+  const umask = process.umask(0)
+  try {
+    await (await openEmbedded(configOf('private/deep'), silentLog)).close()
+    assert.deepEqual([modeOf('private/deep'), modeOf('private/deep/database')], ['700', '700'])
+    // As an earlier version left it.
+    chmodSync(join(folder, 'private/deep/database'), 0o755)
+    chmodSync(join(folder, 'private/deep'), 0o755)
+    await (await openEmbedded(configOf('private/deep'), silentLog)).close()
+    assert.deepEqual([modeOf('private/deep'), modeOf('private/deep/database')], ['755', '700'])
+  } finally {
+    process.umask(umask)
+  }
+  mkdirSync(join(folder, 'shared'), { mode: 0o750 })
+  await (await openEmbedded(configOf('shared'), silentLog)).close()
+  assert.deepEqual([modeOf('shared'), modeOf('shared/database')], ['750', '700'])
+})
 
 test('[EM1] a call that ends gets its record in the same process, and the pod’s port shows it', async () => {
   const embedded = await openEmbedded(configOf('one'), silentLog)

@@ -336,3 +336,36 @@ test('[P34] a webhook that comes with GET gets 405, and the log says how to set 
   assert.deepEqual(desk.offers, [])
   assert.equal((await fetch(`${address}/twilio/voice`)).status, 403, 'a stranger is refused as before')
 })
+
+test('[S22] [WH12] an address that is too long is refused on every path, and a long name is cut', async () => {
+  const { desk, post } = await open()
+  for (const name of ['From', 'To', 'Caller', 'Called', 'ForwardedFrom'])
+    for (const path of [
+      '/twilio/voice',
+      `/twilio/wait/${CALL}`,
+      '/twilio/next',
+      '/twilio/call-back',
+      '/twilio/voicemail',
+    ])
+      assert.equal((await post(path, { ...fields, [name]: `+${'1'.repeat(256)}` })).statusCode, 400, `${name} ${path}`)
+  assert.deepEqual([desk.offers, desk.events], [[], []])
+  const from = `sip:${'a'.repeat(252)}`
+  const sent = { ...fields, From: from, CallerName: 'n'.repeat(5_000), ToCity: 'c'.repeat(5_000) }
+  assert.equal((await post('/twilio/voice', sent)).statusCode, 200)
+  const { from: kept, parameters } = desk.offers[0]!
+  assert.deepEqual([kept, parameters.CallerName?.length, parameters.ToCity?.length], [from, 256, 256])
+})
+
+test('[S22] [WH11] a call that is over for the carrier does not enter', async () => {
+  const { desk, post } = await open()
+  const over = ['completed', 'busy', 'failed', 'no-answer', 'canceled']
+  for (const CallStatus of over) {
+    const reply = await post('/twilio/voice', { ...fields, CallStatus })
+    assert.deepEqual([reply.statusCode, /<Response\/>/.test(reply.body)], [200, true], CallStatus)
+  }
+  assert.deepEqual(desk.offers, [])
+  assert.deepEqual(
+    desk.events,
+    over.map((status) => ['ended', CALL, status]),
+  )
+})

@@ -12,6 +12,8 @@
 //     in all, by one who waits a poll apart; then the human when there is one, else an apology. A store that is away when a
 //     call enters is waited for so too.
 // WH8: a caller whose place in the queue is not known any more asks to enter anew, at most ANEW_MAX times.
+// WH12: an address (From, To, Caller, Called, ForwardedFrom) of more than 256 characters → 400; a longer name (CallerName, a city) is cut.
+// WH11: a call that is over for the carrier does not enter: its offer is told to the desk as an end, and answered with nothing.
 // WH9: a recording is told by its SID, an http(s) URL and seconds; what is not of that form → 400. It is never fetched.
 import type { IncomingMessage } from 'node:http'
 import { parse } from 'node:querystring'
@@ -148,7 +150,8 @@ class Webhooks {
 
   /** A call asks to enter; offers of one call at once share one answer (WH2). */
   voice(webhook: Webhook): Promise<Reply> {
-    const { callSid } = webhook
+    const { callSid, parameters } = webhook
+    if (this.#isOver(callSid, parameters)) return Promise.resolve(ok(empty()))
     const earlier = this.#offers.get(callSid)
     if (earlier !== undefined) return earlier
     const reply = this.#offer(webhook).finally(() => this.#offers.delete(callSid))

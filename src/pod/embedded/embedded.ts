@@ -25,6 +25,7 @@ import type { Stores } from '../stores.ts'
 import { makeWorkEngine } from '../work-engine.ts'
 import { workPartsOf } from '../work-parts.ts'
 import { takeLock } from './folder-lock.ts'
+import { ownPrivateFolder } from './private-folder.ts'
 
 const ENDING_MS = 2_000
 /** Sixteen analyses of a second keep up with the calls of a process ten times over. */
@@ -60,6 +61,7 @@ export async function openEmbedded(
   const folder = unlock === undefined ? undefined : join(config.dataDir, 'database')
   const clock = systemClock
   try {
+    if (folder !== undefined) ownPrivateFolder(folder)
     const database = await openDatabase({ kind: 'pglite', folder }, { log, sealer: config.fleet.sealer })
     const wheel = new Wheel({ clock, onError: (error) => log.error({ reason: messageOf(error) }, 'a timer failed') })
     const stores = storesOf(database)

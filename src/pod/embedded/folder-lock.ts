@@ -1,13 +1,14 @@
 // Who owns a folder that only one process may use. Rules:
 // FL1: an owner is a process with the time of its start; a file whose owner is gone is taken over, also when another has its id.
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { makePrivateFolder } from './private-folder.ts'
 
 const TRIES = 3
 
 /** Takes `file`; gives back what gives it free again, undefined when a living process has it. Throws when it cannot be written. */
 export function takeLock(file: string): (() => void) | undefined {
-  mkdirSync(dirname(file), { recursive: true })
+  makePrivateFolder(dirname(file))
   const mine = `${process.pid} ${startOf(process.pid)}`
   for (let tried = 0; tried < TRIES; tried++) {
     try {

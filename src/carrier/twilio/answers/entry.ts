@@ -5,6 +5,7 @@ import { messageOf } from '../../../kit/errors.ts'
 import type { CallSid } from '../../../kit/ids.ts'
 import { type Log, sampled } from '../../../kit/log.ts'
 import { type FormFields, hasSignature, type Signatures } from '../signature.ts'
+import { uncheckedProblem } from '../unchecked.ts'
 import { empty } from './twiml.ts'
 
 const OVERLOAD_RETRY_SECONDS = 1
@@ -12,6 +13,14 @@ const FORGED = 'signature forged'
 const FORGED_FIX =
   'if the carrier sent it, PUBLIC_BASE_URL is not the address that it calls, or TWILIO_AUTH_TOKEN is another account’s'
 const PATH_LOGGED_MAX = 100
+/** [WH12] A SIP address with its parameters has room. */
+const ADDRESS_MAX = 256
+const ADDRESSES: ReadonlySet<string> = new Set(['From', 'To', 'Caller', 'Called', 'ForwardedFrom'])
+const NAME_MAX = 256
+const NAMES: ReadonlySet<string> = new Set([
+  ...['CallerName', 'Direction', 'StreamError'],
+  ...['From', 'To', 'Caller', 'Called'].flatMap((of) => ['City', 'State', 'Zip', 'Country'].map((part) => of + part)),
+])
 const CALL_SID = /^CA[0-9a-f]{32}$/
 
 /** What is sent to the carrier. */
@@ -52,9 +61,12 @@ export class Entry {
     this.#parts = { ...parts, log: sampled(parts.log) }
   }
 
-  /** Refuses a request before its body when it bears nothing that can be a signature. */
+  /** Refuses a request before its body when it bears nothing that can be a signature, or is a page's while none is needed. */
   enter(request: FastifyRequest, reply: FastifyReply): FastifyReply | undefined {
-    if (!this.#parts.isChecked) return undefined
+    if (!this.#parts.isChecked) {
+      const problem = uncheckedProblem(request.headers)
+      return problem === undefined ? undefined : this.refuse(reply, this.#refuse(request, 403, problem))
+    }
     const { 'x-twilio-signature': header } = request.headers
     if (hasSignature(header)) return undefined
     const reason = header === undefined || header.length === 0 ? 'signature missing' : FORGED
@@ -123,7 +135,11 @@ export class Entry {
       return { kind: 'refused', status: 400, reason: 'path of another call' }
     const parameters: Record<string, string> = Object.create(null)
     for (const [name, value] of Object.entries({ ...(request.query as FormFields), ...fields })) {
-      parameters[name] = typeof value === 'string' ? value : String(value.at(-1) ?? '')
+      const text = typeof value === 'string' ? value : String(value.at(-1) ?? '')
+      if (ADDRESSES.has(name) && text.length > ADDRESS_MAX) {
+        return { kind: 'refused', status: 400, reason: `${name} is too long` }
+      }
+      parameters[name] = NAMES.has(name) ? text.slice(0, NAME_MAX) : text
     }
     return { kind: 'read', callSid: callSid as CallSid, parameters }
   }
