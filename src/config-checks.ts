@@ -1,9 +1,10 @@
 // What must fit together between variables; each misfit with its fix. Rules:
 // CC1: every check adds to the list and none stops the others; a secret's text never stands in a problem. A variable that could
 //      not be read is not also told to be missing.
+// CC2: a role is asked for what it uses and for nothing else: a migration needs no name of a pod and no secret of the calls.
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { checkWork } from './config-work.ts'
+import { checkPrices, checkWork } from './config-work.ts'
 import { isLoopbackHost } from './kit/loopback.ts'
 import type { Values, VariableName } from './variables.ts'
 
@@ -12,18 +13,32 @@ export type Problem = { variable: string; problem: string; fix: string }
 
 export const isProduction = (values: Values): boolean => values.NODE_ENV === 'production'
 
-/** Checks what depends on more than one variable. */
-export function checkTogether(values: Values, problems: Problem[]): void {
+/** The roles that read the environment. */
+export const CONFIGURED_ROLES = ['all', 'edge', 'worker', 'migrate', 'reseal'] as const
+export type ConfiguredRole = (typeof CONFIGURED_ROLES)[number]
+
+/** Checks what depends on more than one variable, as far as `role` uses it. [CC2] */
+export function checkTogether(values: Values, role: ConfiguredRole, problems: Problem[]): void {
   // A variable that is malformed is named once: what follows from its absence does not hold.
   const malformed = new Set(problems.map(({ variable }) => variable.replace(/_FILE$/, '')))
   const add = (variable: VariableName, problem: string, fix: string) => {
     if (!malformed.has(variable)) problems.push({ variable, problem, fix })
   }
+  if (role === 'migrate' || role === 'reseal') return
+  checkBase(values, add)
+  checkCallBacks(values, add)
+  checkPrices(values, add)
+  if (role !== 'edge') checkWork(values, add)
+  if (role !== 'worker') checkPod(values, add)
+}
+
+/** What takes calls. */
+function checkPod(values: Values, add: AddProblem): void {
   checkCarrier(values, add)
-  checkOverflow(values, add)
   checkModel(values, add)
   checkFleet(values, add)
-  checkWork(values, add)
+  if (values.QUEUE_OVERFLOW === 'transfer' && values.FALLBACK_NUMBER === undefined)
+    add('FALLBACK_NUMBER', 'is not set while QUEUE_OVERFLOW is transfer', 'set the number of a person')
   for (const name of ['PLAYOUT_LEAD_MS', 'PLAYOUT_CHUNK_MS', 'MARK_EVERY_MS'] as const) {
     if (values[name] % 20 !== 0) add(name, `cannot be ${values[name]}`, 'write a multiple of 20 (a frame is 20 ms)')
   }
@@ -38,12 +53,14 @@ export function checkTogether(values: Values, problems: Problem[]): void {
 
 type AddProblem = (variable: VariableName, problem: string, fix: string) => void
 
+function checkBase({ PUBLIC_BASE_URL: base }: Values, add: AddProblem): void {
+  if (base !== undefined && (base.pathname !== '/' || base.search !== ''))
+    add('PUBLIC_BASE_URL', 'has a path or a query', 'write scheme and host only, like https://voice.example.com')
+}
+
 function checkCarrier(values: Values, add: AddProblem): void {
   const base = values.PUBLIC_BASE_URL
   const listensOnLoopback = isLoopbackHost(values.HOST)
-  if (base !== undefined && (base.pathname !== '/' || base.search !== '')) {
-    add('PUBLIC_BASE_URL', 'has a path or a query', 'write scheme and host only, like https://voice.example.com')
-  }
   if (base === undefined && (isProduction(values) || !listensOnLoopback)) {
     add('PUBLIC_BASE_URL', 'is not set', 'set the https:// address at which the carrier reaches this plane')
   }
@@ -66,9 +83,7 @@ function checkCarrier(values: Values, add: AddProblem): void {
   }
 }
 
-function checkOverflow(values: Values, add: AddProblem): void {
-  if (values.QUEUE_OVERFLOW === 'transfer' && values.FALLBACK_NUMBER === undefined)
-    add('FALLBACK_NUMBER', 'is not set while QUEUE_OVERFLOW is transfer', 'set the number of a person')
+function checkCallBacks(values: Values, add: AddProblem): void {
   if (values.QUEUE_OVERFLOW !== 'call-back') return
   for (const name of ['CALLBACK_FROM', 'TWILIO_ACCOUNT_SID', 'TWILIO_AUTH_TOKEN', 'PUBLIC_BASE_URL'] as const)
     if (values[name] === undefined)

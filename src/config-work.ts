@@ -57,17 +57,20 @@ export function workOf(values: Values) {
   }
 }
 
-/** Adds what is wrong between the variables of the work. */
-export function checkWork(
-  values: Values,
-  add: (variable: Problem['variable'] & keyof Values, problem: string, fix: string) => void,
-): void {
+type AddProblem = (variable: Problem['variable'] & keyof Values, problem: string, fix: string) => void
+
+/** Adds what is wrong between the prices and what needs them. */
+export function checkPrices(values: Values, add: AddProblem): void {
   if (values.TENANT_MONEY_PER_DAY !== undefined && values.PRICES === undefined)
     add('TENANT_MONEY_PER_DAY', 'is set without PRICES', 'set PRICES too: without them nobody knows what a call costs')
   if (values.CALL_BUDGET !== undefined && values.PRICES === undefined)
     add('CALL_BUDGET', 'is set without PRICES', 'set PRICES too: without them nobody knows what a call costs')
   if (values.PRICES !== undefined && pricesOf(values) === undefined)
     add('PRICES', 'is not of the right form', 'write the JSON object that docs/configuration.md shows')
+}
+
+/** Adds what is wrong between the variables of the work. */
+export function checkWork(values: Values, add: AddProblem): void {
   if (values.ANALYSIS === 'model' && values.ANALYSIS_URL === undefined && analysisPlaceOf(values).key === undefined)
     add('ANALYSIS', 'is "model" without a key for it', 'set ANALYSIS_API_KEY or ANALYSIS_URL, or write rules')
   if (values.CRM_WEBHOOK_URL !== undefined && values.CRM_WEBHOOK_SECRET === undefined)

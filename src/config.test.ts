@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { type Config, formatProblems, readConfig, withPort } from './config.ts'
-import type { Problem } from './config-checks.ts'
+import { CONFIGURED_ROLES, type ConfiguredRole, type Problem } from './config-checks.ts'
 import { ERROR_CODES } from './kit/errors.ts'
 import { VARIABLES, type Variable } from './variables.ts'
 
@@ -96,6 +96,36 @@ test('[CF1] an empty or blank variable counts as unset', () => {
   const { streamToken: _one, ...config } = configOf(blank)
   const { streamToken: _two, ...plain } = configOf({})
   assert.deepEqual(config, plain)
+})
+
+test('[CC2] each role is asked for what it uses, and for nothing that only others use', () => {
+  const env = {
+    NODE_ENV: 'production',
+    HOST: '0.0.0.0',
+    REDIS_URL: 'redis://cache',
+    OPENAI_REALTIME_URL: 'wss://models.example.test/v1/realtime',
+    QUEUE_OVERFLOW: 'transfer',
+    AGENT_MODULE: join(folder, 'elsewhere.ts'),
+    LIMITS_FILE: join(folder, 'elsewhere.json'),
+    TENANT_MONEY_PER_DAY: '5',
+    CRM_WEBHOOK_URL: 'https://crm.example.test/calls',
+  }
+  const asked = (role: ConfiguredRole) => {
+    const read = readConfig(env, role)
+    return read.kind === 'ok' ? [] : read.problems.map(({ variable }) => variable).sort()
+  }
+  const pod = [
+    ...['AGENT_MODULE', 'DATABASE_URL', 'FALLBACK_NUMBER', 'LIMITS_FILE', 'OPENAI_API_KEY', 'POD_NAME'],
+    ...['PUBLIC_BASE_URL', 'STREAM_TOKEN_SECRET', 'TENANT_MONEY_PER_DAY', 'TWILIO_AUTH_TOKEN'],
+  ]
+  const expected: Record<ConfiguredRole, string[]> = {
+    all: [...pod, 'CRM_WEBHOOK_SECRET'].sort(),
+    edge: pod,
+    worker: ['CRM_WEBHOOK_SECRET', 'TENANT_MONEY_PER_DAY'],
+    migrate: [],
+    reseal: [],
+  }
+  for (const role of CONFIGURED_ROLES) assert.deepEqual(asked(role), expected[role], role)
 })
 
 test('the configuration is frozen to its leaves', () => {

@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { checkTogether, isProduction, type Problem } from './config-checks.ts'
+import { type ConfiguredRole, checkTogether, isProduction, type Problem } from './config-checks.ts'
 import { workOf } from './config-work.ts'
 import { bare, nearlySpelt } from './kit/spelling.ts'
 import { type Credential, SCOPES } from './ops/operators.ts'
@@ -59,11 +59,14 @@ export type Misspelt = { name: string; nearest: string }
 /** A sealer is made of methods alone, and hides its keys. */
 type DeepReadonly<T> = T extends Sealer ? T : T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T
 
-/** Reads the environment (the process's own when none is handed in). */
-export function readConfig(env: Record<string, string | undefined> = process.env): ConfigResult {
+/** Reads the environment (the process's own when none is handed in) for `role`; what only other roles use may be missing. */
+export function readConfig(
+  env: Record<string, string | undefined> = process.env,
+  role: ConfiguredRole = 'all',
+): ConfigResult {
   const problems: Problem[] = []
   const values = readValues(env, problems)
-  checkTogether(values, problems)
+  checkTogether(values, role, problems)
   if (problems.length > 0) return { kind: 'invalid', problems }
   return {
     kind: 'ok',

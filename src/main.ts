@@ -52,7 +52,7 @@ async function main(): Promise<number> {
     return EXIT_CONFIG
   }
   if (role === 'plan') return plan(process.argv.slice(3))
-  const reading = readConfig()
+  const reading = readConfig(undefined, role)
   if (reading.kind === 'invalid') {
     process.stderr.write(`${formatProblems(reading.problems)}\n`)
     return EXIT_CONFIG

@@ -39,6 +39,7 @@ import type { PodParts } from './pod-parts.ts'
 import { lagReader, lifeOf, limitsOf } from './pod-settings.ts'
 import { carrierRestOf } from './rescue/rescue.ts'
 import { Rescuer } from './rescue/rescuer.ts'
+import { NOT_MIGRATED, SchemaWatch } from './schema-watch.ts'
 import { openStores, type Stores } from './stores.ts'
 
 const CONTROL_TICK_MS = 50
@@ -66,6 +67,7 @@ export class Pod {
   readonly #handover: Handover
   readonly #spending: Spending
   readonly #rescuer: Rescuer
+  readonly #schema: SchemaWatch | undefined
   readonly #incarnation = newIncarnation()
   readonly #gone = Promise.withResolvers<ExitCause>()
   #closing: Promise<void> | undefined
@@ -93,7 +95,9 @@ export class Pod {
     this.#wheel = wheel
     const { config, pack, makeModel, shape, world } = parts
     const { podName: pod } = config
-    const { leases, records, recordings, checkpoints, isAlone } = stores
+    const { leases, records, recordings, checkpoints, isAlone, checkTables } = stores
+    this.#schema =
+      checkTables === undefined ? undefined : new SchemaWatch({ check: checkTables, wheel, log: world.log })
     const { overLooksMs } = parts
     const history = openHistory(config.fleet.historyFile, pod)
     const control = { ...world, wheel }
@@ -254,7 +258,9 @@ export class Pod {
 
   /** Why this pod takes no new calls; none means that it does. */
   notReady(): string[] {
-    return this.driver.takesWebhooks && this.driver.phase !== 'warming' ? [] : [this.driver.phase]
+    const reasons: string[] = this.driver.takesWebhooks && this.driver.phase !== 'warming' ? [] : [this.driver.phase]
+    if (this.#schema?.isMissing === true) reasons.push(NOT_MIGRATED)
+    return reasons
   }
 
   /** What of a call is to be told as spent here; without prices it has no cost. */
@@ -276,6 +282,7 @@ export class Pod {
     if (answer.kind === 'away')
       this.#parts.world.log.warn({ code: 'STORE_UNAVAILABLE', reason: answer.reason }, 'the store is away')
     this.driver.start()
+    this.#schema?.start()
     await this.keeper.start()
     await this.keeper.announceNow()
     this.fleet.start()
@@ -330,6 +337,7 @@ export class Pod {
       this.endings.endDials()
     } else await this.#force('closing')
     this.driver.close()
+    this.#schema?.close()
     this.fleet.close()
     this.#rescuer.close()
     await this.endings.settled(FLUSH_MS)

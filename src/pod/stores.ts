@@ -26,6 +26,8 @@ export type Stores = {
   recordings?: Recordings | undefined
   /** undefined: as for the recordings. */
   overflow?: OverflowStore | undefined
+  /** Rejects with MIGRATION_MISSING when the database has no tables of this version; undefined: there is no database. */
+  checkTables?: (() => Promise<void>) | undefined
   close(): Promise<void>
 }
 
@@ -54,6 +56,7 @@ export async function openStores(
     checkpoints,
     recordings: database?.work,
     overflow: database?.work,
+    checkTables: database?.checkTables,
     close: async () => {
       await Promise.allSettled([leases.close(), records.close(), database?.close()])
     },

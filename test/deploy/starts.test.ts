@@ -79,12 +79,13 @@ describe('the configuration of every container of every rendering is read by the
     })
   }
 
-  test('[O1] a worker without a name, a Secret without its key and a probe of no port are found', async () => {
+  test('[O1] a pod without a name, a Secret without its key and a probe of no port are found', async () => {
     const manifests = await render('defaults')
     const worker = resolveAll('broken', manifests).find(({ workload }) => roleOf(workload) === 'worker')!
-    const { POD_NAME: _, ...nameless } = worker.startable.asRendered
-    const [problem = ''] = configProblems(worker.workload, { ...worker.startable, asRendered: nameless })
-    assert.match(problem, /Deployment vp-voiceplane-worker: POD_NAME is not set while REDIS_URL is/)
+    const edge = resolveAll('broken', manifests).find(({ workload }) => roleOf(workload) === 'edge')!
+    const { POD_NAME: _, ...nameless } = edge.startable.asRendered
+    const [problem = ''] = configProblems(edge.workload, { ...edge.startable, asRendered: nameless })
+    assert.match(problem, /vp-voiceplane-edge: POD_NAME is not set while REDIS_URL is/)
     const { OPENAI_API_KEY: __, ...keyless } = SECRETS.voiceplane!
     const place = { namespace: NAMESPACE, folder: join(folder, 'keyless'), manifests, secrets: { voiceplane: keyless } }
     assert.throws(

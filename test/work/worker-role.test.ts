@@ -135,6 +135,46 @@ test('[OPR1] without a token there is no admin API', async () => {
   assert.equal(await worker.code, 0)
 })
 
+test('[CC2] a worker, a migration and a resealing are asked for nothing but what each uses', async () => {
+  const foreign = {
+    NODE_ENV: 'production',
+    HOST: '0.0.0.0',
+    QUEUE_OVERFLOW: 'transfer',
+    LIMITS_FILE: '/nowhere/limits.json',
+  }
+  const redis = { REDIS_URL: 'redis://127.0.0.1:9' }
+  const migrated = run({ DATABASE_URL: postgres.url, ...redis, ...foreign }, 'migrate')
+  assert.equal(await migrated.code, 0, migrated.errors())
+  const resealed = run(
+    { DATABASE_URL: postgres.url, DATA_KEYS: `a:${'A'.repeat(43)}=`, ...redis, ...foreign },
+    'reseal',
+  )
+  assert.equal(await resealed.code, 0, resealed.errors())
+  const worker = await start({ ...foreign, HOST: '127.0.0.1' })
+  worker.child.kill('SIGTERM')
+  assert.equal(await worker.code, 0, worker.errors())
+})
+
+test('[SCW2] a pod on a database without tables is alive, not ready, and says why and what to do; a migration makes it ready', async () => {
+  await sql.query('create database bare')
+  const url = postgres.url.replace(/postgres$/, 'bare')
+  const port = await findFreePort()
+  const pod = run({ DATABASE_URL: url, PORT: String(port), OPENAI_REALTIME_URL: 'ws://127.0.0.1:9/' }, 'edge')
+  const ready = () =>
+    fetch(`http://127.0.0.1:${port}/ready`).then(async (answer) => [answer.status, await answer.json()])
+  await until('it says that it is not migrated', async () => {
+    const [status, body] = (await ready().catch(() => [0, { reasons: [] }])) as [number, { reasons: string[] }]
+    return status === 503 && body.reasons.includes('the database is not migrated')
+  })
+  assert.equal((await fetch(`http://127.0.0.1:${port}/healthz`)).status, 200)
+  await until('it says so in the log', async () => /MIGRATION_MISSING/.test(pod.errors()))
+  assert.match(pod.errors(), /npm run migrate/)
+  await runMigrations(url)
+  await until('it is ready', async () => ((await ready()) as [number, unknown])[0] === 200)
+  pod.child.kill('SIGTERM')
+  assert.equal(await pod.code, 0)
+})
+
 test('[WP1] without DATABASE_URL it says so in one line and ends with 78', async () => {
   const worker = run({})
   assert.equal(await worker.code, EX_CONFIG)

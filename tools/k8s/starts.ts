@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import pg from 'pg'
 import { readConfig } from '../../src/config.ts'
+import type { ConfiguredRole } from '../../src/config-checks.ts'
 import { unusedSettings } from '../../src/unused-settings.ts'
 import { describeEnd, runChild } from '../child.ts'
 import { type Launched, launch } from '../fleet/launch.ts'
@@ -76,7 +77,7 @@ export const roleOf = ({ labels }: Workload): string => labels['app.kubernetes.i
 
 /** [KS1] One text for each problem of a container's configuration. */
 export function configProblems(workload: Workload, startable: Startable): string[] {
-  const read = readConfig(startable.asRendered)
+  const read = readConfig(startable.asRendered, roleOf(workload) as ConfiguredRole)
   if (read.kind === 'ok') {
     const role = roleOf(workload)
     if (role !== 'edge' && role !== 'worker') return []

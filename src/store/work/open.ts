@@ -12,7 +12,14 @@ import { SqlErasures } from './erasures.ts'
 import { addWork, SqlWork } from './work.ts'
 
 /** The stores of one database; the end of a call makes its work. */
-export type Database = { records: CallRecords; work: WorkStore; erasures: ErasureStore; close(): Promise<void> }
+export type Database = {
+  records: CallRecords
+  work: WorkStore
+  erasures: ErasureStore
+  /** Rejects with MIGRATION_MISSING when the tables are missing or older. */
+  checkTables(): Promise<void>
+  close(): Promise<void>
+}
 
 /**
  * Opens the database. 'pglite' makes its tables itself; 'postgres' neither connects nor migrates yet: each operation rejects until it
@@ -32,6 +39,7 @@ export async function openDatabase(
       records: new SqlRecords(sql, { atEnd, codec }),
       work: new SqlWork(sql, { codec }),
       erasures: new SqlErasures(sql, sealer),
+      checkTables: async () => {},
       close: () => sql.close(),
     }
   }
@@ -42,6 +50,7 @@ export async function openDatabase(
     records: new SqlRecords(sql, { check, atEnd, codec }),
     work: new SqlWork(sql, { check, codec }),
     erasures: new SqlErasures(sql, sealer),
+    checkTables: check,
     close: () => sql.close(),
   }
 }
