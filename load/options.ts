@@ -71,10 +71,10 @@ ${SCENARIO_NAMES.map((name) => `                         ${name.padEnd(18)} ${SC
   --json FILE          write the report as JSON
   --html FILE          write the report as one page with plots
   --witness-dir DIR    keep the callers' witness logs here
-  --model-witness FILE witness log of the model simulator, for latency and barge-in; may repeat
+  --model-witness FILE witness log of the offline model, for latency and barge-in; may repeat
   --probe              send a time-stamped probe frame in place of every 25th frame of every second 100,
                        to measure added latency
-                       (what hears it must know probes: the model simulator does)
+                       (what hears it must know probes: the offline model does)
   --no-status          the same as --status-path none
   --action-delay-ms N  from the end of a media stream to the action request            (200)
   --open-delay-ms N    before each later media stream of a call is opened              (200)

@@ -1,7 +1,7 @@
 // How agent modules load, and how they fail: files, line numbers, options, and the copies of the SDK.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, rm, symlink, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, describe, test } from 'node:test'
@@ -50,6 +50,22 @@ const refused = async (files: Record<string, string>, options?: LoadOptions): Pr
 async function opened(files: Record<string, string>, options?: LoadOptions): Promise<PackCall> {
   return (await loadUserAgent(await project(files), options)).openCall(recordingCall())
 }
+
+test('[A1] the example of all exports in the README loads without a warning, and each export is obeyed', async () => {
+  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8')
+  const source = /```ts\n(\/\/ all-exports\.ts\n[\s\S]*?)```/.exec(readme)?.[1]
+  assert.ok(source !== undefined)
+  const lines: LogLine[] = []
+  const pack = await loadUserAgent(await project({ 'agent.ts': source }), { log: keepingLog(lines) })
+  const call = await pack.openCall(recordingCall())
+  assert.deepEqual(lines, [])
+  assert.equal(pack.modelAudio, 'pcmu')
+  const { greeting, voice, toolEffects, outputGuardrails, onSession } = call
+  assert.deepEqual(
+    [greeting, voice, toolEffects, outputGuardrails?.length, typeof onSession],
+    [{ kind: 'agent', instructions: 'Say hello and offer a table.' }, 'marin', { book: 'once' }, 1, 'function'],
+  )
+})
 
 describe('what does not load is said with file and line', () => {
   test('[A1] [A8] an error of the syntax, of an import and of the code name the place in the author’s file', async () => {

@@ -13,6 +13,7 @@ import { readConfig } from '../../src/config.ts'
 import { readArguments as readFleetArguments } from '../../tools/fleet/main.ts'
 import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
 import { findFreePort } from '../../tools/servers/program.ts'
+import { startRedis } from '../../tools/servers/redis.ts'
 import { ROOT } from '../../tools/tree.ts'
 import { commandsOf, endAll, pages, runLine, runToEnd } from './commands.ts'
 
@@ -23,6 +24,10 @@ const LOAD = 'npm run load -- --calls 50 --ramp 10/s --hold-s 30 --scenario talk
 const EDGE = 'PUBLIC_BASE_URL=https://voice.example.com TWILIO_AUTH_TOKEN=… OPENAI_API_KEY=… npm run edge'
 const FLEET = 'npm run fleet -- --pods 3'
 const WORKER = 'DATABASE_URL=postgres://… ADMIN_TOKEN=… PORT=8090 npm run worker'
+const SHARED = 'DATABASE_URL=postgres://… REDIS_URL=redis://… STREAM_TOKEN_SECRET=…'
+const FLEET_MIGRATE = 'DATABASE_URL=postgres://… npm run migrate'
+const FLEET_POD = `${SHARED} POD_NAME=pod-1 PUBLIC_BASE_URL=https://voice.example.com TWILIO_AUTH_TOKEN=… OPENAI_API_KEY=… npm run edge`
+const FLEET_WORKER = `${SHARED} POD_NAME=worker-1 ADMIN_TOKEN=… PORT=8090 npm run worker`
 const ERASE = `curl -H "Authorization: Bearer $ADMIN_TOKEN" -H 'content-type: application/json' -d '{"tenant":"default","from":"+15550100001"}' http://…/admin/erasures`
 const KEYS = 'DATA_KEYS=2026-11:$(openssl rand -base64 32)'
 const TOKENS = 'OPERATOR_TOKENS=scraper:metrics:$(openssl rand -hex 24),alice:read+work:$(openssl rand -hex 24)'
@@ -33,6 +38,9 @@ const RUN = [
   ...[
     'npm run plan',
     WORKER,
+    FLEET_MIGRATE,
+    FLEET_POD,
+    FLEET_WORKER,
     'npm run worker',
     'npm run migrate',
     'npm run reseal',
@@ -269,4 +277,25 @@ test('[O12] a worker works on a migrated database, erases on request, and its da
   assert.match(answer, /"calls":0/)
   assert.match(await runToEnd('npm run reseal', { ...own('reseal'), ...env }), /rows looked at/)
   await worker.interrupt()
+})
+
+test('[O12] the three lines of a fleet without Kubernetes start a pod and a worker that are ready', async () => {
+  const [redis, port, workerPort] = [await startRedis(), await findFreePort(), await findFreePort()]
+  try {
+    const placed = (line: string) =>
+      filled(line)
+        .replace('postgres://…', database!.url)
+        .replace('redis://…', redis.url)
+        .replace('PORT=8090', `PORT=${workerPort}`)
+    await runToEnd(placed(FLEET_MIGRATE), own('lines-migrate'))
+    const pod = runLine(placed(FLEET_POD), { ...own('lines-pod'), PORT: String(port) })
+    const worker = runLine(placed(FLEET_WORKER), own('lines-worker'))
+    await pod.says(/the edge is listening/)
+    await worker.says(/the worker is listening/)
+    assert.equal((await fetch(`http://127.0.0.1:${port}/ready`)).status, 200)
+    await worker.interrupt()
+    await pod.interrupt()
+  } finally {
+    await redis.stop()
+  }
 })

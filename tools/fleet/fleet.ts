@@ -1,4 +1,4 @@
-// A whole fleet on this machine: Redis, PostgreSQL, the model simulator, workers, pods and HAProxy before them. Rules:
+// A whole fleet on this machine: Redis, PostgreSQL, the offline model, workers, pods and HAProxy before them. Rules:
 // FL1: everything is a process of its own with real sockets on 127.0.0.1; nothing is shared but Redis and PostgreSQL.
 // FL2: a start that fails ends what it had started, and says which part failed with the last lines of its log.
 // FL3: it ends in order: pods drain while HAProxy still brings the carrier's last questions; then HAProxy, the workers, the model,
@@ -75,7 +75,7 @@ export type Fleet = {
   stop(options?: { drainMs?: number }): Promise<void>
 }
 
-/** The model simulator of a fleet. */
+/** The offline model of a fleet. */
 export type Model = { program: Launched; url: string; controlUrl: string; witnessFile: string }
 
 type Closing = () => Promise<void>
@@ -132,7 +132,7 @@ class RunningFleet implements Fleet {
     this.env = parts.env
     this.folder = parts.folder
     void parts.haproxy.exited.then(() => this.#sayLost('HAProxy'))
-    void parts.model?.program.exited.then(() => this.#sayLost('the model simulator'))
+    void parts.model?.program.exited.then(() => this.#sayLost('the offline model'))
     closings.push(() => this.#stopAll(this.workers))
     closings.push(() => parts.haproxy.stop()) // right after the pods, when all is well [FL3]
     closings.push(() => this.#stopAll(this.pods))
@@ -253,12 +253,12 @@ const wantsSimulator = ({ model }: FleetOptions, env: Readonly<Record<string, st
   model === 'sim' || (model === undefined && !namesModel(env))
 
 async function startModel(options: FleetOptions, folder: string, closings: Closing[]): Promise<Model> {
-  options.say?.('starting the model simulator (it speaks once it has made its voice: seconds the first time)')
+  options.say?.('starting the offline model (it speaks once it has made its voice: seconds the first time)')
   const port = await pickPort()
   const controlUrl = `http://${HOST}:${port}/sim`
   const witnessFile = join(folder, 'model.jsonl')
   const program = await launch({
-    name: 'model simulator',
+    name: 'offline model',
     command: process.execPath,
     args: [
       join(ROOT, 'sim/openai/main.ts'),

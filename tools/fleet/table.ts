@@ -12,7 +12,7 @@ export function formatFleet(fleet: Fleet, { isOwnToken, logs }: { isOwnToken: bo
     ['PostgreSQL', postgres.url, String(postgres.pid), ''],
     model === undefined
       ? ['model', 'as the environment says', '', '']
-      : ['model simulator', model.url, String(model.program.pid), 'model.log'],
+      : ['offline model', model.url, String(model.program.pid), 'model.log'],
   ]
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)))
   const table = rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ')}`.trimEnd())

@@ -117,7 +117,7 @@ test('a script without tools calls a harmless one of the session by the clock', 
   assert.deepEqual(words(turn(1700)), ['call look'])
 })
 
-test('[P8] every second answer calls a tool or a handoff of the session, each in turn, and says what it gave', () => {
+test('[A1] [P8] every second answer calls a tool or a handoff of the session, each in turn, and says what it gave', () => {
   const script: Script = { name: 'talk', loop: true, turns: [{ say: 'Hello.' }, { say: 'Yes.' }, { say: 'Good.' }] }
   const dialogue = new Dialogue({ script, toolEveryAnswers: 2, nowMs: 0 })
   const number = { type: 'object', required: ['to'], properties: { to: { type: 'string' } } }
