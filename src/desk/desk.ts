@@ -343,7 +343,7 @@ export class Desk implements CallDesk {
     return row?.state === 'ended'
   }
 
-  /** Resolves when the end is known to whoever may be asked next, KNOWN_MS later at the latest (EG10); here it is known at once. */
+  /** Resolves when the end is known to whoever may be asked next, KNOWN_MS later at the latest (EG11); here it is known at once. */
   ended(callSid: CallSid, status: string, dialStatus?: string): Promise<void> {
     this.#end(callSid, status, dialStatus)
     return this.#parts.endings.known(callSid)

@@ -15,7 +15,7 @@
 // EG10: the row of a call that ended is written when its last words have come (CD5); its place and its caller do not wait for that.
 // EG9: the end of a call that was transferred waits until the transfer has ended, DIAL_AWAITED_MS at most, DIALS_MAX calls at most; its place is
 //      free meanwhile, and its row says where it is. When that cannot be written, its end is written at once.
-// EG10: who tells of an end may wait until it is written, or told to the pod of the call, KNOWN_MS at most: whatever pod is asked then finds the call over.
+// EG11: who tells of an end may wait until it is written, or told to the pod of the call, KNOWN_MS at most: whatever pod is asked then finds the call over.
 // EG7: where a recording lies is told to the store of the work; a pod without one counts it.
 import { writeCheckpoint } from '../call/checkpoint.ts'
 import type { EndCause, Next, TransferOutcome } from '../call/state.ts'
@@ -74,7 +74,7 @@ export class Endings {
   readonly #parts: EndingsParts
   #running = 0
   readonly #overs = new Set<CallSid>()
-  /** [EG10] Ends under way; as bounded as they are. */
+  /** [EG11] Ends under way; as bounded as they are. */
   readonly #writes = new Map<CallSid, Promise<unknown>>()
   /** [EG9] */
   readonly #dials = new Map<CallSid, Dial & { timer: WheelTimer }>()
@@ -278,7 +278,7 @@ export class Endings {
     void this.#retry('the release of a lease', () => this.#parts.leases.release({ callSid, epoch }))
   }
 
-  /** Waits until the end of `callSid` is written or told, KNOWN_MS at most; not at all when none is under way. [EG10] */
+  /** Waits until the end of `callSid` is written or told, KNOWN_MS at most; not at all when none is under way. [EG11] */
   async known(callSid: CallSid): Promise<void> {
     if (!this.#writes.has(callSid)) return
     const { wheel } = this.#parts

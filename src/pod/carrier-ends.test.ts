@@ -58,7 +58,7 @@ suite('a call that is over for the carrier', () => {
     }
   })
 
-  test('[EG10] is not resumed: not where it was told, from that moment on, and by no pod once the callback is answered', async () => {
+  test('[EG11] is not resumed: not where it was told, from that moment on, and by no pod once the callback is answered', async () => {
     const shared = await ground()
     const first = await start('pod-a', shared)
     const second = await start('pod-b', shared)
