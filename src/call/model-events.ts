@@ -19,6 +19,7 @@ import {
   isSilentRequest,
   isToolAwaited,
   mayDial,
+  NOTICED_MS,
   owe,
   playFiller,
   reach,
@@ -61,8 +62,6 @@ const ALREADY_ACTIVE = 'conversation_already_has_active_response'
 const CANCELLED_ON_PURPOSE = new Set(['turn_detected', 'client_cancelled'])
 /** How long before the stall bound a link whose response says nothing is asked whether it lives. */
 const PROOF_MS = 1_000
-/** A wait that the caller would notice is begun with our own sound. */
-const NOTICED_MS = 1_000
 /** How long the provider has to answer the caller by itself after a response that it was busy with. */
 const NUDGE_MS = 1_000
 /** A tool of the provider's own that nobody allows for so long is answered for by the model, in words. */

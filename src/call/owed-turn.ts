@@ -22,7 +22,7 @@ export const DIAL_BUCKET_MS = 20_000
 const DIAL_BUCKETS = 4
 const ASK_AGAIN_MS = 200
 /** A wait that the caller would notice is begun with our own sound. */
-const NOTICED_MS = 1_000
+export const NOTICED_MS = 1_000
 const TOOLS_OUT_MAX = 32
 
 /** Why an answer came to nothing. */
