@@ -5,21 +5,17 @@
 // LO3: a frame is loud when LOUD_SAMPLES_MIN of its samples are; the caller seems to speak when LOUD_LOOKS_MIN (400 ms) of the
 //      last second's ten looks were at a loud frame.
 // LO4: this is a guess and may be noise: what follows from it must be harmless (PF1).
+import { MAGNITUDE_OF_DIGIT } from './digit-level.ts'
 
 export const LOOK_EVERY = 5
 const LOOKS = 10
 const LOUD_LOOKS_MIN = 4
 const LOUD_SAMPLES_MIN = 4
-const LOUD_SEGMENT = 2
+/** [LO2] */
+const LOUD_MAGNITUDE = 396
 /** 12 digits are 9 samples: 18 looks in a frame of 20 ms. A longer frame is looked at in its first 20 ms only. */
 const STRIDE_CHARS = 12
 const FRAME_CHARS = 216
-
-/** By the first digit of a base64 quad, which holds the upper six bits of a µ-law byte (sent inverted): 1 is loud. */
-const LOUD = new Uint8Array(256)
-for (const [bits, digit] of [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'].entries()) {
-  if (((~bits >> 2) & 0x07) >= LOUD_SEGMENT) LOUD[digit.charCodeAt(0)] = 1
-}
 
 export class Loudness {
   #frame = 0
@@ -34,7 +30,9 @@ export class Loudness {
     this.#frame = 0
     let loudSamples = 0
     const last = Math.min(end, start + FRAME_CHARS)
-    for (let at = start; at < last; at += STRIDE_CHARS) loudSamples += LOUD[buffer[at]!]!
+    for (let at = start; at < last; at += STRIDE_CHARS) {
+      if (MAGNITUDE_OF_DIGIT[buffer[at]!]! >= LOUD_MAGNITUDE) loudSamples += 1
+    }
     const isLoud = loudSamples >= LOUD_SAMPLES_MIN ? 1 : 0
     this.#loudLooks += isLoud - ((this.#looks >> (LOOKS - 1)) & 1)
     this.#looks = ((this.#looks << 1) | isLoud) & ((1 << LOOKS) - 1)

@@ -5,6 +5,7 @@
 //      last 2 to 4 s, at most FLOOR_MAX: a line whose noise is even is quiet, and a voice or a tone of -28 dBm0 is loud for ever.
 // QT3: the caller is quiet once every frame of a stretch was quiet. Its length is counted in audio, not by a clock.
 // QT4: until a line was heard for FLOOR_AFTER_MS its floor is zero: what is not known is taken for speech.
+import { MAGNITUDE_OF_DIGIT } from './digit-level.ts'
 
 /** In 16-bit units, the mean of magnitudes rounded down: speech of -50 dBm0 has it. */
 const LEVEL_MIN = 16
@@ -13,16 +14,8 @@ const OVER_FLOOR = 2
 const FLOOR_MAX = 350
 const FLOOR_AFTER_MS = 2_000
 const BYTES_PER_MS = 8
-/** Four digits of base64 are three samples; the first holds the upper six bits of the first of them. */
+/** Four digits of base64 are three samples. */
 const STRIDE_CHARS = 4
-
-/** By that digit: the magnitude of the sample, rounded down to what six bits tell. µ-law is sent inverted. */
-const MAGNITUDE = new Uint16Array(256)
-for (const [bits, digit] of [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'].entries()) {
-  const segment = (~bits >> 2) & 0x07
-  const mantissa = (~bits & 0x03) << 2
-  MAGNITUDE[digit.charCodeAt(0)] = (((mantissa << 3) + 0x84) << segment) - 0x84
-}
 
 export class Quiet {
   /** How long the caller has been quiet, in ms of audio. */
@@ -37,7 +30,7 @@ export class Quiet {
     let sum = 0
     let samples = 0
     for (let at = start; at < end; at += STRIDE_CHARS) {
-      sum += MAGNITUDE[buffer[at]!]!
+      sum += MAGNITUDE_OF_DIGIT[buffer[at]!]!
       samples += 1
     }
     const level = samples === 0 ? 0 : sum / samples

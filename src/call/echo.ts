@@ -4,7 +4,7 @@
 import type { CallState, Effect } from './state.ts'
 
 export const SELF_CUTS_MAX = 6
-export const SELF_CUTS_MS = 20_000
+const SELF_CUTS_MS = 20_000
 const SAID_LOOKS = 6
 
 /** The agent was cut. */

@@ -14,7 +14,7 @@ import type { CallSettings, CallState, DueCause, Effect, Rung, Strikes, TurnOutc
 
 export const FILLER_EVERY_MS = 5_000
 export const LIMIT_WAIT_MAX_MS = 10_000
-export const LIMIT_WAITS_MAX = 2
+const LIMIT_WAITS_MAX = 2
 export const TOOL_HOLD_MS = 5_000
 export const DIALS_MAX = 6
 export const DIAL_BUCKET_MS = 20_000

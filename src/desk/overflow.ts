@@ -13,7 +13,7 @@ import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
 import type { Wheel } from '../kit/wheel.ts'
 
-export const CALL_BACKS_MAX = 1_000
+const CALL_BACKS_MAX = 1_000
 /** How long a caller waits until a call-back is kept. */
 const KEEP_MS = 3_000
 const NAMED_AWAITED_TRIES = 10

@@ -20,7 +20,7 @@ export const WRONG_MS = 60_000
 /** Addresses that are remembered; beyond it the oldest is forgotten. */
 const ADDRESSES_MAX = 1_000
 /** Tokens that one process may know. */
-export const OPERATORS_MAX = 100
+const OPERATORS_MAX = 100
 const TOKEN_MIN_CHARACTERS = 24
 /** A Call SID, or the id of an item of work or of an erasure. */
 const SUBJECT = /^(?:CA[0-9a-f]{32}|\d{1,18})$/

@@ -9,7 +9,7 @@ import { ByteQueue } from '../byte-queue.ts'
 import { makeRequest, type WriteHandle, type WriteRequest } from './write-request.ts'
 
 /** The longest plaintext of one TLS record. */
-export const WRITE_MAX_BYTES = 16_384
+const WRITE_MAX_BYTES = 16_384
 
 export class TlsWrites {
   readonly #stream: Socket
