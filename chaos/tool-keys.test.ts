@@ -19,6 +19,7 @@ function openLedger(known: readonly ToolIntent[] = []) {
       callSid: 'CA1' as CallSid,
       epoch: 1,
       turn: () => turn,
+      decided: () => Promise.resolve(),
       isActing: () => true,
       onFenced: () => {},
       onTool: () => {},

@@ -8,6 +8,7 @@ import type { Script } from '../sim/openai/dialogue/script.ts'
 import { openSpeech } from '../sim/speech/speech.ts'
 import type { Step } from '../sim/twilio/media/script.ts'
 import { OUTCOME_UNKNOWN } from '../src/desk/tool-ledger.ts'
+import type { CallSid } from '../src/kit/ids.ts'
 import type { Pack, PackCall } from '../src/packs/pack.ts'
 import { Plane } from './plane.ts'
 import { TwoPods, type WireSession } from './two-pods.ts'
@@ -162,26 +163,26 @@ describe('a tool of a name that two agents have', { concurrency: 4 }, () => {
   })
 })
 
-describe('a tool that was cut short by the loss of its pod', { concurrency: 3 }, () => {
-  /** The tool `pay` never comes to its end in the first pod. */
-  function tillPack(pod: string, ran: Ran, toolEffects: PackCall['toolEffects']): Pack {
-    const pay = tool({
-      name: 'pay',
-      description: 'Pays.',
-      parameters: z.object({}),
-      execute: (_, run, details) => {
-        const context = run?.context as { call: { effectKey(details: unknown): string } }
-        ran.push(`${pod} ${context.call.effectKey(details).split(':').slice(1).join(':')}`)
-        return pod === 'pod-0' ? new Promise<string>(() => {}) : Promise.resolve('It is paid.')
-      },
-    })
-    const agent = () => new RealtimeAgent<unknown>({ name: 'Till', instructions: 'Take payments.', tools: [pay] })
-    const effects = toolEffects === undefined ? {} : { toolEffects }
-    const openCall: Pack['openCall'] = (call) => ({ agent: agent(), context: { call }, ...effects })
-    return { name: 'till', version: '1', openCall }
-  }
-  const PAY = { call: { name: 'pay', arguments: {} }, thenSay: 'Done.' }
+/** The tool `pay` never comes to its end in the first pod. */
+function tillPack(pod: string, ran: Ran, toolEffects: PackCall['toolEffects']): Pack {
+  const pay = tool({
+    name: 'pay',
+    description: 'Pays.',
+    parameters: z.object({}),
+    execute: (_, run, details) => {
+      const context = run?.context as { call: { effectKey(details: unknown): string } }
+      ran.push(`${pod} ${context.call.effectKey(details).split(':').slice(1).join(':')}`)
+      return pod === 'pod-0' ? new Promise<string>(() => {}) : Promise.resolve('It is paid.')
+    },
+  })
+  const agent = () => new RealtimeAgent<unknown>({ name: 'Till', instructions: 'Take payments.', tools: [pay] })
+  const effects = toolEffects === undefined ? {} : { toolEffects }
+  const openCall: Pack['openCall'] = (call) => ({ agent: agent(), context: { call }, ...effects })
+  return { name: 'till', version: '1', openCall }
+}
+const PAY = { call: { name: 'pay', arguments: {} }, thenSay: 'Done.' }
 
+describe('a tool that was cut short by the loss of its pod', { concurrency: 3 }, () => {
   for (const [what, toolEffects, again] of [
     ['that nobody speaks for is not run again', undefined, false],
     ['that is `once` is not run again', { pay: 'once' }, false],
@@ -207,6 +208,24 @@ describe('a tool that was cut short by the loss of its pod', { concurrency: 3 },
       })
     })
   }
+})
+
+test('[P46][TG7] a tool that is owed runs once the line is back, though the model was there before it', async () => {
+  const ran: Ran = []
+  const pack = (pod: string): Pack => tillPack(pod, ran, { pay: 'keyed' })
+  const afterStream = { actionMs: 0, openMs: 1_500 }
+  await TwoPods.with({ pack, script: script(PAY), afterStream }, async (pods) => {
+    const call = pods.place({ steps: [...(await hears(1)), { stayMs: 80_000 }], maxMs: 90_000 })
+    await pods.until('the first pod pays', () => ran.length === 1)
+    await pods.until('its checkpoint', async () => (await pods.checkpoint(call.callSid)).includes('"pay"'))
+    await pods.kill(0)
+    await pods.until('the model is ready', () => pods.call(1, call.callSid)?.state.model.kind === 'ready')
+    assert.equal(pods.edges[1]!.pod.calls.get(call.callSid as CallSid)?.hasStream, false, 'the line is not back')
+    await pods.until('the second pod pays', () => ran.length === 2)
+    assert.deepEqual(ran, [ran[0], ran[0]!.replace('pod-0', 'pod-1')])
+    call.hangUp()
+    await call.done
+  })
 })
 
 describe('decisions about tools', { concurrency: 2 }, () => {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import type { Script } from '../sim/openai/dialogue/script.ts'
 import { type OpenAiSim, startOpenAiSim } from '../sim/openai/sim.ts'
 import type { CallerScript } from '../sim/twilio/media/script.ts'
+import type { AfterStreamDelays } from '../sim/twilio/options.ts'
 import { startTwilioSim, type TwilioSim } from '../sim/twilio/sim.ts'
 import type { Call } from '../src/call/call.ts'
 import type { TranscriptItem } from '../src/call/transcript.ts'
@@ -40,6 +41,8 @@ export type TwoPodsParts = {
   pack: (pod: string) => Pack
   script: Script
   env?: Record<string, string>
+  /** How long the carrier takes to ask after a stream, and to open the next. */
+  afterStream?: AfterStreamDelays
 }
 
 export class TwoPods {
@@ -83,6 +86,7 @@ export class TwoPods {
       httpUrlRewrite: dialled,
       wsUrlRewrite: dialled,
       verbTimeScale: 0.02,
+      ...(parts.afterStream === undefined ? {} : { afterStream: parts.afterStream }),
     })
     const pods = new TwoPods({ relay, records, model, carrier, wheel, dialled })
     try {

@@ -84,6 +84,32 @@ test('[AY2] an item that the next session was not told is a breach, unless it wa
   )
 })
 
+test('[AY4] an edit between two sessions may take out the oldest messages, and no others', () => {
+  const message = (id: string, role = 'user') => ({
+    event: 'item_added',
+    item: id,
+    kind: 'message',
+    role,
+    by: 'client',
+  })
+  const ids = Array.from({ length: 14 }, (_, i) => `m${i}`)
+  const earlierMore = ids.map((id, i) => ({ t: (7 + i / 2) * S, ...message(id), by: 'caller' }))
+  const after = (kept: string[], ...more: Line[]) =>
+    judge(lines({ earlierMore, laterItems: [...kept.map((id) => message(id)), ...more] })).breaches
+  const newest = ids.slice(2)
+  assert.deepEqual(after(newest, message('note', 'system')), [])
+  assert.match(after(newest)[0] ?? '', /not told message i1/, 'without the mark of an edit')
+  assert.match(after(newest, message('vp_note', 'system'))[0] ?? '', /i1/, 'the note of the plane is no edit')
+  assert.match(after(ids.slice(8), message('note', 'system'))[0] ?? '', /i1/, 'too few are kept')
+  const withHole = newest.filter((id) => id !== 'm7')
+  assert.match(after(withHole, message('note', 'system'))[0] ?? '', /m7/, 'a hole is no edit')
+  const tool = { t: 8 * S, event: 'item_added', item: 'f', kind: 'function_call', by: 'model' }
+  const { breaches } = judge(
+    lines({ earlierMore: [...earlierMore, tool], laterItems: [...newest, 'x'].map((id) => message(id, 'system')) }),
+  )
+  assert.match(breaches[0] ?? '', /function_call f/, 'tools are never taken out')
+})
+
 test('[AY2] an item that was taken out and comes back is a breach', () => {
   const taken = { t: 9 * S, event: 'item_removed', item: 'i1', kind: 'message', by: 'client' }
   assert.match(judge(lines({ earlierMore: [taken] })).breaches[0] ?? '', /taken out/)

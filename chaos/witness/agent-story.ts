@@ -4,15 +4,20 @@
 //      the time a checkpoint takes.
 // AY2: the later is told every message and tool call of the earlier that is older than BOUND_US, and none that was taken out there. Left
 //      out are items that were cut, of which nothing may have been heard, and the plane's own note of why the line was silent.
+// AY4: code may edit the history while no session is open. Its mark is a message of the system that the later is told before it speaks and
+//      the earlier never had. Then the oldest messages may be missing, while the newest stay: as many as the agents of the run keep
+//      (chaos/agents/desks.ts), less EDIT_SLACK that were under way. Tools are never missing.
 // AY3: a tool belongs to the agent whose instructions were in force in the session that asked for it.
 import type { WitnessLine } from '../../load/report/witness.ts'
 
 const BOUND_US = 1_500_000
 const CATCH_UP_US = 8_000_000
 const NOTE_ID = 'vp_note'
+const EDIT_KEEPS = 12
+const EDIT_SLACK = 2
 
 type Config = { atUs: number; text: string; instructions: string }
-type Item = { atUs: number; id: string; kind: string; isIn: boolean; by: string }
+type Item = { atUs: number; id: string; kind: string; role: string; isIn: boolean; by: string }
 type Session = {
   session: string
   call: number | undefined
@@ -93,13 +98,30 @@ function judgeHistory(story: AgentStory, call: number, earlier: Session, later: 
   const last = new Map(earlier.items.map((item) => [item.id, item]))
   const told = new Set(later.items.filter(({ by, isIn }) => by === 'client' && isIn).map(({ id }) => id))
   const taken = new Set(later.items.filter(({ isIn }) => !isIn).map(({ id }) => id))
+  const edited = editedAway([...last.values()], told, later)
   for (const { id, kind, isIn, atUs } of last.values()) {
     const isOld = earlier.closedUs - atUs > BOUND_US
     if (!isOld || id === NOTE_ID || kind === 'function_call_output' || earlier.cut.has(id)) continue
-    if (isIn && !told.has(id)) story.breaches.push(`call ${call}: ${later.session} was not told ${kind} ${id}`)
+    if (isIn && !told.has(id) && !edited.has(id))
+      story.breaches.push(`call ${call}: ${later.session} was not told ${kind} ${id}`)
     if (!isIn && told.has(id) && !taken.has(id))
       story.breaches.push(`call ${call}: ${later.session} was told ${id}, which was taken out`)
   }
+}
+
+/** [AY4] The messages of the earlier that an edit between the sessions may have taken out. */
+function editedAway(earlier: readonly Item[], told: ReadonlySet<string>, later: Session): ReadonlySet<string> {
+  const known = new Set(earlier.map(({ id }) => id))
+  const spokeUs = later.items.find(({ by }) => by === 'model')?.atUs ?? Number.MAX_SAFE_INTEGER
+  const isEdited = later.items.some(
+    ({ id, role, by, isIn, atUs }) =>
+      isIn && by === 'client' && role === 'system' && id !== NOTE_ID && !known.has(id) && atUs < spokeUs,
+  )
+  if (!isEdited) return new Set()
+  const messages = earlier.filter(({ kind, isIn, id }) => kind === 'message' && isIn && id !== NOTE_ID)
+  const oldestKept = messages.findIndex(({ id }) => told.has(id))
+  if (oldestKept < 0 || messages.length - oldestKept < EDIT_KEEPS - EDIT_SLACK) return new Set()
+  return new Set(messages.slice(0, oldestKept).map(({ id }) => id))
 }
 
 /** [AY3] */
@@ -165,8 +187,9 @@ function take(story: Session, line: WitnessLine): void {
       text: JSON.stringify({ instructions, tools, voice }),
     })
   } else if (line.event === 'item_added' || line.event === 'item_removed') {
-    const { item, kind, by } = line
-    story.items.push({ atUs, id: String(item), kind: String(kind), by: String(by), isIn: line.event === 'item_added' })
+    const { item, kind, role, by } = line
+    const texts = { id: String(item), kind: String(kind), role: String(role), by: String(by) }
+    story.items.push({ atUs, ...texts, isIn: line.event === 'item_added' })
   } else if (line.event === 'truncate') story.cut.add(String(line.item))
   else if (line.event === 'function_call') {
     const step = /"step":(\d+)/.exec(String(line.arguments))?.[1]

@@ -109,7 +109,7 @@ export class Calls {
 
   /** The stream of the call is here: from now on it acts. */
   activate(held: Held): void {
-    held.isActive = true
+    held.begin()
     held.needsClaim = false
     if (this.#parts.checkpoints !== undefined && this.#signs === undefined) this.#signLater()
     this.#parts.history('acts', held.callSid, held.epoch)
@@ -126,7 +126,7 @@ export class Calls {
   /** Another pod acts for the call, or none may: this pod stops at once and writes nothing. */
   letGo(held: Held, cause: EndCause): void {
     if (held.isOver) return
-    held.isOver = true
+    held.finish()
     this.#dirty.delete(held)
     this.#parts.checkpoints?.remove(held.callSid)
     this.#parts.history(cause === 'moved' ? 'fenced' : 'released', held.callSid, held.epoch)
@@ -198,7 +198,7 @@ export class Calls {
     const { callSid, epoch } = held
     const before = this.#held.get(callSid)
     if (before !== undefined && before.epoch >= epoch) {
-      held.isOver = true
+      held.finish()
       held.call.letGo('moved')
       return before.epoch === epoch ? before : undefined
     }

@@ -93,7 +93,7 @@ export class Endings {
     const { call, callSid, epoch, origin } = held
     const { turns, bargeIns } = call.state
     this.#parts.log.info({ callSid, cause, turns, bargeIns }, 'call ended')
-    held.isOver = true
+    held.finish()
     if (cause === 'moved' || cause === 'handed-over') return
     const checkpoint = writeCheckpoint(call.checkpoint)
     if (cause === 'carrier-lost' && held.isActive) {

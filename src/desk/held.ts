@@ -137,16 +137,16 @@ export class Held {
   origin: Origin
   readonly call: Call
   readonly ledger: ToolLedger
-  /** Its stream has opened here: its lease is this pod's to renew, its records this pod's to write. */
-  isActive = false
   /** It was prepared for a handover, and its row still names the other pod. */
   needsClaim: boolean
   /** Its stream has begun here. */
   hasStream = false
   /** It is being handed over: the store may already name another epoch. */
   isMoving = false
-  /** Another pod acts for it, or it has ended. */
-  isOver = false
+
+  #isActive = false
+  #isOver = false
+  readonly #decided = Promise.withResolvers<void>()
 
   /** What the call had lasted and used when it came here. */
   readonly before: { lastedMs: number; usage: Usage }
@@ -157,6 +157,33 @@ export class Held {
     this.call = call
     this.ledger = ledger
     this.needsClaim = origin.comeback?.kind === 'handover'
+  }
+
+  /** Its stream has opened here: its lease is this pod's to renew, its records this pod's to write. */
+  get isActive(): boolean {
+    return this.#isActive
+  }
+
+  /** Another pod acts for it, or it has ended. */
+  get isOver(): boolean {
+    return this.#isOver
+  }
+
+  /** Resolves once its stream has opened here, or it is over. */
+  get decided(): Promise<void> {
+    return this.#decided.promise
+  }
+
+  /** Its stream has opened here. */
+  begin(): void {
+    this.#isActive = true
+    this.#decided.resolve()
+  }
+
+  /** It is no longer this pod's. */
+  finish(): void {
+    this.#isOver = true
+    this.#decided.resolve()
   }
 
   /** HC1. */
@@ -202,6 +229,7 @@ export async function makeHeld(
       callSid,
       epoch,
       turn: () => call?.state.turns ?? 0,
+      decided: () => held?.decided ?? Promise.resolve(),
       isActing: () => held?.isActing === true,
       onFenced: () => held !== undefined && parts.onFenced(held),
       onTool: (key) => history('tool', callSid, epoch, { key }),

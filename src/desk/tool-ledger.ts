@@ -4,6 +4,7 @@
 //      words and has not run.
 // TG3: a tool whose intent already has an answer does not run again: it gets that answer.
 // TG4: no tool starts for a call whose stream is over, or that another pod acts for.
+// TG7: a tool of a call whose stream has not opened here waits for it, and runs then. When the call comes to nothing here, it does not run.
 // TG5: no intent of a tool is written before the handoff that it follows is in a checkpoint: whoever finds the one knows the other, and
 //      whose tool it is.
 // TG6: a tool that another pod may have run, and whose answer is not known, runs again under its first key when it is `keyed` or `read`.
@@ -38,6 +39,8 @@ export type LedgerParts = {
   callSid: CallSid
   epoch: number
   turn: () => number
+  /** [TG7] Resolves once the stream of the call has opened here, or the call is over. */
+  decided: () => Promise<void>
   isActing: () => boolean
   onFenced: () => void
   onTool: (key: string) => void
@@ -99,6 +102,7 @@ export class ToolLedger implements ToolGate {
   async before(tool: { toolCallId: string; name: string; argumentsText: string }): Promise<Answer> {
     const key = this.keyOf(tool.toolCallId)
     const { records, log } = this.#parts
+    await this.#parts.decided()
     const untilMs = this.#parts.clock.monotonicMs() + INTENT_MAX_MS
     let isCut = this.#cut.has(tool.toolCallId)
     await this.#parts.agentKept?.()
