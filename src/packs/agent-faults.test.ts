@@ -10,7 +10,7 @@ function thrownAt(...places: string[]): Error {
   return error
 }
 
-test('[AF2][AF3] the innermost place decides whose fault it is; packages and Node itself are nobody’s', () => {
+test('[P53][AF2][AF3] the innermost place decides whose fault it is; packages and Node itself are nobody’s', () => {
   assert.equal(isThrownByAgent(thrownAt('/opt/a/agent.ts', OWN)), true)
   assert.equal(
     isThrownByAgent(thrownAt('node:events', '/opt/a/node_modules/zod/index.js', 'file:///opt/a/agent.ts?load=1')),
