@@ -207,7 +207,7 @@ test('the witness log tells of sessions, turns and responses in microseconds', a
   assert.deepEqual([mine.at(-1).appends, mine.at(-1).audio_bytes, mine.at(-1).live], [50, 8000, 0])
 })
 
-test('[X1] wrong client events are refused with the code and parameter of the API, and the session goes on', async () => {
+test('[P54][X1] wrong client events are refused with the code and parameter of the API, and the session goes on', async () => {
   const client = await connect(sim.url)
   await client.next('session.created')
   const session = (fields: object) => ({ type: 'session.update', session: { type: 'realtime', ...fields } })
