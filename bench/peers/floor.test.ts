@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
@@ -13,9 +14,10 @@ import { Bench } from '../runner/bench.ts'
 import { type Child, startChild } from '../runner/child.ts'
 import { buildFloor } from '../runner/floor.ts'
 import { needPackages } from '../runner/packages.ts'
-import { startTerminator } from '../runner/terminator.ts'
+import { makeCertificate, startTerminator } from '../runner/terminator.ts'
 import { SESSION_UPDATE, streamTwiml } from './settings.ts'
 
+const LINKS_MAX = 32
 const SANITIZED = [
   '-O1',
   '-g',
@@ -25,6 +27,7 @@ const SANITIZED = [
   '-fsanitize=address,undefined',
   '-fno-sanitize-recover',
   '-DSEND_BUFFER_BYTES=16384',
+  `-DLINKS_MAX=${LINKS_MAX}`,
 ]
 const BARE = new URL('./bare-bridge.ts', import.meta.url).pathname
 const SANITIZER_LOG = 'sanitizer-log'
@@ -47,13 +50,25 @@ class ToldModel {
   readonly asked: Record<string, string | undefined>[] = []
   readonly heard: string[] = []
   readonly closed: number[] = []
-  readonly #http: Server = createServer()
-  readonly #sockets = new WebSocketServer({ server: this.#http })
+  /** Messages of the newest link. */
+  linkHeard = 0
+  readonly #http: Server
+  readonly #sockets: WebSocketServer
   #link: WebSocket | undefined
 
-  constructor() {
+  /** `certificateFile`: for TLS, with its key beside it. */
+  constructor(certificateFile?: string) {
+    this.#http =
+      certificateFile === undefined
+        ? createServer()
+        : createTlsServer({ cert: readFileSync(certificateFile), key: readFileSync(`${certificateFile}.key`) })
+    this.#sockets = new WebSocketServer({ server: this.#http })
     this.#sockets.on('connection', (link, { url, headers }) => {
       this.#link = link
+      this.linkHeard = 0
+      link.on('message', () => {
+        if (link === this.#link) this.linkHeard += 1
+      })
       this.asked.push({ url, host: headers.host?.replace(/\d+$/, ''), authorization: headers.authorization })
       link.on('message', (data) => this.heard.push(String(data)))
       link.on('pong', (data) => this.heard.push(`pong ${data}`))
@@ -200,14 +215,14 @@ type Way = {
 }
 
 async function openCall(port: number, model: ToldModel) {
-  const heard = model.heard.length
+  const calls = model.asked.length
   const carrier = new WebSocket(`ws://127.0.0.1:${port}/media`)
   await once(carrier, 'open')
-  await until('the session is updated', () => model.heard.length === heard + 1)
+  await until('the session is updated', () => model.asked.length === calls + 1 && model.linkHeard === 1)
   carrier.send(JSON.stringify(START))
   model.say({ type: 'session.updated' })
-  await until('the greeting is asked for', () => model.heard.length === heard + 2)
-  return { carrier, link: model.link, heard: heard + 2 }
+  await until('the greeting is asked for', () => model.linkHeard === 2)
+  return { carrier, link: model.link }
 }
 
 async function openToCarrier(port: number, model: ToldModel): Promise<Way> {
@@ -379,12 +394,13 @@ suite('floor', { concurrency: false }, () => {
 
   for (const name of ['to the carrier', 'to the model over TLS'] as const) {
     test(`[FC3] ${name}: what a peer does not read waits up to the bound and arrives whole, beyond it the call ends`, async () => {
-      const model = await new ToldModel().start()
-      const front = await startTerminator(bench, model.port)
       const isTls = name !== 'to the carrier'
-      const bridge = isTls
-        ? await startFloor(front.url, { SSL_CERT_FILE: front.certificateFile })
-        : await startFloor(`ws://127.0.0.1:${model.port}/v1/realtime`)
+      // Not through the terminator: its buffers are others in each call.
+      const certificate = join(bench.folder, 'model.crt')
+      if (isTls) await makeCertificate(certificate, `${certificate}.key`)
+      const model = await new ToldModel(isTls ? certificate : undefined).start()
+      const url = `${isTls ? 'wss' : 'ws'}://127.0.0.1:${model.port}/v1/realtime`
+      const bridge = await startFloor(url, { SSL_CERT_FILE: certificate })
       const open = isTls ? openToModel : openToCarrier
       const most = await sayUntilEnded(await open(bridge.port, model), SAID_MAX)
       assert.ok(most < SAID_MAX, 'the call is ended')
@@ -446,6 +462,32 @@ suite('floor', { concurrency: false }, () => {
     assert.equal((await once(misled, 'close'))[0], 1000, 'a wrong Sec-WebSocket-Accept')
     await stopClean(other)
     liar.close()
+  })
+
+  test('[FC6] a connection above the bound is closed, a call whose model would be above it is ended, and others go on', async () => {
+    const model = await new ToldModel().start()
+    const bridge = await startFloor(`ws://127.0.0.1:${model.port}/v1/realtime`)
+    const first = new WebSocket(`ws://127.0.0.1:${bridge.port}/media`)
+    await until('the first call is on', () => model.heard.length === 1)
+    const idle: Awaited<ReturnType<typeof rawCarrier>>[] = []
+    for (let count = 2; count < LINKS_MAX; count++) idle.push(await rawCarrier(bridge.port))
+    const above = await rawCarrier(bridge.port)
+    await until('the connection above is closed', () => above.state.isClosed)
+    idle.at(-1)!.socket.write(UPGRADE)
+    await until('the call without a model link is ended', () => idle.at(-1)!.state.text.endsWith('\x88\x02\x03\xe8'))
+    await until('its socket too', () => idle.at(-1)!.state.isClosed)
+    assert.equal(idle.filter(({ state }) => state.isClosed).length, 1)
+    idle.at(-2)!.socket.destroy()
+    first.ping()
+    await once(first, 'pong')
+    first.close()
+    await until('the first call is over', () => model.closed.length === 1)
+    const later = new WebSocket(`ws://127.0.0.1:${bridge.port}/media`)
+    await until('there is room again', () => model.heard.length === 2)
+    later.close()
+    for (const { socket } of idle) socket.destroy()
+    await stopClean(bridge)
+    model.close()
   })
 
   test('[FC7] over TLS it talks to a model that it can verify, and to no other', async () => {
