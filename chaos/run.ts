@@ -1,7 +1,8 @@
 // What every chaos run has at hand, and what it hands back. Rules:
 // RN1: all chance of a run comes from its seed: which pod, when, how long; the same seed gives the same schedule.
 // RN2: everything that was started is ended in the reverse order, whatever happened (bench/runner/bench.ts).
-import { cp, mkdtemp } from 'node:fs/promises'
+// RN3: with `--keep` all logs of the run are copied at its end; a pipe holds nothing to keep and is left out.
+import { cp, lstat, mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Bench, type Check } from '../bench/runner/bench.ts'
@@ -28,7 +29,7 @@ export class ChaosRun extends Bench {
     const run = new ChaosRun(name, asked, await mkdtemp(join(tmpdir(), `voiceplane-chaos-${name}-`)))
     const { keep } = asked
     // The first of the ends is the last to come: all logs are closed then.
-    if (keep !== undefined) run.atEnd(() => cp(run.folder, resolve(keep), { recursive: true, force: true }))
+    if (keep !== undefined) run.atEnd(() => keepFolder(run.folder, resolve(keep)))
     return run
   }
 
@@ -62,4 +63,10 @@ export type ChaosCase = {
 /** A check that holds when `value` is exactly `wanted`. */
 export function exactly(name: string, value: number, wanted: number): Check {
   return { name, value, limit: `= ${wanted}`, pass: value === wanted }
+}
+
+/** Copies the logs of a run. A pipe holds nothing that could be kept, and cannot be copied. */
+async function keepFolder(from: string, to: string): Promise<void> {
+  const isKept = async (path: string): Promise<boolean> => !(await lstat(path)).isFIFO()
+  await cp(from, to, { recursive: true, force: true, filter: isKept })
 }

@@ -18,6 +18,7 @@ import type { Log } from './kit/log.ts'
 import type { UnauthenticatedConnections } from './kit/unauthenticated.ts'
 import { Wheel } from './kit/wheel.ts'
 import { listen, makeListener, makeStrangers } from './listener.ts'
+import { SettingRefusals } from './model/openai/refused-fields.ts'
 import { tellElsewhere } from './ops/elsewhere.ts'
 import { healthRoutes, metricsRoute } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
@@ -88,7 +89,8 @@ export async function startEdge(options: {
   let pod: Pod | undefined
   const liveCalls = () => pod?.calls.madeCount ?? 0
   const pools = options.makeModel === undefined ? openModelPools(config, { clock, log, metrics }) : undefined
-  const makeModel = options.makeModel ?? modelMaker(config, pack, pools!, { clock, wheel, liveCalls })
+  const refusals = new SettingRefusals()
+  const makeModel = options.makeModel ?? modelMaker(config, pack, pools!, { clock, wheel, liveCalls }, refusals)
   const { playoutLeadMs: leadMs, playoutChunkMs: chunkMs, markEveryMs, mediaWatchdogMs } = config.call
   const shape = {
     settingsOf: (packCall: Parameters<typeof callSettings>[1]) => callSettings(config, packCall),
@@ -108,6 +110,7 @@ export async function startEdge(options: {
     config,
     pod,
     pools,
+    refusals,
     log,
     metrics,
     lag,
@@ -146,6 +149,7 @@ async function makeApps(parts: {
   config: Config
   pod: Pod
   pools: ModelPools | undefined
+  refusals: SettingRefusals
   log: Log
   metrics: Metrics
   lag: LagMeter
@@ -155,7 +159,7 @@ async function makeApps(parts: {
   droppedLines: (() => number) | undefined
   alsoServe: ((app: FastifyInstance, registry: Registry, operators: Operators) => Promise<void>) | undefined
 }): Promise<{ app: FastifyInstance; ops: FastifyInstance | undefined }> {
-  const { config, pod, pools, log, metrics, lag, baseUrl, strangers } = parts
+  const { config, pod, pools, refusals, log, metrics, lag, baseUrl, strangers } = parts
   const answers = new WeakMap<IncomingMessage, ServerResponse>()
   const app = makeListener(strangers, (request, response) => answers.set(request, response))
   const authentication = {
@@ -194,7 +198,7 @@ async function makeApps(parts: {
     onAuthenticated: authentication.onAuthenticated,
   })
   for (const one of ops === undefined ? [app] : [app, ops])
-    await one.register(healthRoutes, { lag, notReady: () => pod.notReady() })
+    await one.register(healthRoutes, { lag, notReady: () => pod.notReady(), warnings: () => refusals.warnings() })
   const operated = ops ?? app
   await operated.register(metricsRoute, { registry, operators: ops === undefined ? operators : undefined })
   await app.register(twilioWebhooks, { config, desk: pod.desk, log, baseUrl, ...webhookAuthentication })

@@ -8,6 +8,7 @@ import { systemClock } from './kit/clock.ts'
 import { messageOf } from './kit/errors.ts'
 import { type Log, LogLines, makeLog } from './kit/log.ts'
 import { neverWait, openStandardError } from './kit/standard-error.ts'
+import { holdAgentFaults } from './packs/agent-faults.ts'
 import { makeClinicPack } from './packs/clinic/clinic.ts'
 import type { Pack } from './packs/pack.ts'
 import { loadUserAgent } from './packs/user-agent.ts'
@@ -150,20 +151,16 @@ function whyNot(error: unknown, { ops }: Config): string {
   return `the port ${port} ${why}: set ${variable} to another one.`
 }
 
-/** An operator's agent may leave a promise that fails: that is a log line, not the end of everybody's call. */
-function holdRejections(log: Log): void {
-  process.on('unhandledRejection', (reason) =>
-    log.error({ code: 'AGENT_FAILED', reason: messageOf(reason) }, 'a promise failed unseen'),
-  )
-}
-
 async function run(role: 'all' | 'edge', config: Config): Promise<number> {
   const log = makeLog({
     ...config.log,
     destination: lines,
     level: role === 'all' && config.log.level === 'info' ? 'warn' : config.log.level,
   })
-  holdRejections(log)
+  holdAgentFaults(log, (text) => {
+    process.stderr.write(`${text}\n`)
+    exit(1)
+  })
   tellUnused(role, config, log)
   const droppedLines = () => lines.dropped
   const startEverything = async () =>

@@ -168,6 +168,53 @@ export const createAgent = async () => {
     }
   })
 
+  test('[P53][AF1][AF2] an agent that ends the process, or throws from a timer, ends nothing: its call and the others go on', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'agent-'))
+    const file = join(folder, 'agent.ts')
+    await writeFile(
+      file,
+      `import { RealtimeAgent, tool } from '@openai/agents-realtime'
+const leave = tool({
+  name: 'leave',
+  description: 'Leaves.',
+  parameters: { type: 'object', properties: {}, required: [], additionalProperties: false },
+  execute: () => {
+    setTimeout(() => { throw new Error('from a timer') }, 1)
+    setTimeout(() => process.exit(4), 1)
+    process.exit(3)
+  },
+})
+export default new RealtimeAgent({ name: 'clinic', instructions: 'You answer.', tools: [leave] })
+`,
+    )
+    const turns = [{ say: 'Hello.' }, { call: { name: 'leave', arguments: {} }, thenSay: 'I am still here.' }]
+    const leaving = await startOpenAiSim({ thinkMs: 100, scripts: [{ name: 'leave', matchTools: ['leave'], turns }] })
+    const lines: string[] = []
+    try {
+      await withPod({ AGENT_MODULE: file, OPENAI_REALTIME_URL: leaving.url }, async (pod) => {
+        createInterface({ input: pod.child.stderr! }).on('line', (line) => lines.push(line))
+        const say = await speech.say('Thank you very much', 'rms')
+        const finished = { waitForAgent: 'finished' as const, timeoutMs: 8_000 }
+        const other = await liveCall(pod, { steps: [{ stayMs: 9_000 }, { hangUp: true }], maxMs: 20_000 })
+        const steps = [finished, { pauseMs: 400 }, { say }, finished, { hangUp: true as const }]
+        const report = await (await liveCall(pod, { steps, maxMs: 20_000 })).done
+        assert.deepEqual([report.wasDropped, report.endCause, report.scriptTimeouts], [false, 'caller-hung-up', []])
+        const beside = await other.done
+        assert.deepEqual([beside.wasDropped, beside.endCause], [false, 'caller-hung-up'])
+        assert.deepEqual([pod.child.exitCode, pod.child.signalCode], [null, null])
+      })
+      const told = lines.filter((line) => line.includes('AGENT_FAILED'))
+      for (const what of ['process.exit(3)', 'process.exit(4)', 'from a timer'])
+        assert.ok(
+          told.some((line) => line.includes(what) && line.includes(`${file}:`)),
+          `${what} in ${told.join('\n')}`,
+        )
+    } finally {
+      await leaving.close()
+      await rm(folder, { recursive: true })
+    }
+  })
+
   const drain = async ({ url }: Pod) => {
     const headers = { authorization: `Bearer ${ADMIN_TOKEN}` }
     assert.equal((await fetch(`${url}/drain`, { method: 'POST', headers })).status, 200)

@@ -12,6 +12,7 @@ import { FakeClock } from '../../src/kit/clock.ts'
 import type { CallId, CallSid } from '../../src/kit/ids.ts'
 import { silentLog } from '../../src/kit/log.ts'
 import { Wheel } from '../../src/kit/wheel.ts'
+import { SettingRefusals } from '../../src/model/openai/refused-fields.ts'
 import { Metrics } from '../../src/ops/metrics.ts'
 import { noTraces } from '../../src/ops/traces.ts'
 import { Watch } from '../../src/ops/watch.ts'
@@ -172,6 +173,7 @@ async function openCall(
     pack,
     openModelPools(config, { ...time, log: silentLog, metrics: new Metrics() }),
     { ...time, liveCalls: () => 1 },
+    new SettingRefusals(),
   )
   const meter = new Watch({
     metrics: new Metrics(),

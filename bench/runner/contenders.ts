@@ -7,6 +7,7 @@ import type { Bench } from './bench.ts'
 import { type Child, type ChildCommand, startChild } from './child.ts'
 import { buildFloor } from './floor.ts'
 import { freePort } from './free-port.ts'
+import { allocatorOfImage } from './image-allocator.ts'
 import { BENCH_OPERATOR } from './metrics.ts'
 import type { Model } from './model.ts'
 import { needPackages, type PackageNeed } from './packages.ts'
@@ -143,19 +144,6 @@ export async function startPlane(bench: Bench, modelUrl: string, options: PlaneO
 function edgeFlags(): string[] {
   const manifest = JSON.parse(readFileSync(pathOf('../../package.json'), 'utf8')) as { scripts: { edge: string } }
   return manifest.scripts.edge.split(' ').filter((word) => word.startsWith('--'))
-}
-
-/** The allocator that the image sets, as operators run it. Throws with the package to install when this machine lacks it. */
-function allocatorOfImage(): Record<string, string> {
-  const dockerfile = readFileSync(pathOf('../../deploy/Dockerfile'), 'utf8')
-  const library = /^ENV .*\bLD_PRELOAD=(\S+)/m.exec(dockerfile)?.[1]
-  if (library === undefined) throw new Error('deploy/Dockerfile sets no allocator')
-  const tried = spawnSync(process.execPath, ['--version'], {
-    env: { ...process.env, LD_PRELOAD: library },
-    encoding: 'utf8',
-  })
-  if (tried.stderr.includes(library)) throw new Error(`${library} is missing; run: apt-get install -y libjemalloc2`)
-  return { LD_PRELOAD: library }
 }
 
 async function startPeer(bench: Bench, command: ChildCommand): Promise<Bridge> {

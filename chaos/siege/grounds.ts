@@ -1,11 +1,14 @@
 // Where a siege takes place: one pod by itself, one pod behind a plain reverse proxy, and a fleet. Rules:
 // GD1: the plain proxy limits and buffers nothing: what the pod is spared, it spares itself.
 // GD2: the standard error of a pod by itself is a named pipe, so that it can be left unread (S6).
+// GD3: the pods have the allocator of the image: how much memory comes back is measured as operators run them. With glibc's, 100 calls that nobody
+//      attacks grow by 25 MB in 140 s; with the image's by 10 MB, and they give it back.
 import { spawnSync } from 'node:child_process'
 import { closeSync, constants, openSync, readSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startChild } from '../../bench/runner/child.ts'
+import { allocatorOfImage } from '../../bench/runner/image-allocator.ts'
 import { launch, pickPort } from '../../tools/fleet/launch.ts'
 import { findHaproxy } from '../../tools/servers/haproxy.ts'
 import { layGround, stepScript } from '../ground.ts'
@@ -75,6 +78,7 @@ export async function startGround(run: ChaosRun, place: Place, calls: number): P
     AGENT_MODULE: AGENT,
     SINK_URL: sink.url,
     LOG_PIPE: pipe.path,
+    ...allocatorOfImage(),
   }
   const args = ['-c', 'exec "$0" "$@" 2>"$LOG_PIPE"', process.execPath, ...NODE_FLAGS, MAIN, 'edge']
   const pod = await startChild({ name: 'pod', file: '/bin/sh', args, env, readyUrl: `${podUrl}/ready` }, own)
@@ -87,7 +91,7 @@ async function startFleetGround(run: ChaosRun, calls: number): Promise<Ground> {
     pods: run.asked.pods ?? 2,
     ceiling: calls,
     slack: calls,
-    env: { ADMIN_TOKEN: OPERATOR },
+    env: { ADMIN_TOKEN: OPERATOR, ...allocatorOfImage() },
     perSource: PER_SOURCE,
   })
   const pods = fleet.pods.map(({ name, pid, url }) => ({ name, pid, url }))

@@ -1,6 +1,7 @@
 // What a simulator can be told at its start, with its defaults, and the faults that can be switched at run time.
 import type { Script } from './dialogue/script.ts'
 import type { BadAnswer, RandomAnswers } from './session/bad-answers.ts'
+import { type KnownNames, OPENAI_NAMES } from './session/config-shape.ts'
 import type { ChunkLaw } from './voice/fragments.ts'
 
 /** Standing faults. All are off by default. */
@@ -73,6 +74,8 @@ export type OpenAiSimOptions = {
   talkMs: number
   /** Scripts beside those that come with the simulator; they come first. */
   scripts: Script[]
+  /** The voices and transcription models that it knows; a session that names another one is refused. */
+  known: KnownNames
   faults: Faults
 }
 
@@ -106,5 +109,6 @@ export const DEFAULTS: OpenAiSimOptions = {
   toolEveryAnswers: 0,
   talkMs: 0,
   scripts: [],
+  known: OPENAI_NAMES,
   faults: NO_FAULTS,
 }

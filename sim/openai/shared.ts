@@ -1,5 +1,6 @@
 // What all sessions of one simulator share.
 import type { Catalogue } from './dialogue/catalogue.ts'
+import type { Check } from './kit/checks.ts'
 import type { Wheel } from './kit/wheel.ts'
 import type { Witness } from './kit/witness.ts'
 import type { Faults, OpenAiSimOptions } from './options.ts'
@@ -12,6 +13,8 @@ export type Shared = {
   readonly voices: VoiceBank
   readonly catalogue: Catalogue
   readonly faults: Faults
+  /** The shape of session.update. */
+  readonly sessionUpdate: Check
   /** Live sessions and the ceiling, for the witness log. */
   load(): { live: number; ceiling: number }
 }

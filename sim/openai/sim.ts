@@ -14,6 +14,7 @@ import { nowMs } from './kit/clock.ts'
 import { Wheel } from './kit/wheel.ts'
 import { Witness } from './kit/witness.ts'
 import { DEFAULTS, type Faults, NO_FAULTS, type OpenAiSimOptions } from './options.ts'
+import { sessionUpdate } from './session/config-shape.ts'
 import { errorEvent, Ids } from './session/events.ts'
 import { Session } from './session/session.ts'
 import type { Shared } from './shared.ts'
@@ -49,6 +50,7 @@ export async function startOpenAiSim(given: StartOptions = {}): Promise<OpenAiSi
     faults,
     wheel: new Wheel((error) => process.stderr.write(`sim/openai timer failed: ${String(error)}\n`)),
     witness: new Witness(options.witnessFile),
+    sessionUpdate: sessionUpdate(options.known),
     voices: new VoiceBank(speech, options.chunkLaw),
     catalogue: new Catalogue(options.scripts),
     load: () => ({ live: sessions.size, ceiling: options.ceiling }),

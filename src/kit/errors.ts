@@ -11,6 +11,7 @@ export const ERROR_CODES = {
   SOCKET_OVERFLOW: 'More bytes wait to be sent than the bound allows; the peer does not read.',
   MODEL_REFUSED: 'The model provider refused the session for good (key, model, quota).',
   MODEL_LOST: 'The link to the model ended while the call was live.',
+  MODEL_SETTING_REFUSED: 'The model refused a setting of the agent; the call goes on without it.',
   MODEL_STALLED: 'The model did not answer within its bound.',
   TURN_UNANSWERED: 'A caller was owed an answer and every way to one came to nothing.',
   TOOL_UNKNOWN: 'The model called a tool that no agent has; it was told so.',

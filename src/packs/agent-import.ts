@@ -59,7 +59,8 @@ export async function importBundle(
 
 /** The loads under way; each is told of an exit: whose code called it cannot be known. */
 const watching = new Set<ExitCalled[]>()
-const exit = process.exit
+/** What `process.exit` is while nothing is loaded. */
+let resting = process.exit
 
 function watchExits(exits: ExitCalled[]): void {
   watching.add(exits)
@@ -72,10 +73,21 @@ function watchExits(exits: ExitCalled[]): void {
 
 function unwatchExits(exits: ExitCalled[]): void {
   watching.delete(exits)
-  if (watching.size === 0) process.exit = exit
+  if (watching.size === 0) process.exit = resting
 }
 
-class ExitCalled extends Error {
+/** From now on `process.exit` throws where it is called; `refused` is told where that was. */
+export function refuseExits(refused: (what: string) => void): void {
+  resting = (code) => {
+    const error = new ExitCalled(code)
+    refused(describeThrown(error))
+    throw error
+  }
+  if (watching.size === 0) process.exit = resting
+}
+
+/** Thrown where `process.exit` was called. */
+export class ExitCalled extends Error {
   override name = 'ExitCalled'
   constructor(code: unknown) {
     super(`process.exit(${code === undefined ? '' : inspect(code)}) was called`)
@@ -106,14 +118,23 @@ function shown(text: string): string {
 
 /** The first place of the stack that is neither a package's nor the plane's. */
 function placeOf(error: Error): string | undefined {
-  for (const line of (error.stack ?? '').split('\n')) {
+  return placesOf(error).find(({ isOwn }) => !isOwn)?.place
+}
+
+/** Was it the author's code that threw: does no file of the plane stand above it in the stack? */
+export function isThrownByAgent(thrown: unknown): boolean {
+  return thrown instanceof Error && placesOf(thrown)[0]?.isOwn === false
+}
+
+/** The places of the stack, the innermost first, without those in packages and in Node itself. */
+function placesOf(error: Error): { place: string; isOwn: boolean }[] {
+  return (error.stack ?? '').split('\n').flatMap((line) => {
     const [, file, row, column] = PLACE.exec(line) ?? []
-    if (file === undefined) continue
+    if (file === undefined) return []
     const path = file.startsWith('file:') ? fileURLToPath(file.replace(/\?.*$/, '')) : file
-    if (path.includes(`${sep}node_modules${sep}`) || path.startsWith(OWN)) continue
-    return `${path}:${row}:${column}`
-  }
-  return undefined
+    if (path.includes(`${sep}node_modules${sep}`)) return []
+    return [{ place: `${path}:${row}:${column}`, isOwn: path.startsWith(OWN) }]
+  })
 }
 
 /** The line that imports what is not there: Node names the bundle, or code of its own. */

@@ -7,6 +7,7 @@ import { isBackgroundResult, RealtimeAgent } from '@openai/agents-realtime'
 import { partyOf } from '../call/identity.ts'
 import { VoiceError } from '../kit/errors.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
+import { type Log, silentLog } from '../kit/log.ts'
 import type { CallControl, Pack, PackSession } from './pack.ts'
 import { loadUserAgent } from './user-agent.ts'
 
@@ -160,4 +161,27 @@ test('[P28][UA2] what a module says of its tools reaches each call, beside the a
   assert.deepEqual((await beside.openCall(CALL)).toolEffects, { book: 'keyed' })
   const inside = await load(`${HEAD}export default () => ({ agent: ${AGENT}, toolEffects: { look: 'read' } })`)
   assert.deepEqual((await inside.openCall(CALL)).toolEffects, { look: 'read' })
+})
+
+test('[P54][UA7] a voice that is not known is told when the module is loaded, wherever it stands, and loads all the same', async () => {
+  const lines: Record<string, unknown>[] = []
+  const log: Log = { ...silentLog, warn: (fields) => void lines.push(fields as Record<string, unknown>) }
+  const source = `${HEAD}export const agent = new RealtimeAgent({ name: 'Desk', voice: 'Marin', handoffs: [
+    new RealtimeAgent({ name: 'Bills', voice: 'nova' }), new RealtimeAgent({ name: 'Fine', voice: 'cedar' })] })
+    export const options = { config: { audio: { output: { voice: 'mirin' } } } }
+    export const voice = 'marin'`
+  files += 1
+  await writeFile(join(baseDir, `agent-${files}.ts`), source)
+  const pack = await loadUserAgent(`agent-${files}.ts`, { baseDir, log })
+  assert.deepEqual(
+    lines.map(({ setting, voice, nearest }) => [setting, voice, nearest]),
+    [
+      ['options.config.audio.output.voice', 'mirin', 'marin'],
+      ['voice of the agent Desk', 'Marin', 'marin'],
+      ['voice of the agent Bills', 'nova', undefined],
+    ],
+  )
+  assert.match(String(lines[0]?.known), /alloy, .*marin, cedar/)
+  await pack.openCall(CALL)
+  assert.equal(lines.length, 3, 'told once')
 })

@@ -10,6 +10,7 @@
 // UA5: with `reload`, a changed file is loaded for the calls that come after it; live calls keep theirs. What does not load is
 //      reported, and the last that loaded serves on.
 // UA6: making the agent of one call has a bound.
+// UA7: a voice that is not among the known ones is told at start, with those that are, and used all the same.
 import { readFile, stat } from 'node:fs/promises'
 import { basename, extname, resolve } from 'node:path'
 import { messageOf, VoiceError } from '../kit/errors.ts'
@@ -32,6 +33,7 @@ import {
 import { describeThrown, type Exports, importBundle } from './agent-import.ts'
 import { unknownAgentKeys } from './agent-keys.ts'
 import { adoptAgents, agentsFrom, ignoredParts } from './agent-shape.ts'
+import { KNOWN_VOICES, unknownVoices } from './known-voices.ts'
 import type { CallControl, Pack, PackCall } from './pack.ts'
 import { shareSdk } from './sdk-resolution.ts'
 import { nearestOf, type PlaneLimits } from './session-options.ts'
@@ -182,6 +184,15 @@ function finished({ file, log, told }: Made, reading: ReturnType<typeof readCall
     const facts = { tool: name, nearest: nearestOf(name, toolNames) }
     if (hasServers) log.debug(facts, '`toolEffects` names a tool that no agent brings itself')
     else log.warn(facts, '`toolEffects` names a tool that no agent has')
+  }
+  for (const { setting, voice } of unknownVoices(reading.call)) {
+    const key = `${setting} ${voice}`
+    if (told.has(key)) continue
+    told.add(key)
+    log.warn(
+      { setting, voice, nearest: nearestOf(voice, KNOWN_VOICES), known: KNOWN_VOICES.join(', ') },
+      'a voice that is not among the known ones: should the model refuse it, calls get the voice of the model',
+    )
   }
   adoptAgents(agents)
   return reading.call

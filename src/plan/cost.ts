@@ -5,7 +5,7 @@
 //       minutes: the one that has no price at all is not missed when the other has one.
 import type { PlanInput, PriceName } from './flags.ts'
 import { arrivalsPerSecond } from './pods.ts'
-import { plain, type Row, row, type Section } from './row.ts'
+import { counted, plain, type Row, row, type Section } from './row.ts'
 
 const CALLER_TOKENS_PER_SECOND = 10
 const AGENT_TOKENS_PER_SECOND = 20
@@ -91,18 +91,18 @@ export function costSection(input: PlanInput): Section {
       'of your currency',
       name === 'cost a call' || perCall === undefined
         ? basis
-        : `${plain(times)} calls; the jobs' text model is not counted`,
+        : `${counted(times, 'call')}; the jobs' text model is not counted`,
     )
   return {
     title: 'Model',
     rows: [
       row('sessions at once', input.calls, 'sessions', 'one a call; renewals and handovers need some more for seconds'),
-      row('minutes', input.calls * 60, 'minutes/hour', `${input.calls} sessions all the hour`),
+      row('minutes', input.calls * 60, 'minutes/hour', `${counted(input.calls, 'session')} all the hour`),
       row(
         'audio heard anew',
         tokens.audioIn,
         'tokens a call',
-        `${tokens.turns} turns; caller 10 tokens/s for ${input['caller-share']} % of the call, and the agent's own words read back`,
+        `${counted(tokens.turns, 'turn')}; caller 10 tokens/s for ${input['caller-share']} % of the call, and the agent's own words read back`,
       ),
       row(
         'audio cached',

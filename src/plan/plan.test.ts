@@ -266,6 +266,7 @@ test('[PLN1] a plan of one reads as one, and what cannot be said has no unit', (
   assert.match(said.text, / 1 cell /)
   assert.doesNotMatch(said.text, / 1 (cells|pods|slots|processes) {2}/)
   assert.match(oneLine(said.text), /cost a call – no price was given/)
+  assert.doesNotMatch(oneLine(said.text), /(?<![\d.])1 (calls|pods|sessions|turns|workers)\b(?! calls\/)/)
   const priced = runPlan(['--calls', '1', '--minutes', '1', '--price-model-minute', '1', '--price-carrier-minute', '1'])
   assert.match(oneLine(priced.text), /cost a call 2 of your currency/)
 })

@@ -7,7 +7,7 @@
 // PLN4: what carries growth until new pods are ready is the room between today's calls and the ceiling.
 import { erlangB, erlangC, meanWaitS, SERVERS_MAX } from './erlang.ts'
 import type { PlanInput } from './flags.ts'
-import { plain, type Row, roundUp, row, type Section } from './row.ts'
+import { counted, plain, type Row, roundUp, row, type Section } from './row.ts'
 
 /** [PLN1] */
 export function podsFor(calls: number, perPod: number, headroomPercent: number): number {
@@ -44,7 +44,12 @@ export function podSections(input: PlanInput): Section[] {
     {
       title: 'Pods',
       rows: [
-        row('arrivals', arrivalsPerSecond(input), 'calls/s', `${calls} calls ÷ ${plain(input.minutes * 60)} s`),
+        row(
+          'arrivals',
+          arrivalsPerSecond(input),
+          'calls/s',
+          `${counted(calls, 'call')} ÷ ${plain(input.minutes * 60)} s`,
+        ),
         row('at the target', podsFor(calls, target, 0), 'pods', `ceil(${calls} ÷ ${target})`),
         row(
           'at the target, with headroom',
@@ -129,7 +134,7 @@ function regionRows(input: PlanInput): Row[] {
   const pods = regionPods(input)
   const afterLoss = regions === 1 ? undefined : calls / (regions - 1) / pods.each
   return [
-    row('each, for its share', pods.atTarget, 'pods', `${plain(calls / regions)} calls at ${target} with headroom`),
+    row('each, for its share', pods.atTarget, 'pods', `${counted(calls / regions, 'call')} at ${target} with headroom`),
     row('each, to lose a pod', pods.podLost, 'pods', `its share at ${ceiling}, and one pod more`),
     row(
       'each, to lose a region',
@@ -137,7 +142,7 @@ function regionRows(input: PlanInput): Row[] {
       'pods',
       regions === 1
         ? 'one region cannot lose itself: plan with 2 or more'
-        : `${plain(calls / (regions - 1))} calls at ${ceiling} in each that is left, nothing to spare`,
+        : `${counted(calls / (regions - 1), 'call')} at ${ceiling} in each that is left, nothing to spare`,
     ),
     row(
       'each',
@@ -168,7 +173,7 @@ function machineRows(input: PlanInput, pods: number): Row[] {
       'busy cores a pod',
       cores / pods,
       'cores',
-      'at the mean; a pod is one thread, so it never uses more than about 1',
+      'at the mean; a pod is one thread, so it never uses more than about one',
     ),
     row(
       'calls that would fill a core',
@@ -197,7 +202,7 @@ function growthRows(input: PlanInput, pods: number): Row[] {
       's',
       `scrape ${input['metric-s']} + sync ${input['sync-s']} + start ${input['start-s']}`,
     ),
-    row('spare places', spare, 'calls', `${pods} pods · ${ceiling} − ${calls}`),
+    row('spare places', spare, 'calls', `${counted(pods, 'pod')} · ${ceiling} − ${calls}`),
     row(
       'growth carried',
       (100 * spare) / calls / reactionS,

@@ -17,3 +17,6 @@ export const roundUp = (amount: number): number => Math.ceil(amount - Math.abs(a
 
 /** A number as an assumption is told: no more digits than it has, and no exponent. */
 export const plain = (amount: number): string => String(Number(amount.toPrecision(4)))
+
+/** `amount` of what is counted, as English says it: "1 call", "2.5 calls". */
+export const counted = (amount: number, noun: string): string => `${plain(amount)} ${noun}${amount === 1 ? '' : 's'}`

@@ -5,7 +5,7 @@
 // PLS3: PostgreSQL's server connections follow from transactions a second and their time; its client connections from the pools.
 import type { PlanInput } from './flags.ts'
 import { arrivalsPerSecond, regionPods } from './pods.ts'
-import { plain, type Row, roundUp, row, type Section } from './row.ts'
+import { counted, plain, type Row, roundUp, row, type Section } from './row.ts'
 import { bitsPerSecond, directionsOf, FRAMES_PER_SECOND } from './wire.ts'
 
 const LEASE_QUESTIONS = 3
@@ -61,7 +61,7 @@ function redisRows(input: PlanInput, pods: number): Row[] {
       'questions',
       ofCalls + ofPods,
       'operations/s',
-      `${LEASE_QUESTIONS} a call (${plain(ofCalls)}/s), and ${plain(ofPods / pods)} a second for each of ${pods} pods`,
+      `${LEASE_QUESTIONS} a call (${plain(ofCalls)}/s), and ${plain(ofPods / pods)} a second for each of ${counted(pods, 'pod')}`,
     ),
     row(
       'leases renewed',
@@ -98,7 +98,7 @@ function postgresRows(input: PlanInput, pods: number, workers: number): Row[] {
       'clients at pgbouncer',
       clients,
       'connections',
-      `at most ${input['pod-connections']} for each of ${pods} pods and ${workers} workers; none is opened for a call`,
+      `at most ${input['pod-connections']} for each of ${counted(pods, 'pod')} and ${counted(workers, 'worker')}; none is opened for a call`,
     ),
     row(
       'behind pgbouncer',
@@ -141,13 +141,13 @@ function networkRows(input: PlanInput, pods: number): Row[] {
       'kbit/s',
       'four directions; nobody ever silent, 20 ms in each message, so an upper bound',
     ),
-    row('a pod at the target', (call * input.target) / 1e6, 'Mbit/s', `${input.target} calls`),
-    row('a pod at the ceiling', (call * input.ceiling) / 1e6, 'Mbit/s', `${input.ceiling} calls`),
+    row('a pod at the target', (call * input.target) / 1e6, 'Mbit/s', counted(input.target, 'call')),
+    row('a pod at the ceiling', (call * input.ceiling) / 1e6, 'Mbit/s', counted(input.ceiling, 'call')),
     row(
       'in all',
       (call * input.calls) / 1e6,
       'Mbit/s',
-      `${input.calls} calls on ${pods} pods; HAProxy passes the carrier's half a second time`,
+      `${counted(input.calls, 'call')} on ${counted(pods, 'pod')}; HAProxy passes the carrier's half a second time`,
     ),
   ]
 }

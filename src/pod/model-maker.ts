@@ -5,6 +5,7 @@ import type { Config } from '../config.ts'
 import type { MakeModel } from '../desk/held.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { Wheel } from '../kit/wheel.ts'
+import type { SettingRefusals } from '../model/openai/refused-fields.ts'
 import { OpenAiSession, type SessionSettings } from '../model/openai/session.ts'
 import type { SessionDefaults } from '../model/openai/session-shape.ts'
 import type { Routes } from '../model/route.ts'
@@ -19,6 +20,7 @@ export function modelMaker(
   pack: Pack,
   pools: ModelPools,
   world: { clock: Clock; wheel: Wheel; liveCalls(): number },
+  refusals: SettingRefusals,
 ): MakeModel {
   const { endpoint } = config.model
   const audio = pack.modelAudio ?? config.model.audio
@@ -41,6 +43,7 @@ export function modelMaker(
         defaults,
         model: model ?? endpoint.model,
         toolMaxMs: config.model.toolMaxMs,
+        refusals,
         joinsQuiet: config.model.appendCoalesce.kind === 'auto',
       },
       { clock: world.clock, wheel: world.wheel, log },

@@ -54,10 +54,14 @@ export const oneOf =
   (...allowed: readonly string[]): Check =>
   (value, path) => {
     if (typeof value === 'string' && allowed.includes(value)) return undefined
-    const names = allowed.map((name) => `'${name}'`).join(', ')
+    const names = listed(allowed.map((name) => `'${name}'`))
     const supported = allowed.length > 1 ? `Supported values are: ${names}.` : `Value must be ${names}.`
     return invalidValue(path, `Invalid value: ${JSON.stringify(value)?.replaceAll('"', "'")}. ${supported}`)
   }
+
+function listed(names: readonly string[]): string {
+  return names.length < 3 ? names.join(' and ') : `${names.slice(0, -1).join(', ')}, and ${names.at(-1)}`
+}
 
 export const numberIn =
   (low: number, high: number): Check =>

@@ -59,7 +59,12 @@ function run(session: Session, event: unknown): Problem | undefined {
 
 function updateSession(session: Session, event: ClientEvent): Problem | undefined {
   if (event.session === undefined) return missing('session')
-  const result = updateConfig(session.config, event.session, session.conversation.hasSpoken)
+  const result = updateConfig(
+    session.config,
+    event.session,
+    session.conversation.hasSpoken,
+    session.shared.sessionUpdate,
+  )
   if (result.kind === 'refused') return result.problem
   session.config = result.config
   const { input } = session.config.audio

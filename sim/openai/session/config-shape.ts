@@ -14,7 +14,20 @@ import {
   text,
 } from '../kit/checks.ts'
 
-const VOICES = ['alloy', 'ash', 'ballad', 'coral', 'echo', 'sage', 'shimmer', 'verse', 'marin', 'cedar']
+/** What a provider knows by name. */
+export type KnownNames = { voices: readonly string[]; transcriptionModels: readonly string[] }
+
+export const OPENAI_NAMES: KnownNames = {
+  voices: ['alloy', 'ash', 'ballad', 'coral', 'echo', 'sage', 'shimmer', 'verse', 'marin', 'cedar'],
+  transcriptionModels: [
+    'whisper-1',
+    'gpt-realtime-whisper',
+    'gpt-4o-transcribe',
+    'gpt-4o-mini-transcribe',
+    'gpt-4o-mini-transcribe-2025-12-15',
+    'gpt-4o-transcribe-diarize',
+  ],
+}
 const TOOLS_MAX = 256
 const ITEMS_MAX = 1_000
 
@@ -42,26 +55,33 @@ const TURN_DETECTION = byType({
   }),
 })
 
-const TRANSCRIPTION = shape({
-  model: text,
-  language: text,
-  languages: listOf(text, 100),
-  keywords: listOf(text, 1_000),
-  prompt: text,
-  delay: anything,
-})
+const transcription = (models: readonly string[]): Check =>
+  shape({
+    model: oneOf(...models),
+    language: text,
+    languages: listOf(text, 100),
+    keywords: listOf(text, 1_000),
+    prompt: text,
+    delay: anything,
+  })
 
 const NOISE_REDUCTION = shape({ type: oneOf('near_field', 'far_field'), strength: anything })
 
-const INPUT = shape({
-  format: FORMAT,
-  noise_reduction: nullable(NOISE_REDUCTION),
-  transcription: nullable(TRANSCRIPTION),
-  turn_detection: nullable(TURN_DETECTION),
-})
+const input = (models: readonly string[]): Check =>
+  shape({
+    format: FORMAT,
+    noise_reduction: nullable(NOISE_REDUCTION),
+    transcription: nullable(transcription(models)),
+    turn_detection: nullable(TURN_DETECTION),
+  })
 
-const VOICE: Check = either(shape({ id: text }, ['id']), oneOf(...VOICES))
-const OUTPUT = shape({ format: FORMAT, voice: VOICE, speed: numberIn(0.25, 1.5) })
+/** A name, or an object with the id of a voice that somebody has made. */
+const output = (voices: readonly string[]): Check =>
+  shape({
+    format: FORMAT,
+    voice: either(shape({ id: text }, ['id']), oneOf(...voices)),
+    speed: numberIn(0.25, 1.5),
+  })
 
 const TOOL = byType({
   function: shape({ type: anything, name: text, description: text, parameters: anything, strict: anything }, ['name']),
@@ -72,28 +92,29 @@ const MAX_TOKENS = either(oneOf('inf'), integerIn(1, 4_096))
 const MODALITIES = listOf(oneOf('text', 'audio'), 1)
 
 /** session.update: `session`. */
-export const SESSION_UPDATE = shape(
-  {
-    type: oneOf('realtime', 'transcription'),
-    model: text,
-    output_modalities: MODALITIES,
-    instructions: text,
-    audio: shape({ input: INPUT, output: OUTPUT }),
-    tools: listOf(TOOL, TOOLS_MAX),
-    tool_choice: TOOL_CHOICE,
-    max_output_tokens: MAX_TOKENS,
-    truncation: anything,
-    tracing: anything,
-    prompt: anything,
-    include: anything,
-    reasoning: anything,
-    parallel_tool_calls: flag,
-    id: anything,
-    object: anything,
-    expires_at: anything,
-  },
-  ['type'],
-)
+export const sessionUpdate = ({ voices, transcriptionModels }: KnownNames): Check =>
+  shape(
+    {
+      type: oneOf('realtime', 'transcription'),
+      model: text,
+      output_modalities: MODALITIES,
+      instructions: text,
+      audio: shape({ input: input(transcriptionModels), output: output(voices) }),
+      tools: listOf(TOOL, TOOLS_MAX),
+      tool_choice: TOOL_CHOICE,
+      max_output_tokens: MAX_TOKENS,
+      truncation: anything,
+      tracing: anything,
+      prompt: anything,
+      include: anything,
+      reasoning: anything,
+      parallel_tool_calls: flag,
+      id: anything,
+      object: anything,
+      expires_at: anything,
+    },
+    ['type'],
+  )
 
 const CONTENT = byType({
   input_text: shape({ type: anything, text }, ['text']),
@@ -124,7 +145,7 @@ export const ITEM = byType({
 export const RESPONSE = shape({
   instructions: text,
   output_modalities: MODALITIES,
-  audio: shape({ output: OUTPUT }),
+  audio: shape({ output: output(OPENAI_NAMES.voices) }),
   conversation: oneOf('auto', 'none'),
   input: listOf(
     byType({ item_reference: anything, message: anything, function_call: anything, function_call_output: anything }),

@@ -4,9 +4,9 @@
 // G3: the model never changes; the voice not after the first audio.
 
 import type { EarSettings } from '../hearing/ears.ts'
+import type { Check } from '../kit/checks.ts'
 import { invalidValue, isObject, type Problem } from '../kit/checks.ts'
 import type { AudioFormat } from '../voice/fragments.ts'
-import { SESSION_UPDATE } from './config-shape.ts'
 import type { McpTool } from './mcp.ts'
 
 export type TurnDetection =
@@ -92,14 +92,14 @@ export function newConfig(id: string, model: string, expiresAtSeconds: number): 
   }
 }
 
-/** The configuration after an update, or what is wrong with it. */
+/** The configuration after an update, or what is wrong with it; `check` looks at the update's shape. */
 export function updateConfig(
   config: SessionConfig,
   update: unknown,
   hasSpoken: boolean,
+  check: Check,
 ): { kind: 'updated'; config: SessionConfig } | { kind: 'refused'; problem: Problem } {
-  const problem =
-    SESSION_UPDATE(update, 'session') ?? immutableProblem(config, update as Partial<SessionConfig>, hasSpoken)
+  const problem = check(update, 'session') ?? immutableProblem(config, update as Partial<SessionConfig>, hasSpoken)
   if (problem !== undefined) return { kind: 'refused', problem }
   const { audio, ...plain } = update as Partial<SessionConfig>
   const given = Object.fromEntries(Object.entries(plain).filter(([, value]) => value !== undefined))

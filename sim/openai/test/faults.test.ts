@@ -207,7 +207,7 @@ test('the witness log tells of sessions, turns and responses in microseconds', a
   assert.deepEqual([mine.at(-1).appends, mine.at(-1).audio_bytes, mine.at(-1).live], [50, 8000, 0])
 })
 
-test('[X1] wrong client events are refused with the code and parameter of the API, and the session goes on', async () => {
+test('[P54][X1] wrong client events are refused with the code and parameter of the API, and the session goes on', async () => {
   const client = await connect(sim.url)
   await client.next('session.created')
   const session = (fields: object) => ({ type: 'session.update', session: { type: 'realtime', ...fields } })
@@ -216,6 +216,8 @@ test('[X1] wrong client events are refused with the code and parameter of the AP
     [{ type: 'session.update', session: {} }, 'missing_required_parameter', 'session.type'],
     [session({ voice: 'marin' }), 'unknown_parameter', 'session.voice'],
     [session({ audio: { output: { voice: 'bob' } } }), 'invalid_value', 'session.audio.output.voice'],
+    [input({ transcription: { model: 'whisper-0' } }), 'invalid_value', 'session.audio.input.transcription.model'],
+    [input({ turn_detection: { type: 'my_vad' } }), 'invalid_value', 'session.audio.input.turn_detection.type'],
     [session({ audio: { output: { speed: 9 } } }), 'invalid_value', 'session.audio.output.speed'],
     [
       input({ turn_detection: { type: 'server_vad', threshold: 7 } }),

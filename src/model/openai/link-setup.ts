@@ -10,6 +10,8 @@ import type { Link } from './link.ts'
 
 /** The event id of the configuration: a refusal bears it. */
 export const CONFIGURE_ID = 'vp-configure'
+/** That of a later one, on a link that serves. */
+export const RECONFIGURE_ID = 'vp-reconfigure'
 export const RENEWAL_LOOK_MS = 50
 export const RENEWAL_HOLD_MS = 60_000
 /** A session that is said to end sooner, or to last longer, is said so by a wrong clock. */
@@ -52,6 +54,12 @@ export class LinkSetup {
     if (!this.#isCreated || this.configured !== undefined || configuration === undefined) return
     this.configured = configuration
     this.link.send({ type: 'session.update', event_id: CONFIGURE_ID, session: configuration.wire })
+  }
+
+  /** The configuration without what was refused (RFF1). */
+  configureAgain(configuration: Configuration | undefined): void {
+    this.configured = undefined
+    this.configure(configuration)
   }
 
   /** What the link is told of the call; undefined while a renewal has to wait (LU2). Asked each RENEWAL_LOOK_MS. */

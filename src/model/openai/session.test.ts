@@ -267,6 +267,85 @@ suite('until a link is ready', () => {
       assert.equal(bench.wheel.size, 0)
     })
 
+  const refusal = (param: string, event_id = 'vp-configure') => ({
+    type: 'error',
+    error: { type: 'invalid_request_error', code: 'invalid_value', param, event_id, message: 'Invalid value.' },
+  })
+  const voiceIn = (message: Message | undefined): unknown =>
+    (message as unknown as { session: { audio: { output: { voice?: unknown } } } }).session.audio.output.voice
+
+  test('[P54][RFF1][RFF2] a voice that the provider refuses is left out, for this link and the next, and the call is ready', async () => {
+    const bench = await Bench.open()
+    bench.session.dial([], false)
+    const peer = await bench.peer(1)
+    peer.say({ type: 'session.created', session: {} })
+    assert.equal(voiceIn(await peer.until(1)), 'marin')
+    peer.say(refusal('session.audio.output.voice'))
+    const again = await peer.until(2)
+    assert.deepEqual([again.event_id, voiceIn(again)], ['vp-configure', undefined])
+    assert.ok((again.session as { instructions?: string }).instructions, 'the rest is sent again')
+    peer.say({ type: 'session.updated', session: { audio: { output: { voice: 'alloy' } } } })
+    assert.equal((await bench.event()).kind, 'ready')
+    bench.session.configure({ instructions: 'the other agent', audio: { output: { voice: 'marin' } } }, 'whole')
+    assert.equal(voiceIn(await peer.until(3)), undefined)
+    peer.say({ type: 'response.created', response: { id: 'r' } }, bench.audio('r'))
+    await until('the agent is heard', () => bench.heard.length > 0)
+    bench.session.dial([], true)
+    const next = await bench.peer(2)
+    next.say({ type: 'session.created', session: {} })
+    assert.equal(voiceIn(await next.until(1)), 'alloy', 'the voice that has spoken goes on')
+  })
+
+  test("[P54][RFF2][OS3] a voice that has spoken and is not known to a later link gives way to that link's own", async () => {
+    const bench = await Bench.open()
+    const first = await bench.ready()
+    first.say({ type: 'response.created', response: { id: 'r' } }, bench.audio('r'))
+    await until('the agent is heard', () => bench.heard.length > 0)
+    bench.session.dial([], true)
+    const next = await bench.peer(2)
+    next.say({ type: 'session.created', session: {} })
+    assert.equal(voiceIn(await next.until(1)), 'marin')
+    next.say(refusal('session.audio.output.voice'))
+    assert.equal(voiceIn(await next.until(2)), undefined)
+    next.say({ type: 'session.updated', session: { audio: { output: { voice: 'lark' } } } })
+    await until('the second link serves', () => bench.kinds().filter((kind) => kind === 'ready').length === 2)
+    assert.equal(bench.session.carried().voice, 'lark')
+  })
+
+  test('[P54][RFF1] the same field refused again, and a field that a call needs, are fatal', async () => {
+    for (const params of [
+      ['session.audio.output.voice', 'session.audio.output.voice'],
+      ['session.tools[0].name'],
+      ['session.audio.output.voices'],
+    ]) {
+      const bench = await Bench.open()
+      bench.session.dial([], false)
+      const peer = await bench.peer(1)
+      peer.say({ type: 'session.created', session: {} })
+      for (const [i, param] of params.entries()) {
+        await peer.until(i + 1)
+        peer.say(refusal(param))
+      }
+      assert.deepEqual(await bench.event(), { kind: 'lost', loss: { code: 'invalid_value', fatal: true } })
+    }
+  })
+
+  test('[P54][RFF1] a change that is refused for one setting is made without it on a link that serves', async () => {
+    const bench = await Bench.open()
+    const peer = await bench.ready()
+    const transcription = { model: 'no-such-model' }
+    bench.session.configure({ instructions: 'the other agent', audio: { input: { transcription } } }, 'whole')
+    assert.equal((await peer.until(2)).event_id, 'vp-reconfigure')
+    peer.say(refusal('session.audio.input.transcription.model', 'vp-reconfigure'))
+    const { session } = (await peer.until(3)) as unknown as { session: Record<string, unknown> }
+    assert.equal(session.instructions, 'the other agent')
+    assert.ok(!('transcription' in (session.audio as { input: object }).input))
+    assert.deepEqual(
+      bench.kinds().filter((kind) => kind === 'lost'),
+      [],
+    )
+  })
+
   test('[OS4] a provider that opens and says nothing is given up after the bound, once', async () => {
     const bench = await Bench.open()
     bench.session.dial([], false)

@@ -21,6 +21,7 @@ import { NEW_SESSION, type PendingTool, type SessionStart } from '../../call/por
 import { itemIdOf, type TranscriptItem } from '../../call/transcript.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { Log } from '../../kit/log.ts'
+import { clip } from '../../kit/text.ts'
 import type { Wheel } from '../../kit/wheel.ts'
 import type { PackCall } from '../../packs/pack.ts'
 import type { LinkLoss, Route, Routes } from '../route.ts'
@@ -28,9 +29,10 @@ import { AgentRuntime } from './agent-runtime.ts'
 import { isForAgent } from './agent-transport.ts'
 import { clientEventOf, isProof, NOTE_ID, systemNote, toolOutput } from './client-events.ts'
 import { Link, type LinkSettings } from './link.ts'
-import { CONFIGURE_ID, type Configuration, LinkSetup, RENEWAL_LOOK_MS } from './link-setup.ts'
+import { CONFIGURE_ID, type Configuration, LinkSetup, RECONFIGURE_ID, RENEWAL_LOOK_MS } from './link-setup.ts'
 import { type Change, confirmationsOf, OwnItems } from './own-items.ts'
 import { isFatalCode, isLimitCode, isWeather } from './refusal.ts'
+import { RefusedFields, type SettingRefusals } from './refused-fields.ts'
 import { heardSpeech, replayEvents } from './replay.ts'
 import { changed, without } from './session-change.ts'
 import {
@@ -48,6 +50,8 @@ import { record, type ServerEvent, text } from './wire.ts'
 
 /** Signs of life of a response are told no oftener. */
 const ALIVE_EVERY_MS = 250
+const REFUSAL_MAX_CHARS = 300
+const VOICE_PATH = 'audio.output.voice'
 const GONE_TOOL = 'This cannot be done any more. Tell the caller so and offer something else.'
 
 export type SessionSettings = {
@@ -59,6 +63,8 @@ export type SessionSettings = {
   model: string
   /** How long a tool may take. */
   toolMaxMs: number
+  /** What the provider refused in the calls of this pod. */
+  refusals?: SettingRefusals
 }
 export type SessionWorld = { clock: Clock; wheel: Wheel; log: Log }
 
@@ -77,6 +83,9 @@ export class OpenAiSession implements ModelSession {
   #amended: Record<string, unknown>
   #session: Record<string, unknown> | undefined
   #voice: { name: unknown } | undefined
+  readonly #refused: RefusedFields
+  /** What the link that serves was told last. */
+  #sent: Record<string, unknown> = {}
   #replayed = new Set<string>()
   readonly #own = new OwnItems()
   /** Items whose audio came over the link that serves. */
@@ -112,6 +121,7 @@ export class OpenAiSession implements ModelSession {
     this.#amended = start.agent.session
     if (start.agent.voice !== undefined) this.#voice = { name: start.agent.voice }
     this.#settings = settings
+    this.#refused = new RefusedFields(settings.defaults)
     this.#world = world
     this.#agent = new AgentRuntime(
       packCall,
@@ -205,7 +215,7 @@ export class OpenAiSession implements ModelSession {
 
   /** Whether the provider is asked to transcribe what the caller says. */
   get #hasTranscription(): boolean {
-    const { transcription } = record(record(record(this.#session).audio).input)
+    const { transcription } = record(record(this.#sessionNow.audio).input)
     return transcription !== null && transcription !== undefined
   }
 
@@ -226,7 +236,7 @@ export class OpenAiSession implements ModelSession {
     else if (!isFirst) this.#amended = without(this.#amended, session)
     this.#asked = changed(this.#asked ?? {}, isFirst ? changed(session, this.#amended) : session)
     this.#session = shapeSession(this.#asked, this.#settings.defaults)
-    if (this.#settings.joinsQuiet === true) this.#quietAfterMs = quietAfterMs(this.#session)
+    if (this.#settings.joinsQuiet === true) this.#quietAfterMs = quietAfterMs(this.#sessionNow)
     this.#setup?.configure(this.#sessionToBegin())
     if (this.#link !== undefined) {
       this.#sendSession(this.#link)
@@ -336,12 +346,17 @@ export class OpenAiSession implements ModelSession {
     } else if (event.type === 'session.updated') {
       setup.link.route.accepted()
       this.#toldVoice = voiceOf(record(event.session)) ?? this.#toldVoice
+      this.#replaceVoice()
       this.#becomeReady(setup)
     } else if (event.type === 'error') {
       const error = record(event.error)
       const code = codeOf(error)
-      // A configuration that is refused once is refused again, wherever: fatal. What is not known decides itself by the socket.
+      // A configuration that is refused whole is refused again, wherever: fatal. What is not known decides itself by the socket.
       if (error.event_id === CONFIGURE_ID) {
+        if (this.#leaveOut(error, setup.configured?.wire)) {
+          setup.configureAgain(this.#sessionToBegin())
+          return
+        }
         setup.link.route.accepted()
         this.#fail(setup.link, { code, fatal: true })
       } else if (isFatalCode(code) || isLimitCode(code)) this.#fail(setup.link, setup.link.route.lost(lossOf(code)))
@@ -447,6 +462,10 @@ export class OpenAiSession implements ModelSession {
     const error = record(event.error)
     const code = codeOf(error)
     const requestId = text(error.event_id) || undefined
+    if (requestId === RECONFIGURE_ID && this.#link !== undefined && this.#leaveOut(error, this.#sent)) {
+      this.#sendSession(this.#link)
+      return
+    }
     const refused = requestId === undefined ? undefined : this.#own.refused(requestId)
     if (refused !== undefined) this.#onChangeRefused(refused)
     if (code === 'session_expired' || isFatalCode(code)) {
@@ -455,7 +474,7 @@ export class OpenAiSession implements ModelSession {
     }
     if (!isWeather(code)) this.#world.log.warn({ code, requestId }, 'the model refused a request')
     this.#listener.onModelEvent({ kind: 'request-refused', code, requestId })
-    if (!requestId?.startsWith('vp-') && !isWeather(code)) this.#agent.deliver(event)
+    if ((!requestId?.startsWith('vp-') || requestId === RECONFIGURE_ID) && !isWeather(code)) this.#agent.deliver(event)
   }
 
   /** [OI3] */
@@ -466,29 +485,57 @@ export class OpenAiSession implements ModelSession {
 
   /** Tells the call who ends turns, when that changed (SH4). */
   #tellTurnTaking(): void {
-    const { autoRespond, interrupts } = turnTakingIn(this.#session ?? {})
+    const { autoRespond, interrupts } = turnTakingIn(this.#sessionNow)
     const told = this.#turnTaking
     if (told.autoRespond === autoRespond && told.interrupts === interrupts) return
     this.#turnTaking = { autoRespond, interrupts }
     this.#listener.onModelEvent({ kind: 'configured', autoRespond, interrupts })
   }
 
+  /** The configuration in force: what was refused is not in it (RFF2). */
+  get #sessionNow(): Record<string, unknown> {
+    return this.#refused.without(this.#session ?? {})
+  }
+
   /** Sends the configuration to a link that serves; without the voice once it has spoken (OS3). */
   #sendSession(link: Link): void {
-    const session = this.#session ?? {}
-    link.send({ type: 'session.update', session: this.#voice === undefined ? session : withoutVoice(session) })
+    const session = this.#sessionNow
+    this.#sent = this.#voice === undefined ? session : withoutVoice(session)
+    link.send({ type: 'session.update', event_id: RECONFIGURE_ID, session: this.#sent })
   }
 
   /** The configuration of a new link: a conversation that has spoken keeps its voice (OS3). */
   #sessionToBegin(): Configuration | undefined {
     if (this.#session === undefined) return undefined
     const wire = this.#voice === undefined ? this.#session : withVoice(this.#session, this.#voice.name)
-    return { of: this.#session, wire }
+    return { of: this.#session, wire: this.#refused.without(wire) }
+  }
+
+  /** [RFF1][RFF5] True when the configuration is to be sent again, without the setting that `error` speaks of. */
+  #leaveOut(error: Record<string, unknown>, sent: Record<string, unknown> | undefined): boolean {
+    const setting = this.#refused.refuse(sent ?? {}, error.param)
+    if (setting === undefined) return false
+    const { refusals } = this.#settings
+    const said = refusals?.tell(setting, error.message) === false ? 'debug' : 'warn'
+    this.#world.log[said](
+      { code: 'MODEL_SETTING_REFUSED', setting, reason: clip(text(error.message), REFUSAL_MAX_CHARS) },
+      'the model refused a setting of the agent: calls go on without it',
+    )
+    if (this.#settings.joinsQuiet === true) this.#quietAfterMs = quietAfterMs(this.#sessionNow)
+    if (this.#link !== undefined) this.#tellTurnTaking()
+    return true
   }
 
   #fixVoice(): void {
     if (this.#voice !== undefined) return
-    this.#voice = { name: voiceOf(this.#session) ?? this.#toldVoice }
+    this.#voice = { name: voiceOf(this.#sessionNow) ?? this.#toldVoice }
+    this.agentChanged()
+  }
+
+  /** The voice that has spoken is one that the provider of this link does not know: its own takes over. */
+  #replaceVoice(): void {
+    if (this.#voice === undefined || !this.#refused.isRefused(VOICE_PATH, this.#voice.name)) return
+    this.#voice = { name: this.#toldVoice }
     this.agentChanged()
   }
 
