@@ -1,10 +1,11 @@
 // Two pods of one fleet in this process, which share leases and records, with the simulators of model and carrier on real sockets.
 // What each pod says to the model is noted, so that a journey can hold a call after its move to what it was before.
 import assert from 'node:assert/strict'
+import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js'
 import type { Script } from '../sim/openai/dialogue/script.ts'
 import { type OpenAiSim, startOpenAiSim } from '../sim/openai/sim.ts'
 import type { CallerScript } from '../sim/twilio/media/script.ts'
-import type { AfterStreamDelays } from '../sim/twilio/options.ts'
+import type { AfterStreamDelays, DialAnswer } from '../sim/twilio/options.ts'
 import { startTwilioSim, type TwilioSim } from '../sim/twilio/sim.ts'
 import type { Call } from '../src/call/call.ts'
 import type { TranscriptItem } from '../src/call/transcript.ts'
@@ -43,6 +44,8 @@ export type TwoPodsParts = {
   env?: Record<string, string>
   /** How long the carrier takes to ask after a stream, and to open the next. */
   afterStream?: AfterStreamDelays
+  /** What a number that is dialled does. */
+  dial?: (number: string) => DialAnswer
 }
 
 export class TwoPods {
@@ -87,6 +90,7 @@ export class TwoPods {
       wsUrlRewrite: dialled,
       verbTimeScale: 0.02,
       ...(parts.afterStream === undefined ? {} : { afterStream: parts.afterStream }),
+      ...(parts.dial === undefined ? {} : { dial: parts.dial }),
     })
     const pods = new TwoPods({ relay, records, model, carrier, wheel, dialled })
     try {
@@ -121,6 +125,25 @@ export class TwoPods {
   /** Every model link is cut; the pods live. */
   dropLinks(): void {
     this.relay.drop()
+  }
+
+  /** The carrier's requests go to this pod, whose calls or not. */
+  reach(pod: number): void {
+    this.#reach(pod)
+  }
+
+  /** The carrier asks the pod what follows the call, and loses its answer. */
+  async askInVain(pod: number, callSid: string, fields: Record<string, string>): Promise<void> {
+    const path = `/twilio/next?pod=pod-${pod}`
+    const form = { CallSid: callSid, CallStatus: 'in-progress', From: '', To: '', Direction: 'inbound', ...fields }
+    const signature = getExpectedTwilioSignature(TOKEN, PUBLIC + path, form)
+    const headers = { 'x-twilio-signature': signature }
+    const answer = await fetch(this.edges[pod]!.url + path, {
+      method: 'POST',
+      headers,
+      body: new URLSearchParams(form),
+    })
+    assert.equal(answer.status, 200)
   }
 
   /** The pod hands its calls over; new streams find the other one. */

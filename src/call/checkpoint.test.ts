@@ -1,7 +1,7 @@
 // What a call that comes back owes its caller.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { comeBack, isSettled, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
+import { comeBack, isSettled, readCheckpoint, untoldTransfer, writeCheckpoint } from './checkpoint.ts'
 import { step } from './machine.ts'
 import type { ModelEvent } from './ports.ts'
 import { type CallEvent, type CallState, type Effect, initialState } from './state.ts'
@@ -71,4 +71,38 @@ test('[CK1] a checkpoint of an older release has the fields it lacks as a new ca
   const { owed, strikes, tools, dials } = initialState()
   const { state } = reading
   assert.deepEqual([state.owed, state.strikes, state.tools, state.dials], [owed, strikes, tools, dials])
+})
+
+test('[P31][CK5] the agent has to hear of a transfer until it has spoken after it, in whatever pod', () => {
+  const said = (id: string): CallState['transcript']['items'][number] => ({
+    kind: 'agent',
+    id,
+    text: 'Hm.',
+    cut: false,
+  })
+  const withItems = (state: CallState, ...ids: string[]): CallState => ({
+    ...state,
+    transcript: { items: ids.map(said), dropped: 0 },
+  })
+  const again = (state: CallState): CallState => {
+    const reading = readCheckpoint(writeCheckpoint(state))
+    assert.ok(reading.kind === 'read')
+    return comeBack(reading.state, 'failover', [], 0)
+  }
+  const before = withItems(initialState(), 'a', 'b')
+  assert.equal(untoldTransfer(before), undefined)
+  const back = comeBack(before, 'failover', [], 0, 'busy')
+  assert.equal(untoldTransfer(back), 'busy')
+  const heard = {
+    ...back,
+    transcript: {
+      ...back.transcript,
+      items: [...back.transcript.items, { kind: 'caller' as const, id: 'c', text: 'Hello?' }],
+    },
+  }
+  assert.equal(untoldTransfer(again(heard)), 'busy', 'lost again before it has spoken')
+  assert.equal(untoldTransfer(again(withItems(back, 'a', 'b', 'c'))), undefined)
+  assert.equal(untoldTransfer(withItems(back, 'x')), undefined, 'so long ago that the history has dropped it')
+  assert.equal(untoldTransfer(comeBack(undefined, 'failover', [], 0, 'busy')), 'busy', 'an unreadable checkpoint')
+  assert.equal(untoldTransfer(comeBack(withItems(back, 'a', 'b', 'c'), 'failover', [], 0, 'no-answer')), 'no-answer')
 })

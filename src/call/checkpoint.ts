@@ -7,7 +7,8 @@
 //      checkpoint was written gets its answer.
 // CK4: the call's time goes on between pods: by the wall clock from its checkpoint to here, at least 0 and at most GAP_MAX_MS, so that clocks
 //      that differ cannot end a call or give it much time.
-// CK5: a call that comes back from a transfer which was not answered speaks first, and has lost neither pod nor socket by that.
+// CK5: a call that comes back from a transfer which was not answered speaks first, and has lost neither pod nor socket by that. Until its agent
+//      has spoken, it is a call whose agent must hear of that (untoldTransfer).
 import { NEW_AGENT } from './agent-state.ts'
 import type { PendingTool } from './ports.ts'
 import { type CallState, initialState, STATE_VERSION, type TransferOutcome } from './state.ts'
@@ -62,7 +63,10 @@ export function comeBack(
   const failovers = (before?.failovers ?? 0) + (isLost ? 1 : 0)
   const handovers = (before?.handovers ?? 0) + (how === 'handover' ? 1 : 0)
   const transfers = [...(before?.transfers ?? []), ...(dialed === undefined ? [] : [dialed])]
-  if (before === undefined) return { ...fresh, comeback: how, failovers, handovers, transfers }
+  const lastItem = before?.transcript.items.at(-1)
+  const afterItem = lastItem === undefined ? '' : itemIdOf(lastItem)
+  const returned = dialed === undefined ? before?.returned : { outcome: dialed, afterItem }
+  if (before === undefined) return { ...fresh, comeback: how, failovers, handovers, transfers, returned }
   const owesAnswer =
     before.owed !== undefined ||
     before.response.kind !== 'idle' ||
@@ -80,6 +84,7 @@ export function comeBack(
     failovers,
     handovers,
     transfers,
+    returned,
     hasGreeted,
     wanted: hasGreeted && (how === 'failover' || owesAnswer) ? (before.wanted ?? {}) : undefined,
     requests,
@@ -101,6 +106,14 @@ export function comeBack(
     hasTakenBack,
     transcript: { ...transcript, items },
   }
+}
+
+/** [CK5] How the transfer ended of which the agent may not have heard: it has said nothing since. */
+export function untoldTransfer({ returned, transcript: { items } }: CallState): TransferOutcome | undefined {
+  if (returned === undefined) return undefined
+  const at = items.findIndex((item) => itemIdOf(item) === returned.afterItem)
+  if (at < 0 && returned.afterItem !== '') return undefined
+  return items.slice(at + 1).some(({ kind }) => kind === 'agent') ? undefined : returned.outcome
 }
 
 /** [CK4] `fromMs` 0: an earlier program wrote it, and said no time. */

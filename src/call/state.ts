@@ -168,6 +168,8 @@ export type CallState = {
   handovers: number
   /** Transfers of this call that have ended, the last one last. */
   transfers: TransferOutcome[]
+  /** The last one was not answered, and the agent has the call back; `afterItem`: the last item before. */
+  returned: { outcome: TransferOutcome; afterItem: string } | undefined
   /** The call comes from another pod and the caller has not been heard since: after a loss he has heard silence. */
   comeback: 'failover' | 'handover' | undefined
   turns: number
@@ -349,6 +351,7 @@ export function initialState(): CallState {
     failovers: 0,
     handovers: 0,
     transfers: [],
+    returned: undefined,
     comeback: undefined,
     turns: 0,
     usage: NO_USAGE,

@@ -13,7 +13,8 @@
 // DK11: a question what follows a stream that still brings its caller's media changes nothing: it is a request that was sent before.
 // DK12: a call that has ended is not admitted again: neither one that ended here of late, nor one of which the records say so.
 // DK13: after a transfer that a person answered the call ends; after another one it goes on with its agent (RZ5), and has a place again. The
-//       outcome is part of the call's end, whichever pod is asked.
+//       outcome is part of the call's end, whichever pod is asked. It rides in what the carrier asks after the stream into which the call came
+//       back, so that it is known when that stream never opened.
 // DK8: whose call it is and what it is admitted as follow its direction, on every path: entering, waiting, resuming.
 import { createHash } from 'node:crypto'
 import { type CallIdentity, farEndOf, ownNumberOf } from '../call/identity.ts'
@@ -45,7 +46,16 @@ import type { DeskWorld, Held, Origin } from './held.ts'
 import type { Overflows } from './overflow.ts'
 import type { Expected, Peers, ToldEnd } from './peers.ts'
 import type { PendingCall, PendingEnd } from './pending-call.ts'
-import { causeOfStatus, endOfRow, mayResume, mayReturn, outcomeOfDial, stepOfRow, transferIn } from './resume.ts'
+import {
+  causeOfStatus,
+  endOfRow,
+  mayResume,
+  mayReturn,
+  outcomeOfDial,
+  outcomeOfReturn,
+  stepOfRow,
+  transferIn,
+} from './resume.ts'
 
 /** How long a webhook waits for the records before it goes on without them. */
 export const RECORDS_MS = 400
@@ -222,7 +232,9 @@ export class Desk implements CallDesk {
     switch (step.kind) {
       case 'dialing':
         // A call that has a place is on its way back already.
-        return (await this.#leaseEpoch(callSid)) !== undefined ? this.#goOn(row, undefined) : this.#stepOf(step.next)
+        return (await this.#leaseEpoch(callSid)) !== undefined
+          ? this.#goOn(row, undefined, outcomeOfReturn(parameters.dialed))
+          : this.#stepOf(step.next)
       case 'answer':
         return this.#stepOf(step.next)
       case 'finish':
@@ -240,7 +252,7 @@ export class Desk implements CallDesk {
     const held = calls.get(callSid)
     // It was asked before, and the call is on its way back.
     if (held !== undefined && !held.isOver && (await this.#leaseEpoch(callSid)) === held.epoch)
-      return grants.to({ ...held.origin, pod })
+      return { ...grants.to({ ...held.origin, pod }), dialed: outcome }
     const step = await this.#afterDialOf(callSid, outcome, isLast)
     world.metrics.transfers.add(outcome)
     world.log.info({ callSid, outcome, step: step.kind }, 'a transfer has ended')
@@ -527,7 +539,8 @@ export class Desk implements CallDesk {
       pending,
       broken,
     )
-    return this.#parts.grants.to({ ...origin, pod: resumed.pod })
+    const grant = this.#parts.grants.to({ ...origin, pod: resumed.pod })
+    return dialed === undefined ? grant : { ...grant, dialed }
   }
 
   /** DK8. */

@@ -3,11 +3,12 @@
 // HC2: a call that comes back after a loss is told to the model as such, once; after a handover nothing is said of it.
 // HC3: a call whose lease went to another model pool is of that pool from then on: so it is reasserted, handed over and resumed.
 // HC6: the first wish of an agent to end or to transfer a call counts; another wish after it is refused in words.
-// HC5: an agent whose transfer was not answered gets the call back, and is told how the transfer ended.
+// HC5: an agent whose transfer was not answered gets the call back, and is told how the transfer ended: in each pod that has the call until
+//      it has spoken, and not again.
 // HC4: an agent transfers a call only where the plane allows it (TRP1 to TRP6); a refusal is told to the agent and counted.
 import { NEW_AGENT } from '../call/agent-state.ts'
 import { Call } from '../call/call.ts'
-import { comeBack, pendingTools, readCheckpoint } from '../call/checkpoint.ts'
+import { comeBack, pendingTools, readCheckpoint, untoldTransfer } from '../call/checkpoint.ts'
 import { farPartyOf, ownNumberOf, writtenPartyOf } from '../call/identity.ts'
 import type { PlayoutSettings } from '../call/playout.ts'
 import type { ModelListener, ModelSession, SessionStart, Usage } from '../call/ports.ts'
@@ -356,7 +357,8 @@ function spokenFirst(packCall: PackCall, { callBack }: Origin): PackCall {
 
 /** What the model is told once before it speaks. */
 function noteOf({ comeback, callBack }: Origin, initial: CallState | undefined): string | undefined {
-  if (comeback?.dialed !== undefined) return returnNote(comeback.dialed)
+  const untold = initial === undefined ? comeback?.dialed : untoldTransfer(initial)
+  if (untold !== undefined) return returnNote(untold)
   if (initial?.hasGreeted === true) return comeback?.kind === 'failover' ? CUT_NOTE : undefined
   return callBack === undefined ? undefined : callBackNote(callBack)
 }

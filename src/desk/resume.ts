@@ -74,6 +74,11 @@ export function outcomeOfDial(status: string | undefined): TransferOutcome | und
   }
 }
 
+/** How the transfer ended from which a call was on its way back, by what our own address carried; nothing legible says only that it failed. */
+export function outcomeOfReturn(carried: string | undefined): TransferOutcome {
+  return carried === 'busy' || carried === 'no-answer' || carried === 'canceled' ? carried : 'failed'
+}
+
 /** [RZ6] Where the caller of this checkpoint was transferred to; undefined when nobody was. */
 export function transferIn(checkpoint: string | undefined): string | undefined {
   const phase = phaseIn(checkpoint)

@@ -3,6 +3,7 @@
 // KD2: a caller who waits keeps the place by asking; a question about a call that waits nowhere is answered `gone`.
 // KD3: `pod` in the parameters of next names the pod that served the stream; it is a hint, and never needed to answer.
 import type { CallIdentity } from '../../call/identity.ts'
+import type { TransferOutcome } from '../../call/state.ts'
 import type { CallId, CallSid } from '../../kit/ids.ts'
 
 /** A call that asks to enter. `parameters` are the webhook's fields, those of the URL's query included. */
@@ -22,6 +23,8 @@ export type StreamGrant = {
   parameters: Record<string, string>
   sentence?: string
   language?: string
+  /** The call comes back from a transfer that ended so; the carrier says it again when it asks what follows this stream. */
+  dialed?: TransferOutcome
 }
 
 /** A place in the queue: `ahead` callers are served before, `etaMs` is an estimate, `language` a BCP 47 tag. */

@@ -214,11 +214,11 @@ class Webhooks {
   async next({ callSid, parameters }: Webhook): Promise<Reply> {
     if (this.#isOver(callSid, parameters)) return ok(empty())
     const { pod, tries, language, last } = carriedIn(parameters)
-    const { DialCallStatus } = parameters
+    const { DialCallStatus, dialed } = parameters
     const step = await this.#ask(callSid, () => this.#desk.next(callSid, parameters))
     if (step === undefined) {
       // Without the pod's name: one that is cut off from its store, or fenced, would be asked until the call is lost.
-      const again = { language, DialCallStatus, last, tries: tries + 1 }
+      const again = { language, dialed, DialCallStatus, last, tries: tries + 1 }
       return this.#replies.askAgain(this.#links.next(again), again)
     }
     this.#log.info({ callSid, step: step.kind }, 'next step of a call')
@@ -239,7 +239,7 @@ class Webhooks {
       case 'not-reached':
         return this.#replies.notReached(language ?? step.language)
       case 'streaming':
-        return this.#replies.askAgain(this.#links.next({ pod, language, tries: tries + 1 }), {
+        return this.#replies.askAgain(this.#links.next({ pod, language, dialed, tries: tries + 1 }), {
           language,
           tries: tries + 1,
         })

@@ -313,6 +313,16 @@ test('a resume goes straight into the stream, after the desk’s sentence when i
   assert.deepEqual(desk.events[0], ['next', CALL, '', 'pod-1'])
 })
 
+test('[P31][DK13] how a transfer ended rides in what is asked after the stream into which the call came back', async () => {
+  const { desk, post } = await open()
+  desk.step = { ...grant, pod: 'pod-2', dialed: 'no-answer' }
+  const { body } = await post('/twilio/next?pod=pod-1', { DialCallStatus: 'no-answer' })
+  assert.match(body, /<Connect action="[^"]*\/twilio\/next\?pod=pod-2&amp;dialed=no-answer#/)
+  desk.step = () => Promise.reject(new Error('away'))
+  const asked = await post('/twilio/next?pod=pod-2&dialed=no-answer')
+  assert.equal(redirectOf(asked.body), '/twilio/next?dialed=no-answer&tries=1')
+})
+
 test('/twilio/next carries each step of the desk as TwiML', async () => {
   const { desk, post } = await open()
   const bodyFor = async (step: NextStep) => {

@@ -26,6 +26,8 @@ export type Carried = {
   callBack?: string | undefined
   /** 1: nothing is tried when this transfer is not answered. */
   last?: number | undefined
+  /** How the transfer ended from which the call came into this stream. */
+  dialed?: string | undefined
   /** How a transfer ended, when that has to be asked again. */
   DialCallStatus?: string | undefined
 }

@@ -43,7 +43,7 @@ export class Replies {
     const parameters = { callId: grant.callId, ...grant.parameters }
     const names = twiml.unfitParameters(parameters)
     if (names.length > 0) this.#log.warn({ callSid, names }, 'stream parameters left out, too long')
-    const nextUrl = this.#links.next({ pod: grant.pod })
+    const nextUrl = this.#links.next({ pod: grant.pod, dialed: grant.dialed })
     return ok(
       twiml.connectStream({
         streamUrl: this.#links.stream(callSid, grant),
