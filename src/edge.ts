@@ -26,7 +26,7 @@ import { Metrics, registerDroppedLines, registerUnauthenticated } from './ops/me
 import { Operators } from './ops/operators.ts'
 import { openTraces, type Traces } from './ops/traces.ts'
 import type { Pack } from './packs/pack.ts'
-import { callSettings, SORRY } from './pod/call-settings.ts'
+import { callSettings, sorrySentence } from './pod/call-settings.ts'
 import { MediaDoor } from './pod/media-door.ts'
 import { modelMaker } from './pod/model-maker.ts'
 import { Pod } from './pod/pod.ts'
@@ -102,7 +102,7 @@ export async function startEdge(options: {
   const baseUrl = () => config.http.publicBaseUrl
   const { stores, rescueTimes } = options
   const parts = { config, pack, makeModel, pools, shape, tokens, lag, world, address, baseUrl, stores, rescueTimes }
-  pod = await Pod.open({ ...parts, sorry: SORRY })
+  pod = await Pod.open({ ...parts, sorry: sorrySentence(config) })
   const strangers = makeStrangers(config.http.trustedProxies)
   const inFlight = { count: 0 }
   const { app, ops } = await makeApps({

@@ -95,6 +95,14 @@ export const NEEDS: readonly Need[] = [
     for: 'test',
     brew: 'none',
   },
+  {
+    name: 'C compiler with OpenSSL',
+    why: 'the bench measures a bridge in C, and it must carry calls as the others do',
+    packages: ['gcc', 'libc6-dev', 'libssl-dev'],
+    probes: ['/usr/bin/cc', '/usr/include/stdlib.h', '/usr/include/openssl/ssl.h'],
+    for: 'test',
+    brew: 'none',
+  },
 ]
 
 /** The needs of `audience` that are not met; a bench needs what the tests need too. */

@@ -25,7 +25,7 @@ export function findBreaches(path: string, text: string): Breach[] {
   return breaches
 }
 
-const TEXT_ENDINGS = /\.(ts|mjs|js|cjs|json|md|yml|yaml|lua|css|html|py|sh|sql|cfg|conf|toml|txt|tpl)$/
+const TEXT_ENDINGS = /\.(ts|mjs|js|cjs|c|json|md|yml|yaml|lua|css|html|py|sh|sql|cfg|conf|toml|txt|tpl)$/
 
 /** Whether a file is text that these rules read; the licence is quoted as it is. */
 export function isRead(path: string): boolean {

@@ -8,6 +8,7 @@
 //      no such thing. Callers speak in turns and pause; how much of the time they speak is told.
 // DN6: idle memory is read IDLE_MS after the calls of the warm-up: an allocator that gives back late has given back. A figure of a call that
 //      is not above zero is no figure.
+// DN7: each contender's ratio to the floor of the same kind of link (plain or TLS) is told, and nothing passes or fails by it: the aim is at most 2.
 import type { LoadReport } from '../../load/report/report.ts'
 import { atLeast, atMost, type Bench, type BenchCase, type BenchResult } from '../runner/bench.ts'
 import { CONTENDER_NAMES, type ContenderName, contenderText, startContender } from '../runner/contenders.ts'
@@ -28,6 +29,9 @@ const WARM_UP_CALLS = 10
 const IDLE_MS = 12_000
 /** What decision 014 speaks of, for `--bounds`: the same figures in less than half the time. */
 const BOUND_NAMES: readonly ContenderName[] = ['voiceplane', 'sdk', 'voiceplane-tls', 'ws-tls', 'sdk-tls']
+
+/** Times the floor's CPU: told, not judged. */
+const FLOOR_AIM = 2
 
 type Measured = WindowFigures & {
   idleRssKb: number
@@ -163,8 +167,13 @@ function resultOf(tallies: Tallies, reports: LoadReport[], isBounds: boolean): B
   }
   return {
     figures: {
-      contenders: Object.fromEntries([...tallies].map(([name, tally]) => [name, contenderFigures(name, tally)])),
-      floor: contenderText('bare'),
+      contenders: Object.fromEntries(
+        [...tallies].map(([name, tally]) => [
+          name,
+          { ...contenderFigures(name, tally), ratioToFloor: ratio(name, floorOf(name)) },
+        ]),
+      ),
+      ratioToFloor: `times the CPU of ${contenderText('floor')}, plain or over TLS alike; voiceplane's aim is at most ${FLOOR_AIM}`,
     },
     samples: { reportsOfLoad: reports.length },
     generator: worstLateness(reports),
@@ -173,7 +182,7 @@ function resultOf(tallies: Tallies, reports: LoadReport[], isBounds: boolean): B
         ? []
         : [
             atLeast('denser than fastapi', ratio('fastapi', 'voiceplane'), 3, 'x'),
-            atMost('voiceplane to the floor', ratio('voiceplane', 'bare'), 1.5, 'x'),
+            atMost('voiceplane to bare sockets of Node', ratio('voiceplane', 'bare'), 1.5, 'x'),
             atMost('voiceplane-pcm16 to voiceplane', ratio('voiceplane-pcm16', 'voiceplane'), 1.875, 'x'),
           ]),
       atLeast('denser than sdk', ratio('sdk', 'voiceplane'), 3, 'x'),
@@ -184,6 +193,11 @@ function resultOf(tallies: Tallies, reports: LoadReport[], isBounds: boolean): B
       atMost('voiceplane over TLS, kB per call', rssOf('voiceplane-tls'), 120),
     ],
   }
+}
+
+/** [DN7] */
+function floorOf(name: ContenderName): ContenderName {
+  return name.endsWith('-tls') ? 'floor-tls' : 'floor'
 }
 
 function contenderFigures(name: ContenderName, tally: Tally): Record<string, unknown> {

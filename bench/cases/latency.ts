@@ -1,6 +1,6 @@
 // What the plane adds: carrier → model, model → carrier, and speech_started → clear, from the logs of both ends. Rules:
 // LY1: contenders take turns in each round with fresh processes; medians of the rounds count.
-// LY2: pass and fail are ratios to the floor of the same run (bare sockets, plain or with TLS): the machine's own delay is in both.
+// LY2: pass and fail are ratios to bare sockets of Node in the same run (plain or with TLS): the machine's own delay is in both.
 import type { LoadReport } from '../../load/report/report.ts'
 import { atMost, type Bench, type BenchCase, type Check } from '../runner/bench.ts'
 import { type ContenderName, contenderText, startContender } from '../runner/contenders.ts'
@@ -21,8 +21,8 @@ const NAMES: readonly ContenderName[] = [
   'ws-tls',
   'sdk-tls',
 ]
-/** Times the floor's own delay, in the median and in the tail. */
-const OVER_FLOOR_MAX = 2
+/** Times the delay of bare sockets, in the median and in the tail. */
+const OVER_BARE_MAX = 2
 
 const KINDS = [
   'carrierToModelP50',
@@ -36,7 +36,7 @@ type Measured = Record<Kind, number | null> & { missed: number }
 type Rounds = Map<ContenderName, Measured[]>
 
 export const latency: BenchCase = {
-  text: `latency added by one bridge process at ${CALLS} calls in both directions and at a barge-in, beside the floor`,
+  text: `latency added by one bridge process at ${CALLS} calls in both directions and at a barge-in, beside bare sockets`,
   run: async (bench) => {
     const calls = bench.options.calls ?? CALLS
     const rounds = bench.options.rounds ?? ROUNDS
@@ -108,15 +108,15 @@ function figuresOf(name: ContenderName, measured: Rounds): Record<string, unknow
 }
 
 function checksOf(measured: Rounds): Check[] {
-  const over = (name: ContenderName, floor: ContenderName, kind: Kind): number | null => {
-    const [top, bottom] = [medianIn(measured, name, kind), medianIn(measured, floor, kind)]
+  const over = (name: ContenderName, bare: ContenderName, kind: Kind): number | null => {
+    const [top, bottom] = [medianIn(measured, name, kind), medianIn(measured, bare, kind)]
     return top === null || bottom === null ? null : Math.round((top / bottom) * 1_000) / 1_000
   }
   const missed = (measured.get('voiceplane') ?? []).concat(measured.get('voiceplane-tls') ?? [])
   return [
-    ...KINDS.map((kind) => atMost(`${kind}, times the floor`, over('voiceplane', 'bare', kind), OVER_FLOOR_MAX)),
+    ...KINDS.map((kind) => atMost(`${kind}, times bare sockets`, over('voiceplane', 'bare', kind), OVER_BARE_MAX)),
     ...KINDS.map((kind) =>
-      atMost(`${kind} over TLS, times the floor`, over('voiceplane-tls', 'bare-tls', kind), OVER_FLOOR_MAX),
+      atMost(`${kind} over TLS, times bare sockets`, over('voiceplane-tls', 'bare-tls', kind), OVER_BARE_MAX),
     ),
     atMost(
       'calls dropped or not set up by the plane',

@@ -1,6 +1,6 @@
-// The floor: the cheapest bridge that still carries a call. Sockets by hand, payload bytes copied from one frame into
-// the other, no parse, no agents, no pacing, no recovery; it greets, passes audio both ways and clears on speech.
-// It is a yardstick, not something to run.
+// Bare sockets of Node: the cheapest bridge on this runtime that still carries a call; the limit of the machine is floor.c. Sockets by hand,
+// payload bytes copied from one frame into the other, no parse, no agents, no pacing, no recovery; it greets, passes audio both ways and
+// clears on speech. It is a yardstick, not something to run.
 import { createHash, randomBytes } from 'node:crypto'
 import { createServer, type IncomingMessage } from 'node:http'
 import { connect, type Socket } from 'node:net'

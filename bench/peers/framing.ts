@@ -1,4 +1,4 @@
-// The least of RFC 6455 that a bridge can live with: the floor of what a message costs. Rules:
+// The least of RFC 6455 that a bridge can live with: the least that a message costs on Node. Rules:
 // P1: a whole frame in one chunk is read where it lies and unmasked in place; nothing becomes a string.
 // P2: what a bench's own simulators never send (fragments, binary) ends the socket instead of being handled.
 import { randomFillSync } from 'node:crypto'

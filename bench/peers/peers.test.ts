@@ -1,5 +1,6 @@
 // The peers are measured, so they must be real: each carries calls between the two simulators. FastAPI's needs Debian's packages
-// and is tried by `bench density` itself, which stops with the command to run when they are missing.
+// and is tried by `bench density` itself, which stops with the command to run when they are missing. The floor is compiled here: without a
+// compiler its tests install one as root and fail otherwise.
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { Bench } from '../runner/bench.ts'
@@ -29,7 +30,11 @@ async function carryCalls(name: ContenderName) {
 }
 
 suite('peers', { concurrency: true }, () => {
-  for (const name of ['bare', 'ws', 'sdk', 'bare-tls', 'ws-tls', 'sdk-tls', 'voiceplane-tls'] as const) {
+  const NAMES = [
+    ...(['floor', 'bare', 'ws', 'sdk'] as const),
+    ...(['floor-tls', 'bare-tls', 'ws-tls', 'sdk-tls', 'voiceplane-tls'] as const),
+  ]
+  for (const name of NAMES) {
     test(`${name} carries calls both ways: the model hears the caller's frames, the caller hears the agent`, async () => {
       const figures = await carryCalls(name)
       assert.equal(figures.setUp.succeeded, 2)

@@ -1,4 +1,4 @@
-// The same thin bridge as bare-bridge.ts on the `ws` library: what its framing costs above the floor.
+// The same thin bridge as bare-bridge.ts on the `ws` library: what its framing costs above bare sockets.
 // The payload text is cut out of one message and put into the other without a parse.
 import { createServer } from 'node:http'
 import WebSocket, { WebSocketServer } from 'ws'

@@ -5,12 +5,14 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import type { Bench } from './bench.ts'
 import { type Child, type ChildCommand, startChild } from './child.ts'
+import { buildFloor } from './floor.ts'
 import { freePort } from './free-port.ts'
 import { allocatorOfImage } from './image-allocator.ts'
 import { BENCH_OPERATOR } from './metrics.ts'
 import type { Model } from './model.ts'
+import { needPackages, type PackageNeed } from './packages.ts'
 
-const PLAIN_NAMES = ['voiceplane', 'voiceplane-pcm16', 'bare', 'ws', 'sdk', 'fastapi'] as const
+const PLAIN_NAMES = ['voiceplane', 'voiceplane-pcm16', 'floor', 'bare', 'ws', 'sdk', 'fastapi'] as const
 type PlainName = (typeof PLAIN_NAMES)[number]
 export type ContenderName = PlainName | `${PlainName}-tls`
 /** Each, and each with TLS between it and the model. */
@@ -30,7 +32,8 @@ function readName(name: ContenderName): { plain: PlainName; isTls: boolean } {
 const PLAIN_TEXT: Record<PlainName, string> = {
   voiceplane: 'this plane, role edge, µ-law passthrough, agents in place',
   'voiceplane-pcm16': 'the same with 24 kHz PCM16 towards the model',
-  bare: 'the floor: hand-written framing on sockets, payload copied, no agents and no features',
+  floor: 'the floor: the same bridge in C with epoll and OpenSSL, the limit of the machine',
+  bare: "hand-written framing on Node's sockets, payload copied, no agents and no features",
   ws: 'the same thin bridge on the ws library',
   sdk: '@openai/agents-extensions TwilioRealtimeTransportLayer, one agent with one tool',
   fastapi: 'FastAPI, uvicorn and websockets of Debian, JSON parsed for each message',
@@ -42,7 +45,16 @@ const PEER_FILES: Record<'bare' | 'ws' | 'sdk', string> = {
   sdk: '../peers/sdk-bridge.ts',
 }
 const SYSTEM_PYTHON = '/usr/bin/python3'
-const PYTHON_PACKAGES = 'python3-fastapi python3-uvicorn python3-websockets python3-multipart'
+const PYTHON: PackageNeed = {
+  what: 'the FastAPI bridge',
+  packages: 'python3-fastapi python3-uvicorn python3-websockets python3-multipart',
+  isMet: () => {
+    const probe = spawnSync(SYSTEM_PYTHON, ['-c', 'import fastapi, uvicorn, websockets, multipart'], {
+      stdio: 'ignore',
+    })
+    return probe.status === 0
+  },
+}
 
 /** Settings of the plane that a bench may change. */
 export type PlaneOptions = {
@@ -62,7 +74,7 @@ export async function startContender(bench: Bench, name: ContenderName, model: M
   return startNamed(bench, name, model, { callsMax: calls * 2 })
 }
 
-/** What the single-bridge benches measure: the plane, or with `--only` a peer, to try the bench or to see the floor's figure. */
+/** What the single-bridge benches measure: the plane, or with `--only` a peer, to try the bench or to see its figure. */
 export function subjectOf(bench: Bench): ContenderName {
   return (bench.options.only?.[0] as ContenderName | undefined) ?? 'voiceplane'
 }
@@ -83,8 +95,10 @@ export function startNamed(bench: Bench, name: ContenderName, model: Model, opti
     case 'voiceplane-pcm16':
       return startPlane(bench, url, { ...options, audio: 'pcm16', env: { ...options.env, ...trust } })
     case 'fastapi':
-      needPythonPackages(bench)
+      needPackages(bench, PYTHON)
       return startPeer(bench, { name, file: SYSTEM_PYTHON, args: [pathOf('../peers/fastapi_bridge.py')], env })
+    case 'floor':
+      return buildFloor(bench).then((file) => startPeer(bench, { name, file, args: [], env }))
     default:
       return startPeer(bench, { name, file: process.execPath, args: [pathOf(PEER_FILES[plain])], env })
   }
@@ -139,24 +153,4 @@ async function startPeer(bench: Bench, command: ChildCommand): Promise<Bridge> {
 
 function pathOf(relative: string): string {
   return new URL(relative, import.meta.url).pathname
-}
-
-function hasPythonPackages(): boolean {
-  const probe = spawnSync(SYSTEM_PYTHON, ['-c', 'import fastapi, uvicorn, websockets, multipart'], { stdio: 'ignore' })
-  return probe.status === 0
-}
-
-/** Debian's packages, installed when this is root; otherwise an error that names the command. */
-function needPythonPackages(bench: Bench): void {
-  if (hasPythonPackages()) return
-  const command = `apt-get install -y --no-install-recommends ${PYTHON_PACKAGES}`
-  if (process.getuid?.() === 0) {
-    bench.note(`installing ${PYTHON_PACKAGES}`)
-    spawnSync('apt-get', ['update'], { stdio: 'ignore' })
-    spawnSync('apt-get', command.split(' ').slice(1), {
-      stdio: 'ignore',
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-    })
-  }
-  if (!hasPythonPackages()) throw new Error(`the FastAPI bridge needs Debian's packages; run: ${command}`)
 }

@@ -39,7 +39,8 @@ export async function startTerminator(bench: Bench, port: number): Promise<TlsFr
   return { url: `wss://127.0.0.1:${tlsPort}/v1/realtime`, certificateFile }
 }
 
-async function makeCertificate(certificateFile: string, keyFile: string): Promise<void> {
+/** A certificate for 127.0.0.1 that signs itself, and its key. */
+export async function makeCertificate(certificateFile: string, keyFile: string): Promise<void> {
   const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1']
   const files = ['-keyout', keyFile, '-out', certificateFile]
   await promisify(execFile)('openssl', [

@@ -1,10 +1,13 @@
 // Configuration and agent → what the machine of a call needs to know.
 import type { CallSettings } from '../call/state.ts'
+import { languageOf } from '../carrier/twilio/answers/language.ts'
 import type { Config } from '../config.ts'
 import type { PackCall } from '../packs/pack.ts'
 
-/** What a caller hears whose call cannot go on. */
-export const SORRY = 'We are sorry, the assistant cannot go on with this call. Please call again.'
+/** What a caller hears whose call cannot go on, in the language of CALLER_LANGUAGE (PH4). */
+export function sorrySentence({ fleet }: { fleet: Pick<Config['fleet'], 'callerLanguage'> }): string {
+  return languageOf(fleet.callerLanguage).phrases.sorry
+}
 
 /** [CB3] Without prices nothing is known of what a call costs: the configuration is refused then (config-checks.ts). */
 function budgetOf({ call, work }: Config): CallSettings['budget'] {
@@ -34,6 +37,6 @@ export function callSettings(config: Config, packCall: PackCall): CallSettings {
     digitsPauseMs: 1_500,
     closingMaxMs: 15_000,
     fallbackNumber: config.twilio.fallbackNumber,
-    sorrySentence: SORRY,
+    sorrySentence: sorrySentence(config),
   }
 }

@@ -3,8 +3,10 @@ import assert from 'node:assert/strict'
 import { afterEach, suite, test } from 'node:test'
 import type { Answer } from '../carrier/twilio/call-desk.ts'
 import { startWatch } from '../kit/testing/patience.ts'
-import { SORRY } from './call-settings.ts'
+import { sorrySentence } from './call-settings.ts'
 import { closeRigs, ground, type Rig, sid, start, until, wait } from './testing/rig.ts'
+
+const SORRY = sorrySentence({ fleet: { callerLanguage: 'en' } })
 
 afterEach(closeRigs)
 

@@ -11,8 +11,10 @@ import { initialState } from '../call/state.ts'
 import type { NextStep } from '../carrier/twilio/call-desk.ts'
 import { callIdOf } from '../desk/desk.ts'
 import { SPEAKER_WAIT_MS } from '../desk/handover.ts'
-import { SORRY } from './call-settings.ts'
+import { sorrySentence } from './call-settings.ts'
 import { closeRigs, converse, ground, said, sid, start, until, wait } from './testing/rig.ts'
+
+const SORRY = sorrySentence({ fleet: { callerLanguage: 'en' } })
 
 afterEach(closeRigs)
 

@@ -204,7 +204,7 @@ test('[WH3] draining gives 503 with Retry-After; full gives a sentence, or the h
   plain.desk.answer = () => ({ kind: 'busy', reason: 'full' })
   const full = await plain.post('/twilio/voice', fields)
   assert.equal(full.statusCode, 200)
-  assert.match(full.body, /<Say>.*busy.*<\/Say><Hangup\/>/)
+  assert.match(full.body, /<Say language="en-US">.*busy.*<\/Say><Hangup\/>/)
   const human = await open({ FALLBACK_NUMBER: '+15005550009' })
   human.desk.answer = () => ({ kind: 'busy', reason: 'full' })
   assert.match((await human.post('/twilio/voice', fields)).body, /<Dial .*<Number>\+15005550009<\/Number>/)
@@ -223,7 +223,7 @@ test('[WH4] a desk that throws, rejects or stalls gives an apology, never a 500'
     desk.answer = failure
     const reply = await post('/twilio/voice', fields)
     assert.equal(reply.statusCode, 200)
-    assert.match(reply.body, /<Say>.*sorry.*<\/Say><Hangup\/>/)
+    assert.match(reply.body, /<Say language="en-US">.*sorry.*<\/Say><Hangup\/>/)
   }
   const codes = lines.map(([, { code }]) => code).filter((code) => code !== undefined)
   assert.deepEqual(codes, ['WEBHOOK_FAILED', 'WEBHOOK_FAILED', 'DESK_STALLED'])

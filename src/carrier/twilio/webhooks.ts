@@ -26,7 +26,7 @@ import { Entry, ok, type Reply, send, type Webhook } from './answers/entry.ts'
 import { languageOf } from './answers/language.ts'
 import { carriedIn, Links } from './answers/links.ts'
 import { ASK_TRIES_MAX, inTime, Replies } from './answers/replies.ts'
-import { askAgain, busyAndHangUp, empty, hangUp, transfer } from './answers/twiml.ts'
+import { askAgain, empty, hangUp, transfer } from './answers/twiml.ts'
 import { overflow, WAIT_POLL_MS, wantsCallBack } from './answers/waiting.ts'
 import type { CallDesk, CallOffer } from './call-desk.ts'
 import { type FormFields, makeSignatures, type Signatures } from './signature.ts'
@@ -57,7 +57,11 @@ export type WebhookConfig = {
     readonly transferMaxMs?: number
   }
   /** The clip that callers hear while they wait: 8 to 10 s long. */
-  readonly fleet?: { readonly holdAudioUrl: string | undefined }
+  readonly fleet?: {
+    readonly holdAudioUrl: string | undefined
+    /** A BCP 47 tag; default English. */
+    readonly callerLanguage?: string
+  }
 }
 
 /** What the webhooks need. `baseUrl` overrides the configured public base (a port learnt at listen). */
@@ -93,7 +97,8 @@ export async function twilioWebhooks(app: FastifyInstance, options: WebhookOptio
   })
   const links = new Links(baseUrl)
   const { fallbackNumber, transferMaxMs } = config.twilio
-  const replies = new Replies({ log, links, fallbackNumber, transferMaxMs, holdAudioUrl: config.fleet?.holdAudioUrl })
+  const { holdAudioUrl, callerLanguage } = config.fleet ?? {}
+  const replies = new Replies({ log, links, fallbackNumber, transferMaxMs, holdAudioUrl, callerLanguage })
   const webhooks = new Webhooks(options, links, replies)
   app.removeAllContentTypeParsers()
   app.addContentTypeParser(
@@ -168,14 +173,14 @@ class Webhooks {
     if (answer.kind === 'over') return ok(empty())
     const { anew, tries, language } = carriedIn(parameters)
     if (answer.kind === 'queued') return this.#replies.hold(callSid, answer, { anew })
-    if (answer.reason === 'full') return this.#replies.busy()
+    if (answer.reason === 'full') return this.#replies.busy(language)
     // No human for who takes all lines: that would move the flood, not end it.
-    if (answer.reason === 'caller-full') return ok(busyAndHangUp())
+    if (answer.reason === 'caller-full') return this.#replies.full(language)
     const isIn = anew > 0 || tries > 0
     if (answer.reason === 'draining' && !isIn) {
       return { status: 503, twiml: empty(), retryAfterSeconds: DRAIN_RETRY_SECONDS }
     }
-    if (tries + 1 >= ASK_TRIES_MAX) return this.#replies.busy()
+    if (tries + 1 >= ASK_TRIES_MAX) return this.#replies.busy(language)
     const again = { language, anew, tries: tries + 1 }
     return this.#replies.askAgain(this.#links.voice(again), again)
   }
@@ -198,7 +203,7 @@ class Webhooks {
       case 'overflow':
         return ok(overflow(step.to, language, farPartyOf(endsOf(parameters)), this.#overflowUrls({ language })))
       case 'gone':
-        if (anew >= ANEW_MAX) return this.#replies.busy()
+        if (anew >= ANEW_MAX) return this.#replies.busy(language)
         return ok(askAgain({ url: this.#links.voice({ language, anew: anew + 1 }), pauseSeconds: 1 }))
       default:
         return unreachable(step)
@@ -221,7 +226,7 @@ class Webhooks {
       case 'stream':
         return this.#replies.stream(callSid, step)
       case 'hang-up':
-        return ok(hangUp(step.sentence, sayOf(step.language)))
+        return this.#replies.hangUp(step)
       case 'transfer':
         return ok(
           transfer({
@@ -260,7 +265,7 @@ class Webhooks {
     const { Digits: digits = '' } = parameters
     const party = farPartyOf(endsOf(parameters))
     const { language, tries } = carriedIn(parameters)
-    const { say, phrases } = languageOf(language)
+    const { say, phrases } = this.#replies.languageOf(language)
     if (!wantsCallBack(party, digits)) {
       if (party.kind === 'withheld' || tries + 1 >= CALL_BACK_ASKED_MAX) return ok(hangUp(phrases.busy, say))
       const urls = this.#overflowUrls({ language, tries: tries + 1 })
@@ -275,7 +280,7 @@ class Webhooks {
   /** A message was spoken, or its caller hung up over it. `message` tells of its recording too. */
   async voicemail({ callSid, parameters }: Webhook): Promise<Reply> {
     const { language } = carriedIn(parameters)
-    const { say, phrases } = languageOf(language)
+    const { say, phrases } = this.#replies.languageOf(language)
     const recording = recordingOf(parameters)
     if (recording !== undefined)
       this.#desk.messageLeft(callSid, offerOf(callSid, parameters), { ...recording, language })

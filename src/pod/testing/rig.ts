@@ -23,7 +23,7 @@ import type { CallControl, PackCall } from '../../packs/pack.ts'
 import { makeMemoryLeases } from '../../store/leases/memory.ts'
 import { CheckpointWriter } from '../../store/records/checkpoint-writer.ts'
 import { openRecords } from '../../store/records/open.ts'
-import { callSettings, SORRY } from '../call-settings.ts'
+import { callSettings, sorrySentence } from '../call-settings.ts'
 import { Pod } from '../pod.ts'
 
 const SECRET = 's'.repeat(32)
@@ -179,7 +179,7 @@ export async function start(
       ...(openMaxMs === undefined ? {} : { openMaxMs }),
     },
     tokens: makeStreamTokens({ secret: SECRET, ttlMs: 60_000 }),
-    sorry: SORRY,
+    sorry: sorrySentence(config),
     lag: rig.lag,
     world,
     address: () => address,

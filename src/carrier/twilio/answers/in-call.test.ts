@@ -7,6 +7,7 @@ import type { CallId, CallSid } from '../../../kit/ids.ts'
 import type { Log } from '../../../kit/log.ts'
 import type { Answer, CallDesk, CallOffer, Message, NextStep, Recording, WaitStep } from '../call-desk.ts'
 import { twilioWebhooks } from '../webhooks.ts'
+import { PHRASES, type PhraseSet, VOICES } from './phrases.ts'
 import { ASK_TRIES_MAX } from './replies.ts'
 
 const TOKEN = '12345678901234567890123456789012'
@@ -65,7 +66,7 @@ class Desk implements CallDesk {
 const apps: FastifyInstance[] = []
 after(() => Promise.all(apps.map((app) => app.close())))
 
-async function open(more: { human?: string; holdAudioUrl?: string } = {}) {
+async function open(more: { human?: string; holdAudioUrl?: string; callerLanguage?: string } = {}) {
   const desk = new Desk()
   const codes: unknown[] = []
   const keep = (line: object) => void codes.push((line as { code?: string }).code)
@@ -75,7 +76,10 @@ async function open(more: { human?: string; holdAudioUrl?: string } = {}) {
   const config = {
     http: { publicBaseUrl: BASE },
     twilio: { signatureCheck: 'on' as const, authTokens: [TOKEN], fallbackNumber: more.human },
-    fleet: { holdAudioUrl: more.holdAudioUrl },
+    fleet: {
+      holdAudioUrl: more.holdAudioUrl,
+      ...(more.callerLanguage === undefined ? {} : { callerLanguage: more.callerLanguage }),
+    },
   }
   await app.register(twilioWebhooks, { config, desk, log, deskAnswerMs: 30 })
   const post = async (path: string, extra: Record<string, string> = {}, signedPath = path) => {
@@ -173,7 +177,10 @@ test('[WH7] after ASK_TRIES_MAX the caller is handed to the human, or hears an a
     }
     // The pod that could not say is not named again: another one is to be asked.
     assert.equal(path, `/twilio/next?tries=${ASK_TRIES_MAX - 1}`)
-    assert.match(body, human === undefined ? /<Say>.*sorry.*<Hangup\/>/ : /<Dial .*<Number>\+15005550009</)
+    assert.match(
+      body,
+      human === undefined ? /<Say language="en-US">.*sorry.*<Hangup\/>/ : /<Dial .*<Number>\+15005550009</,
+    )
     assert.equal(desk.events.length, ASK_TRIES_MAX)
   }
 })
@@ -200,7 +207,7 @@ test('[WH7] a store that is away when a call enters is waited for, then the call
       ;({ body } = await post(path))
       if (asked < ASK_TRIES_MAX) path = redirectOf(body)
     }
-    assert.match(body, human === undefined ? /<Say>.*busy.*<Hangup\/>/ : /<Dial /)
+    assert.match(body, human === undefined ? /<Say language="en-US">.*busy.*<Hangup\/>/ : /<Dial /)
     desk.answer = grant
     assert.match((await post(path)).body, /<Connect /)
   }
@@ -228,7 +235,7 @@ test('[WH8] a caller whose place is not known enters anew, a bounded number of t
     path = redirectOf(again.body)
     assert.equal(path, `${WAIT}?said=8&language=de&anew=${n}`)
   }
-  assert.match((await post(path)).body, /<Say>.*busy.*<Hangup\/>/)
+  assert.match((await post(path)).body, /<Say language="de-DE">.*belegt.*<Hangup\/>/)
 })
 
 test('[WQ4] each overflow of the desk is carried, in the language of the waiting', async () => {
@@ -314,7 +321,10 @@ test('/twilio/next carries each step of the desk as TwiML', async () => {
   }
   assert.match(await bodyFor(grant), /<Stream url="wss:/)
   assert.match(await bodyFor({ kind: 'hang-up' }), /<Response><Hangup\/>/)
-  assert.match(await bodyFor({ kind: 'hang-up', sentence: 'Bye & <ok>' }), /<Say>Bye &amp; &lt;ok&gt;<\/Say><Hangup\/>/)
+  assert.match(
+    await bodyFor({ kind: 'hang-up', sentence: 'Bye & <ok>' }),
+    /<Say language="en-US">Bye &amp; &lt;ok&gt;<\/Say><Hangup\/>/,
+  )
   const transfer = await bodyFor({ kind: 'transfer', to: '+15005550009', callerId: '+15005550001' })
   assert.match(transfer, /<Dial action="https:\/\/voice.example.test\/twilio\/next#.*callerId="\+15005550001"/)
   assert.match(await bodyFor({ kind: 'transfer', to: 'sip:desk@example.test' }), /<Sip>sip:desk@example.test<\/Sip>/)
@@ -330,4 +340,63 @@ test('[P31] a call no desk knows is handed to the human once, and ends after tha
   assert.match((await after('no-answer')).body, /<Dial action="[^"]*last=1/)
   const last = await post('/twilio/next?last=1&language=de', { DialCallStatus: 'no-answer' })
   assert.match(last.body, /<Say language="de-DE">.*niemanden erreichen.*<Hangup\/>/)
+})
+
+/** Every way in which the plane speaks to a caller of whom it knows no language, with what it then says. */
+const SPOKEN: Readonly<
+  Record<string, [phrase: keyof PhraseSet, path: string, desk: (desk: Desk) => void, fields?: object]>
+> = {
+  full: ['full', 'voice', (desk) => (desk.answer = { kind: 'busy', reason: 'full' } as never)],
+  'caller-full': ['full', 'voice', (desk) => (desk.answer = { kind: 'busy', reason: 'caller-full' } as never)],
+  'store away, asked again': [
+    'moment',
+    'voice',
+    (desk) => (desk.answer = { kind: 'busy', reason: 'store-away' } as never),
+  ],
+  'store away': [
+    'full',
+    `voice?tries=${ASK_TRIES_MAX}`,
+    (desk) => (desk.answer = { kind: 'busy', reason: 'store-away' } as never),
+  ],
+  'a desk that throws': ['sorry', 'voice', (desk) => (desk.answer = () => assert.fail('away'))],
+  'a place that is gone': ['full', 'wait/CALL?anew=9', (desk) => (desk.place = { kind: 'gone' })],
+  'what follows, asked again': ['moment', 'next', (desk) => (desk.step = () => assert.fail('away'))],
+  'what follows, in vain': ['sorry', `next?tries=${ASK_TRIES_MAX}`, (desk) => (desk.step = () => assert.fail('away'))],
+  'an unknown call': ['sorry', 'next', (desk) => (desk.step = { kind: 'unknown-call' })],
+  'an unknown transfer': [
+    'notReached',
+    'next',
+    (desk) => (desk.step = { kind: 'unknown-call' }),
+    { DialCallStatus: 'busy' },
+  ],
+  'no call-back': ['busy', 'call-back', (desk) => (desk.callBack = 'refused'), { Digits: '1' }],
+  'a message': ['voicemailTaken', 'voicemail', () => undefined],
+}
+
+test('[P47][PH4] whatever the plane says to a caller of whom it knows no language is in CALLER_LANGUAGE, each of them', async () => {
+  for (const [name, { say, regions }] of Object.entries(VOICES)) {
+    for (const callerLanguage of [name, ...regions]) {
+      const { desk, post } = await open({ callerLanguage })
+      for (const [what, [phrase, path, set, more = {}]] of Object.entries(SPOKEN)) {
+        set(desk)
+        const { status, body } = await post(`/twilio/${path.replace('CALL', CALL)}`, more as Record<string, string>)
+        assert.equal(status, 200, what)
+        const said = [...body.matchAll(/<Say language="([^"]*)">([^<]*)<\/Say>/g)].map(([, code, text]) => [code, text])
+        const words = String(PHRASES[name]![phrase]).replaceAll('&', '&amp;')
+        assert.deepEqual(said, [[callerLanguage === name ? say : callerLanguage, words]], `${callerLanguage}: ${what}`)
+      }
+      desk.step = { kind: 'hang-up', sentence: PHRASES[name]!.sorry }
+      assert.ok(
+        (await post('/twilio/next')).body.includes(
+          `<Say language="${callerLanguage === name ? say : callerLanguage}">`,
+        ),
+      )
+    }
+  }
+})
+
+test('[P47][PH4] a language that the call carries comes before CALLER_LANGUAGE', async () => {
+  const { desk, post } = await open({ callerLanguage: 'de' })
+  desk.answer = () => assert.fail('away')
+  assert.match((await post('/twilio/voice?language=ja')).body, /<Say language="ja-JP">申し訳/)
 })

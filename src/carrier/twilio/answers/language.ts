@@ -1,6 +1,7 @@
 // The caller's language: which phrases, which voice, which plural. Rules:
 // PH1: a tag is looked up whole, then by its language alone; what is not known is said in English.
 // PH2: every language has every phrase, and each plural form that its grammar asks for up to COUNTED_MAX.
+// PH4: who carries no language yet, as at the first question or after a stream, is spoken to in CALLER_LANGUAGE, whatever is said.
 // PH3: the code that speaks is one that Twilio has a voice for; a region of the caller's that has a voice is kept.
 import { type Counted, PHRASES, type PhraseSet, type SayLanguage, VOICES } from './phrases.ts'
 

@@ -3,9 +3,9 @@ import { messageOf, VoiceError } from '../../../kit/errors.ts'
 import type { CallSid } from '../../../kit/ids.ts'
 import type { Log } from '../../../kit/log.ts'
 import type { Place, StreamGrant } from '../call-desk.ts'
-import { ok, type Reply } from './entry.ts'
-import { languageOf } from './language.ts'
-import type { Carried, Links } from './links.ts'
+import { ok, type Reply, type Webhook } from './entry.ts'
+import { type Language, languageOf } from './language.ts'
+import { type Carried, carriedIn, type Links } from './links.ts'
 import * as twiml from './twiml.ts'
 import { hold } from './waiting.ts'
 
@@ -20,6 +20,7 @@ export class Replies {
   readonly #fallbackNumber: string | undefined
   readonly #holdAudioUrl: string | undefined
   readonly #transferMaxMs: number | undefined
+  readonly #callerLanguage: string | undefined
 
   constructor(parts: {
     log: Log
@@ -27,7 +28,9 @@ export class Replies {
     fallbackNumber: string | undefined
     holdAudioUrl: string | undefined
     transferMaxMs?: number | undefined
+    callerLanguage?: string | undefined
   }) {
+    this.#callerLanguage = parts.callerLanguage
     this.#transferMaxMs = parts.transferMaxMs
     this.#log = parts.log
     this.#links = parts.links
@@ -67,8 +70,8 @@ export class Replies {
     { tries, language }: { tries: number; language?: string | undefined },
     pauseMs = ASK_PAUSE_MS,
   ): Reply {
-    if (tries > ASK_TRIES_MAX - 1) return this.human() ?? ok(twiml.sorryAndHangUp())
-    const { say, phrases } = languageOf(language)
+    if (tries > ASK_TRIES_MAX - 1) return this.human() ?? this.sorry(language)
+    const { say, phrases } = this.languageOf(language)
     const sentence = tries === 1 ? { sentence: phrases.moment, language: say } : {}
     return ok(twiml.askAgain({ url, pauseSeconds: Math.round(pauseMs / 1_000), ...sentence }))
   }
@@ -80,9 +83,31 @@ export class Replies {
     return to === undefined ? undefined : ok(twiml.transfer({ to, nextUrl: this.#links.next({ last: 1 }), maxMs }))
   }
 
-  /** No free slot: a human when there is one, else the busy sentence. */
-  busy(): Reply {
-    return this.human() ?? ok(twiml.busyAndHangUp())
+  /** [PH4] What is said to a caller in `tag`; undefined: nothing is known of the caller. */
+  languageOf(tag: string | undefined): Language {
+    return languageOf(tag ?? this.#callerLanguage)
+  }
+
+  /** No free slot: a human when there is one, else the sentence. */
+  busy(language?: string): Reply {
+    return this.human() ?? this.full(language)
+  }
+
+  /** No free slot, and no human either. */
+  full(language?: string): Reply {
+    const { say, phrases } = this.languageOf(language)
+    return ok(twiml.hangUp(phrases.full, say))
+  }
+
+  /** The call cannot go on. */
+  sorry(language?: string): Reply {
+    const { say, phrases } = this.languageOf(language)
+    return ok(twiml.hangUp(phrases.sorry, say))
+  }
+
+  /** The sentence with which the desk ends a call; one without a language of its own is in CALLER_LANGUAGE. */
+  hangUp({ sentence, language }: { sentence?: string; language?: string }): Reply {
+    return ok(twiml.hangUp(sentence, this.languageOf(language).say))
   }
 
   /** A call no desk knows: after a finished transfer it ends, otherwise a human is tried once, otherwise there is a sentence. */
@@ -90,19 +115,22 @@ export class Replies {
     if (dialStatus !== undefined && DIAL_DONE.has(dialStatus)) return ok(twiml.hangUp())
     const human = last === undefined ? this.human() : undefined
     if (human !== undefined) return human
-    return dialStatus === undefined ? ok(twiml.sorryAndHangUp()) : this.notReached(language)
+    return dialStatus === undefined ? this.sorry(language) : this.notReached(language)
   }
 
   /** Nobody answered a transfer, and there is nothing else to try. */
   notReached(language: string | undefined): Reply {
-    const { say, phrases } = languageOf(language)
+    const { say, phrases } = this.languageOf(language)
     return ok(twiml.hangUp(phrases.notReached, say))
   }
 
-  apology(error: unknown, { callSid }: { callSid?: CallSid }): Reply {
+  apology(
+    error: unknown,
+    { callSid, parameters = {} }: { callSid?: CallSid; parameters?: Webhook['parameters'] },
+  ): Reply {
     const code = error instanceof VoiceError ? error.code : 'WEBHOOK_FAILED'
     this.#log.error({ callSid, code, reason: messageOf(error) }, 'webhook failed, the caller hears an apology')
-    return ok(twiml.sorryAndHangUp())
+    return this.sorry(carriedIn(parameters).language)
   }
 }
 

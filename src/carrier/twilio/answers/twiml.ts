@@ -11,9 +11,6 @@ const PARAMETER_CHARACTERS_MAX = 499 // name and value together (Twilio's rule)
 const SENTENCE_CHARACTERS_MAX = 3_000 // Twilio speaks 4 096 at most; a longer sentence is cut
 const DIAL_TIMEOUT_SECONDS = 30 // how long a transfer may ring
 
-const SORRY = 'We are sorry, we cannot go on with this call. Please call again later.'
-const BUSY = 'We are sorry, all lines are busy. Please call again in a few minutes.'
-
 /** What the answer to a call that enters needs. */
 export type StreamAnswer = {
   /** wss://base/media/<pod>/<callSid>/<token> */
@@ -100,16 +97,6 @@ export function transfer(answer: {
   else if (to.startsWith('client:')) dial.client(printable(to.slice('client:'.length)))
   else dial.number(printable(to))
   return response.toString()
-}
-
-/** Ends a call that cannot go on. */
-export function sorryAndHangUp(): string {
-  return hangUp(SORRY)
-}
-
-/** Ends a call that finds no free slot. */
-export function busyAndHangUp(): string {
-  return hangUp(BUSY)
 }
 
 /** Says nothing: the answer to callbacks, and to a call that is over. */
