@@ -4,7 +4,7 @@
 // RFF2: a value that was refused stays out of all later configurations of the session; another value of the same setting is tried.
 // RFF3: a part that has no meaning alone (a transcription without its model, a detection without its type) goes with the whole.
 // RFF4: a turn detection that goes leaves who answers and who interrupts as they were (SH3).
-// RFF5: a pod logs a refused setting once, with the provider's words, and `/ready` shows it as a warning; it refuses no call.
+// RFF5: a pod logs a refused setting once, with the provider's words. `/ready`, which anybody may ask, names the setting alone, as a warning.
 import { clip } from '../../kit/text.ts'
 import type { SessionDefaults } from './session-shape.ts'
 import { record, text } from './wire.ts'
@@ -101,19 +101,22 @@ export class RefusedFields {
 
 /** What the provider refused in any call of this pod. [RFF5] */
 export class SettingRefusals {
-  readonly #told = new Map<string, string>()
+  readonly #told = new Set<string>()
+  readonly #settings = new Set<string>()
 
   /** True the first time. `words` are the provider's. */
   tell(setting: string, words: unknown): boolean {
-    const reason = clip(text(words), WORDS_MAX_CHARS)
-    const key = `${setting} ${reason}`
+    const key = `${setting} ${clip(text(words), WORDS_MAX_CHARS)}`
     if (this.#told.has(key) || this.#told.size >= TOLD_MAX) return false
-    this.#told.set(key, `the model refused the setting ${setting}: ${reason}`)
+    this.#told.add(key)
+    this.#settings.add(setting)
     return true
   }
 
   warnings(): string[] {
-    return [...this.#told.values()]
+    return [...this.#settings].map(
+      (setting) => `the model refused the setting ${setting} (MODEL_SETTING_REFUSED in the log)`,
+    )
   }
 }
 
