@@ -2,7 +2,7 @@
 // AL1: callers come at RATE calls a second until all were offered: three of four talk a turn or two, the others hang up within 3 s.
 // AL2: the blows are those of blows.ts over the whole run. A worker and a pod die by SIGKILL, PostgreSQL by an immediate shutdown; each is started
 //      again after a moment. A blow counts when the process has gone by it. A worker dies when it holds an item, which is waited for,
-//      HELD_WAIT_MS at most: a blow at an idle one would show little.
+//      HELD_WAIT_MS at most: a blow at an idle one would show little. Where the chosen one holds none, one that does takes its place.
 // AL3: before each blow at a pod GROUP callers more begin to talk, who hang up the moment the pod has died: those who were on it hang up while
 //      nobody holds their call. The blow waits for them, GROUP_WAIT_MS at most; without all of them the run breaks.
 // AL4: after the last call the run waits DRAIN_MS_MAX at most until nothing is left to do; then the dead letters are run again over the admin
@@ -53,7 +53,8 @@ const ADMIN_TOKEN = 'chaos-admin-token-0123456789'
 const DATA_KEYS = `chaos:${Buffer.alloc(32, 7).toString('base64')}`
 
 /** When the blows begin, how many hang up with a pod, and what the dead held (`id:attempt`). */
-type StrikeScene = { startedMs: number; group: number; orphans: Set<string> }
+/** `struck`: workers that a blow has chosen, until they are back: no other blow takes them. */
+type StrikeScene = { startedMs: number; group: number; orphans: Set<string>; struck: Set<Member> }
 
 async function runAfterCall(run: ChaosRun): Promise<Outcome> {
   const plan = planRun(run)
@@ -82,7 +83,12 @@ async function runAfterCall(run: ChaosRun): Promise<Outcome> {
   })
   const report = steady.report()
   await steady.talking(1, HOLD_S * 1_000)
-  const scene = { startedMs: performance.now() + plan.firstMs, group: plan.group, orphans: new Set<string>() }
+  const scene = {
+    startedMs: performance.now() + plan.firstMs,
+    group: plan.group,
+    orphans: new Set<string>(),
+    struck: new Set<Member>(),
+  }
   const silent = everySecond(plan.blows.filter(({ victim }) => victim === 'pod'))
   const struck = await Promise.all(
     plan.blows.map((blow) => strike(run, ground, { ...blow, isSilent: silent.has(blow) }, scene)),
@@ -140,7 +146,7 @@ async function strike(
   blow: Blow & { isSilent: boolean },
   scene: StrikeScene,
 ): Promise<Struck> {
-  const { startedMs, group, orphans } = scene
+  const { startedMs, group } = scene
   const until = (atMs: number): Promise<void> => sleep(Math.max(0, startedMs + atMs - performance.now()))
   const { fleet } = ground
   const downMs = blow.random * DOWN_MS_MAX
@@ -161,8 +167,10 @@ async function strike(
   if (callers !== undefined && !(await callers.talking(group, GROUP_WAIT_MS))) {
     throw new Error('not all callers of a group talk before the blow at their pod')
   }
-  const member = chosen(isPod ? fleet.pods : fleet.workers, blow.random)
-  const inFlight = isPod ? undefined : await untilItHolds(fleet.postgres.url, member.name, orphans)
+  const first = chosen(isPod ? fleet.pods : fleet.workers, blow.random)
+  const holding = isPod ? undefined : await untilOneHolds(fleet.postgres.url, first, fleet.workers, scene)
+  const member = holding?.worker ?? first
+  const inFlight = holding?.items
   const wasUp = member.exit === undefined
   const fault = run.faults.note('kill', member.name, isPod ? 'with hang-up' : '')
   member.kill('SIGKILL')
@@ -171,18 +179,37 @@ async function strike(
   await sleep(downMs)
   run.faults.note('restart', member.name)
   await member.restart()
+  scene.struck.delete(member)
   run.note(`${member.name} was killed and is back`)
   return { fault, blow, hasDied, inFlight, group: callers }
 }
 
-/** How many items a worker holds as soon as it holds any, or at the bound. They are among `orphans` then, those whose holder dies. */
-async function untilItHolds(url: string, worker: string, orphans: Set<string>): Promise<number> {
+/**
+ * The worker that holds items, `first` before the others, as soon as one does that no other blow has chosen; at the bound one that runs,
+ * with none. With few calls most moments find nothing in hand. Its items are among the orphans then, those whose holder dies.
+ */
+async function untilOneHolds(
+  url: string,
+  first: Member,
+  workers: readonly Member[],
+  { orphans, struck }: StrikeScene,
+): Promise<{ worker: Member; items: number }> {
   const untilMs = performance.now() + HELD_WAIT_MS
+  const isFree = (worker: Member): boolean => worker.exit === undefined && !struck.has(worker)
+  const inTurn = [first, ...workers.filter((other) => other !== first)]
   for (;;) {
-    const held = (await heldBy(url, worker)).filter((one) => !orphans.has(one))
-    if (held.length > 0 || performance.now() > untilMs) {
+    for (const worker of inTurn) {
+      if (!isFree(worker)) continue
+      const held = (await heldBy(url, worker.name)).filter((one) => !orphans.has(one))
+      if (held.length === 0 || !isFree(worker)) continue
       for (const one of held) orphans.add(one)
-      return held.length
+      struck.add(worker)
+      return { worker, items: held.length }
+    }
+    if (performance.now() > untilMs) {
+      const worker = inTurn.find(isFree) ?? first
+      struck.add(worker)
+      return { worker, items: 0 }
     }
     await sleep(HELD_LOOK_MS)
   }
