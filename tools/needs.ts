@@ -105,6 +105,13 @@ export const NEEDS: readonly Need[] = [
   },
 ]
 
+/** The Debian packages of the need called `name`. Throws when there is none. */
+export function packagesOf(name: string): readonly string[] {
+  const need = NEEDS.find((one) => one.name === name)
+  if (need === undefined) throw new Error(`no need is called ${name}`)
+  return need.packages
+}
+
 /** The needs of `audience` that are not met; a bench needs what the tests need too. */
 export function findMissing(
   audience: Audience,

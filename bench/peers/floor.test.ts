@@ -545,16 +545,16 @@ suite('floor', { concurrency: false }, () => {
     model.close()
   })
 
-  test('[PK1] without its packages a contender fails with one sentence that says what to install', () => {
+  test('[PK1] without its packages a contender fails with one sentence that says what to install', async () => {
     const notes: string[] = []
     const getuid = process.getuid
     process.getuid = () => 1_000
     try {
-      assert.throws(
+      await assert.rejects(
         () =>
           needPackages(
             { note: (text) => notes.push(text) },
-            { what: 'the floor', packages: 'gcc libssl-dev', isMet: () => false },
+            { what: 'the floor', packages: ['gcc', 'libssl-dev'], isMet: () => false },
           ),
         {
           message: 'the floor needs packages of Debian; run: apt-get install -y --no-install-recommends gcc libssl-dev',

@@ -3,6 +3,7 @@
 
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
+import { packagesOf } from '../../tools/needs.ts'
 import type { Bench } from './bench.ts'
 import { type Child, type ChildCommand, startChild } from './child.ts'
 import { buildFloor } from './floor.ts'
@@ -47,7 +48,7 @@ const PEER_FILES: Record<'bare' | 'ws' | 'sdk', string> = {
 const SYSTEM_PYTHON = '/usr/bin/python3'
 const PYTHON: PackageNeed = {
   what: 'the FastAPI bridge',
-  packages: 'python3-fastapi python3-uvicorn python3-websockets python3-multipart',
+  packages: packagesOf('FastAPI bridge'),
   isMet: () => {
     const probe = spawnSync(SYSTEM_PYTHON, ['-c', 'import fastapi, uvicorn, websockets, multipart'], {
       stdio: 'ignore',
@@ -85,7 +86,12 @@ export function startSubject(bench: Bench, model: Model, options: PlaneOptions):
 }
 
 /** Starts `name`; `options` are for the plane, the peers have none. */
-export function startNamed(bench: Bench, name: ContenderName, model: Model, options: PlaneOptions): Promise<Bridge> {
+export async function startNamed(
+  bench: Bench,
+  name: ContenderName,
+  model: Model,
+  options: PlaneOptions,
+): Promise<Bridge> {
   const { plain, isTls } = readName(name)
   const { url, env: trust } = isTls ? trustedFront(model) : { url: model.url, env: {} }
   const env = { PORT: '0', OPENAI_REALTIME_URL: url, OPENAI_API_KEY: 'sk-bench-0123456789', ...trust }
@@ -95,10 +101,10 @@ export function startNamed(bench: Bench, name: ContenderName, model: Model, opti
     case 'voiceplane-pcm16':
       return startPlane(bench, url, { ...options, audio: 'pcm16', env: { ...options.env, ...trust } })
     case 'fastapi':
-      needPackages(bench, PYTHON)
+      await needPackages(bench, PYTHON)
       return startPeer(bench, { name, file: SYSTEM_PYTHON, args: [pathOf('../peers/fastapi_bridge.py')], env })
     case 'floor':
-      return buildFloor(bench).then((file) => startPeer(bench, { name, file, args: [], env }))
+      return startPeer(bench, { name, file: await buildFloor(bench), args: [], env })
     default:
       return startPeer(bench, { name, file: process.execPath, args: [pathOf(PEER_FILES[plain])], env })
   }

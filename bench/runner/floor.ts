@@ -3,6 +3,7 @@
 import { execFile, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { packagesOf } from '../../tools/needs.ts'
 import type { Bench } from './bench.ts'
 import { needPackages, type PackageNeed } from './packages.ts'
 
@@ -11,7 +12,7 @@ const COMPILE_MAX_MS = 60_000
 
 const COMPILER: PackageNeed = {
   what: 'the floor',
-  packages: 'gcc libc6-dev libssl-dev',
+  packages: packagesOf('C compiler with OpenSSL'),
   isMet: () => {
     const input = '#include <stdlib.h>\n#include <openssl/ssl.h>\n'
     return spawnSync('cc', ['-E', '-x', 'c', '-'], { input, stdio: ['pipe', 'ignore', 'ignore'] }).status === 0
@@ -30,7 +31,7 @@ export function buildFloor(bench: Bench, flags: readonly string[] = ['-O2']): Pr
 }
 
 async function compile(bench: Bench, flags: readonly string[]): Promise<string> {
-  needPackages(bench, COMPILER)
+  await needPackages(bench, COMPILER)
   const program = join(bench.folder, 'floor')
   const args = [...flags, '-o', program, SOURCE, '-lssl', '-lcrypto']
   await promisify(execFile)('cc', args, { timeout: COMPILE_MAX_MS })
