@@ -5,15 +5,14 @@
 // RFF3: a part that has no meaning alone (a transcription without its model, a detection without its type) goes with the whole.
 // RFF4: a turn detection that goes leaves who answers and who interrupts as they were (SH3).
 // RFF5: a pod logs a refused setting once, with the provider's words. `/ready`, which anybody may ask, names the setting alone, as a warning.
-import { clip } from '../../kit/text.ts'
-import type { SessionDefaults } from './session-shape.ts'
-import { record, text } from './wire.ts'
+import { type SessionDefaults, VOICE_PATH, valueAt, withValue } from './session-shape.ts'
+import { record } from './wire.ts'
 
 type Wire = Record<string, unknown>
 
 /** What a conversation can do without, with the parts that have no meaning alone. `null`: it has none that could go alone. */
 const FIELDS: Readonly<Record<string, readonly string[] | null>> = {
-  'audio.output.voice': null,
+  [VOICE_PATH]: null,
   'audio.output.speed': null,
   'audio.input.noise_reduction': null,
   'audio.input.transcription': ['model'],
@@ -27,7 +26,7 @@ const FIELDS: Readonly<Record<string, readonly string[] | null>> = {
 }
 /** The older names by which providers may tell of the same settings. */
 const OLDER_NAMES: Readonly<Record<string, string>> = {
-  voice: 'audio.output.voice',
+  voice: VOICE_PATH,
   speed: 'audio.output.speed',
   input_audio_noise_reduction: 'audio.input.noise_reduction',
   input_audio_transcription: 'audio.input.transcription',
@@ -36,7 +35,6 @@ const OLDER_NAMES: Readonly<Record<string, string>> = {
 }
 const REFUSED_MAX = 12
 const TOLD_MAX = 50
-const WORDS_MAX_CHARS = 300
 
 /** Where the setting stands that the `param` of a refusal speaks of; undefined: nothing that may be left out. [RFF3] */
 export function refusedPath(param: unknown): string | undefined {
@@ -66,7 +64,7 @@ export class RefusedFields {
   /** Takes note that `sent` was refused for `param`; the setting's path when another try without its value is worth it. [RFF1] */
   refuse(sent: Wire, param: unknown): string | undefined {
     const path = refusedPath(param)
-    const value = path === undefined ? undefined : at(sent, path)
+    const value = path === undefined ? undefined : valueAt(sent, path)
     if (path === undefined || value === undefined || this.#count >= REFUSED_MAX) return undefined
     this.#count += 1
     this.#values.set(path, [...(this.#values.get(path) ?? []), JSON.stringify(value)])
@@ -81,10 +79,10 @@ export class RefusedFields {
   without(session: Wire): Wire {
     let left = session
     for (const path of this.#values.keys()) {
-      const value = at(left, path)
+      const value = valueAt(left, path)
       if (value === undefined || !this.isRefused(path, value)) continue
       const instead = this.#standIn(path, value)
-      left = put(left, path.split('.'), instead === undefined || this.isRefused(path, instead) ? undefined : instead)
+      left = withValue(left, path, this.isRefused(path, instead) ? undefined : instead)
     }
     return left
   }
@@ -104,9 +102,9 @@ export class SettingRefusals {
   readonly #told = new Set<string>()
   readonly #settings = new Set<string>()
 
-  /** True the first time. `words` are the provider's. */
-  tell(setting: string, words: unknown): boolean {
-    const key = `${setting} ${clip(text(words), WORDS_MAX_CHARS)}`
+  /** True the first time. `words` are the provider's, within a bound. */
+  tell(setting: string, words: string): boolean {
+    const key = `${setting} ${words}`
     if (this.#told.has(key) || this.#told.size >= TOLD_MAX) return false
     this.#told.add(key)
     this.#settings.add(setting)
@@ -118,15 +116,4 @@ export class SettingRefusals {
       (setting) => `the model refused the setting ${setting} (MODEL_SETTING_REFUSED in the log)`,
     )
   }
-}
-
-function at(from: Wire, path: string): unknown {
-  return path.split('.').reduce<unknown>((inner, name) => record(inner)[name], from)
-}
-
-function put(from: Wire, [name, ...rest]: readonly string[], value: unknown): Wire {
-  if (name === undefined) return from
-  const { [name]: inner, ...others } = from
-  if (rest.length > 0) return { ...others, [name]: put(record(inner), rest, value) }
-  return value === undefined ? others : { ...others, [name]: value }
 }

@@ -9,6 +9,9 @@
 import type { TurnTaking } from '../../call/ports.ts'
 import { record } from './wire.ts'
 
+/** Where a configuration names its voice. */
+export const VOICE_PATH = 'audio.output.voice'
+
 /** What the plane puts where the agent is silent (wire shape). */
 export type SessionDefaults = {
   audio: 'pcmu' | 'pcm16'
@@ -55,22 +58,30 @@ function withFlags(turnDetection: Record<string, unknown>, defaults: SessionDefa
 
 /** The voice that a configuration names: a name, or the provider's object. */
 export function voiceOf(session: Record<string, unknown> | undefined): unknown {
-  const { voice } = record(record(session?.audio).output)
-  return voice === null ? undefined : voice
+  return valueAt(session ?? {}, VOICE_PATH) ?? undefined
 }
 
 /** The same configuration with another voice; `undefined` leaves the choice to the provider. */
 export function withVoice(session: Record<string, unknown>, voice: unknown): Record<string, unknown> {
-  if (voice === undefined) return withoutVoice(session)
-  const audio = record(session.audio)
-  return { ...session, audio: { ...audio, output: { ...record(audio.output), voice } } }
+  return withValue(session, VOICE_PATH, voice)
 }
 
 /** The same configuration without the voice: a conversation that has spoken refuses another one (cannot_update_voice). */
 export function withoutVoice(session: Record<string, unknown>): Record<string, unknown> {
-  const audio = record(session.audio)
-  const { voice: _voice, ...output } = record(audio.output)
-  return { ...session, audio: { ...audio, output } }
+  return withValue(session, VOICE_PATH, undefined)
+}
+
+/** What stands at `path` of a configuration, whose names have dots between; undefined: nothing. */
+export function valueAt(session: Record<string, unknown>, path: string): unknown {
+  return path.split('.').reduce<unknown>((inner, name) => record(inner)[name], session)
+}
+
+/** The same configuration with another value at `path`; `undefined` takes it out. */
+export function withValue(session: Record<string, unknown>, path: string, value: unknown): Record<string, unknown> {
+  const [name = '', ...rest] = path.split('.')
+  const { [name]: inner, ...others } = session
+  if (rest.length > 0) return { ...session, [name]: withValue(record(inner), rest.join('.'), value) }
+  return value === undefined ? others : { ...session, [name]: value }
 }
 
 /** [SH4] Who ends turns under `session`, a configuration in wire shape. */

@@ -40,6 +40,7 @@ import {
   type SessionDefaults,
   shapeSession,
   turnTakingIn,
+  VOICE_PATH,
   voiceOf,
   withoutVoice,
   withVoice,
@@ -51,7 +52,6 @@ import { record, type ServerEvent, text } from './wire.ts'
 /** Signs of life of a response are told no oftener. */
 const ALIVE_EVERY_MS = 250
 const REFUSAL_MAX_CHARS = 300
-const VOICE_PATH = 'audio.output.voice'
 const GONE_TOOL = 'This cannot be done any more. Tell the caller so and offer something else.'
 
 export type SessionSettings = {
@@ -516,9 +516,10 @@ export class OpenAiSession implements ModelSession {
     const setting = this.#refused.refuse(sent ?? {}, error.param)
     if (setting === undefined) return false
     const { refusals } = this.#settings
-    const said = refusals?.tell(setting, error.message) === false ? 'debug' : 'warn'
+    const reason = clip(text(error.message), REFUSAL_MAX_CHARS)
+    const said = refusals?.tell(setting, reason) === false ? 'debug' : 'warn'
     this.#world.log[said](
-      { code: 'MODEL_SETTING_REFUSED', setting, reason: clip(text(error.message), REFUSAL_MAX_CHARS) },
+      { code: 'MODEL_SETTING_REFUSED', setting, reason },
       'the model refused a setting of the agent: calls go on without it',
     )
     if (this.#settings.joinsQuiet === true) this.#quietAfterMs = quietAfterMs(this.#sessionNow)
