@@ -64,11 +64,9 @@ let resting = process.exit
 
 function watchExits(exits: ExitCalled[]): void {
   watching.add(exits)
-  process.exit = (code) => {
-    const error = new ExitCalled(code)
+  process.exit = throwing((error) => {
     for (const one of watching) one.push(error)
-    throw error
-  }
+  })
 }
 
 function unwatchExits(exits: ExitCalled[]): void {
@@ -78,12 +76,17 @@ function unwatchExits(exits: ExitCalled[]): void {
 
 /** From now on `process.exit` throws where it is called; `refused` is told where that was. */
 export function refuseExits(refused: (what: string) => void): void {
-  resting = (code) => {
+  resting = throwing((error) => refused(describeThrown(error)))
+  if (watching.size === 0) process.exit = resting
+}
+
+/** A `process.exit` that throws where it is called, once `tell` was told. */
+function throwing(tell: (error: ExitCalled) => void): typeof process.exit {
+  return (code) => {
     const error = new ExitCalled(code)
-    refused(describeThrown(error))
+    tell(error)
     throw error
   }
-  if (watching.size === 0) process.exit = resting
 }
 
 /** Thrown where `process.exit` was called. */
