@@ -23,7 +23,7 @@ import { latenessOf, readEnding } from '../scene.ts'
 import { type Blow, planBlows, sharesOf } from './blows.ts'
 import { rerunDead } from './dead-letters.ts'
 import { judge, type Struck } from './verdict.ts'
-import { dumpWork, heldBy, readLeft } from './work-dump.ts'
+import { dumpWork, heldItems, readLeft } from './work-dump.ts'
 
 const CALLS = 3_000
 const BLOWS = 30
@@ -198,10 +198,10 @@ async function untilOneHolds(
   const isFree = (worker: Member): boolean => worker.exit === undefined && !struck.has(worker)
   const inTurn = [first, ...workers.filter((other) => other !== first)]
   for (;;) {
-    for (const worker of inTurn) {
-      if (!isFree(worker)) continue
-      const held = (await heldBy(url, worker.name)).filter((one) => !orphans.has(one))
-      if (held.length === 0 || !isFree(worker)) continue
+    const items = await heldItems(url)
+    for (const worker of inTurn.filter(isFree)) {
+      const held = (items.get(worker.name) ?? []).filter((one) => !orphans.has(one))
+      if (held.length === 0) continue
       for (const one of held) orphans.add(one)
       struck.add(worker)
       return { worker, items: held.length }

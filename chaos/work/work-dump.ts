@@ -22,11 +22,12 @@ export async function readLeft(url: string): Promise<Left | undefined> {
   return rows?.[0] as Left | undefined
 }
 
-/** Items under the name of this worker, each as `id:attempt`, those of a dead holder too; none when the database does not answer. */
-export async function heldBy(url: string, worker: string): Promise<string[]> {
-  const text = "select id || ':' || attempt as held from work_item where state = 'running' and worker = $1"
-  const rows = await ask(url, text, [worker]).catch(() => [])
-  return rows.map(({ held }) => String(held))
+/** Items under the name of each worker, as `id:attempt`, those of a dead holder too; none when the database does not answer. */
+export async function heldItems(url: string): Promise<Map<string, string[]>> {
+  const text = "select worker, id || ':' || attempt as held from work_item where state = 'running'"
+  const rows = await ask(url, text).catch(() => [])
+  const byWorker = Map.groupBy(rows, ({ worker }) => String(worker))
+  return new Map([...byWorker].map(([worker, own]) => [worker, own.map(({ held }) => String(held))]))
 }
 
 /** [WU1] Writes the items and records in the database at `url` to `file`. */
