@@ -1,8 +1,8 @@
 // The keys of effects. chaos/cases/mutants.ts names this file: it must go red when a key bears the model's own id of a tool call.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { ToolLedger } from '../src/call-control/tool-ledger.ts'
 import type { ToolIntent } from '../src/control/records.ts'
-import { ToolLedger } from '../src/desk/tool-ledger.ts'
 import { FakeClock } from '../src/kit/clock.ts'
 import type { CallId, CallSid } from '../src/kit/ids.ts'
 import { silentLog } from '../src/kit/log.ts'
@@ -49,7 +49,7 @@ test('[TG1] the same tools in the same turns have the same keys, whatever the mo
   assert.deepEqual(keysOf(['call_x', 'call_y', 'call_z']), keysOf(['call_a', 'call_b', 'call_c']))
 })
 
-test('[TG1] a key is given once, and after a comeback the numbers of the turn go on', () => {
+test('[TG1] a key is given once, and after a resume the numbers of the turn go on', () => {
   const { keyOf: first } = openLedger()
   assert.equal(first('call_a', 1), first('call_a', 1))
   const intent: ToolIntent = { key: 'c:1:1', toolCallId: 'call_a', name: 't', argumentsText: '{}', output: undefined }

@@ -7,11 +7,12 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { Registry } from 'prom-client'
-import { makeStreamTokens } from './carrier/twilio/token.ts'
+import { peerRoutes } from './call-control/peers.ts'
+import type { MakeModel, PodWorld } from './call-control/pod-call.ts'
+import type { RescueTimes } from './call-control/rescue/rescuer.ts'
+import { makeStreamTokens } from './call-control/stream-token.ts'
 import { twilioWebhooks } from './carrier/twilio/webhooks.ts'
 import { type Config, withPort } from './config.ts'
-import type { DeskWorld, MakeModel } from './desk/held.ts'
-import { peerRoutes } from './desk/peers.ts'
 import { systemClock } from './kit/clock.ts'
 import { messageOf } from './kit/errors.ts'
 import type { Log } from './kit/log.ts'
@@ -19,6 +20,7 @@ import type { UnauthenticatedConnections } from './kit/unauthenticated.ts'
 import { Wheel } from './kit/wheel.ts'
 import { listen, makeListener, makeStrangers } from './listener.ts'
 import { SettingRefusals } from './model/openai/refused-fields.ts'
+import type { ModelPools } from './model/pools/pools.ts'
 import { tellElsewhere } from './ops/elsewhere.ts'
 import { healthRoutes, metricsRoute } from './ops/health.ts'
 import { LagMeter } from './ops/lag.ts'
@@ -29,10 +31,8 @@ import type { Pack } from './packs/pack.ts'
 import { callSettings, sorrySentence } from './pod/call-settings.ts'
 import { MediaDoor } from './pod/media-door.ts'
 import { modelMaker } from './pod/model-maker.ts'
+import { openModelPools } from './pod/model-places.ts'
 import { Pod } from './pod/pod.ts'
-import { openModelPools } from './pod/pools/places.ts'
-import type { ModelPools } from './pod/pools/pools.ts'
-import type { RescueTimes } from './pod/rescue/rescuer.ts'
 import type { Stores } from './pod/stores.ts'
 import { closeWithin } from './stopping.ts'
 
@@ -84,7 +84,7 @@ export async function startEdge(options: {
   const metrics = new Metrics()
   const traces = await openTraces({ endpoint: config.otlpEndpoint, pod: config.podName, log })
   const lag = new LagMeter()
-  const world: DeskWorld = { clock, wheel, log, metrics, traces }
+  const world: PodWorld = { clock, wheel, log, metrics, traces }
   const tokens = makeStreamTokens(config.streamToken)
   let pod: Pod | undefined
   const liveCalls = () => pod?.calls.madeCount ?? 0
@@ -201,7 +201,7 @@ async function makeApps(parts: {
     await one.register(healthRoutes, { lag, notReady: () => pod.notReady(), warnings: () => refusals.warnings() })
   const operated = ops ?? app
   await operated.register(metricsRoute, { registry, operators: ops === undefined ? operators : undefined })
-  await app.register(twilioWebhooks, { config, desk: pod.desk, log, baseUrl, ...webhookAuthentication })
+  await app.register(twilioWebhooks, { config, callControl: pod.callControl, log, baseUrl, ...webhookAuthentication })
   const { secret, secondary } = config.streamToken
   await app.register(peerRoutes, {
     ...{ secret, secondary, wallMs: () => systemClock.wallMs(), answers: pod.peerAnswers },

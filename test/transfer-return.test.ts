@@ -9,7 +9,7 @@ import { openSpeech } from '../sim/speech/speech.ts'
 import type { CallerScript } from '../sim/twilio/media/script.ts'
 import type { Call as PlacedCall } from '../sim/twilio/sim.ts'
 import type { CallSid } from '../src/kit/ids.ts'
-import type { CallControl, Pack } from '../src/packs/pack.ts'
+import type { CallActions, Pack } from '../src/packs/pack.ts'
 import { TwoPods } from './two-pods.ts'
 
 const PERSON = '+15005550009'
@@ -27,7 +27,7 @@ function deskPack(ran: string[], pod: string): Pack {
     parameters: z.object({}),
     execute: async (_none, run) => {
       ran.push(pod)
-      return (run as unknown as { context: { call: CallControl } }).context.call.transferCall(PERSON)
+      return (run as unknown as { context: { call: CallActions } }).context.call.transferCall(PERSON)
     },
   })
   const agent = () => new RealtimeAgent<unknown>({ name: 'Desk', instructions: 'Be brief.', tools: [toPerson] })

@@ -1,4 +1,4 @@
-// Callers who wait, from the simulated carrier through the webhooks to a desk that is told what to answer.
+// Callers who wait, from the simulated carrier through the webhooks to a call control that is told what to answer.
 import assert from 'node:assert/strict'
 import type { AddressInfo } from 'node:net'
 import { afterEach, suite, test } from 'node:test'
@@ -11,7 +11,7 @@ import { twilioWebhooks } from '../src/carrier/twilio/webhooks.ts'
 import type { CallSid } from '../src/kit/ids.ts'
 import { silentLog } from '../src/kit/log.ts'
 import { startWatch } from '../src/kit/testing/patience.ts'
-import { Desk, grant, waiting } from './told-desk.ts'
+import { grant, ToldCallControl, waiting } from './told-call-control.ts'
 
 const ACCOUNT = `AC${'0'.repeat(31)}1`
 const TOKEN = '0123456789abcdef0123456789abcdef'
@@ -29,33 +29,45 @@ const PATIENT: CallerScript = {
 const hangsUpAfter = (ms: number): CallerScript => ({ steps: [{ stayMs: ms }, { hangUp: true }], maxMs: ms + 10_000 })
 
 class Bench {
-  readonly desk = new Desk()
+  readonly callControl = new ToldCallControl()
   /** Paths of the media streams that were opened. */
   readonly streams: string[] = []
   readonly sockets: WebSocket[] = []
   readonly base: string
   readonly carrier: TwilioSim
+  /** The addresses that the carrier asked, in order. */
+  readonly questions: readonly string[]
   readonly #app: FastifyInstance
   readonly #media: WebSocketServer
 
-  private constructor(app: FastifyInstance, media: WebSocketServer, carrier: TwilioSim, base: string, desk: Desk) {
+  private constructor(
+    app: FastifyInstance,
+    media: WebSocketServer,
+    carrier: TwilioSim,
+    base: string,
+    callControl: ToldCallControl,
+    questions: readonly string[],
+  ) {
+    this.questions = questions
     this.#app = app
     this.#media = media
     this.carrier = carrier
     this.base = base
-    this.desk = desk
+    this.callControl = callControl
     media.on('connection', (socket: WebSocket, request: { url?: string }) => this.#speak(socket, request.url ?? ''))
   }
 
   static async open(more: Partial<TwilioSimOptions> = {}): Promise<Bench> {
-    const desk = new Desk()
+    const callControl = new ToldCallControl()
     let base = ''
     const config = {
       http: { publicBaseUrl: 'http://127.0.0.1' },
       twilio: { signatureCheck: 'on' as const, authTokens: [TOKEN], fallbackNumber: undefined },
     }
     const app = fastify({ forceCloseConnections: true })
-    await app.register(twilioWebhooks, { config, desk, log: silentLog, baseUrl: () => base })
+    const questions: string[] = []
+    app.addHook('onRequest', async ({ url }) => void questions.push(url))
+    await app.register(twilioWebhooks, { config, callControl, log: silentLog, baseUrl: () => base })
     await app.listen({ host: '127.0.0.1', port: 0 })
     base = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
     const media = new WebSocketServer({ noServer: true })
@@ -71,7 +83,7 @@ class Bench {
       verbTimeScale: TIME_SCALE,
       ...more,
     })
-    const bench = new Bench(app, media, carrier, base, desk)
+    const bench = new Bench(app, media, carrier, base, callControl, questions)
     benches.push(bench)
     return bench
   }
@@ -99,7 +111,7 @@ class Bench {
   async until(isTrue: () => boolean): Promise<void> {
     const untilMs = performance.now() + WAIT_MAX_MS
     while (!isTrue()) {
-      assert.ok(performance.now() < untilMs, `did not come about in time: ${this.desk.asked.join(', ')}`)
+      assert.ok(performance.now() < untilMs, `did not come about in time: ${this.callControl.asked.join(', ')}`)
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
     }
   }
@@ -123,9 +135,9 @@ const verbsOf = ({ verbs }: CallReport) => verbs.map(({ verb, detail }) => (verb
 suite('a caller who waits', () => {
   test('[WQ2] waits through three polls, hears the place when it changed, and is connected', async () => {
     const bench = await Bench.open()
-    bench.desk.places = [waiting(2), waiting(1), waiting(1), grant('pod-7')]
+    bench.callControl.places = [waiting(2), waiting(1), waiting(1), grant('pod-7')]
     const report = await bench.call(PATIENT)
-    assert.deepEqual(bench.desk.asked, ['offer', 'wait', 'wait', 'wait', 'wait', 'ended completed'])
+    assert.deepEqual(bench.callControl.asked, ['offer', 'wait', 'wait', 'wait', 'wait', 'ended caller-hung-up'])
     const verbs = verbsOf(report)
     assert.match(verbs[0]!, /^Say Alle unsere Leitungen .* 2 Anrufe\. /)
     assert.match(verbs[5]!, /^Say Vor Ihnen wartet noch 1 Anruf\. /)
@@ -140,8 +152,8 @@ suite('a caller who waits', () => {
 
   test('[LN1] after the queue, what follows the stream names the pod that served it', async () => {
     const bench = await Bench.open()
-    bench.desk.places = [grant('pod-7')]
-    bench.desk.steps = [grant('pod-8'), { kind: 'hang-up', sentence: 'Auf Wiederhören.', language: 'de' }]
+    bench.callControl.places = [grant('pod-7')]
+    bench.callControl.steps = [grant('pod-8'), { kind: 'hang-up', sentence: 'Auf Wiederhören.', language: 'de' }]
     const call = bench.call(hangsUpAfter(10_000))
     for (const n of [1, 2]) {
       await bench.until(() => bench.sockets.length === n)
@@ -149,26 +161,26 @@ suite('a caller who waits', () => {
     }
     const report = await call
     assert.deepEqual(
-      bench.desk.asked.filter((question) => question.startsWith('next')),
-      ['next pod-7', 'next pod-8'],
+      bench.questions.filter((url) => url.startsWith('/twilio/next')),
+      ['/twilio/next?pod=pod-7', '/twilio/next?pod=pod-8'],
     )
     assert.deepEqual([report.streams, report.endCause], [2, 'twiml-hangup'])
     assert.equal(verbsOf(report).at(-2), 'Say Auf Wiederhören.')
   })
 
-  test('hangs up while waiting: the desk is told, and nobody asks again', async () => {
+  test('hangs up while waiting: call control is told, and nobody asks again', async () => {
     const bench = await Bench.open()
     const report = await bench.call(hangsUpAfter(250))
     assert.deepEqual([report.endCause, report.streams], ['caller-hung-up', 0])
-    assert.equal(bench.desk.asked.at(-1), 'ended completed')
-    const asked = bench.desk.asked.length
+    assert.equal(bench.callControl.asked.at(-1), 'ended caller-hung-up')
+    const asked = bench.callControl.asked.length
     await new Promise((resolve) => setTimeout(resolve, 200))
-    assert.equal(bench.desk.asked.length, asked)
+    assert.equal(bench.callControl.asked.length, asked)
   })
 
-  test('[WH7] is not lost when the desk does not know for a while', async () => {
+  test('[WH7] is not lost when call control does not know for a while', async () => {
     const bench = await Bench.open()
-    bench.desk.places = [new Error('away'), new Error('away'), waiting(1), grant('pod-1')]
+    bench.callControl.places = [new Error('away'), new Error('away'), waiting(1), grant('pod-1')]
     const report = await bench.call(PATIENT)
     assert.deepEqual([report.streams, report.wasDropped, report.endCause], [1, false, 'caller-hung-up'])
     assert.match(verbsOf(report).join(), /Einen Moment bitte/)
@@ -176,23 +188,23 @@ suite('a caller who waits', () => {
 
   test('[WH8] whose place was lost enters anew and is connected', async () => {
     const bench = await Bench.open()
-    bench.desk.places = [{ kind: 'gone' }, grant('pod-1')]
+    bench.callControl.places = [{ kind: 'gone' }, grant('pod-1')]
     const report = await bench.call(PATIENT)
     assert.deepEqual([report.streams, report.endCause], [1, 'caller-hung-up'])
-    assert.deepEqual(bench.desk.asked.slice(0, 4), ['offer', 'wait', 'offer', 'wait'])
+    assert.deepEqual(bench.callControl.asked.slice(0, 4), ['offer', 'wait', 'offer', 'wait'])
   })
 
   test('[WQ4] is handed to a human past the bound, and the call ends after that', async () => {
     const bench = await Bench.open({ dial: () => ({ status: 'completed', ms: 50 }) })
-    bench.desk.places = [waiting(2), { kind: 'overflow', to: { kind: 'transfer', number: HUMAN } }]
+    bench.callControl.places = [waiting(2), { kind: 'overflow', to: { kind: 'transfer', number: HUMAN } }]
     const report = await bench.call(hangsUpAfter(8_000))
     assert.deepEqual(report.verbs.find(({ verb }) => verb === 'Dial')?.detail, HUMAN)
-    assert.deepEqual([report.endCause, bench.desk.asked.at(-2)], ['twiml-hangup', 'next completed'])
+    assert.deepEqual([report.endCause, bench.callControl.asked.at(-2)], ['twiml-hangup', 'next answered'])
   })
 
   test('[WQ4] hears a sentence in the own language when nothing else is left', async () => {
     const bench = await Bench.open()
-    bench.desk.places = [{ kind: 'overflow', to: { kind: 'hang-up' } }]
+    bench.callControl.places = [{ kind: 'overflow', to: { kind: 'hang-up' } }]
     const report = await bench.call(hangsUpAfter(8_000))
     assert.match(verbsOf(report).at(-2)!, /^Say Es tut uns leid/)
     assert.deepEqual([report.endCause, verbsOf(report).at(-1)], ['twiml-hangup', 'Hangup'])
@@ -200,7 +212,7 @@ suite('a caller who waits', () => {
 })
 
 suite('what is not a caller’s', () => {
-  test('[WH1] a forged question about a waiting call gets 403, and the desk hears nothing', async () => {
+  test('[WH1] a forged question about a waiting call gets 403, and call control hears nothing', async () => {
     const bench = await Bench.open()
     const voiceUrl = `${bench.base}/twilio/wait/CA${'1'.repeat(32)}`
     const report = await bench.call(hangsUpAfter(2_000), { faults: { wrongSignature: 'webhooks' }, voiceUrl })
@@ -212,7 +224,7 @@ suite('what is not a caller’s', () => {
       const body = `CallSid=CA${'1'.repeat(32)}&CallStatus=in-progress`
       assert.equal((await fetch(url, { method: 'POST', headers: signed, body })).status, 403)
     }
-    assert.deepEqual(bench.desk.asked, [])
+    assert.deepEqual(bench.callControl.asked, [])
   })
 
   test('[WH1] a signed question of one call about another gets 400', async () => {
@@ -220,7 +232,7 @@ suite('what is not a caller’s', () => {
     const voiceUrl = `${bench.base}/twilio/wait/CA${'1'.repeat(32)}`
     const report = await bench.call(hangsUpAfter(2_000), { voiceUrl })
     assert.equal(report.endCause, 'webhook-failed')
-    assert.deepEqual(bench.desk.asked, ['ended failed'])
+    assert.deepEqual(bench.callControl.asked, ['ended failed'])
   })
 })
 
@@ -232,7 +244,7 @@ suite('the carrier’s REST', () => {
     const call = bench.carrier.placeCall({ caller: PATIENT })
     const callSid = call.callSid as CallSid
     await bench.until(() => call.status === 'in-progress')
-    bench.desk.places = [grant('pod-3')]
+    bench.callControl.places = [grant('pod-3')]
     const watch = startWatch()
     assert.deepEqual(await rest.redirectCall(callSid, `${bench.base}/twilio/wait/${callSid}?said=2&language=de`), {
       kind: 'redirected',
@@ -253,7 +265,7 @@ suite('the carrier’s REST', () => {
     const rest = await openCarrierRest({ accountSid: ACCOUNT, authTokens: [TOKEN], baseUrl, log: silentLog })
     const calls = Array.from({ length: 100 }, () => bench.carrier.placeCall({ caller: PATIENT }))
     await bench.until(() => calls.every(({ status }) => status === 'in-progress'))
-    bench.desk.places = [grant('pod-3')]
+    bench.callControl.places = [grant('pod-3')]
     const moved = await Promise.all(
       calls.map(({ callSid }) => rest.redirectCall(callSid as CallSid, `${bench.base}/twilio/wait/${callSid}`)),
     )

@@ -19,7 +19,7 @@ import { Watch } from '../../src/ops/watch.ts'
 import { makeClinicPack } from '../../src/packs/clinic/clinic.ts'
 import { callSettings } from '../../src/pod/call-settings.ts'
 import { modelMaker } from '../../src/pod/model-maker.ts'
-import { openModelPools } from '../../src/pod/pools/places.ts'
+import { openModelPools } from '../../src/pod/model-places.ts'
 import { atLeast, atMost, type Bench, type BenchCase, type Check } from '../runner/bench.ts'
 import { QuickModel } from '../runner/quick-model.ts'
 

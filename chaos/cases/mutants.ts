@@ -41,7 +41,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the model’s tool call id as the key of an effect',
-    file: 'src/desk/tool-ledger.ts',
+    file: 'src/call-control/tool-ledger.ts',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the text of the program
     find: 'const key = `${this.#parts.callId}:${turn}:${this.#ordinal}`',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the text of the program

@@ -7,7 +7,7 @@ import { silentLog } from '../kit/log.ts'
 import { Wheel } from '../kit/wheel.ts'
 import { NEW_AGENT } from './agent-state.ts'
 import { Call } from './call.ts'
-import { comeBack, GAP_MAX_MS, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
+import { GAP_MAX_MS, readCheckpoint, resumeFrom, writeCheckpoint } from './checkpoint.ts'
 import type { CallMeter } from './meter.ts'
 import type { Leg, ModelCommand, ModelListener, ModelSession } from './ports.ts'
 import type { CallSettings, CallState } from './state.ts'
@@ -141,9 +141,9 @@ class Pod {
   move(settings: Partial<CallSettings>, how: 'failover' | 'handover', skewMs = 0, gapMs = 0): Pod {
     const reading = readCheckpoint(writeCheckpoint(this.call.checkpoint))
     assert.ok(reading.kind === 'read')
-    this.call.letGo('moved')
+    this.call.relinquish('moved')
     const wallMs = this.clock.wallMs() + gapMs + skewMs
-    return new Pod(settings, comeBack(reading.state, how, [], wallMs))
+    return new Pod(settings, resumeFrom(reading.state, how, [], wallMs))
   }
 }
 
@@ -186,7 +186,11 @@ suite('the time of a call', () => {
     ].map(([skewMs = 0, gapMs = 0]) => new Pod({}).open().move({}, 'failover', skewMs, gapMs).call.state.lastedMs)
     assert.deepEqual(times, [0, 30_000, 50_000, GAP_MAX_MS, 0])
     const before = { ...new Pod({}).call.checkpoint, lastedMs: 5_000, atWallMs: 0 }
-    assert.equal(comeBack(before, 'handover', [], 1_800_000_000_000).lastedMs, 5_000, 'of a program that said no time')
+    assert.equal(
+      resumeFrom(before, 'handover', [], 1_800_000_000_000).lastedMs,
+      5_000,
+      'of a program that said no time',
+    )
   })
 
   test('[S9][CB3] that the end is near is told once, however often the call moves', async () => {

@@ -345,7 +345,7 @@ suite('last words', () => {
     moved.brings = true
     moved.model({ kind: 'speech-started', itemId: 'i1' })
     moved.model({ kind: 'speech-stopped', itemId: 'i1' })
-    moved.call.letGo('moved')
+    moved.call.relinquish('moved')
     assert.equal(moved.call.lastWords, undefined)
     moved.over('moved none')
   })

@@ -11,12 +11,12 @@ import type { CallId, CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
 import { NamedTimers, type Wheel, type WheelTimer } from '../kit/wheel.ts'
 import { isQuiet, isSettled, isWorthKeeping } from './checkpoint.ts'
-import { Ear } from './ear.ts'
+import { InboundAudio } from './inbound-audio.ts'
 import { step } from './machine.ts'
 import type { CallMeter } from './meter.ts'
+import { OutboundAudio, OWN_ITEM } from './outbound-audio.ts'
 import type { PlayoutSettings } from './playout.ts'
 import type { Leg, LegEnd, LegListener, ModelEvent, ModelListener, ModelSession } from './ports.ts'
-import { OWN_ITEM, Speaker } from './speaker.ts'
 import {
   type CallEvent,
   type CallSettings,
@@ -62,8 +62,8 @@ export class Call implements LegListener, ModelListener {
   readonly #options: CallOptions
   readonly #world: CallWorld
   readonly #model: ModelSession
-  readonly #speaker: Speaker
-  readonly #ear: Ear
+  readonly #outbound: OutboundAudio
+  readonly #inbound: InboundAudio
   readonly #timers: NamedTimers<TimerName>
   readonly #queue: CallEvent[] = []
   #state: CallState
@@ -87,10 +87,10 @@ export class Call implements LegListener, ModelListener {
     this.#state = options.initial ?? initialState()
     this.#world = world
     this.#bornMs = world.clock.monotonicMs() - this.#state.lastedMs
-    this.#speaker = new Speaker(options.playout, world, (frames) => world.meter.framesSent(frames))
+    this.#outbound = new OutboundAudio(options.playout, world, (frames) => world.meter.framesSent(frames))
     this.#timers = new NamedTimers(world.wheel, (name) => this.#dispatch({ kind: 'timer', name }))
     this.#model = makeModel(this)
-    this.#ear = new Ear(this.#model, world.meter, world.clock)
+    this.#inbound = new InboundAudio(this.#model, world.meter, world.clock)
   }
 
   /** The call's state: what a checkpoint holds. */
@@ -121,16 +121,16 @@ export class Call implements LegListener, ModelListener {
 
   /** Up to where the caller's media has come, in ms since the stream began: it grows as long as the stream lives. */
   get heardToMs(): number {
-    return this.#ear.heardToMs
+    return this.#inbound.heardToMs
   }
 
   /** What the caller has still to hear, in ms. */
   get remainingMs(): number {
-    return this.#speaker.remainingMs()
+    return this.#outbound.remainingMs()
   }
 
   /** This pod's part in the call is over; what follows for the caller is said elsewhere. */
-  letGo(cause: EndCause): void {
+  relinquish(cause: EndCause): void {
     this.#dispatch({ kind: 'let-go', cause })
   }
 
@@ -143,9 +143,9 @@ export class Call implements LegListener, ModelListener {
   attach(leg: Leg): boolean {
     if (this.#leg !== undefined || this.#state.phase.kind === 'ended') return false
     this.#leg = leg
-    this.#speaker.attach(leg)
-    this.#ear.silentMs()
-    this.#ear.watch(this.#world.wheel, {
+    this.#outbound.attach(leg)
+    this.#inbound.silentMs()
+    this.#inbound.watch(this.#world.wheel, {
       silentMaxMs: this.#options.mediaWatchdogMs,
       isCallerSpeaking: () => this.#state.isCallerSpeaking,
       onSilent: () => this.#dispatch({ kind: 'media-silent' }),
@@ -173,11 +173,11 @@ export class Call implements LegListener, ModelListener {
   }
 
   onMedia(buffer: Buffer, start: number, end: number, timestampMs: number): void {
-    this.#ear.hear(buffer, start, end, timestampMs)
+    this.#inbound.hear(buffer, start, end, timestampMs)
   }
 
   onMark(name: string): void {
-    if (this.#speaker.onMark(name) === 'unknown') this.#world.log.debug({}, 'a mark came back that was never sent')
+    if (this.#outbound.onMark(name) === 'unknown') this.#world.log.debug({}, 'a mark came back that was never sent')
   }
 
   onDigit(digit: string): void {
@@ -222,7 +222,7 @@ export class Call implements LegListener, ModelListener {
     }
     const isFirst = responseId !== this.#speakingResponse
     const readAtMs = isFirst ? this.#world.clock.monotonicMs() : 0
-    const isKept = this.#speaker.say(responseId, itemId, ulaw)
+    const isKept = this.#outbound.say(responseId, itemId, ulaw)
     this.#sounds += 1
     if (!isKept) this.#world.meter.frameDropped('playout-full')
     if (!isFirst) return
@@ -265,8 +265,8 @@ export class Call implements LegListener, ModelListener {
   /** Opens or shuts the way of caller audio to the model, as the state says. */
   #listen(): void {
     const isHearing = this.#state.model.kind === 'ready' && this.#state.phase.kind !== 'ended'
-    this.#ear.attend(this.#state.isCallerSpeaking)
-    if (this.#ear.set(isHearing) && isHearing) this.#world.meter.moment('model-ready')
+    this.#inbound.attend(this.#state.isCallerSpeaking)
+    if (this.#inbound.set(isHearing) && isHearing) this.#world.meter.moment('model-ready')
   }
 
   #do(effect: Effect): void {
@@ -286,14 +286,14 @@ export class Call implements LegListener, ModelListener {
         if (this.#droppedResponses.length > DROPPED_RESPONSES_MAX) this.#droppedResponses.shift()
         break
       case 'clear-playout':
-        this.#queue.push({ kind: 'cut', items: this.#speaker.clear() })
+        this.#queue.push({ kind: 'cut', items: this.#outbound.clear() })
         break
       case 'truncate':
         this.#model.command({ kind: 'truncate', itemId: effect.itemId, audioEndMs: effect.audioEndMs })
         this.#model.interrupted(effect.itemId, effect.heardText)
         break
       case 'complete-item':
-        this.#speaker.complete(effect.itemId)
+        this.#outbound.complete(effect.itemId)
         break
       case 'send-note':
         this.#model.command({ kind: 'note', itemId: effect.itemId, text: effect.text })
@@ -304,24 +304,24 @@ export class Call implements LegListener, ModelListener {
       case 'look-response':
         this.#queue.push({
           kind: 'response-looked',
-          playoutMs: this.#speaker.remainingMs(),
+          playoutMs: this.#outbound.remainingMs(),
           sounds: this.#sounds,
         })
         break
       case 'look-caller':
-        this.#queue.push({ kind: 'caller-looked', quietMs: this.#ear.quietMs })
+        this.#queue.push({ kind: 'caller-looked', quietMs: this.#inbound.quietMs })
         break
       case 'prove-link':
         this.#model.command({ kind: 'prove' })
         break
       case 'play-filler':
         // The agent is still heard: the line is not silent.
-        if (this.#speaker.remainingMs() > 0) break
-        this.#speaker.say(OWN_ITEM, OWN_ITEM, chime())
-        this.#speaker.complete(OWN_ITEM)
+        if (this.#outbound.remainingMs() > 0) break
+        this.#outbound.say(OWN_ITEM, OWN_ITEM, chime())
+        this.#outbound.complete(OWN_ITEM)
         break
       case 'look-playout':
-        this.#queue.push({ kind: 'playout-looked', playoutMs: this.#speaker.remainingMs() })
+        this.#queue.push({ kind: 'playout-looked', playoutMs: this.#outbound.remainingMs() })
         break
       case 'send-digits':
         this.#model.command({ kind: 'digits', itemId: effect.itemId, digits: effect.digits })
@@ -390,8 +390,8 @@ export class Call implements LegListener, ModelListener {
     const { wheel, meter } = this.#world
     this.#timers.clearAll()
     wheel.cancel(this.#closingTimer)
-    this.#speaker.close()
-    this.#ear.close()
+    this.#outbound.close()
+    this.#inbound.close()
     meter.ended(cause, this.#state)
     this.#options.onEnded(cause, next)
   }
@@ -399,7 +399,7 @@ export class Call implements LegListener, ModelListener {
   /** A closing call ends when what was said has been heard. */
   #awaitSilence(): void {
     if (this.#state.phase.kind !== 'closing') return
-    const remainingMs = this.#speaker.remainingMs()
+    const remainingMs = this.#outbound.remainingMs()
     if (remainingMs <= 0) this.#dispatch({ kind: 'playout-idle' })
     if (this.state.phase.kind === 'ended') return
     this.#closingTimer = this.#world.wheel.after(CLOSING_POLL_MS, () => this.#awaitSilence())

@@ -1,7 +1,7 @@
 // What a call that comes back owes its caller.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { comeBack, isSettled, readCheckpoint, untoldTransfer, writeCheckpoint } from './checkpoint.ts'
+import { isSettled, readCheckpoint, resumeFrom, untoldTransfer, writeCheckpoint } from './checkpoint.ts'
 import { step } from './machine.ts'
 import type { ModelEvent } from './ports.ts'
 import { type CallEvent, type CallState, type Effect, initialState } from './state.ts'
@@ -37,7 +37,7 @@ test('[P22] a caller who is owed an answer is asked about in the next pod, after
   for (const how of ['handover', 'failover'] as const) {
     const reading = readCheckpoint(writeCheckpoint(owing()))
     assert.ok(reading.kind === 'read')
-    const back = comeBack(reading.state, how, [], 0)
+    const back = resumeFrom(reading.state, how, [], 0)
     const { state, effects } = after(back, { kind: 'opened' }, { kind: 'leg-opened' }, model(READY))
     assert.equal(effects.filter(({ kind }) => kind === 'respond').length, 1, how)
     assert.ok(state.owed !== undefined)
@@ -59,7 +59,7 @@ test('[P22] while an answer is owed the call is not settled, so that nobody hand
 test('[OD4] the strikes of a call come back with it, and its tools that are out hold the answer', () => {
   const before = { ...owing(), strikes: { rung: 2 as const, limitWaits: 1 } }
   const tool = { toolCallId: 't', name: 'look_up', argumentsText: '{}', output: undefined }
-  const back = comeBack(before, 'failover', [tool], 0)
+  const back = resumeFrom(before, 'failover', [tool], 0)
   assert.deepEqual(back.strikes, before.strikes)
   assert.deepEqual(back.tools, [{ id: 't', holds: true }])
 })
@@ -87,11 +87,11 @@ test('[P31][CK5] the agent has to hear of a transfer until it has spoken after i
   const again = (state: CallState): CallState => {
     const reading = readCheckpoint(writeCheckpoint(state))
     assert.ok(reading.kind === 'read')
-    return comeBack(reading.state, 'failover', [], 0)
+    return resumeFrom(reading.state, 'failover', [], 0)
   }
   const before = withItems(initialState(), 'a', 'b')
   assert.equal(untoldTransfer(before), undefined)
-  const back = comeBack(before, 'failover', [], 0, 'busy')
+  const back = resumeFrom(before, 'failover', [], 0, 'busy')
   assert.equal(untoldTransfer(back), 'busy')
   const heard = {
     ...back,
@@ -103,6 +103,6 @@ test('[P31][CK5] the agent has to hear of a transfer until it has spoken after i
   assert.equal(untoldTransfer(again(heard)), 'busy', 'lost again before it has spoken')
   assert.equal(untoldTransfer(again(withItems(back, 'a', 'b', 'c'))), undefined)
   assert.equal(untoldTransfer(withItems(back, 'x')), undefined, 'so long ago that the history has dropped it')
-  assert.equal(untoldTransfer(comeBack(undefined, 'failover', [], 0, 'busy')), 'busy', 'an unreadable checkpoint')
-  assert.equal(untoldTransfer(comeBack(withItems(back, 'a', 'b', 'c'), 'failover', [], 0, 'no-answer')), 'no-answer')
+  assert.equal(untoldTransfer(resumeFrom(undefined, 'failover', [], 0, 'busy')), 'busy', 'an unreadable checkpoint')
+  assert.equal(untoldTransfer(resumeFrom(withItems(back, 'a', 'b', 'c'), 'failover', [], 0, 'no-answer')), 'no-answer')
 })

@@ -51,7 +51,7 @@ export function readCheckpoint(text: string): CheckpointReading {
  * The state with which a call goes on after `how`; `before` is its checkpoint, undefined when none was written. `wallMs`: the clock here,
  * which need not be that of the machine that wrote it (CK4). `dialed`: it comes back from a transfer, which ended so (CK5).
  */
-export function comeBack(
+export function resumeFrom(
   before: CallState | undefined,
   how: 'failover' | 'handover',
   tools: readonly KnownTool[],
@@ -66,7 +66,7 @@ export function comeBack(
   const lastItem = before?.transcript.items.at(-1)
   const afterItem = lastItem === undefined ? '' : itemIdOf(lastItem)
   const returned = dialed === undefined ? before?.returned : { outcome: dialed, afterItem }
-  if (before === undefined) return { ...fresh, comeback: how, failovers, handovers, transfers, returned }
+  if (before === undefined) return { ...fresh, resume: how, failovers, handovers, transfers, returned }
   const owesAnswer =
     before.owed !== undefined ||
     before.response.kind !== 'idle' ||
@@ -79,7 +79,7 @@ export function comeBack(
   const out = toolsOut(items)
   return {
     ...fresh,
-    comeback: dialed === undefined ? how : undefined,
+    resume: dialed === undefined ? how : undefined,
     modelRedials: before.modelRedials,
     failovers,
     handovers,

@@ -1,7 +1,7 @@
 // A goodbye and a caller who makes a sound during it: through the whole machine.
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { comeBack } from './checkpoint.ts'
+import { resumeFrom } from './checkpoint.ts'
 import { COUGH_MAX_MS } from './goodbye.ts'
 import { kinds, Life } from './testing/life.ts'
 
@@ -53,7 +53,7 @@ suite('a goodbye', () => {
     const life = closing()
     life.speaks(3_000)
     life.says('answer')
-    assert.equal(comeBack(life.state, 'failover', [], 0).hasTakenBack, true)
+    assert.equal(resumeFrom(life.state, 'failover', [], 0).hasTakenBack, true)
     life.take({ kind: 'end-wanted' })
     life.says('second goodbye')
     assert.equal(kinds(life.speaks(3_000)).includes('clear-playout'), false)

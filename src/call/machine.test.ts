@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
-import { comeBack, isWorthKeeping, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
+import { isWorthKeeping, readCheckpoint, resumeFrom, writeCheckpoint } from './checkpoint.ts'
 import { step } from './machine.ts'
 import type { ModelEvent } from './ports.ts'
 import {
@@ -289,7 +289,7 @@ test('[RZ2] failovers, handovers and redials are counted apart; failovers alone 
   const move = (how: 'failover' | 'handover'): Effect[] => {
     const reading = readCheckpoint(writeCheckpoint(state))
     assert.ok(reading.kind === 'read')
-    state = comeBack(reading.state, how, [], 0)
+    state = resumeFrom(reading.state, how, [], 0)
     take({ kind: 'opened' })
     return take({ kind: 'leg-opened' })
   }

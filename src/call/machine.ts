@@ -71,9 +71,9 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
     case 'leg-opened':
       effects.push({ kind: 'clear-timer', name: 'stream-awaited' })
       state.isLegOpen = true
-      if (state.comeback === 'failover') effects.push({ kind: 'play-filler' })
+      if (state.resume === 'failover') effects.push({ kind: 'play-filler' })
       if (state.failovers > 0) effects.push({ kind: 'set-timer', name: 'calm', ms: FAILOVER_CALM_MS })
-      state.comeback = undefined
+      state.resume = undefined
       if (state.wanted !== undefined || (!state.hasGreeted && settings.greeting.kind === 'agent'))
         owe(state, 'greeting', settings, effects)
       if (state.model.kind === 'ready') goLive(state, settings, effects)

@@ -171,7 +171,7 @@ export type CallState = {
   /** The last one was not answered, and the agent has the call back; `afterItem`: the last item before. */
   returned: { outcome: TransferOutcome; afterItem: string } | undefined
   /** The call comes from another pod and the caller has not been heard since: after a loss he has heard silence. */
-  comeback: 'failover' | 'handover' | undefined
+  resume: 'failover' | 'handover' | undefined
   turns: number
   usage: Usage
   digits: string
@@ -352,7 +352,7 @@ export function initialState(): CallState {
     handovers: 0,
     transfers: [],
     returned: undefined,
-    comeback: undefined,
+    resume: undefined,
     turns: 0,
     usage: NO_USAGE,
     digits: '',

@@ -8,12 +8,12 @@ import type { CallSid } from '../kit/ids.ts'
 import { silentLog } from '../kit/log.ts'
 import { Wheel } from '../kit/wheel.ts'
 import { BATCH_MAX, LeaseKeeper, REAP_MAX, RENEW_MS, WELL_MS } from './lease-keeper.ts'
-import type { HeldLease, LeaseStore, PodAnnouncement, PodEntry, PodState, Reaped, Renewed } from './ports.ts'
+import type { HeldLease, LeaseStore, PodEntry, PodHeartbeat, PodState, Reaped, Renewed } from './ports.ts'
 import { FENCE_AFTER_MS, FENCE_LATEST_MS, type PeerWord } from './self-fence.ts'
 
 const sid = (n: number | string): CallSid => `CA${n}` as CallSid
 const lease = (n: number | string, epoch = 1): HeldLease => ({ callSid: sid(n), tenant: 't', epoch, pool: 'p' })
-const ANNOUNCEMENT: PodAnnouncement = {
+const ANNOUNCEMENT: PodHeartbeat = {
   pod: 'a',
   incarnation: 'i',
   address: 'http://a',
@@ -57,7 +57,7 @@ class ToldStore {
   }
 
   readonly store = {
-    announce: ({ state }: PodAnnouncement) => this.#note(this.states, state, () => undefined),
+    announce: ({ state }: PodHeartbeat) => this.#note(this.states, state, () => undefined),
     renew: ({ leases }: Leases) => this.#note(this.batches, leases.length, () => this.renewed(leases)),
     reassert: ({ leases }: Leases) => this.#note(this.reasserts, [...leases], () => ({ fenced: this.reassertFenced })),
     reap: (max: number) => this.#note(this.reaps, max, () => this.reaped),

@@ -16,7 +16,7 @@ import { messageOf, unreachable } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
 import type { Wheel, WheelTimer } from '../kit/wheel.ts'
-import type { HeldLease, LeaseStore, PodAnnouncement, PodEntry, Reaped } from './ports.ts'
+import type { HeldLease, LeaseStore, PodEntry, PodHeartbeat, Reaped } from './ports.ts'
 import {
   ASK_WITHIN_MS,
   decideFence,
@@ -51,7 +51,7 @@ export type KeeperParts = {
   log: Log
   /** The live calls of this pod. A call must leave it before its release is sent, or it is reasserted for a while. */
   held: () => readonly HeldLease[]
-  announcement: () => PodAnnouncement
+  announcement: () => PodHeartbeat
   /** Another pod acts for the call: stop without a write. */
   onFenced: (callSid: CallSid) => void
   /** Give up every call of the pod now: they go on elsewhere. */

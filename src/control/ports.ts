@@ -66,7 +66,7 @@ export function resumeMaxOf(callsMax: number): number {
 }
 
 /** A pod as it announces itself: `penalty` calls are added to its load when a pod is picked (slow start, lag). */
-export type PodAnnouncement = {
+export type PodHeartbeat = {
   pod: string
   /** New at each start of the process: a pod that came back is not the pod that went. */
   incarnation: string
@@ -77,7 +77,7 @@ export type PodAnnouncement = {
   penalty: number
 }
 /** A pod as the store knows it. `ageMs`: since its last announcement. */
-export type PodEntry = PodAnnouncement & { calls: number; ageMs: number }
+export type PodEntry = PodHeartbeat & { calls: number; ageMs: number }
 
 /** A place for a call: which pod, with which pool's model, under which epoch. */
 export type Grant = { pod: string; address: string; pool: string; epoch: number }
@@ -183,7 +183,7 @@ export interface LeaseStore {
   /** Sets the limits. Of ceilings told by several pods the lowest stands for a while. A store without its boot mark begins to recover. */
   configure(limits: CellLimits): Promise<void>
   /** Writes the pod's entry; a new incarnation of a known name takes over its entry (its leases stay until reaped or transferred). */
-  announce(pod: PodAnnouncement): Promise<void>
+  announce(pod: PodHeartbeat): Promise<void>
   pods(): Promise<PodEntry[]>
   acquire(request: AcquireRequest): Promise<Acquired>
   /** The stream of `epoch` has opened on `pod`, which need not be the one that was picked. Once for each epoch. */

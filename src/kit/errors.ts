@@ -26,7 +26,7 @@ export const ERROR_CODES = {
   STORE_UNAVAILABLE: 'A store did not answer within its bound; what became of the request is unknown.',
   LEASE_LOST: 'This pod no longer holds the call: another one acts for it.',
   POD_FENCED: 'This pod could not renew its leases for too long and has given up its calls.',
-  DESK_STALLED: 'The call desk did not answer a webhook within its bound.',
+  CALL_CONTROL_STALLED: 'Call control did not answer a webhook within its bound.',
   MIGRATION_MISSING: 'The tables of the database are older than this program needs.',
   DATA_KEY_MISSING: 'Data is sealed under a key that DATA_KEYS does not have.',
   DATA_SEAL_BROKEN: 'Sealed data does not open: it was changed, or moved to another place.',

@@ -1,7 +1,7 @@
 // What a pack is, as the plane sees it. Rules:
 // PK1: a pack is loaded once and opens once per call; what can be shared between calls (tools, schemas, prompt) is.
-// PK2: who the call is with comes from the call (CallControl.farParty), never from the model's arguments; who is withheld is asked.
-// PK3: a pack touches a call only through its CallControl; it has no socket, no store and no clock but those handed to it.
+// PK2: who the call is with comes from the call (CallActions.farParty), never from the model's arguments; who is withheld is asked.
+// PK3: a pack touches a call only through its CallActions; it has no socket, no store and no clock but those handed to it.
 import type { RealtimeAgent, RealtimeSession, RealtimeSessionOptions } from '@openai/agents-realtime'
 import type { Direction, FarParty } from '../call/identity.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
@@ -10,7 +10,7 @@ import type { CallId, CallSid } from '../kit/ids.ts'
 export type ToolDetails = { toolCall?: unknown }
 
 /** What a pack's tools may know of their call and do to it. */
-export interface CallControl {
+export interface CallActions {
   readonly callId: CallId
   readonly callSid: CallSid
   /** Both ends as the carrier gave them: text that proves nothing. Whom the call is with is `farParty`. */
@@ -102,7 +102,7 @@ export interface Pack {
   /** What the model hears and speaks; default `pcmu`. */
   readonly modelAudio?: 'pcmu' | 'pcm16'
   /** Gives the agent of one call. May reject: the call then ends as AGENT_FAILED. */
-  openCall(call: CallControl): PackCall | Promise<PackCall>
+  openCall(call: CallActions): PackCall | Promise<PackCall>
 }
 
 /**

@@ -8,13 +8,13 @@ import { partyOf } from '../call/identity.ts'
 import { VoiceError } from '../kit/errors.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 import { type Log, silentLog } from '../kit/log.ts'
-import type { CallControl, Pack, PackSession } from './pack.ts'
+import type { CallActions, Pack, PackSession } from './pack.ts'
 import { loadUserAgent } from './user-agent.ts'
 
 const baseDir = await mkdtemp(join(tmpdir(), 'voiceplane-agent-'))
 after(() => rm(baseDir, { recursive: true, force: true }))
 
-const CALL: CallControl = {
+const CALL: CallActions = {
   callId: 'call_1' as CallId,
   callSid: 'CA1' as CallSid,
   from: '+12025550100',
@@ -61,7 +61,7 @@ test('[UA1] [UA2] an agent is taken as default, by name, and from a function, wa
     assert.ok(packCall.agent instanceof RealtimeAgent, source)
     assert.equal(packCall.agent.name, 'Desk')
     assert.equal(packCall.voice, source.includes('marin') ? 'marin' : undefined)
-    assert.equal((packCall.context as { call: CallControl }).call, CALL)
+    assert.equal((packCall.context as { call: CallActions }).call, CALL)
   }
 })
 

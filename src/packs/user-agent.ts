@@ -6,7 +6,7 @@
 //      `toolEffects` (what may run again when a pod is lost), `onSession(session)`.
 // UA3: whatever is wrong with it is said at start, in a sentence that names the file and the fix; never at the first call
 //      when it could be seen before.
-// UA4: tools find the call as `runContext.context.call` (a CallControl), beside whatever context the module gives.
+// UA4: tools find the call as `runContext.context.call` (a CallActions), beside whatever context the module gives.
 // UA5: with `reload`, a changed file is loaded for the calls that come after it; live calls keep theirs. What does not load is
 //      reported, and the last that loaded serves on.
 // UA6: making the agent of one call has a bound.
@@ -34,7 +34,7 @@ import { describeThrown, type Exports, importBundle } from './agent-import.ts'
 import { unknownAgentKeys } from './agent-keys.ts'
 import { adoptAgents, agentsFrom, ignoredParts } from './agent-shape.ts'
 import { KNOWN_VOICES, unknownVoices } from './known-voices.ts'
-import type { CallControl, Pack, PackCall } from './pack.ts'
+import type { CallActions, Pack, PackCall } from './pack.ts'
 import { shareSdk } from './sdk-resolution.ts'
 import { nearestOf, type PlaneLimits } from './session-options.ts'
 
@@ -146,7 +146,7 @@ function makeOpenCall(made: Made): Pack['openCall'] {
     const shared = finished(made, readCall(value, `\`${name}\``, beside, plane))
     return (call) => withCall(shared, call)
   }
-  const create = value as (call: CallControl) => unknown
+  const create = value as (call: CallActions) => unknown
   return async (call) => {
     const result = await bounded(file, name, () => create(call))
     return withCall(finished(made, readCall(result, `what \`${name}\` returned`, beside, plane)), call)
@@ -200,7 +200,7 @@ function finished({ file, log, told }: Made, reading: ReturnType<typeof readCall
 
 const isHosted = ({ type }: { type: string }): boolean => type === 'hosted_tool'
 
-function withCall(packCall: PackCall, call: CallControl): PackCall {
+function withCall(packCall: PackCall, call: CallActions): PackCall {
   return { ...packCall, context: { call, ...packCall.context } }
 }
 

@@ -28,7 +28,7 @@ beforeEach(async () => {
   const read = readConfig({ PUBLIC_BASE_URL: BASE, TWILIO_AUTH_TOKEN: TOKEN })
   assert.ok(read.kind === 'ok')
   app = fastify()
-  await app.register(twilioWebhooks, { config: read.config, desk: rig.pod.desk, log: silentLog })
+  await app.register(twilioWebhooks, { config: read.config, callControl: rig.pod.callControl, log: silentLog })
 })
 afterEach(async () => {
   await app.close()
@@ -100,7 +100,7 @@ suite('the status callback', () => {
       await status(sid(1), 'completed', { Timestamp, CallDuration: '99999999999', SequenceNumber: '-4' }),
       200,
     )
-    await until('the end', () => ends().length === 1 && rig.pod.endings.pendingCount === 0)
+    await until('the end', () => ends().length === 1 && rig.pod.finalizer.pendingCount === 0)
     const row = await shared.records.find(sid(1))
     assert.ok(Math.abs(row!.endedAtMs! - Date.now()) < 5_000)
   })
@@ -114,7 +114,7 @@ suite('the status callback', () => {
       return end(request)
     }
     await Promise.all(Array.from({ length: 20 }, () => status(sid(1), 'completed')))
-    await until('the end', () => ends().length === 1 && rig.pod.endings.pendingCount === 0)
+    await until('the end', () => ends().length === 1 && rig.pod.finalizer.pendingCount === 0)
     const { endedAtMs } = (await shared.records.find(sid(1)))!
     assert.equal(await status(sid(1), 'failed'), 200)
     await until('the look', () => ends().length === 2)
@@ -131,7 +131,7 @@ suite('the status callback', () => {
     assert.deepEqual([ends(), (await shared.records.find(sid(1)))?.state], [[], 'live'])
     await status(sid(1), 'completed', { SequenceNumber: '3' })
     await status(sid(1), 'in-progress', { SequenceNumber: '2' })
-    await until('the end', () => ends().length === 1 && rig.pod.endings.pendingCount === 0)
+    await until('the end', () => ends().length === 1 && rig.pod.finalizer.pendingCount === 0)
     assert.equal((await shared.records.find(sid(1)))?.state, 'ended')
     await status(sid(1), 'ringing', { SequenceNumber: '1' })
     assert.equal((await shared.records.find(sid(1)))?.state, 'ended')

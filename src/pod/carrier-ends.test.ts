@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { afterEach, suite, test } from 'node:test'
 import { readCheckpoint, writeCheckpoint } from '../call/checkpoint.ts'
-import { SIGN_MS } from '../desk/calls.ts'
-import { OVERS_MAX } from '../desk/endings.ts'
+import { OVERS_MAX } from '../call-control/call-finalizer.ts'
+import { SIGN_MS } from '../call-control/pod-calls.ts'
 import { closeRigs, converse, ground, type Rig, sid, start, until, wait } from './testing/rig.ts'
 
 afterEach(closeRigs)
@@ -37,20 +37,14 @@ const saidIn = (checkpoint: string | undefined): string[] => {
 
 suite('a call that is over for the carrier', () => {
   test('[DK6][EG5] whose pod died is ended by any pod that is told, for what the carrier said, and its slot is free', async () => {
-    for (const [status, cause] of [
-      ['completed', 'caller-hung-up'],
-      ['canceled', 'caller-hung-up'],
-      ['failed', 'carrier-lost'],
-      ['busy', 'carrier-lost'],
-      ['no-answer', 'carrier-lost'],
-    ] as const) {
+    for (const cause of ['caller-hung-up', 'carrier-lost'] as const) {
       const shared = await ground()
       const first = await talking(shared)
       await die(first, shared)
       const second = await start('pod-b', shared)
-      second.pod.desk.ended(sid(1), status)
+      second.pod.callControl.ended(sid(1), cause)
       assert.equal((await shared.records.find(sid(1)))?.state, 'live', 'not before its own pod could')
-      await until('the end', () => count(second, 'ended') === 1 && second.pod.endings.pendingCount === 0)
+      await until('the end', () => count(second, 'ended') === 1 && second.pod.finalizer.pendingCount === 0)
       const row = await shared.records.find(sid(1))
       assert.deepEqual([row?.state, row?.cause, row?.epoch], ['ended', cause, 1])
       assert.equal((await shared.leases.usage()).inUse, 0)
@@ -68,10 +62,10 @@ suite('a call that is over for the carrier', () => {
     ] as const) {
       await first.offer(sid(n))
       assert.equal((await shared.records.find(sid(n)))?.state, 'live')
-      const isKnown = told.pod.desk.ended(sid(n), 'completed')
-      assert.equal((await told.pod.desk.next(sid(n), {})).kind, 'hang-up', 'where it was told')
+      const isKnown = told.pod.callControl.ended(sid(n), 'caller-hung-up')
+      assert.equal((await told.pod.callControl.next(sid(n), {})).kind, 'hang-up', 'where it was told')
       await isKnown
-      assert.equal((await other.pod.desk.next(sid(n), {})).kind, 'hang-up', 'elsewhere')
+      assert.equal((await other.pod.callControl.next(sid(n), {})).kind, 'hang-up', 'elsewhere')
       assert.equal((await shared.records.find(sid(n)))?.state, 'ended')
     }
   })
@@ -81,7 +75,7 @@ suite('a call that is over for the carrier', () => {
     const first = await talking(shared)
     await first.app!.close()
     const second = await start('pod-b', shared)
-    second.pod.desk.ended(sid(1), 'completed')
+    second.pod.callControl.ended(sid(1), 'caller-hung-up')
     converse(first.model())
     first.pod.calls.get(sid(1))!.call.onLegEnd({ cause: 'stop', code: 1000 })
     await until('the look', () => count(second, 'already') === 1)
@@ -95,11 +89,11 @@ suite('a call that is over for the carrier', () => {
     const first = await talking(shared)
     await first.app!.close()
     const second = await start('pod-b', shared)
-    second.pod.desk.ended(sid(1), 'completed')
+    second.pod.callControl.ended(sid(1), 'caller-hung-up')
     await wait(200)
     assert.equal((await shared.records.find(sid(1)))?.state, 'live', 'its lease is renewed')
     await until('the last look', () => count(second, 'ended') === 1)
-    await until('the end', () => second.pod.endings.pendingCount === 0)
+    await until('the end', () => second.pod.finalizer.pendingCount === 0)
     assert.equal((await shared.records.find(sid(1)))?.state, 'ended')
     converse(first.model())
     await until('the first has let go', () => first.ended.length === 1)
@@ -118,8 +112,8 @@ suite('a call that is over for the carrier', () => {
       await shared.records.claim({ callSid, epoch: 2, pod: 'pod-c', pool: 'default' })
       return row
     }
-    second.pod.desk.ended(sid(1), 'completed')
-    await until('the end was tried', () => count(second, 'ended') === 1 && second.pod.endings.pendingCount === 0)
+    second.pod.callControl.ended(sid(1), 'caller-hung-up')
+    await until('the end was tried', () => count(second, 'ended') === 1 && second.pod.finalizer.pendingCount === 0)
     const row = await find(sid(1))
     assert.deepEqual([row?.state, row?.epoch, row?.pod], ['live', 2, 'pod-c'])
   })
@@ -133,8 +127,8 @@ suite('a call that is over for the carrier', () => {
     await shared.records.save([{ callSid: sid(1), epoch: 1, sequence: 1_000, text }])
     await die(first, shared)
     const second = await start('pod-b', shared)
-    second.pod.desk.ended(sid(1), 'completed')
-    await until('the end', () => count(second, 'ended') === 1 && second.pod.endings.pendingCount === 0)
+    second.pod.callControl.ended(sid(1), 'caller-hung-up')
+    await until('the end', () => count(second, 'ended') === 1 && second.pod.finalizer.pendingCount === 0)
     const row = await shared.records.find(sid(1))
     assert.deepEqual([row?.state, row?.cause, row?.next], ['ended', 'transferred', next])
   })
@@ -150,10 +144,10 @@ suite('a call that is over for the carrier', () => {
       ends += 1
       return end(request)
     }
-    for (let n = 0; n < 3; n += 1) second.pod.desk.ended(sid(1), 'completed')
-    await until('the end', () => count(second, 'ended') === 1 && second.pod.endings.pendingCount === 0)
+    for (let n = 0; n < 3; n += 1) second.pod.callControl.ended(sid(1), 'caller-hung-up')
+    await until('the end', () => count(second, 'ended') === 1 && second.pod.finalizer.pendingCount === 0)
     const { endedAtMs, cause } = (await shared.records.find(sid(1)))!
-    second.pod.desk.ended(sid(1), 'failed')
+    second.pod.callControl.ended(sid(1), 'carrier-lost')
     await until('the look', () => count(second, 'already') === 1)
     const row = await shared.records.find(sid(1))
     assert.deepEqual([ends, row?.endedAtMs, row?.cause], [1, endedAtMs, cause])
@@ -162,7 +156,7 @@ suite('a call that is over for the carrier', () => {
   test('[EG6] without a row it makes none, and is counted', async () => {
     const shared = await ground()
     const rig = await start('pod-a', shared)
-    rig.pod.desk.ended(sid(7), 'completed')
+    rig.pod.callControl.ended(sid(7), 'caller-hung-up')
     await until('the look', () => count(rig, 'unknown') === 1)
     assert.equal(await shared.records.find(sid(7)), undefined)
   })
@@ -174,14 +168,14 @@ suite('a call that is over for the carrier', () => {
     const second = await start('pod-b', shared)
     const find = shared.records.find.bind(shared.records)
     shared.records.find = () => Promise.reject(new Error('away'))
-    second.pod.desk.ended(sid(1), 'completed')
+    second.pod.callControl.ended(sid(1), 'caller-hung-up')
     await until('the last look', () => count(second, 'left') === 1)
     assert.equal((await find(sid(1)))?.state, 'live')
   })
 
   test('[EG6] beyond so many at once the rest is counted', async () => {
     const rig = await start('pod-a', await ground())
-    for (let n = 1; n <= OVERS_MAX + 3; n += 1) rig.pod.endings.overAtCarrier(sid(n), 'caller-hung-up')
+    for (let n = 1; n <= OVERS_MAX + 3; n += 1) rig.pod.finalizer.overAtCarrier(sid(n), 'caller-hung-up')
     assert.equal(count(rig, 'full'), 3)
   })
 
@@ -194,7 +188,7 @@ suite('a call that is over for the carrier', () => {
     await until('the model', () => second.pod.calls.get(sid(1))?.call.state.model.kind === 'ready')
     converse(second.model())
     await wait(400)
-    first.pod.desk.ended(sid(1), 'completed')
+    first.pod.callControl.ended(sid(1), 'caller-hung-up')
     second.pod.calls.get(sid(1))!.call.onLegEnd({ cause: 'stop', code: 1000 })
     await until('the look of the first', () => count(first, 'already') === 1)
     const row = await shared.records.find(sid(1))
@@ -240,7 +234,7 @@ suite('a recording that the carrier keeps', () => {
       return add(callSid, body)
     }
     const rig = await start('pod-a', shared)
-    rig.pod.desk.recorded(sid(1), recording)
+    rig.pod.callControl.recorded(sid(1), recording)
     await until('it is told', () => shared.recorded.length === 1)
     assert.deepEqual([shared.recorded, tries], [[[sid(1), recording]], 2])
     assert.deepEqual([...rig.metrics.recordings.entries()], [['added', 1]])
@@ -248,7 +242,7 @@ suite('a recording that the carrier keeps', () => {
 
   test('[EG7] of a pod without a database is counted', async () => {
     const rig = await start('pod-1', undefined)
-    rig.pod.desk.recorded(sid(1), recording)
+    rig.pod.callControl.recorded(sid(1), recording)
     assert.deepEqual([...rig.metrics.recordings.entries()], [['no-store', 1]])
   })
 })

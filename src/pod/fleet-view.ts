@@ -2,9 +2,10 @@
 // FV1: the usage is read each USAGE_MS and is undefined while the store is away: what could not be read is not zero.
 // FV2: at most ASK_PEERS_MAX pods are asked about the store, those heard of last, all at once, ASK_PEERS_MS at most.
 // FV3: pods that lag leave placement, but a KEPT_SHARE of them stays when no other is ready: a slow hour must not close the house.
+
+import type { Peers, StoreWord } from '../call-control/peers.ts'
 import type { CellUsage, LeaseStore, PodEntry } from '../control/ports.ts'
 import { askWithin } from '../control/store-answer.ts'
-import type { Peers, StoreWord } from '../desk/peers.ts'
 import type { Wheel, WheelTimer } from '../kit/wheel.ts'
 
 const USAGE_MS = 2_000

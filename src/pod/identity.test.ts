@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, test } from 'node:test'
-import type { CallControl } from '../packs/pack.ts'
+import type { CallActions } from '../packs/pack.ts'
 import { closeRigs, converse, ground, sid, start, until, wait } from './testing/rig.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'voiceplane-identity-'))
@@ -23,7 +23,7 @@ async function limitsFile(): Promise<string> {
   return path
 }
 
-function assertTheirs(control: CallControl | undefined, path: string): void {
+function assertTheirs(control: CallActions | undefined, path: string): void {
   assert.deepEqual(control?.farParty, { kind: 'known', number: THEIRS }, path)
   assert.equal(control?.direction, 'outbound', path)
 }
@@ -62,8 +62,8 @@ test('[P18][DK8] a call that waits is granted its place as what it is, not as an
   const rig = await start('a', on, { LIMITS_FILE: await limitsFile() })
   assert.equal((await rig.offer(sid(1), ENDS)).kind, 'stream')
   assert.equal((await rig.offer(sid(2), ENDS)).kind, 'queued', 'three of four places are kept from outbound calls')
-  const offer = { callSid: sid(2), ...ENDS, parameters: {} }
-  assert.equal((await rig.pod.desk.wait(sid(2), offer)).kind, 'waiting')
+  const offer = { callSid: sid(2), ...ENDS }
+  assert.equal((await rig.pod.callControl.wait(sid(2), offer)).kind, 'waiting')
   assert.equal((await rig.offer(sid(3), { from: THEIRS, to: '+15005550009', direction: 'inbound' })).kind, 'stream')
-  assert.equal((await rig.pod.desk.wait(sid(2), offer)).kind, 'waiting')
+  assert.equal((await rig.pod.callControl.wait(sid(2), offer)).kind, 'waiting')
 })

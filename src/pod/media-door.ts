@@ -6,9 +6,9 @@
 // MD3: at most KNOCKING_MAX sockets wait at once; a further one gets 503.
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import { type StreamTokens, TokenUse } from '../call-control/stream-token.ts'
 import { MEDIA_MESSAGE_MAX_BYTES, MediaStream, type OnStart } from '../carrier/twilio/media-stream.ts'
 import { makeSignatures, type Signatures } from '../carrier/twilio/signature.ts'
-import { type StreamTokens, TokenUse } from '../carrier/twilio/token.ts'
 import { uncheckedProblem } from '../carrier/twilio/unchecked.ts'
 import type { Config } from '../config.ts'
 import { systemClock } from '../kit/clock.ts'
@@ -86,7 +86,7 @@ export class MediaDoor {
     const { pod, log } = this.#parts
     const { callSid, epoch } = shown
     try {
-      const entry = await pod.door.enter(callSid, epoch)
+      const entry = await pod.streamAdmission.enter(callSid, epoch)
       if (entry.kind === 'refused') this.#refuse(socket, { kind: 'refused', status: 403, reason: entry.reason })
       else if (socket.destroyed) pod.streamNeverCame(callSid, epoch)
       else this.#open(request, socket, head, shown)
@@ -105,7 +105,7 @@ export class MediaDoor {
     const { pod, log, wheel, config } = this.#parts
     pod.streamCame(callSid, epoch, picked)
     const world = { wheel, log: log.child({ callSid }), accountSid: config.twilio.accountSid }
-    const onStart: OnStart = (leg) => pod.desk.attach(callSid, leg)
+    const onStart: OnStart = (leg) => pod.callControl.attach(callSid, leg)
     const onNeverStarted = () => pod.streamNeverCame(callSid, epoch)
     const stream = new MediaStream(callSid, { onStart, onNeverStarted }, world)
     sendUpgrade(request, socket)

@@ -1,16 +1,16 @@
 // Config → model sessions: the pools to dial, what the plane puts where the agent is silent.
 
 import { NEW_SESSION } from '../call/ports.ts'
+import type { MakeModel } from '../call-control/pod-call.ts'
 import type { Config } from '../config.ts'
-import type { MakeModel } from '../desk/held.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { Wheel } from '../kit/wheel.ts'
 import type { SettingRefusals } from '../model/openai/refused-fields.ts'
 import { OpenAiSession, type SessionSettings } from '../model/openai/session.ts'
 import type { SessionDefaults } from '../model/openai/session-shape.ts'
+import type { ModelPools } from '../model/pools/pools.ts'
 import type { Routes } from '../model/route.ts'
 import type { Pack } from '../packs/pack.ts'
-import type { ModelPools } from './pools/pools.ts'
 
 const FRAMES_PER_APPEND_MAX = 5
 

@@ -1,7 +1,7 @@
 // Calls that end, or whose pod drains, while they are prepared: one notion of the calls of a pod, from the offer on.
 import assert from 'node:assert/strict'
 import { afterEach, suite, test } from 'node:test'
-import type { Answer } from '../carrier/twilio/call-desk.ts'
+import type { Answer } from '../call-control/call-control.ts'
 import { startWatch } from '../kit/testing/patience.ts'
 import { sorrySentence } from './call-settings.ts'
 import { closeRigs, ground, type Rig, sid, start, until, wait } from './testing/rig.ts'
@@ -44,10 +44,10 @@ suite('a call that is over while its agent is made', () => {
     await until('the agent is asked for', () => rig.controls.length === 1)
     assert.equal(await inUse(shared), 1)
     assert.deepEqual(rig.pod.calls.callSids(), [sid(1)])
-    rig.pod.desk.ended(sid(1), 'completed')
+    rig.pod.callControl.ended(sid(1), 'caller-hung-up')
     assert.deepEqual(await offered, { kind: 'over' } satisfies Answer)
     assert.equal(await inUse(shared), 0)
-    await until('its end is written', () => rig.pod.endings.pendingCount === 0)
+    await until('its end is written', () => rig.pod.finalizer.pendingCount === 0)
     assert.deepEqual(await stateOf(shared), ['ended', 'caller-hung-up'])
     assert.deepEqual(rig.pod.calls.callSids(), [])
     agent.made()
@@ -67,11 +67,11 @@ suite('a call that is over while its agent is made', () => {
       return acquire(request)
     }
     const offered = rig.offer(sid(1))
-    rig.pod.desk.ended(sid(1), 'canceled')
+    rig.pod.callControl.ended(sid(1), 'caller-hung-up')
     assert.deepEqual(await offered, { kind: 'over' })
     asked.resolve()
     await wait(20)
-    await until('its place is free', () => rig.pod.endings.pendingCount === 0)
+    await until('its place is free', () => rig.pod.finalizer.pendingCount === 0)
     assert.deepEqual([await inUse(shared), rig.controls.length], [0, 0])
     assert.deepEqual(await stateOf(shared), ['ended', 'caller-hung-up'])
   })
@@ -87,9 +87,9 @@ suite('a call that is over while its agent is made', () => {
       await until('the agent is asked for', () => first.controls.length === 1)
       if (isMade) await offered
       const toldWatch = startWatch()
-      second.pod.desk.ended(sid(1), 'completed')
+      second.pod.callControl.ended(sid(1), 'caller-hung-up')
       await until('the end', () => first.pod.calls.size === 0)
-      await until('all is written', () => first.pod.endings.pendingCount === 0)
+      await until('all is written', () => first.pod.finalizer.pendingCount === 0)
       assert.ok(toldWatch.elapsedMs() < 1_000)
       assert.deepEqual([await inUse(shared), await stateOf(shared)], [0, ['ended', 'caller-hung-up']])
       await until('it is counted', () => [...second.metrics.carrierEnds.entries()].length > 0)
@@ -114,15 +114,15 @@ suite('a call that is over while its agent is made', () => {
     })
     assert.ok(moved.kind === 'transferred' && moved.pod === 'pod-b')
     const origin = { callSid: sid(1), callId: 'call_1' as never, tenant: 't', from: '', to: '', pool: 'default' }
-    await second.pod.door.expect({ ...origin, direction: 'inbound', epoch: 2, how: { kind: 'new' } })
-    first.pod.calls.letGo(first.pod.calls.get(sid(1))!, 'handed-over')
+    await second.pod.streamAdmission.expect({ ...origin, direction: 'inbound', epoch: 2, how: { kind: 'new' } })
+    first.pod.calls.relinquish(first.pod.calls.get(sid(1))!, 'handed-over')
     const grant = { kind: 'stream' as const, callId: 'call_1' as never, token: 't', pod: 'pod-b', parameters: {} }
     first.pod.afterwards.remember(sid(1), grant)
     await first.pod.keeper.renewNow()
     await wait(2_200) // the list of pods is read each 2 s
-    first.pod.desk.ended(sid(1), 'completed')
+    first.pod.callControl.ended(sid(1), 'caller-hung-up')
     await until('it ended there', () => second.pod.calls.size === 0)
-    await until('all is written', () => second.pod.endings.pendingCount === 0)
+    await until('all is written', () => second.pod.finalizer.pendingCount === 0)
     assert.equal(await inUse(shared), 0)
   })
 
@@ -135,10 +135,10 @@ suite('a call that is over while its agent is made', () => {
     const agent = slow(first)
     const next = first.next(sid(1))
     await until('the agent is asked for', () => first.controls.length === 2)
-    first.pod.desk.ended(sid(1), 'completed')
+    first.pod.callControl.ended(sid(1), 'caller-hung-up')
     assert.deepEqual(await next, { kind: 'hang-up' })
     agent.made()
-    await until('all is written', () => first.pod.endings.pendingCount === 0 && agent.closed === 1)
+    await until('all is written', () => first.pod.finalizer.pendingCount === 0 && agent.closed === 1)
     const row = await shared.records.find(sid(1))
     assert.deepEqual([row?.state, row?.cause, row?.epoch, await inUse(shared)], ['ended', 'caller-hung-up', 2, 0])
     assert.notEqual(row?.checkpoint, undefined)
@@ -161,7 +161,7 @@ suite('a stream that opens at another pod than the picked one', () => {
       await until('it is dropped', () => first.pod.calls.size === 0)
       agent.made()
       await offered
-      await until('all is written', () => first.pod.endings.pendingCount === 0)
+      await until('all is written', () => first.pod.finalizer.pendingCount === 0)
       assert.deepEqual([await inUse(shared), await stateOf(shared)], [1, ['live', undefined]])
       if (isMade) assert.equal(first.model().commands.at(-1), 'close')
       else assert.equal(dials(first), 0)
@@ -176,7 +176,7 @@ suite('an agent that is not made', () => {
     const rig = await start('pod-a', shared, {}, 200)
     const agent = slow(rig)
     await assert.rejects(rig.offer(sid(1)), /no agent after 200 ms/)
-    await until('all is written', () => rig.pod.endings.pendingCount === 0)
+    await until('all is written', () => rig.pod.finalizer.pendingCount === 0)
     assert.deepEqual([await inUse(shared), await stateOf(shared)], [0, ['ended', 'agent-failed']])
     const step = await rig.next(sid(1))
     assert.ok(step.kind === 'hang-up' && step.sentence === SORRY)
@@ -194,7 +194,7 @@ suite('an agent that is not made', () => {
     await until('the agent is asked for', () => rig.controls.length === 1)
     agent.failed()
     await assert.rejects(offered, /no agent/)
-    await until('all is written', () => rig.pod.endings.pendingCount === 0)
+    await until('all is written', () => rig.pod.finalizer.pendingCount === 0)
     assert.deepEqual([await inUse(shared), await stateOf(shared)], [0, ['ended', 'agent-failed']])
   })
 })

@@ -1,11 +1,12 @@
 // What a pod is made of.
-import type { StreamTokens } from '../carrier/twilio/token.ts'
+
+import type { CallShape, MakeModel, PodWorld } from '../call-control/pod-call.ts'
+import type { RescueTimes } from '../call-control/rescue/rescuer.ts'
+import type { StreamTokens } from '../call-control/stream-token.ts'
 import type { Config } from '../config.ts'
-import type { CallShape, DeskWorld, MakeModel } from '../desk/held.ts'
+import type { ModelPools } from '../model/pools/pools.ts'
 import type { LagMeter } from '../ops/lag.ts'
 import type { Pack } from '../packs/pack.ts'
-import type { ModelPools } from './pools/pools.ts'
-import type { RescueTimes } from './rescue/rescuer.ts'
 import type { Stores } from './stores.ts'
 
 export type PodParts = {
@@ -18,7 +19,7 @@ export type PodParts = {
   tokens: StreamTokens
   sorry: string
   lag: LagMeter
-  world: DeskWorld
+  world: PodWorld
   /** Where other pods reach this one. */
   address: () => string
   /** What the carrier knows the plane by. */
@@ -26,6 +27,6 @@ export type PodParts = {
   /** Default: those of the configuration. */
   stores?: Stores | undefined
   rescueTimes?: Partial<RescueTimes> | undefined
-  /** In ms; see desk/endings.ts. */
+  /** In ms; see call control/endings.ts. */
   overLooksMs?: readonly number[] | undefined
 }

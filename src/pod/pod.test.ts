@@ -8,11 +8,11 @@ import { Registry } from 'prom-client'
 import { writeCheckpoint } from '../call/checkpoint.ts'
 import type { Leg } from '../call/ports.ts'
 import { initialState } from '../call/state.ts'
-import type { NextStep } from '../carrier/twilio/call-desk.ts'
-import { callIdOf } from '../desk/desk.ts'
-import { SPEAKER_WAIT_MS } from '../desk/handover.ts'
+import type { NextStep } from '../call-control/call-control.ts'
+import { SPEAKER_WAIT_MS } from '../call-control/handover.ts'
+import { callIdOf } from '../call-control/pod-call-control.ts'
 import { sorrySentence } from './call-settings.ts'
-import { closeRigs, converse, ground, said, sid, start, until, wait } from './testing/rig.ts'
+import { closeRigs, converse, dialed, ground, said, sid, start, until, wait } from './testing/rig.ts'
 
 const SORRY = sorrySentence({ fleet: { callerLanguage: 'en' } })
 
@@ -34,8 +34,8 @@ suite('a pod alone', () => {
     assert.deepEqual(answers.map(({ kind }) => kind).sort(), ['busy', 'stream', 'stream'])
     const taken = [1, 2, 3].filter((_, at) => answers[at]!.kind === 'stream')
     assert.equal((await rig.offer(sid(taken[0]!))).kind, 'stream')
-    rig.pod.desk.ended(sid(taken[0]!), 'completed')
-    await until('the slot is free', () => rig.pod.endings.pendingCount === 0)
+    rig.pod.callControl.ended(sid(taken[0]!), 'caller-hung-up')
+    await until('the slot is free', () => rig.pod.finalizer.pendingCount === 0)
     assert.equal((await rig.offer(sid(9))).kind, 'stream')
   })
 
@@ -58,19 +58,19 @@ suite('a pod alone', () => {
     await writeFile(file, JSON.stringify({ pools: [{ pool: 'default', callsMax: 1 }], waitMaxMs: 1_000 }))
     const rig = await start('pod-1', undefined, { LIMITS_FILE: file, QUEUE_WAIT_MAX_MS: '600000' })
     await rm(folder, { recursive: true })
-    const offer = { callSid: sid(2), from: '+1', to: '+2', direction: 'inbound' as const, parameters: {} }
+    const offer = { callSid: sid(2), from: '+1', to: '+2', direction: 'inbound' as const }
     await rig.offer(sid(1))
     assert.equal((await rig.offer(sid(2))).kind, 'queued')
-    assert.equal((await rig.pod.desk.wait(sid(2), offer)).kind, 'waiting')
+    assert.equal((await rig.pod.callControl.wait(sid(2), offer)).kind, 'waiting')
     await wait(1_050)
-    assert.equal((await rig.pod.desk.wait(sid(2), offer)).kind, 'overflow')
+    assert.equal((await rig.pod.callControl.wait(sid(2), offer)).kind, 'overflow')
   })
 
   test('[DK4] a stream attaches to its own call, once, and not before it was let in', async () => {
     const rig = await start('pod-1', undefined)
     await rig.offer(sid(1))
     const leg: Leg = { streamSid: 'MZ', sendAudio() {}, clear() {}, close() {} }
-    assert.equal(rig.pod.desk.attach(sid(1), leg), undefined)
+    assert.equal(rig.pod.callControl.attach(sid(1), leg), undefined)
     assert.ok(await rig.open(sid(1)))
     assert.equal(await rig.open(sid(1)), undefined, 'the same epoch a second time')
   })
@@ -85,7 +85,7 @@ suite('a pod alone', () => {
     assert.equal(rig.pod.afterwards.unasked, 1)
     assert.deepEqual(await rig.next(sid(1)), { kind: 'transfer', to: '+12025550143' })
     assert.deepEqual(await rig.next(sid(1)), { kind: 'transfer', to: '+12025550143' })
-    assert.deepEqual(await rig.next(sid(1), { DialCallStatus: 'completed' }), { kind: 'hang-up' })
+    assert.deepEqual(await rig.next(sid(1), dialed('answered')), { kind: 'hang-up' })
     assert.equal(rig.pod.afterwards.unasked, 0)
     assert.deepEqual(await rig.next(sid(8)), { kind: 'unknown-call' })
   })
@@ -165,10 +165,10 @@ suite('pods of a fleet', () => {
     await first.open(sid(1))
     first.controls[0]!.transferCall('+12025550143')
     await until('the transfer', () => first.ended.length === 1)
-    await until('its end is written', () => first.pod.endings.pendingCount === 0)
+    await until('its end is written', () => first.pod.finalizer.pendingCount === 0)
     const second = await start('pod-b', shared)
     assert.deepEqual(await second.next(sid(1)), { kind: 'transfer', to: '+12025550143' })
-    assert.deepEqual(await second.next(sid(1), { DialCallStatus: 'completed' }), { kind: 'hang-up' })
+    assert.deepEqual(await second.next(sid(1), dialed('answered')), { kind: 'hang-up' })
   })
 
   test('[P31] nobody answers a transfer: the agent gets the call back at any pod, twice; then the person of FALLBACK_NUMBER is tried, then a sentence', async () => {
@@ -182,12 +182,12 @@ suite('pods of a fleet', () => {
     converse(first.model())
     first.controls[0]!.transferCall('+12025550143')
     await until('the transfer', () => first.ended.length === 1)
-    await until('all is written', () => first.pod.endings.pendingCount === 0)
+    await until('all is written', () => first.pod.finalizer.pendingCount === 0)
     assert.equal((await shared.records.find(sid(1)))?.state, 'live', 'its end waits for the end of the transfer')
     assert.equal((await shared.leases.usage()).inUse, 0, 'the talk with a person takes no place')
     assert.deepEqual(await first.next(sid(1)), { kind: 'transfer', to: '+12025550143' })
     const second = await start('pod-b', shared, env)
-    const back = await second.next(sid(1), { DialCallStatus: 'busy' })
+    const back = await second.next(sid(1), dialed('busy'))
     assert.equal(back.kind, 'stream', JSON.stringify(back))
     assert.equal((await shared.leases.usage()).inUse, 1, 'it has a place again')
     const asked = await first.next(sid(1))
@@ -204,8 +204,8 @@ suite('pods of a fleet', () => {
     // The second time it comes back here, the third time it does not.
     there.controls.at(-1)!.transferCall('+12025550144')
     await until('the second transfer', () => there.pod.calls.get(sid(1)) === undefined)
-    await until('all is written', () => there.pod.endings.pendingCount === 0)
-    const again = await there.next(sid(1), { DialCallStatus: 'no-answer' })
+    await until('all is written', () => there.pod.finalizer.pendingCount === 0)
+    const again = await there.next(sid(1), dialed('no-answer'))
     assert.ok(again.kind === 'stream', JSON.stringify(again))
     const last = again.pod === 'pod-b' ? second : first
     assert.ok(await last.open(sid(1), (await shared.leases.look([sid(1)]))[0]!.epoch))
@@ -213,17 +213,20 @@ suite('pods of a fleet', () => {
     assert.deepEqual(last.pod.calls.get(sid(1))?.call.state.transfers.at(-1) !== undefined, true)
     last.controls.at(-1)!.transferCall('+12025550145')
     await until('the third transfer', () => last.pod.calls.get(sid(1)) === undefined)
-    await until('all is written', () => last.pod.endings.pendingCount === 0)
+    await until('all is written', () => last.pod.finalizer.pendingCount === 0)
     const other = last === first ? second : first
-    const person = await other.next(sid(1), { DialCallStatus: 'failed' })
+    const person = await other.next(sid(1), dialed('failed'))
     assert.deepEqual(person, { kind: 'transfer', to: '+12025550100', isLast: true })
-    await until('all is written', () => other.pod.endings.pendingCount === 0)
-    const sentence = await last.next(sid(1), { DialCallStatus: 'no-answer', last: '1' })
+    await until('all is written', () => other.pod.finalizer.pendingCount === 0)
+    const sentence = await last.next(sid(1), dialed('no-answer', true))
     assert.deepEqual(sentence, { kind: 'not-reached', language: 'en' })
     const end = await shared.records.find(sid(1))
     assert.deepEqual([end?.state, end?.cause], ['ended', 'transferred'])
     assert.deepEqual(end?.next, { kind: 'transfer', to: '+12025550145', outcome: 'failed' })
-    await until('no place is kept', () => last.pod.endings.pendingCount === 0 && other.pod.endings.pendingCount === 0)
+    await until(
+      'no place is kept',
+      () => last.pod.finalizer.pendingCount === 0 && other.pod.finalizer.pendingCount === 0,
+    )
     assert.equal((await shared.leases.usage()).inUse, 0)
     const outcomes = [first, second].flatMap((rig) => [...rig.metrics.transfers.entries()])
     for (const outcome of ['busy', 'no-answer', 'failed'])
@@ -264,10 +267,10 @@ suite('pods of a fleet', () => {
     }
     first.controls[0]!.transferCall('+12025550143')
     await until('the transfer', () => first.ended.length === 1)
-    await until('all is written', () => first.pod.endings.pendingCount === 0)
-    assert.deepEqual(await first.next(sid(1), { DialCallStatus: 'completed' }), { kind: 'hang-up' })
-    assert.deepEqual(await first.next(sid(1), { DialCallStatus: 'completed' }), { kind: 'hang-up' })
-    await until('all is written', () => first.pod.endings.pendingCount === 0)
+    await until('all is written', () => first.pod.finalizer.pendingCount === 0)
+    assert.deepEqual(await first.next(sid(1), dialed('answered')), { kind: 'hang-up' })
+    assert.deepEqual(await first.next(sid(1), dialed('answered')), { kind: 'hang-up' })
+    await until('all is written', () => first.pod.finalizer.pendingCount === 0)
     assert.deepEqual((await shared.records.find(sid(1)))?.next, {
       kind: 'transfer',
       to: '+12025550143',
@@ -276,8 +279,8 @@ suite('pods of a fleet', () => {
     first.model().listener.onModelEvent({ kind: 'lost', loss: { code: 'refused', fatal: true } })
     await until('the end without an agent', () => first.ended.length === 2)
     assert.deepEqual(await first.next(sid(2)), { kind: 'transfer', to: '+12025550100' })
-    assert.equal((await first.next(sid(2), { DialCallStatus: 'busy' })).kind, 'not-reached')
-    await until('all is written', () => first.pod.endings.pendingCount === 0)
+    assert.equal((await first.next(sid(2), dialed('busy'))).kind, 'not-reached')
+    await until('all is written', () => first.pod.finalizer.pendingCount === 0)
     const row = await shared.records.find(sid(2))
     assert.deepEqual(
       [row?.state, row?.cause, row?.next],
@@ -295,7 +298,7 @@ suite('pods of a fleet', () => {
     assert.ok(await second.open(sid(1)))
     first.models[0]!.listener.onModelEvent({ kind: 'lost', loss: { code: 'refused', fatal: true } })
     await until('the end of what was prepared', () => first.pod.calls.size === 0)
-    await until('all is written', () => first.pod.endings.pendingCount === 0)
+    await until('all is written', () => first.pod.finalizer.pendingCount === 0)
     assert.equal((await shared.records.find(sid(1)))?.state, 'live')
     assert.equal((await shared.leases.usage()).inUse, 1)
   })
@@ -306,8 +309,8 @@ suite('pods of a fleet', () => {
     await first.offer(sid(1))
     await first.open(sid(1))
     const second = await start('pod-b', shared)
-    assert.deepEqual(await second.next(sid(1), { DialCallStatus: 'completed' }), { kind: 'hang-up' })
-    await until('the end', () => second.pod.endings.pendingCount === 0)
+    assert.deepEqual(await second.next(sid(1), dialed('answered')), { kind: 'hang-up' })
+    await until('the end', () => second.pod.finalizer.pendingCount === 0)
     assert.equal((await shared.records.find(sid(1)))?.cause, 'transferred')
   })
 
@@ -319,7 +322,7 @@ suite('pods of a fleet', () => {
       await shared.records.claim({ callSid: sid(1), epoch, pod: 'pod-z', pool: 'default' })
     const second = await start('pod-b', shared)
     assert.deepEqual(await second.next(sid(1)), { kind: 'hang-up', sentence: SORRY })
-    await until('the end', () => second.pod.endings.pendingCount === 0)
+    await until('the end', () => second.pod.finalizer.pendingCount === 0)
     const row = await shared.records.find(sid(1))
     assert.deepEqual([row?.state, row?.cause], ['ended', 'carrier-lost'])
     assert.deepEqual(await second.next(sid(1)), { kind: 'hang-up', sentence: SORRY })
@@ -356,7 +359,7 @@ suite('pods of a fleet', () => {
     assert.deepEqual(step, { kind: 'transfer', to: '+49301234' })
     assert.deepEqual(await first.next(sid(1)), step, 'asked again')
     assert.equal(first.pod.afterwards.unasked, 0)
-    await until('the end', () => first.pod.endings.pendingCount === 0)
+    await until('the end', () => first.pod.finalizer.pendingCount === 0)
     const row = await shared.records.find(sid(1))
     assert.deepEqual([row?.state, row?.cause, row?.next], ['ended', 'carrier-lost', step])
     const second = await start('pod-b', shared)

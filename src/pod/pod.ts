@@ -1,4 +1,4 @@
-// One pod's control of its calls: stores, admission, leases, desk and life, put together. Rules:
+// One pod's control of its calls: stores, admission, leases, call control and life, put together. Rules:
 // PD1: a pod without REDIS_URL is alone: it drains by waiting, and ends what remains at the deadline with a sentence.
 // PD2: a pod of a fleet drains by handing over; what remains at the deadline is let go after its last checkpoint and goes on elsewhere.
 // PD4: whoever began it (a signal, POST /drain, a fence), a pod whose calls are gone says so once (`gone`): its process is to exit.
@@ -8,37 +8,38 @@ import type { Call } from '../call/call.ts'
 import { ownNumberOf } from '../call/identity.ts'
 import type { EndCause } from '../call/state.ts'
 import { amountsOf } from '../call/tariff.ts'
+import { Afterwards, type Detached } from '../call-control/afterwards.ts'
+import { CallFinalizer, type CallFinalizerParts } from '../call-control/call-finalizer.ts'
+import { makePlacesOf } from '../call-control/caller-places.ts'
+import { Handover } from '../call-control/handover.ts'
+import { openHistory } from '../call-control/history.ts'
+import { Overflows } from '../call-control/overflow.ts'
+import { makePeers, type PeerAnswers, type Peers } from '../call-control/peers.ts'
+import type { PodCall } from '../call-control/pod-call.ts'
+import { callIdOf, PodCallControl } from '../call-control/pod-call-control.ts'
+import { PodCalls } from '../call-control/pod-calls.ts'
+import { Rescuer } from '../call-control/rescue/rescuer.ts'
+import { StreamAdmission } from '../call-control/stream-admission.ts'
+import { StreamGrants } from '../call-control/stream-grants.ts'
 import { Links } from '../carrier/twilio/answers/links.ts'
+import { makeLiveCalls } from '../carrier/twilio/rest/live-calls.ts'
 import type { CarrierRest } from '../carrier/twilio/rest/rest.ts'
 import { Admission } from '../control/admission.ts'
 import { LeaseKeeper } from '../control/lease-keeper.ts'
 import type { Limits } from '../control/limits.ts'
 import { PodDriver } from '../control/pod-driver.ts'
 import type { ExitCause } from '../control/pod-life.ts'
-import type { PodAnnouncement } from '../control/ports.ts'
+import type { PodHeartbeat } from '../control/ports.ts'
 import { type CallSpending, Spending } from '../control/spending.ts'
 import { askWithin } from '../control/store-answer.ts'
 import { TransferPolicy } from '../control/transfer-policy.ts'
-import { Afterwards, type Broken } from '../desk/afterwards.ts'
-import { makePlacesOf } from '../desk/caller-places.ts'
-import { Calls } from '../desk/calls.ts'
-import { callIdOf, Desk } from '../desk/desk.ts'
-import { Door } from '../desk/door.ts'
-import { Endings, type EndingsParts } from '../desk/endings.ts'
-import { Grants } from '../desk/grants.ts'
-import { Handover } from '../desk/handover.ts'
-import type { Held } from '../desk/held.ts'
-import { openHistory } from '../desk/history.ts'
-import { Overflows } from '../desk/overflow.ts'
-import { makePeers, type PeerAnswers, type Peers } from '../desk/peers.ts'
 import { type CallSid, newIncarnation } from '../kit/ids.ts'
 import { Wheel } from '../kit/wheel.ts'
 import { callJudge } from './call-back-line.ts'
+import { carrierRestOf } from './carrier-rest.ts'
 import { FleetView } from './fleet-view.ts'
 import type { PodParts } from './pod-parts.ts'
 import { lagReader, lifeOf, limitsOf } from './pod-settings.ts'
-import { carrierRestOf } from './rescue/rescue.ts'
-import { Rescuer } from './rescue/rescuer.ts'
 import { NOT_MIGRATED, SchemaWatch } from './schema-watch.ts'
 import { openStores, type Stores } from './stores.ts'
 
@@ -49,11 +50,11 @@ const FLUSH_MS = 3_000
 const TELL_MS = 1_000
 
 export class Pod {
-  readonly desk: Desk
-  readonly door: Door
-  readonly calls: Calls
+  readonly callControl: PodCallControl
+  readonly streamAdmission: StreamAdmission
+  readonly calls: PodCalls
   readonly afterwards: Afterwards
-  readonly endings: Endings
+  readonly finalizer: CallFinalizer
   readonly driver: PodDriver
   readonly keeper: LeaseKeeper
   readonly fleet: FleetView
@@ -102,7 +103,7 @@ export class Pod {
     const history = openHistory(config.fleet.historyFile, pod)
     const control = { ...world, wheel }
     const pods = () => this.keeper.pods()
-    const grants = new Grants(parts.tokens, world.clock)
+    const grants = new StreamGrants(parts.tokens, world.clock)
     this.#peers = makePeers(config.streamToken.secret, () => world.clock.wallMs())
     const placesOf = makePlacesOf({
       secret: config.streamToken.secret,
@@ -110,12 +111,13 @@ export class Pod {
       withheldPercent: config.call.withheldPercent,
       limit: limits.cell.pools.reduce((sum, { callsMax }) => sum + callsMax, 0),
     })
-    const onGivenUp = (broken: Broken) => this.endings.givenUp(broken)
+    const onGivenUp = (detached: Detached) => this.finalizer.givenUp(detached)
     this.afterwards = new Afterwards({ clock: world.clock, wheel, placesOf, onGivenUp })
-    const tellHolder: EndingsParts['tellHolder'] = (lease, cause) => this.#tellHolder(lease.pod, lease.callSid, cause)
+    const tellHolder: CallFinalizerParts['tellHolder'] = (lease, cause) =>
+      this.#tellHolder(lease.pod, lease.callSid, cause)
     const kept = { records, leases, recordings, afterwards: this.afterwards }
-    this.endings = new Endings({ ...kept, overLooksMs, tellHolder, ...control })
-    this.calls = new Calls({
+    this.finalizer = new CallFinalizer({ ...kept, overLooksMs, tellHolder, ...control })
+    this.calls = new PodCalls({
       pack,
       makeModel,
       shape,
@@ -133,10 +135,10 @@ export class Pod {
         clock: world.clock,
       }),
       movePool: (request) => this.#admission.movePool(request),
-      onEnded: (held, cause, next) => {
-        if (held.isActive) this.#spending.ended(this.#spendingOf(held))
-        this.endings.callEnded(held, cause, next)
-        this.onCallEnded?.(held.call, cause)
+      onEnded: (podCall, cause, next) => {
+        if (podCall.isActive) this.#spending.ended(this.#spendingOf(podCall))
+        this.finalizer.callEnded(podCall, cause, next)
+        this.onCallEnded?.(podCall.call, cause)
       },
     })
     this.keeper = new LeaseKeeper({
@@ -175,7 +177,8 @@ export class Pod {
         const { minutes, money } = limits.budgetOf(tenant)
         return { minutes: minutes ?? tenantDay.minutes, money: money ?? tenantDay.money }
       },
-      live: () => this.calls.all().flatMap((held) => (held.isActive && !held.isOver ? [this.#spendingOf(held)] : [])),
+      live: () =>
+        this.calls.all().flatMap((podCall) => (podCall.isActive && !podCall.isOver ? [this.#spendingOf(podCall)] : [])),
       wheel,
       log: world.log,
       onLimit: (limit) => world.metrics.limits.add(limit),
@@ -193,8 +196,20 @@ export class Pod {
       takesCalls: () => this.driver.takesWebhooks,
       isReady: () => this.driver.isReady,
     })
-    const doorParts = { pod, calls: this.calls, leases, records, tenantOf: limits.tenantOf, history, world: control }
-    this.door = new Door({ ...doorParts, endings: this.endings, isTaking: () => this.driver.takesWebhooks })
+    const admissionParts = {
+      pod,
+      calls: this.calls,
+      leases,
+      records,
+      tenantOf: limits.tenantOf,
+      history,
+      world: control,
+    }
+    this.streamAdmission = new StreamAdmission({
+      ...admissionParts,
+      finalizer: this.finalizer,
+      isTaking: () => this.driver.takesWebhooks,
+    })
     const overflows = new Overflows({
       kind: config.overflow.kind,
       language: config.fleet.callerLanguage,
@@ -207,13 +222,20 @@ export class Pod {
         tenant: limits.tenantOf(ownNumberOf({ from, to, direction })),
         ...{ pack: pack.name, packVersion: pack.version },
       }),
-      retry: (what, attempt) => this.endings.retry(what, attempt),
+      retry: (what, attempt) => this.finalizer.retry(what, attempt),
       onKept: (what, outcome) => world.metrics.overflows.add(`${what}-${outcome}`),
       ...control,
     })
-    this.desk = new Desk({
+    this.callControl = new PodCallControl({
       overflows,
-      ...{ pod, packOf: pack, calls: this.calls, door: this.door, afterwards: this.afterwards, endings: this.endings },
+      ...{
+        pod,
+        packOf: pack,
+        calls: this.calls,
+        streamAdmission: this.streamAdmission,
+        afterwards: this.afterwards,
+        finalizer: this.finalizer,
+      },
       admission: this.#admission,
       leases,
       records,
@@ -238,8 +260,8 @@ export class Pod {
     const shared = { pod, calls, afterwards, admission: this.#admission, peers: this.#peers, records, grants, placesOf }
     this.#handover = new Handover({ ...shared, checkpoints, pods, world })
     this.#rescuer = new Rescuer({
-      ...{ pod, leases, records, endings: this.endings, peers: this.#peers, rest, pods, ...control },
-      nextUrl: () => new Links(parts.baseUrl).next(),
+      ...{ pod, leases, records, finalizer: this.finalizer, peers: this.#peers, pods, ...control },
+      carrier: rest && makeLiveCalls(rest, () => new Links(parts.baseUrl).next()),
       usage: () => this.fleet.usage,
       isHeld: (callSid) => this.calls.get(callSid)?.isActive === true,
       onRescue: (outcome) => world.metrics.rescues.add(outcome),
@@ -249,11 +271,11 @@ export class Pod {
 
   get peerAnswers(): PeerAnswers {
     return {
-      expect: (call) => this.door.expect(call),
+      expect: (call) => this.streamAdmission.expect(call),
       forget: (callSid, epoch) => this.calls.forget(callSid, epoch),
       ended: async (end) => {
-        const isHeld = this.desk.endedHere(end)
-        if (isHeld) await this.endings.known(end.callSid)
+        const isHeld = this.callControl.endedHere(end)
+        if (isHeld) await this.finalizer.known(end.callSid)
         return isHeld
       },
       storeState: () => this.keeper.storeState,
@@ -268,7 +290,7 @@ export class Pod {
   }
 
   /** What of a call is to be told as spent here; without prices it has no cost. */
-  #spendingOf({ origin, call, before }: Held): CallSpending {
+  #spendingOf({ origin, call, before }: PodCall): CallSpending {
     const { prices } = this.#parts.config.work
     const { callSid, tenant } = origin
     const { lastedMs } = call
@@ -297,15 +319,15 @@ export class Pod {
   }
 
   fenced(callSid: CallSid): void {
-    const held = this.calls.get(callSid)
-    if (held !== undefined && !held.isMoving) this.calls.letGo(held, 'moved')
-    else this.afterwards.takeBroken(callSid)
+    const podCall = this.calls.get(callSid)
+    if (podCall !== undefined && !podCall.isMoving) this.calls.relinquish(podCall, 'moved')
+    else this.afterwards.takeDetached(callSid)
   }
 
   /** A stream was let in and its socket has gone: its carrier will ask what follows. */
   streamNeverCame(callSid: CallSid, epoch: number): void {
-    const held = this.calls.get(callSid)
-    if (held?.epoch === epoch) held.call.letGo('carrier-lost')
+    const podCall = this.calls.get(callSid)
+    if (podCall?.epoch === epoch) podCall.call.relinquish('carrier-lost')
   }
 
   /** A stream of `epoch` was let in here; `picked`: the pod that was to get it. [MD4] */
@@ -338,20 +360,20 @@ export class Pod {
   async #close(): Promise<void> {
     if (this.#stores.isAlone) {
       this.endAll()
-      this.endings.endDials()
+      this.finalizer.endDials()
     } else await this.#force('closing')
     this.driver.close()
     this.#schema?.close()
     this.fleet.close()
     this.#rescuer.close()
-    await this.endings.settled(FLUSH_MS)
+    await this.finalizer.settled(FLUSH_MS)
     await this.#spending.close()
     await this.keeper.stop()
     this.#wheel.close()
     await this.#stores.close()
   }
 
-  #announcement(): PodAnnouncement {
+  #announcement(): PodHeartbeat {
     const { config, address } = this.#parts
     const { isAlone } = this.#stores
     const lags = this.driver.phase === 'cordoned'
@@ -370,8 +392,8 @@ export class Pod {
 
   async #handOver(callSid: CallSid, cause: 'drain' | 'lag'): Promise<boolean> {
     if (this.#stores.isAlone) return false
-    const held = await this.calls.made(callSid)
-    return held === undefined || this.#handover.give(held, cause)
+    const podCall = await this.calls.made(callSid)
+    return podCall === undefined || this.#handover.give(podCall, cause)
   }
 
   /** Where another pod is reached, as far as it was seen; undefined for this one. */
@@ -395,7 +417,7 @@ export class Pod {
     }
     this.calls.noMore()
     if (cause !== 'fenced') await this.#flush()
-    for (const held of this.calls.all()) this.calls.letGo(held, 'moved')
+    for (const podCall of this.calls.all()) this.calls.relinquish(podCall, 'moved')
   }
 
   async #flush(): Promise<void> {

@@ -1,7 +1,7 @@
 // Signed requests that somebody has seen and sends again: nothing of a live call changes, and an ended one takes no place.
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
-import { closeRigs, ground, sid, start, until, wait } from './testing/rig.ts'
+import { closeRigs, dialed, ground, sid, start, until, wait } from './testing/rig.ts'
 
 afterEach(closeRigs)
 
@@ -20,7 +20,7 @@ test('[S13] [DK11] a question what follows changes nothing while the stream brin
     await wait(100)
     const steps = await Promise.all(Array.from({ length: 5 }, () => rig.next(sid(1))))
     assert.deepEqual([...new Set(steps.map(({ kind }) => kind))], ['streaming'])
-    assert.deepEqual(await rig.next(sid(1), { DialCallStatus: 'completed' }), { kind: 'streaming' })
+    assert.deepEqual(await rig.next(sid(1), dialed('answered')), { kind: 'streaming' })
     assert.deepEqual([rig.ended, rig.legs, rig.pod.calls.size], [[], [], 1])
   } finally {
     clearInterval(talking)
@@ -40,8 +40,8 @@ test('[S13] [DK12] a call that has ended is not admitted again, at its own pod',
   const rig = await start('pod-1', undefined, { CALLS_MAX: '1' })
   await rig.offer(sid(1))
   await rig.open(sid(1))
-  rig.pod.desk.ended(sid(1), 'completed')
-  await until('the end is written', () => rig.pod.endings.pendingCount === 0)
+  rig.pod.callControl.ended(sid(1), 'caller-hung-up')
+  await until('the end is written', () => rig.pod.finalizer.pendingCount === 0)
   for (let n = 0; n < 5; n += 1) assert.deepEqual(await rig.offer(sid(1)), { kind: 'over' })
   assert.equal(rig.controls.length, 1)
   assert.equal((await rig.offer(sid(2))).kind, 'stream', 'no place was taken')
@@ -54,8 +54,8 @@ test('[S13] [DK12] nor at another pod, by the records; a live call of another po
   await first.offer(sid(1))
   await first.open(sid(1))
   assert.notEqual((await second.offer(sid(1))).kind, 'over')
-  first.pod.desk.ended(sid(1), 'completed')
-  await until('the end is written', () => first.pod.endings.pendingCount === 0)
+  first.pod.callControl.ended(sid(1), 'caller-hung-up')
+  await until('the end is written', () => first.pod.finalizer.pendingCount === 0)
   assert.deepEqual(await second.offer(sid(1)), { kind: 'over' })
 })
 

@@ -1,11 +1,12 @@
 // The stores of a pod: on Redis and Postgres when their URLs are set, in memory otherwise. A pod without Redis is alone.
+
+import type { Recordings } from '../call-control/call-finalizer.ts'
+import type { OverflowStore } from '../call-control/overflow.ts'
+import type { Checkpoints } from '../call-control/pod-calls.ts'
 import type { Config } from '../config.ts'
 import type { LeaseStore } from '../control/ports.ts'
 import { LEASE_TIMES } from '../control/ports.ts'
 import type { CallRecords } from '../control/records.ts'
-import type { Checkpoints } from '../desk/calls.ts'
-import type { Recordings } from '../desk/endings.ts'
-import type { OverflowStore } from '../desk/overflow.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'

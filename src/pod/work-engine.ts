@@ -1,6 +1,9 @@
 // What works after calls in one process, put together: worker, sweep, eraser, their figures and routes. Role worker and role all use the same.
 import type { FastifyInstance } from 'fastify'
 import type { Registry } from 'prom-client'
+import { SWEEP_TIMES, Sweeper, type SweeperTimes } from '../call-control/rescue/sweeper.ts'
+import { Links } from '../carrier/twilio/answers/links.ts'
+import { makeLiveCalls } from '../carrier/twilio/rest/live-calls.ts'
 import type { CarrierRest } from '../carrier/twilio/rest/rest.ts'
 import type { Config } from '../config.ts'
 import type { LeaseStore } from '../control/ports.ts'
@@ -14,7 +17,6 @@ import type { OperatorReads } from '../store/work/replica.ts'
 import { Eraser } from '../work/erasures.ts'
 import type { WorkType } from '../work/ports.ts'
 import { Worker, type WorkerTimes } from '../work/worker.ts'
-import { SWEEP_TIMES, Sweeper, type SweeperTimes } from './rescue/sweeper.ts'
 import type { WorkParts } from './work-parts.ts'
 
 export type WorkEngine = {
@@ -55,7 +57,11 @@ export function makeWorkEngine(of: {
   })
   const sweeper = new Sweeper({
     ...world,
-    ...{ records: parts.records, leases, rest },
+    ...{
+      records: parts.records,
+      leases,
+      carrier: rest && makeLiveCalls(rest, () => new Links(() => config.http.publicBaseUrl).next()),
+    },
     times: { ...SWEEP_TIMES, silentMs: config.work.silentMs, callMaxMs: config.call.callMaxMs, ...of.sweep },
     onSwept: (outcome) => metrics.swept.add(outcome),
   })

@@ -22,7 +22,7 @@ import { makeJobs } from '../work/jobs/jobs.ts'
 import type { CallMaterial, Said } from '../work/jobs/material.ts'
 import type { WorkStore } from '../work/ports.ts'
 import { makeCallBackLine } from './call-back-line.ts'
-import { carrierRestOf } from './rescue/rescue.ts'
+import { carrierRestOf } from './carrier-rest.ts'
 
 /** Connections to the replica: a few operators at once. */
 const REPLICA_POOL_MAX = 2

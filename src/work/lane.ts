@@ -11,7 +11,7 @@ import type { Log } from '../kit/log.ts'
 import type { Wheel } from '../kit/wheel.ts'
 import { backOffMs } from './back-off.ts'
 import type { Job } from './job.ts'
-import type { Held, WorkFailure, WorkItem, WorkResult, WorkStore, WorkType } from './ports.ts'
+import type { HeldItem, WorkFailure, WorkItem, WorkResult, WorkStore, WorkType } from './ports.ts'
 
 const OFFER_AGAIN_MS = 1_000
 
@@ -32,7 +32,7 @@ export type LaneParts = {
   onFailed: (item: WorkItem, failure: WorkFailure) => void
 }
 
-type Running = { held: Held; abort: AbortController; isSlow: boolean }
+type Running = { held: HeldItem; abort: AbortController; isSlow: boolean }
 
 export class Lane {
   readonly type: WorkType
@@ -55,7 +55,7 @@ export class Lane {
     return Math.max(0, this.#room - (this.#running.size - Math.min(this.#slow, this.#room)))
   }
 
-  get held(): Held[] {
+  get held(): HeldItem[] {
     return [...this.#running.values()].map(({ held }) => held)
   }
 
@@ -139,7 +139,7 @@ export class Lane {
   }
 
   /** [LNE4] */
-  async #write(item: WorkItem, held: Held, outcome: WorkResult | WorkFailure): Promise<LaneOutcome> {
+  async #write(item: WorkItem, held: HeldItem, outcome: WorkResult | WorkFailure): Promise<LaneOutcome> {
     const { wheel, leaseMs, nowMs, log } = this.#parts
     const untilMs = nowMs() + leaseMs
     for (;;) {
@@ -153,7 +153,7 @@ export class Lane {
     }
   }
 
-  async #offer(item: WorkItem, held: Held, outcome: WorkResult | WorkFailure): Promise<LaneOutcome> {
+  async #offer(item: WorkItem, held: HeldItem, outcome: WorkResult | WorkFailure): Promise<LaneOutcome> {
     const { store } = this.#parts
     switch (outcome.kind) {
       case 'retry': {

@@ -48,7 +48,7 @@ export type WorkItem = {
   createdAtMs: number
 }
 
-export type Held = Pick<WorkItem, 'id' | 'callSid' | 'attempt' | 'version'>
+export type HeldItem = Pick<WorkItem, 'id' | 'callSid' | 'attempt' | 'version'>
 
 /** One line of what was said. */
 export type TranscriptLine = { who: 'caller' | 'agent' | 'tool'; text: string }
@@ -137,13 +137,13 @@ export interface WorkStore {
   /** At most `max` due items of `types`, oldest first, held for `leaseMs`; items whose holder let its lease pass are due again. */
   claim(request: { worker: string; types: readonly WorkType[]; max: number; leaseMs: number }): Promise<WorkItem[]>
   /** Prolongs; gives back the ids of those that are no longer held. */
-  renew(held: readonly Held[], leaseMs: number): Promise<string[]>
+  renew(held: readonly HeldItem[], leaseMs: number): Promise<string[]>
   /** [WK3] `lost`: another holds it, nothing was written. */
-  finish(held: Held, result: WorkResult): Promise<{ kind: 'done' | 'lost' }>
+  finish(held: HeldItem, result: WorkResult): Promise<{ kind: 'done' | 'lost' }>
   /** [WK4] */
-  fail(held: Held, failure: WorkFailure): Promise<{ kind: 'kept' | 'lost' }>
+  fail(held: HeldItem, failure: WorkFailure): Promise<{ kind: 'kept' | 'lost' }>
   /** [WK5] Before an effect at a sink without keys. `known`: it was intended by an earlier attempt. */
-  intend(held: Held, key: string): Promise<{ kind: 'intended' | 'known' | 'lost' }>
+  intend(held: HeldItem, key: string): Promise<{ kind: 'intended' | 'known' | 'lost' }>
   /** Makes what is missing for ended calls, at most for `max` of them; gives back for how many it did. */
   derive(max: number): Promise<number>
   /** Adds the item of a recording; repeated it changes nothing. `unknown`: there is no such call. */
@@ -157,7 +157,7 @@ export interface WorkStore {
     max: number,
   ): Promise<{ kind: 'added' | 'exists' | 'full' }>
   /** Puts the members of `body` into the item's, while it is held. */
-  keep(held: Held, body: Record<string, unknown>): Promise<{ kind: 'kept' | 'lost' }>
+  keep(held: HeldItem, body: Record<string, unknown>): Promise<{ kind: 'kept' | 'lost' }>
   /** Messages, newest first; `before`: the id after which the last page ended. */
   voicemails(page: { before: string | undefined; max: number }): Promise<VoicemailEntry[]>
   record(callSid: CallSid): Promise<CallRecord | undefined>

@@ -5,14 +5,14 @@ import { RealtimeSession, type RealtimeSessionOptions } from '@openai/agents-rea
 import { ScriptedRealtimeTransport } from '@openai/agents-realtime/testing'
 import { partyOf } from '../../src/call/identity.ts'
 import type { CallId, CallSid } from '../../src/kit/ids.ts'
-import type { CallControl, PackCall } from '../../src/packs/pack.ts'
+import type { CallActions, PackCall } from '../../src/packs/pack.ts'
 
 const TURNS_OF_THE_LOOP_MAX = 200
 
 type Answer = { output: string; startResponse: boolean }
 
 /** A call that notes what is done to it. */
-export function recordingCall(from = '+12025550100'): CallControl & { ended: number; transfers: string[] } {
+export function recordingCall(from = '+12025550100'): CallActions & { ended: number; transfers: string[] } {
   return {
     callId: 'call_rehearsal' as CallId,
     callSid: 'CA00000000000000000000000000000001' as CallSid,

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { RealtimeAgent } from '@openai/agents-realtime'
-import type { CallControl, Pack } from '../../src/packs/pack.ts'
+import type { CallActions, Pack } from '../../src/packs/pack.ts'
 import { Plane } from '../plane.ts'
 import { newCallSid, RawCarrier } from '../raw-carrier.ts'
 
@@ -21,7 +21,7 @@ async function limitsFile(limits: object): Promise<string> {
   return path
 }
 
-function notingPack(controls: CallControl[]): Pack {
+function notingPack(controls: CallActions[]): Pack {
   return {
     name: 'noting',
     version: '1',
@@ -82,7 +82,7 @@ test('[P18][DK8] the tenant of an outbound call is the one whose number calls', 
 })
 
 test('[P11][P12] a pack is told whom the call is with, whoever called, and never a withheld number as somebody', async () => {
-  const controls: CallControl[] = []
+  const controls: CallActions[] = []
   await Plane.with({ pack: notingPack(controls) }, async (plane) => {
     const carrier = new RawCarrier(plane.edge.url)
     const withheld = ['+266696687', '+7378742833', 'Restricted', '', 'sip:x@example.test']

@@ -3,20 +3,20 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RealtimeAgent, tool } from '@openai/agents-realtime'
 import { z } from 'zod'
-import type { CallControl, Pack } from '../../src/packs/pack.ts'
+import type { CallActions, Pack } from '../../src/packs/pack.ts'
 import { Plane } from '../plane.ts'
 import { RawCarrier } from '../raw-carrier.ts'
 
 const OPERATOR = 'operator-token-of-this-test-0123456789'
 
 /** A pack whose one tool transfers to whatever the model says. */
-function trustingPack(controls: CallControl[]): Pack {
+function trustingPack(controls: CallActions[]): Pack {
   const transfer = tool({
     name: 'transfer',
     description: 'x',
     parameters: z.object({ to: z.string() }),
     execute: async ({ to }, run) => {
-      const answer = (run as unknown as { context: { call: CallControl } }).context.call.transferCall(to)
+      const answer = (run as unknown as { context: { call: CallActions } }).context.call.transferCall(to)
       return answer.kind === 'refused' ? answer.words : 'done'
     },
   })
@@ -32,7 +32,7 @@ function trustingPack(controls: CallControl[]): Pack {
 }
 
 test('[S7][HC4] a transfer that the plane does not allow is told to the agent, counted, and never dialled', async () => {
-  const controls: CallControl[] = []
+  const controls: CallActions[] = []
   const env = { ADMIN_TOKEN: OPERATOR }
   await Plane.with({ pack: trustingPack(controls), env }, async (plane) => {
     const carrier = new RawCarrier(plane.edge.url)
@@ -56,7 +56,7 @@ test('[S7][HC4] a transfer that the plane does not allow is told to the agent, c
 })
 
 test('[S7] a transfer that is allowed is dialled for a bounded time', async () => {
-  const controls: CallControl[] = []
+  const controls: CallActions[] = []
   const env = { TRANSFER_MAX_MS: '600000' }
   await Plane.with({ pack: trustingPack(controls), env }, async (plane) => {
     const carrier = new RawCarrier(plane.edge.url)

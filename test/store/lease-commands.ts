@@ -6,7 +6,7 @@ import type {
   CellLimits,
   HeldLease,
   LeaseStore,
-  PodAnnouncement,
+  PodHeartbeat,
   PodState,
 } from '../../src/control/ports.ts'
 import type { LeaseWorld } from './lease-worlds.ts'
@@ -189,7 +189,7 @@ export async function runCommand(
   }
 }
 
-function announcementOf({ pod, state, callsMax, penalty }: Command & { do: 'announce' }): PodAnnouncement {
+function announcementOf({ pod, state, callsMax, penalty }: Command & { do: 'announce' }): PodHeartbeat {
   return podOf(podName(pod), { state, callsMax, penalty })
 }
 

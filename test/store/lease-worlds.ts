@@ -1,6 +1,6 @@
 // The lease stores under test: each in a time that moves only when told, and empty when it begins.
 import { Redis } from 'ioredis'
-import type { CellLimits, LeaseStore, LeaseTimes, PodAnnouncement } from '../../src/control/ports.ts'
+import type { CellLimits, LeaseStore, LeaseTimes, PodHeartbeat } from '../../src/control/ports.ts'
 import { LEASE_TIMES } from '../../src/control/ports.ts'
 import type { CallSid } from '../../src/kit/ids.ts'
 import { makeMemoryLeases } from '../../src/store/leases/memory.ts'
@@ -91,7 +91,7 @@ export function limitsOf(partial: Partial<CellLimits> & { callsMax?: number } = 
   }
 }
 
-export function podOf(pod: string, partial: Partial<PodAnnouncement> = {}): PodAnnouncement {
+export function podOf(pod: string, partial: Partial<PodHeartbeat> = {}): PodHeartbeat {
   return {
     pod,
     incarnation: `${pod}-1`,

@@ -9,7 +9,7 @@ import { openPostgres } from '../../src/store/records/postgres.ts'
 import { type Database, openDatabase } from '../../src/store/work/open.ts'
 import {
   ATTEMPTS_MAX,
-  type Held,
+  type HeldItem,
   type Waiter,
   type WorkItem,
   type WorkResult,
@@ -139,7 +139,7 @@ for (const { name, open } of PLACES) {
       assert.equal(items.length, 1)
       return items[0]!
     }
-    const heldOf = ({ id, callSid, attempt, version }: WorkItem): Held => ({ id, callSid, attempt, version })
+    const heldOf = ({ id, callSid, attempt, version }: WorkItem): HeldItem => ({ id, callSid, attempt, version })
 
     test('[WK1][SW4] the items of a call are there once, whoever asks for them and how often', async () => {
       const callSid = await endedCall()

@@ -1,15 +1,15 @@
 // Three ways to the same rows on a real Postgres: the pod's own end, the carrier's word at another pod, and the sweep of a worker.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import { Afterwards } from '../../src/call-control/afterwards.ts'
+import { CallFinalizer } from '../../src/call-control/call-finalizer.ts'
+import { Sweeper, type SweepOutcome } from '../../src/call-control/rescue/sweeper.ts'
 import { LEASE_TIMES } from '../../src/control/ports.ts'
-import { Afterwards } from '../../src/desk/afterwards.ts'
-import { Endings } from '../../src/desk/endings.ts'
 import { FakeClock, systemClock } from '../../src/kit/clock.ts'
 import type { CallSid } from '../../src/kit/ids.ts'
 import { silentLog } from '../../src/kit/log.ts'
 import { Wheel } from '../../src/kit/wheel.ts'
 import { Metrics } from '../../src/ops/metrics.ts'
-import { Sweeper, type SweepOutcome } from '../../src/pod/rescue/sweeper.ts'
 import { makeMemoryLeases } from '../../src/store/leases/memory.ts'
 import { runMigrations } from '../../src/store/records/migrate.ts'
 import { openPostgres } from '../../src/store/records/postgres.ts'
@@ -48,11 +48,11 @@ async function silentCall(): Promise<CallSid> {
   return callSid
 }
 
-/** The endings of a pod that holds no call, and looks at once at what the carrier tells. */
-function endingsOf(metrics: Metrics): Endings {
+/** The finalizer of a pod that holds no call, and looks at once at what the carrier tells. */
+function endingsOf(metrics: Metrics): CallFinalizer {
   const leases = makeMemoryLeases({ times: LEASE_TIMES, nowMs: () => performance.now() })
   const afterwards = new Afterwards({ clock: systemClock, wheel, placesOf: () => undefined, onGivenUp: () => {} })
-  return new Endings({
+  return new CallFinalizer({
     tellHolder: async () => false,
     records: db.records,
     leases,
@@ -69,7 +69,7 @@ async function sweeperOf(outcomes: SweepOutcome[]): Promise<Sweeper> {
   const clock = new FakeClock()
   const sweeper = new Sweeper({
     ...{ records: db.records, leases: undefined, clock, wheel, log: silentLog },
-    rest: { callStatus: async () => ({ kind: 'known', status: 'completed' }) },
+    carrier: { stateOf: async () => ({ kind: 'over', cause: 'caller-hung-up' }) },
     times: { sweepMs: 30_000, silentMs: SILENT_MS, callMaxMs: SILENT_MS, settleMs: 60_000 },
     onSwept: (outcome) => outcomes.push(outcome),
   })
@@ -105,17 +105,17 @@ test('[SWP1][SW4] a call whose pod and whose callback were lost is ended with it
 test('[DK6][EG5][SW4] the carrier’s word at a pod that never knew the call ends it with its three items', async () => {
   const callSid = await silentCall()
   const metrics = new Metrics()
-  const endings = endingsOf(metrics)
-  endings.overAtCarrier(callSid, 'caller-hung-up')
+  const finalizer = endingsOf(metrics)
+  finalizer.overAtCarrier(callSid, 'caller-hung-up')
   while ([...metrics.carrierEnds.entries()].length === 0) await wheel.pause(5)
-  await endings.settled(5_000)
+  await finalizer.settled(5_000)
   assert.equal((await db.records.find(callSid))?.cause, 'caller-hung-up')
   assert.deepEqual(await itemsOf(callSid), THREE)
 })
 
 test(`[WK1][RR4] pod, carrier and two sweeps at the same moment, ${RACES} times: one end, three items, and the pod’s last words where it was first`, async () => {
   const metrics = new Metrics()
-  const endings = endingsOf(metrics)
+  const finalizer = endingsOf(metrics)
   const outcomes: SweepOutcome[] = []
   const firsts = new Map<string, number>()
   for (let round = 0; round < RACES; round += 1) {
@@ -124,14 +124,14 @@ test(`[WK1][RR4] pod, carrier and two sweeps at the same moment, ${RACES} times:
     const before = metrics.carrierEnds
     const told = (): number => [...before.entries()].reduce((sum, [, count]) => sum + count, 0)
     const toldBefore = told()
-    endings.overAtCarrier(callSid, 'caller-hung-up')
+    finalizer.overAtCarrier(callSid, 'caller-hung-up')
     const [own] = await Promise.all([
       wheel.pause((round % 4) * 5).then(() => ownEnd(callSid, 'late')),
       ...sweepers.map((sweeper) => wheel.pause((round % 3) * 5).then(() => sweeper.sweep())),
       db.work.derive(10),
     ])
     while (told() === toldBefore) await wheel.pause(2)
-    await endings.settled(5_000)
+    await finalizer.settled(5_000)
     const row = await db.records.find(callSid)
     assert.deepEqual([row?.state, row?.epoch, await endsOf(callSid)], ['ended', 1, 1])
     assert.deepEqual(await itemsOf(callSid), THREE)

@@ -1,15 +1,24 @@
-// The webhooks over real HTTP: forgeries, bad bodies, repeats, drain, full, and a desk that fails.
+// The webhooks over real HTTP: forgeries, bad bodies, repeats, drain, full, and a call control that fails.
 import assert from 'node:assert/strict'
 import { request as httpRequest } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { after, test } from 'node:test'
 import { type FastifyInstance, fastify } from 'fastify'
 import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js'
+import type {
+  Answer,
+  CallControl,
+  CallOffer,
+  NextQuestion,
+  NextStep,
+  Recording,
+  WaitStep,
+} from '../../call-control/call-control.ts'
+import type { CarrierEndCause } from '../../call-control/carrier-calls.ts'
 import { readConfig } from '../../config.ts'
 import type { CallId, CallSid } from '../../kit/ids.ts'
 import type { Log } from '../../kit/log.ts'
 import { until } from '../../kit/testing/patience.ts'
-import type { Answer, CallDesk, CallOffer, NextStep, Recording, WaitStep } from './call-desk.ts'
 import { FORM_FIELDS_MAX, twilioWebhooks } from './webhooks.ts'
 
 const TOKEN = '12345678901234567890123456789012'
@@ -21,12 +30,11 @@ const grant = {
   callId: 'call_1' as CallId,
   token: 'tok',
   pod: 'pod-1',
-  parameters: { tenant: 't-1' },
 }
 const fields = { CallSid: CALL, From: '+15005550006', To: '+15005550001', CallStatus: 'ringing', Direction: 'inbound' }
 
-/** A desk that keeps what it was asked and answers as told. */
-class Desk implements CallDesk {
+/** A call control that keeps what it was asked and answers as told. */
+class ToldCallControl implements CallControl {
   offers: CallOffer[] = []
   events: unknown[] = []
   answer: () => Answer | Promise<Answer> = () => grant
@@ -35,15 +43,15 @@ class Desk implements CallDesk {
     this.offers.push(offer)
     return this.answer()
   }
-  next(callSid: CallSid, parameters: Record<string, string>) {
-    this.events.push(['next', callSid, parameters.DialCallStatus])
+  next(callSid: CallSid, { transfer }: NextQuestion) {
+    this.events.push(['next', callSid, transfer?.outcome])
     return this.step()
   }
-  ended(callSid: CallSid, cause: string) {
+  ended(callSid: CallSid, cause: CarrierEndCause) {
     this.events.push(['ended', callSid, cause])
   }
-  streamEvent(callSid: CallSid, event: string, error?: string) {
-    this.events.push(['stream', callSid, event, error])
+  streamFailed(callSid: CallSid, error?: string) {
+    this.events.push(['stream', callSid, error])
   }
   wait(callSid: CallSid): WaitStep {
     this.events.push(['wait', callSid])
@@ -64,17 +72,17 @@ class Desk implements CallDesk {
 const apps: FastifyInstance[] = []
 after(() => Promise.all(apps.map((app) => app.close())))
 
-async function open(env: Record<string, string> = {}, bounds: { inFlightMax?: number; deskAnswerMs?: number } = {}) {
+async function open(env: Record<string, string> = {}, bounds: { inFlightMax?: number; answerMs?: number } = {}) {
   const read = readConfig({ PUBLIC_BASE_URL: BASE, TWILIO_AUTH_TOKEN: TOKEN, ...env })
   assert.equal(read.kind, 'ok')
   if (read.kind !== 'ok') throw new Error('unreached')
-  const desk = new Desk()
+  const callControl = new ToldCallControl()
   const lines: [string, Record<string, unknown>][] = []
   const keep = (fields: object, message: string) => void lines.push([message, fields as Record<string, unknown>])
   const log: Log = { debug: keep, info: keep, warn: keep, error: keep, child: () => log }
   const app = fastify()
   apps.push(app)
-  await app.register(twilioWebhooks, { config: read.config, desk, log, ...bounds })
+  await app.register(twilioWebhooks, { config: read.config, callControl, log, ...bounds })
   const post = (path: string, body: Record<string, string>, headers: Record<string, string> = {}) => {
     const signature = getExpectedTwilioSignature(TOKEN, BASE + path, body)
     return app.inject({
@@ -89,11 +97,11 @@ async function open(env: Record<string, string> = {}, bounds: { inFlightMax?: nu
       },
     })
   }
-  return { app, desk, lines, post }
+  return { app, callControl, lines, post }
 }
 
-test('a call that enters is connected to its stream, and its fields reach the desk', async () => {
-  const { desk, post } = await open()
+test('a call that enters is connected to its stream, and its fields reach call control', async () => {
+  const { callControl, post } = await open()
   const reply = await post('/twilio/voice?tenant=7', fields)
   assert.equal(reply.statusCode, 200)
   assert.equal(reply.headers['content-type'], 'text/xml; charset=utf-8')
@@ -102,16 +110,19 @@ test('a call that enters is connected to its stream, and its fields reach the de
     '<?xml version="1.0" encoding="UTF-8"?><Response>' +
       `<Connect action="${BASE}/twilio/next?pod=pod-1${OVERRIDES}" method="POST">` +
       `<Stream url="wss://voice.example.test/media/pod-1/${CALL}/tok" statusCallback="${BASE}/twilio/stream-status" statusCallbackMethod="POST">` +
-      '<Parameter name="callId" value="call_1"/><Parameter name="tenant" value="t-1"/></Stream></Connect>' +
+      '<Parameter name="callId" value="call_1"/></Stream></Connect>' +
       `<Redirect method="POST">${BASE}/twilio/next?pod=pod-1${OVERRIDES}</Redirect></Response>`,
   )
-  const { parameters, ...offer } = desk.offers[0]!
-  assert.deepEqual(offer, { callSid: CALL, from: '+15005550006', to: '+15005550001', direction: 'inbound' })
-  assert.deepEqual({ ...parameters }, { ...fields, tenant: '7' })
+  assert.deepEqual(callControl.offers[0], {
+    callSid: CALL,
+    from: '+15005550006',
+    to: '+15005550001',
+    direction: 'inbound',
+  })
 })
 
-test('[WH1] a missing and a forged signature get 403 on every path and the desk hears nothing', async () => {
-  const { app, desk, post, lines } = await open()
+test('[WH1] a missing and a forged signature get 403 on every path and call control hears nothing', async () => {
+  const { app, callControl, post, lines } = await open()
   for (const path of ['/twilio/voice', '/twilio/next', '/twilio/status', '/twilio/stream-status']) {
     const bare = await app.inject({
       method: 'POST',
@@ -124,7 +135,7 @@ test('[WH1] a missing and a forged signature get 403 on every path and the desk 
     const ofOtherPath = getExpectedTwilioSignature(TOKEN, `${BASE}/twilio/other`, fields)
     assert.equal((await post(path, fields, { 'x-twilio-signature': ofOtherPath })).statusCode, 403)
   }
-  assert.deepEqual([desk.offers, desk.events], [[], []])
+  assert.deepEqual([callControl.offers, callControl.events], [[], []])
   assert.equal(lines.filter(([, { code }]) => code === 'WEBHOOK_REFUSED').length, 12)
 })
 
@@ -145,7 +156,7 @@ test('[WH1] the Host header does not move the URL that is verified', async () =>
 })
 
 test('[WH1] a bad Call SID, a repeated one, none, and a body of another type get 4xx as XML', async () => {
-  const { app, desk, post } = await open()
+  const { app, callControl, post } = await open()
   assert.equal((await post('/twilio/voice', { ...fields, CallSid: 'CA1' })).statusCode, 400)
   assert.equal((await post('/twilio/voice', { ...fields, CallSid: `${CALL}/../x` })).statusCode, 400)
   assert.equal((await post('/twilio/voice', { From: '+15005550006' })).statusCode, 400)
@@ -163,7 +174,7 @@ test('[WH1] a bad Call SID, a repeated one, none, and a body of another type get
   const json = await send('{"CallSid":1}', 'application/json')
   assert.equal(json.statusCode, 415)
   assert.equal(json.headers['content-type'], 'text/xml; charset=utf-8')
-  assert.deepEqual(desk.offers, [])
+  assert.deepEqual(callControl.offers, [])
 })
 
 test('[WH1] a body over 16 kB gets 413, one just under it is read', async () => {
@@ -173,18 +184,18 @@ test('[WH1] a body over 16 kB gets 413, one just under it is read', async () => 
 })
 
 test('[S5] [WH1] a form of more fields than are read gets 400 unparsed, one of just as many is read', async () => {
-  const { post, desk } = await open()
+  const { post, callControl } = await open()
   const own = Object.keys(fields).length
   const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`f${i}`, '']))
   assert.equal((await post('/twilio/voice', { ...fields, ...many(FORM_FIELDS_MAX - own + 1) })).statusCode, 400)
-  assert.deepEqual(desk.offers, [])
+  assert.deepEqual(callControl.offers, [])
   assert.equal((await post('/twilio/voice', { ...fields, ...many(FORM_FIELDS_MAX - own) })).statusCode, 200)
 })
 
 test('[WH2] two webhooks of one call at once share one offer and one answer', async () => {
-  const { desk, post } = await open()
+  const { callControl, post } = await open()
   let count = 0
-  desk.answer = async () => {
+  callControl.answer = async () => {
     count += 1
     await new Promise((resolve) => setTimeout(resolve, 20))
     return { ...grant, token: `tok-${count}` }
@@ -197,21 +208,21 @@ test('[WH2] two webhooks of one call at once share one offer and one answer', as
 
 test('[WH3] draining gives 503 with Retry-After; full gives a sentence, or the human when there is one', async () => {
   const plain = await open()
-  plain.desk.answer = () => ({ kind: 'busy', reason: 'draining' })
+  plain.callControl.answer = () => ({ kind: 'busy', reason: 'draining' })
   const draining = await plain.post('/twilio/voice', fields)
   assert.equal(draining.statusCode, 503)
   assert.equal(draining.headers['retry-after'], '5')
-  plain.desk.answer = () => ({ kind: 'busy', reason: 'full' })
+  plain.callControl.answer = () => ({ kind: 'busy', reason: 'full' })
   const full = await plain.post('/twilio/voice', fields)
   assert.equal(full.statusCode, 200)
   assert.match(full.body, /<Say language="en-US">.*busy.*<\/Say><Hangup\/>/)
   const human = await open({ FALLBACK_NUMBER: '+15005550009' })
-  human.desk.answer = () => ({ kind: 'busy', reason: 'full' })
+  human.callControl.answer = () => ({ kind: 'busy', reason: 'full' })
   assert.match((await human.post('/twilio/voice', fields)).body, /<Dial .*<Number>\+15005550009<\/Number>/)
 })
 
-test('[WH4] a desk that throws, rejects or stalls gives an apology, never a 500', async () => {
-  const { desk, post, lines } = await open({}, { deskAnswerMs: 30 })
+test('[WH4] a call control that throws, rejects or stalls gives an apology, never a 500', async () => {
+  const { callControl, post, lines } = await open({}, { answerMs: 30 })
   const failures: (() => Promise<Answer>)[] = [
     () => {
       throw new Error('boom')
@@ -220,37 +231,37 @@ test('[WH4] a desk that throws, rejects or stalls gives an apology, never a 500'
     () => new Promise(() => {}),
   ]
   for (const failure of failures) {
-    desk.answer = failure
+    callControl.answer = failure
     const reply = await post('/twilio/voice', fields)
     assert.equal(reply.statusCode, 200)
     assert.match(reply.body, /<Say language="en-US">.*sorry.*<\/Say><Hangup\/>/)
   }
   const codes = lines.map(([, { code }]) => code).filter((code) => code !== undefined)
-  assert.deepEqual(codes, ['WEBHOOK_FAILED', 'WEBHOOK_FAILED', 'DESK_STALLED'])
-  desk.answer = () => grant
+  assert.deepEqual(codes, ['WEBHOOK_FAILED', 'WEBHOOK_FAILED', 'CALL_CONTROL_STALLED'])
+  callControl.answer = () => grant
   assert.match((await post('/twilio/voice', fields)).body, /<Connect/)
 })
 
-test('the end of a call reaches the desk from the status callback and from a late next', async () => {
-  const { desk, post } = await open()
+test('the end of a call reaches call control from the status callback and from a late next', async () => {
+  const { callControl, post } = await open()
   for (const CallStatus of ['ringing', 'in-progress', 'completed', 'no-answer']) {
     assert.equal((await post('/twilio/status', { ...fields, CallStatus })).statusCode, 200)
   }
   assert.match((await post('/twilio/next', { ...fields, CallStatus: 'completed' })).body, /<Response\/>/)
   const stream = { ...fields, StreamEvent: 'stream-error', StreamError: '31924' }
   assert.equal((await post('/twilio/stream-status', stream)).statusCode, 200)
-  assert.deepEqual(desk.events, [
-    ['ended', CALL, 'completed'],
-    ['ended', CALL, 'no-answer'],
-    ['ended', CALL, 'completed'],
-    ['stream', CALL, 'stream-error', '31924'],
+  assert.deepEqual(callControl.events, [
+    ['ended', CALL, 'caller-hung-up'],
+    ['ended', CALL, 'carrier-lost'],
+    ['ended', CALL, 'caller-hung-up'],
+    ['stream', CALL, '31924'],
   ])
 })
 
 test('[WH5] over the bound of signed requests in flight a further one gets 503, and places come back with the answers', async () => {
-  const { desk, post, lines } = await open({}, { inFlightMax: 2 })
+  const { callControl, post, lines } = await open({}, { inFlightMax: 2 })
   const answers: (() => void)[] = []
-  desk.answer = () => new Promise((resolve) => answers.push(() => resolve(grant)))
+  callControl.answer = () => new Promise((resolve) => answers.push(() => resolve(grant)))
   const other = (digit: number) => ({ ...fields, CallSid: `${CALL.slice(0, -1)}${digit}` })
   const held = [post('/twilio/voice', other(2)), post('/twilio/voice', other(3))]
   await until('it', async () => answers.length === 2)
@@ -259,7 +270,7 @@ test('[WH5] over the bound of signed requests in flight a further one gets 503, 
   assert.equal(refused.headers['retry-after'], '1')
   assert.equal((await post('/twilio/voice', fields)).statusCode, 503)
   assert.equal(lines.filter(([, { code }]) => code === 'WEBHOOK_OVERLOAD').length, 1)
-  assert.equal(desk.offers.length, 2)
+  assert.equal(callControl.offers.length, 2)
   for (const answer of answers) answer()
   assert.deepEqual(
     (await Promise.all(held)).map(({ statusCode }) => statusCode),
@@ -324,7 +335,7 @@ async function listen(app: FastifyInstance): Promise<AddressInfo> {
 }
 
 test('[P34] a webhook that comes with GET gets 405, and the log says how to set it', async () => {
-  const { app, desk, lines } = await open()
+  const { app, callControl, lines } = await open()
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
   const headers = {
     'x-twilio-signature': getExpectedTwilioSignature(TOKEN, `${BASE}/twilio/voice?CallSid=${CALL}`, {}),
@@ -333,12 +344,12 @@ test('[P34] a webhook that comes with GET gets 405, and the log says how to set 
   assert.deepEqual([reply.status, reply.headers.get('allow')], [405, 'POST'])
   const told = lines.filter(([message]) => /POST/.test(message)).map(([, { path, method }]) => [path, method])
   assert.deepEqual(told, [['/twilio/voice', 'GET']])
-  assert.deepEqual(desk.offers, [])
+  assert.deepEqual(callControl.offers, [])
   assert.equal((await fetch(`${address}/twilio/voice`)).status, 403, 'a stranger is refused as before')
 })
 
 test('[S22] [WH12] an address that is too long is refused on every path, and a long name is cut', async () => {
-  const { desk, post } = await open()
+  const { callControl, post } = await open()
   for (const name of ['From', 'To', 'Caller', 'Called', 'ForwardedFrom'])
     for (const path of [
       '/twilio/voice',
@@ -348,24 +359,31 @@ test('[S22] [WH12] an address that is too long is refused on every path, and a l
       '/twilio/voicemail',
     ])
       assert.equal((await post(path, { ...fields, [name]: `+${'1'.repeat(256)}` })).statusCode, 400, `${name} ${path}`)
-  assert.deepEqual([desk.offers, desk.events], [[], []])
+  assert.deepEqual([callControl.offers, callControl.events], [[], []])
   const from = `sip:${'a'.repeat(252)}`
   const sent = { ...fields, From: from, CallerName: 'n'.repeat(5_000), ToCity: 'c'.repeat(5_000) }
   assert.equal((await post('/twilio/voice', sent)).statusCode, 200)
-  const { from: kept, parameters } = desk.offers[0]!
-  assert.deepEqual([kept, parameters.CallerName?.length, parameters.ToCity?.length], [from, 256, 256])
+  assert.equal(callControl.offers[0]?.from, from)
+  const failed = { ...fields, StreamEvent: 'stream-error', StreamError: 'e'.repeat(5_000) }
+  assert.equal((await post('/twilio/stream-status', failed)).statusCode, 200)
+  assert.deepEqual(callControl.events, [['stream', CALL, 'e'.repeat(256)]])
 })
 
 test('[S22] [WH11] a call that is over for the carrier does not enter', async () => {
-  const { desk, post } = await open()
+  const { callControl, post } = await open()
   const over = ['completed', 'busy', 'failed', 'no-answer', 'canceled']
   for (const CallStatus of over) {
     const reply = await post('/twilio/voice', { ...fields, CallStatus })
     assert.deepEqual([reply.statusCode, /<Response\/>/.test(reply.body)], [200, true], CallStatus)
   }
-  assert.deepEqual(desk.offers, [])
+  assert.deepEqual(callControl.offers, [])
   assert.deepEqual(
-    desk.events,
-    over.map((status) => ['ended', CALL, status]),
+    callControl.events,
+    // [STW1]
+    ['caller-hung-up', 'carrier-lost', 'carrier-lost', 'carrier-lost', 'caller-hung-up'].map((cause) => [
+      'ended',
+      CALL,
+      cause,
+    ]),
   )
 })

@@ -1,24 +1,25 @@
-// Twilio's webhooks: what enters here is verified, read, asked of the desk, and answered as TwiML. Rules:
+// Twilio's webhooks: what enters here is verified, read, asked of call control, and answered as TwiML. Rules:
 // WH1: no signature → 403 before the body is read; a wrong one → 403; a body or Call SID that cannot be read, or a path that
 //     names another call → 400 (413 too large). A form has at most FORM_FIELDS_MAX fields; with more it is not parsed.
-// WH2: webhooks repeat (Twilio retries): the desk is idempotent by Call SID, and offers of one call at once share one answer.
+// WH2: webhooks repeat (Twilio retries): call control is idempotent by Call SID, and offers of one call at once share one answer.
 // WH3: draining → 503 on /twilio/voice with Retry-After, so that Twilio takes its fallback URL; full → a sentence and the
 //     end, or FALLBACK_NUMBER when set. A caller who is in hears a sentence, never an HTTP error.
-// WH4: a desk that throws or does not answer within DESK_ANSWER_MS → an apology as TwiML and an error in the log.
+// WH4: a call control that throws or does not answer within DESK_ANSWER_MS → an apology as TwiML and an error in the log.
 // WH5: at WEBHOOKS_IN_FLIGHT_MAX requests at once a further one gets 503; only a request whose signature is right takes a place.
 // WH10: a webhook that is sent with GET → 405, and a line in the log that says how to set it.
 // WH6: every answer is text/xml; personal data is logged under `pii.` only.
-// WH7: a desk that cannot say what follows for a caller who is in (next, wait) is asked again, on any pod, ASK_TRIES_MAX times
+// WH7: a call control that cannot say what follows for a caller who is in (next, wait) is asked again, on any pod, ASK_TRIES_MAX times
 //     in all, by one who waits a poll apart; then the human when there is one, else an apology. A store that is away when a
 //     call enters is waited for so too.
 // WH8: a caller whose place in the queue is not known any more asks to enter anew, at most ANEW_MAX times.
 // WH12: an address (From, To, Caller, Called, ForwardedFrom) of more than 256 characters → 400; a longer name (CallerName, a city) is cut.
-// WH11: a call that is over for the carrier does not enter: its offer is told to the desk as an end, and answered with nothing.
+// WH11: a call that is over for the carrier does not enter: its offer is told to call control as an end, and answered with nothing.
 // WH9: a recording is told by its SID, an http(s) URL and seconds; what is not of that form → 400. It is never fetched.
 import type { IncomingMessage } from 'node:http'
 import { parse } from 'node:querystring'
 import type { FastifyInstance } from 'fastify'
 import { type CallEnds, directionOf, farPartyOf } from '../../call/identity.ts'
+import type { CallControl, CallOffer } from '../../call-control/call-control.ts'
 import { messageOf, unreachable, VoiceError } from '../../kit/errors.ts'
 import type { CallSid } from '../../kit/ids.ts'
 import type { Log } from '../../kit/log.ts'
@@ -28,8 +29,8 @@ import { carriedIn, Links } from './answers/links.ts'
 import { ASK_TRIES_MAX, inTime, Replies } from './answers/replies.ts'
 import { askAgain, empty, hangUp, transfer } from './answers/twiml.ts'
 import { overflow, WAIT_POLL_MS, wantsCallBack } from './answers/waiting.ts'
-import type { CallDesk, CallOffer } from './call-desk.ts'
 import { type FormFields, makeSignatures, type Signatures } from './signature.ts'
+import { causeOfStatus, isOverStatus, outcomeCarried, outcomeOfDial } from './status-words.ts'
 
 export const WEBHOOKS_IN_FLIGHT_MAX = 500 // of all paths together (WH5)
 /** The carrier's forms are below 4 kB; the proxies of the fleet keep a whole one (docs/fleet.md). */
@@ -40,11 +41,18 @@ const IN_CALL_ANSWER_MS = 3_500 // for a caller who is in: shorter than the firs
 const ANEW_MAX = 3
 const CALL_BACK_ASKED_MAX = 2
 const DRAIN_RETRY_SECONDS = 5
+const LANGUAGE = /^[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})?$/
 const RECORDING_SID = /^RE[0-9a-f]{32}$/
 const RECORDING_URL_MAX = 2_000
-const CALL_OVER = new Set(['completed', 'busy', 'failed', 'no-answer', 'canceled'])
 
-export type { Answer, CallDesk, CallOffer, NextStep, StreamGrant, WaitStep } from './call-desk.ts'
+export type {
+  Answer,
+  CallControl,
+  CallOffer,
+  NextStep,
+  StreamGrant,
+  WaitStep,
+} from '../../call-control/call-control.ts'
 
 /** The part of the configuration that the webhooks read. */
 export type WebhookConfig = {
@@ -67,13 +75,13 @@ export type WebhookConfig = {
 /** What the webhooks need. `baseUrl` overrides the configured public base (a port learnt at listen). */
 export type WebhookOptions = {
   config: WebhookConfig
-  desk: CallDesk
+  callControl: CallControl
   log: Log
   baseUrl?: () => string
   signatures?: Signatures
   inFlightMax?: number
-  /** Bounds the desk's answers, for callers who are in and for those who are not. */
-  deskAnswerMs?: number
+  /** Bounds call control's answers, for callers who are in and for those who are not. */
+  answerMs?: number
   /** A request has shown a right signature. */
   onAuthenticated?: (request: IncomingMessage) => void
   onRefused?: (reason: string) => void
@@ -134,23 +142,23 @@ export async function twilioWebhooks(app: FastifyInstance, options: WebhookOptio
 }
 
 class Webhooks {
-  readonly #desk: CallDesk
+  readonly #callControl: CallControl
   readonly #log: Log
   readonly #links: Links
   readonly #replies: Replies
-  readonly #deskAnswerMs: number
+  readonly #answerMs: number
   readonly #transferMaxMs: number | undefined
   readonly #inCallAnswerMs: number
   readonly #offers = new Map<CallSid, Promise<Reply>>() // bounded by the requests in flight (WH5)
 
   constructor(options: WebhookOptions, links: Links, replies: Replies) {
-    this.#desk = options.desk
+    this.#callControl = options.callControl
     this.#log = options.log
     this.#links = links
     this.#transferMaxMs = options.config.twilio.transferMaxMs
     this.#replies = replies
-    this.#deskAnswerMs = options.deskAnswerMs ?? DESK_ANSWER_MS
-    this.#inCallAnswerMs = options.deskAnswerMs ?? IN_CALL_ANSWER_MS
+    this.#answerMs = options.answerMs ?? DESK_ANSWER_MS
+    this.#inCallAnswerMs = options.answerMs ?? IN_CALL_ANSWER_MS
   }
 
   /** A call asks to enter; offers of one call at once share one answer (WH2). */
@@ -166,7 +174,7 @@ class Webhooks {
 
   async #offer({ callSid, parameters }: Webhook): Promise<Reply> {
     const offer = offerOf(callSid, parameters)
-    const answer = await inTime(this.#desk.offer(offer), this.#deskAnswerMs)
+    const answer = await inTime(this.#callControl.offer(offer), this.#answerMs)
     const { from, to } = offer
     this.#log.info({ callSid, answer: answer.kind, 'pii.from': from, 'pii.to': to }, 'call offered')
     if (answer.kind === 'stream') return this.#replies.stream(callSid, answer)
@@ -189,7 +197,7 @@ class Webhooks {
   async wait({ callSid, parameters }: Webhook): Promise<Reply> {
     if (this.#isOver(callSid, parameters)) return ok(empty())
     const { said, language, anew, tries } = carriedIn(parameters)
-    const step = await this.#ask(callSid, () => this.#desk.wait(callSid, offerOf(callSid, parameters)))
+    const step = await this.#ask(callSid, () => this.#callControl.wait(callSid, offerOf(callSid, parameters)))
     if (step === undefined) {
       const again = { said, language, anew, tries: tries + 1 }
       return this.#replies.askAgain(this.#links.wait(callSid, again), again, WAIT_POLL_MS)
@@ -215,7 +223,13 @@ class Webhooks {
     if (this.#isOver(callSid, parameters)) return ok(empty())
     const { pod, tries, language, last } = carriedIn(parameters)
     const { DialCallStatus, dialed } = parameters
-    const step = await this.#ask(callSid, () => this.#desk.next(callSid, parameters))
+    const outcome = outcomeOfDial(DialCallStatus)
+    const returnedFrom = outcomeCarried(dialed)
+    const question = {
+      ...(outcome === undefined ? {} : { transfer: { outcome, isLast: last !== undefined } }),
+      ...(returnedFrom === undefined ? {} : { returnedFrom }),
+    }
+    const step = await this.#ask(callSid, () => this.#callControl.next(callSid, question))
     if (step === undefined) {
       // Without the pod's name: one that is cut off from its store, or fenced, would be asked until the call is lost.
       const again = { language, dialed, DialCallStatus, last, tries: tries + 1 }
@@ -256,7 +270,7 @@ class Webhooks {
   }
 
   async streamStatus({ callSid, parameters }: Webhook): Promise<Reply> {
-    this.#desk.streamEvent(callSid, parameters.StreamEvent ?? '', parameters.StreamError)
+    if (parameters.StreamEvent === 'stream-error') this.#callControl.streamFailed(callSid, parameters.StreamError)
     return ok(empty())
   }
 
@@ -273,7 +287,7 @@ class Webhooks {
     }
     // What is promised is kept first.
     const offer = offerOf(callSid, parameters)
-    const kept = await inTime(this.#desk.callBackWanted(offer, language), this.#deskAnswerMs).catch(() => 'refused')
+    const kept = await inTime(this.#callControl.callBackWanted(offer, language), this.#answerMs).catch(() => 'refused')
     return ok(hangUp(kept === 'taken' ? phrases.callBackTaken : phrases.busy, say))
   }
 
@@ -283,7 +297,7 @@ class Webhooks {
     const { say, phrases } = this.#replies.languageOf(language)
     const recording = recordingOf(parameters)
     if (recording !== undefined)
-      this.#desk.messageLeft(callSid, offerOf(callSid, parameters), { ...recording, language })
+      this.#callControl.messageLeft(callSid, offerOf(callSid, parameters), { ...recording, language })
     if (this.#isOver(callSid, parameters)) return ok(empty())
     return ok(hangUp(phrases.voicemailTaken, say))
   }
@@ -293,7 +307,7 @@ class Webhooks {
     if (parameters.RecordingStatus !== 'completed') return ok(empty())
     const recording = recordingOf(parameters)
     if (recording === undefined) return this.#unreadable(callSid)
-    this.#desk.recorded(callSid, recording)
+    this.#callControl.recorded(callSid, recording)
     return ok(empty())
   }
 
@@ -306,7 +320,7 @@ class Webhooks {
     if (parameters.RecordingStatus !== 'completed') return ok(empty())
     const recording = recordingOf(parameters)
     if (recording === undefined) return this.#unreadable(callSid)
-    this.#desk.messageLeft(callSid, undefined, { ...recording, language: carriedIn(parameters).language })
+    this.#callControl.messageLeft(callSid, undefined, { ...recording, language: carriedIn(parameters).language })
     return ok(empty())
   }
 
@@ -316,7 +330,7 @@ class Webhooks {
     return { status: 400, twiml: empty() }
   }
 
-  /** Whether the carrier says that the call is over; then the desk has been told. */
+  /** Whether the carrier says that the call is over; then call control has been told. */
   #isOver(callSid: CallSid, parameters: Record<string, string>): boolean {
     if (!isOver(parameters)) return false
     void this.#tellOver(callSid, parameters)
@@ -324,17 +338,18 @@ class Webhooks {
   }
 
   async #tellOver(callSid: CallSid, { CallStatus = '', DialCallStatus }: Record<string, string>): Promise<void> {
-    if (DialCallStatus === undefined) await this.#desk.ended(callSid, CallStatus)
-    else await this.#desk.ended(callSid, CallStatus, DialCallStatus)
+    const [cause, transfer] = [causeOfStatus(CallStatus), outcomeOfDial(DialCallStatus)]
+    if (transfer === undefined) await this.#callControl.ended(callSid, cause)
+    else await this.#callControl.ended(callSid, cause, transfer)
   }
 
-  /** What the desk says about a caller who is in; undefined when it cannot (WH7). */
+  /** What call control says about a caller who is in; undefined when it cannot (WH7). */
   async #ask<T>(callSid: CallSid, question: () => T | Promise<T>): Promise<T | undefined> {
     try {
       return await inTime(question(), this.#inCallAnswerMs)
     } catch (error) {
       const code = error instanceof VoiceError ? error.code : 'WEBHOOK_FAILED'
-      this.#log.error({ callSid, code, reason: messageOf(error) }, 'the desk did not answer, it is asked again')
+      this.#log.error({ callSid, code, reason: messageOf(error) }, 'call control did not answer, it is asked again')
       return undefined
     }
   }
@@ -354,10 +369,14 @@ function recordingOf({ RecordingSid = '', RecordingUrl: url = '', RecordingDurat
   return { recordingSid: RecordingSid, recordingUrl: url, durationMs: Number(RecordingDuration) * 1_000 }
 }
 
-const isOver = ({ CallStatus = '' }: Record<string, string>): boolean => CALL_OVER.has(CallStatus)
+const isOver = ({ CallStatus = '' }: Record<string, string>): boolean => isOverStatus(CallStatus)
 
 function offerOf(callSid: CallSid, parameters: Record<string, string>): CallOffer {
-  return { callSid, ...endsOf(parameters), parameters }
+  const { callBack } = parameters
+  const ends = endsOf(parameters)
+  // Only a call that we make can be one that was asked for, and only a tag is a language.
+  const isCallBack = ends.direction === 'outbound' && callBack !== undefined && LANGUAGE.test(callBack)
+  return { callSid, ...ends, ...(isCallBack ? { callBack } : {}) }
 }
 
 function endsOf({ From: from = '', To: to = '', Direction: direction = '' }: Record<string, string>): CallEnds {

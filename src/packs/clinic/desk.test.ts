@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { farPartyOf, partyOf } from '../../call/identity.ts'
 import type { Clock } from '../../kit/clock.ts'
 import type { CallId, CallSid } from '../../kit/ids.ts'
-import type { CallControl } from '../pack.ts'
+import type { CallActions } from '../pack.ts'
 import { FrontDesk, type OfferedSlot, type SlotsAnswer } from './desk.ts'
 import { LINDEN_STREET } from './seed.ts'
 import { APPOINTMENTS_PER_CALLER_MAX, AppointmentStore } from './store.ts'
@@ -23,7 +23,7 @@ function makeDesk(options: { wallMs?: number; max?: number } = {}): { desk: Fron
   }
 }
 
-function callFrom(from: string, callId = 'call_1'): CallControl {
+function callFrom(from: string, callId = 'call_1'): CallActions {
   return {
     callId: callId as CallId,
     callSid: 'CA1' as CallSid,
@@ -181,7 +181,7 @@ test('[P11][FD2] a patient whose caller is withheld is asked for a phone number,
 test('[P12][FD2] two people whom one number calls do not share a booking', () => {
   const { desk } = makeDesk()
   const ours = '+12025550199'
-  const called = (to: string): CallControl => {
+  const called = (to: string): CallActions => {
     const ends = { from: ours, to, direction: 'outbound' as const }
     return { ...callFrom(ours, `call_to_${to}`), ...ends, farParty: farPartyOf(ends) }
   }

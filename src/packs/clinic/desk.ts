@@ -5,7 +5,7 @@
 //      number to reach the patient at, which identifies nobody.
 import type { Clock } from '../../kit/clock.ts'
 import { unreachable } from '../../kit/errors.ts'
-import type { CallControl } from '../pack.ts'
+import type { CallActions } from '../pack.ts'
 import {
   addDays,
   clockOf,
@@ -81,7 +81,7 @@ export class FrontDesk {
   }
 
   /** Books a slot for the caller of this call; again the same for the same caller and slot. */
-  book(call: CallControl, wish: { slotId: string; patientName: string; phoneNumber?: string | null }): BookingAnswer {
+  book(call: CallActions, wish: { slotId: string; patientName: string; phoneNumber?: string | null }): BookingAnswer {
     const now = this.now()
     const patientName = wish.patientName.trim().replace(/\s+/g, ' ')
     if (patientName.length < 2 || patientName.length > NAME_LENGTH_MAX) {
@@ -209,12 +209,12 @@ function refuse(code: string, sentence: string, retry: boolean): DeskError {
   return { error: { code, sentence, retry } }
 }
 
-function callerKeyOf(call: CallControl): string {
+function callerKeyOf(call: CallActions): string {
   return call.farParty.kind === 'known' ? call.farParty.number : call.callId
 }
 
 /** [FD2] Where the patient can be reached; undefined: he must be asked. Who has no number is taken without. */
-function contactOf(call: CallControl, phoneNumber: string | null | undefined): string | undefined {
+function contactOf(call: CallActions, phoneNumber: string | null | undefined): string | undefined {
   if (call.farParty.kind === 'known') return call.farParty.number
   const text = (phoneNumber ?? '').trim()
   const digits = text.replace(/\D/g, '')

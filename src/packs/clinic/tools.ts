@@ -4,11 +4,11 @@
 import { backgroundResult, ModelBehaviorError, tool } from '@openai/agents-realtime'
 import { z } from 'zod'
 import type { Log } from '../../kit/log.ts'
-import type { CallControl } from '../pack.ts'
+import type { CallActions } from '../pack.ts'
 import { type DeskError, type FrontDesk, NO_CONTACT } from './desk.ts'
 
 /** What the SDK hands to each tool of this pack. */
-export type ClinicContext = { call: CallControl }
+export type ClinicContext = { call: CallActions }
 
 const NO_COLLEAGUE = "I can't connect you at the moment. Please call again later."
 
@@ -110,7 +110,7 @@ function transferTool(desk: FrontDesk, toError: ToError) {
   })
 }
 
-function callOf(run: unknown): CallControl {
+function callOf(run: unknown): CallActions {
   return (run as Run).context.call
 }
 

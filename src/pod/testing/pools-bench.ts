@@ -3,9 +3,9 @@ import assert from 'node:assert/strict'
 import { type Limits, parseLimits } from '../../control/limits.ts'
 import { FakeClock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
+import { ModelPools } from '../../model/pools/pools.ts'
 import type { LinkLoss, Route, Routes } from '../../model/route.ts'
 import { Metrics } from '../../ops/metrics.ts'
-import { ModelPools } from '../pools/pools.ts'
 
 export const FAILED: LinkLoss = { code: 'SOCKET_LOST', fatal: false }
 export const FULL: LinkLoss = { code: 'rate_limit_exceeded', fatal: false, isLimit: true, retryAfterMs: 5_000 }

@@ -5,13 +5,14 @@ import fastify, { type FastifyInstance } from 'fastify'
 import { NEW_AGENT } from '../../call/agent-state.ts'
 import type { CallEnds } from '../../call/identity.ts'
 import type { Leg, LegListener, ModelListener, ModelSession, SessionStart } from '../../call/ports.ts'
-import type { Answer, NextStep } from '../../carrier/twilio/call-desk.ts'
-import { makeStreamTokens } from '../../carrier/twilio/token.ts'
+import type { TransferOutcome } from '../../call/state.ts'
+import type { Answer, NextQuestion, NextStep } from '../../call-control/call-control.ts'
+import type { Recordings } from '../../call-control/call-finalizer.ts'
+import { peerRoutes } from '../../call-control/peers.ts'
+import type { MakeModel } from '../../call-control/pod-call.ts'
+import { makeStreamTokens } from '../../call-control/stream-token.ts'
 import { type Config, readConfig } from '../../config.ts'
 import { LEASE_TIMES, type MovePool } from '../../control/ports.ts'
-import type { Recordings } from '../../desk/endings.ts'
-import type { MakeModel } from '../../desk/held.ts'
-import { peerRoutes } from '../../desk/peers.ts'
 import { systemClock } from '../../kit/clock.ts'
 import type { CallSid } from '../../kit/ids.ts'
 import { silentLog } from '../../kit/log.ts'
@@ -19,7 +20,7 @@ import { Wheel } from '../../kit/wheel.ts'
 import { LagMeter } from '../../ops/lag.ts'
 import { Metrics } from '../../ops/metrics.ts'
 import { openTraces } from '../../ops/traces.ts'
-import type { CallControl, PackCall } from '../../packs/pack.ts'
+import type { CallActions, PackCall } from '../../packs/pack.ts'
 import { makeMemoryLeases } from '../../store/leases/memory.ts'
 import { CheckpointWriter } from '../../store/records/checkpoint-writer.ts'
 import { openRecords } from '../../store/records/open.ts'
@@ -59,9 +60,12 @@ function endsOf(call: CallSid): CallEnds {
 }
 
 /** One pod with what the test may look at. */
+/** The question after a transfer that ended as `outcome`. */
+export const dialed = (outcome: TransferOutcome, isLast = false): NextQuestion => ({ transfer: { outcome, isLast } })
+
 export class Rig {
   readonly models: Model[] = []
-  readonly controls: CallControl[] = []
+  readonly controls: CallActions[] = []
   readonly ended: string[] = []
   readonly legs: string[] = []
   openCall: () => PackCall | Promise<PackCall> = () => ({ agent, greeting: { kind: 'caller-first' } })
@@ -72,19 +76,19 @@ export class Rig {
   readonly metrics = new Metrics()
 
   async offer(call: CallSid, ends: CallEnds = endsOf(call)): Promise<Answer> {
-    return this.pod.desk.offer({ callSid: call, ...ends, parameters: {} })
+    return this.pod.callControl.offer({ callSid: call, ...ends })
   }
 
   /** The stream of `epoch` opens here. */
   async open(call: CallSid, epoch = 1): Promise<LegListener | undefined> {
-    const entry = await this.pod.door.enter(call, epoch)
+    const entry = await this.pod.streamAdmission.enter(call, epoch)
     if (entry.kind === 'refused') return undefined
     const leg: Leg = { streamSid: 'MZ', sendAudio() {}, clear() {}, close: (why) => this.legs.push(why) }
-    return this.pod.desk.attach(call, leg)
+    return this.pod.callControl.attach(call, leg)
   }
 
-  next(call: CallSid, parameters: Record<string, string> = {}): Promise<NextStep> {
-    return this.pod.desk.next(call, parameters)
+  next(call: CallSid, question: NextQuestion = {}): Promise<NextStep> {
+    return this.pod.callControl.next(call, question)
   }
 
   model(): Model {
@@ -152,7 +156,7 @@ export async function start(
   const pack = {
     name: 'p',
     version: '1',
-    openCall: (control: CallControl) => {
+    openCall: (control: CallActions) => {
       rig.controls.push(control)
       return rig.openCall()
     },

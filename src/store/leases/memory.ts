@@ -22,8 +22,8 @@ import {
   type LeaseSeen,
   type LeaseStore,
   type LeaseTimes,
-  type PodAnnouncement,
   type PodEntry,
+  type PodHeartbeat,
   type Polled,
   type PoolMoved,
   type Reaped,
@@ -66,7 +66,7 @@ class MemoryLeases implements LeaseStore {
     cell.serveWaiting()
   }
 
-  async announce(pod: PodAnnouncement): Promise<void> {
+  async announce(pod: PodHeartbeat): Promise<void> {
     const cell = this.#begin()
     cell.roster.announce(pod, cell.nowMs)
   }

@@ -16,8 +16,8 @@ import {
   type LeaseSeen,
   type LeaseStore,
   type LeaseTimes,
-  type PodAnnouncement,
   type PodEntry,
+  type PodHeartbeat,
   type Polled,
   type PoolMoved,
   type Reaped,
@@ -99,7 +99,7 @@ class RedisLeases implements LeaseStore {
     await this.#call('configure', ...limitArguments(this.#limits))
   }
 
-  async announce({ pod, state, callsMax, penalty, incarnation, address }: PodAnnouncement): Promise<void> {
+  async announce({ pod, state, callsMax, penalty, incarnation, address }: PodHeartbeat): Promise<void> {
     await this.#call('announce', pod, state, callsMax, penalty, incarnation, address)
   }
 

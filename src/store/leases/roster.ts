@@ -5,10 +5,10 @@
 //      avoided; else any ready one with room whatever its penalty; else any ready one below resumeMaxOf(callsMax); the avoided one last,
 //      by the same bound. Its own old place counts as room.
 // LPD4: a pod without calls that was not announced within the hard time is forgotten.
-import { type PodAnnouncement, type PodEntry, resumeMaxOf } from '../../control/ports.ts'
+import { type PodEntry, type PodHeartbeat, resumeMaxOf } from '../../control/ports.ts'
 import { LEASE_BOUNDS } from './bounds.ts'
 
-type Known = PodAnnouncement & { announcedAtMs: number }
+type Known = PodHeartbeat & { announcedAtMs: number }
 
 /** What the roster must know of the leases and the time. */
 export type RosterView = { nowMs: number; ttlMs: number; callsOf: (pod: string) => number }
@@ -17,7 +17,7 @@ export class Roster {
   /** At most podsMax. */
   readonly #pods = new Map<string, Known>()
 
-  announce(pod: PodAnnouncement, nowMs: number): void {
+  announce(pod: PodHeartbeat, nowMs: number): void {
     if (!this.#pods.has(pod.pod) && this.#pods.size >= LEASE_BOUNDS.podsMax) return
     const { incarnation, address, state, callsMax, penalty } = pod
     this.#pods.set(pod.pod, { pod: pod.pod, incarnation, address, state, callsMax, penalty, announcedAtMs: nowMs })

@@ -13,7 +13,7 @@ import {
   ATTEMPTS_MAX,
   type CallCost,
   type CallRecord,
-  type Held,
+  type HeldItem,
   MADE_AT_END,
   type TranscriptLine,
   type VoicemailEntry,
@@ -60,7 +60,7 @@ export class SqlWork implements WorkStore {
     return rows.map((row) => ({ ...identityOf(row), body: (row.body ?? {}) as Record<string, unknown> }))
   }
 
-  async renew(held: readonly Held[], leaseMs: number): Promise<string[]> {
+  async renew(held: readonly HeldItem[], leaseMs: number): Promise<string[]> {
     if (held.length === 0) return []
     const fences = [held.map(({ id }) => id), held.map(({ attempt }) => attempt), held.map(({ version }) => version)]
     const rows = await this.#ask(statements.RENEW, [...fences, leaseMs])
@@ -69,12 +69,12 @@ export class SqlWork implements WorkStore {
   }
 
   /** [SW1] */
-  async finish(held: Held, result: WorkResult): Promise<{ kind: 'done' | 'lost' }> {
+  async finish(held: HeldItem, result: WorkResult): Promise<{ kind: 'done' | 'lost' }> {
     const rows = await this.#finish(held, result)
     return { kind: rows.length > 0 ? 'done' : 'lost' }
   }
 
-  async fail(held: Held, failure: WorkFailure): Promise<{ kind: 'kept' | 'lost' }> {
+  async fail(held: HeldItem, failure: WorkFailure): Promise<{ kind: 'kept' | 'lost' }> {
     const state = failure.kind === 'retry' ? 'ready' : failure.kind
     const waitMs = failure.kind === 'retry' ? failure.inMs : 0
     const error = storable(failure.error.slice(0, ERROR_MAX_CHARS))
@@ -82,7 +82,7 @@ export class SqlWork implements WorkStore {
     return { kind: rows.length > 0 ? 'kept' : 'lost' }
   }
 
-  async intend(held: Held, key: string): Promise<{ kind: 'intended' | 'known' | 'lost' }> {
+  async intend(held: HeldItem, key: string): Promise<{ kind: 'intended' | 'known' | 'lost' }> {
     const made = await this.#ask(statements.INTEND, [...fenceOf(held), storable(key)])
     if (made.length > 0) return { kind: 'intended' }
     const still = await this.#ask(statements.HELD, fenceOf(held))
@@ -135,7 +135,7 @@ export class SqlWork implements WorkStore {
     })
   }
 
-  async keep(held: Held, body: Record<string, unknown>): Promise<{ kind: 'kept' | 'lost' }> {
+  async keep(held: HeldItem, body: Record<string, unknown>): Promise<{ kind: 'kept' | 'lost' }> {
     const rows = await this.#ask(statements.KEEP, [...fenceOf(held), jsonOf(body)])
     return { kind: rows.length > 0 ? 'kept' : 'lost' }
   }
@@ -189,7 +189,7 @@ export class SqlWork implements WorkStore {
     return this.#sql.close()
   }
 
-  #finish(held: Held, result: WorkResult): Promise<Row[]> {
+  #finish(held: HeldItem, result: WorkResult): Promise<Row[]> {
     const { callSid } = held
     const fence = fenceOf(held)
     switch (result.kind) {
@@ -256,7 +256,7 @@ async function addItem(
 }
 
 /** The first parameters of what only a holder may write. */
-function fenceOf({ id, attempt, version }: Held): unknown[] {
+function fenceOf({ id, attempt, version }: HeldItem): unknown[] {
   return [id, attempt, version]
 }
 

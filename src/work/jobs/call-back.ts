@@ -9,7 +9,7 @@
 // CBK5: a number is dialled only when the plane allows it; a refusal of the carrier that names a reason is final.
 import type { CallSid } from '../../kit/ids.ts'
 import type { Job } from '../job.ts'
-import type { Held, WorkFailure, WorkItem, WorkResult, WorkStore } from '../ports.ts'
+import type { HeldItem, WorkFailure, WorkItem, WorkResult, WorkStore } from '../ports.ts'
 
 export const DIALS_MAX = 3
 /** How long a request to the carrier that got no answer may still become a call. */
@@ -197,7 +197,7 @@ class Attempt {
 
   async #keep(): Promise<boolean> {
     const { id, callSid, attempt, version } = this.#item
-    const held: Held = { id, callSid, attempt, version }
+    const held: HeldItem = { id, callSid, attempt, version }
     return (await this.#parts.store.keep(held, { dials: this.#state.dials })).kind === 'kept'
   }
 }

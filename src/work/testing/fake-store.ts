@@ -5,7 +5,7 @@ import {
   AFTER,
   ATTEMPTS_MAX,
   type CallRecord,
-  type Held,
+  type HeldItem,
   MADE_AT_END,
   type VoicemailEntry,
   type WorkDepth,
@@ -76,7 +76,7 @@ export class FakeStore implements WorkStore {
     })
   }
 
-  async renew(held: readonly Held[], leaseMs: number): Promise<string[]> {
+  async renew(held: readonly HeldItem[], leaseMs: number): Promise<string[]> {
     this.#ask()
     return held.flatMap((one) => {
       const item = this.#held(one)
@@ -86,7 +86,7 @@ export class FakeStore implements WorkStore {
     })
   }
 
-  async finish(held: Held, result: WorkResult): Promise<{ kind: 'done' | 'lost' }> {
+  async finish(held: HeldItem, result: WorkResult): Promise<{ kind: 'done' | 'lost' }> {
     this.#ask()
     const item = this.#held(held)
     if (item === undefined) return { kind: 'lost' }
@@ -95,7 +95,7 @@ export class FakeStore implements WorkStore {
     return { kind: 'done' }
   }
 
-  async fail(held: Held, failure: WorkFailure): Promise<{ kind: 'kept' | 'lost' }> {
+  async fail(held: HeldItem, failure: WorkFailure): Promise<{ kind: 'kept' | 'lost' }> {
     this.#ask()
     const item = this.#held(held)
     if (item === undefined) return { kind: 'lost' }
@@ -109,7 +109,7 @@ export class FakeStore implements WorkStore {
     return { kind: 'kept' }
   }
 
-  async intend(held: Held, key: string): Promise<{ kind: 'intended' | 'known' | 'lost' }> {
+  async intend(held: HeldItem, key: string): Promise<{ kind: 'intended' | 'known' | 'lost' }> {
     this.#ask()
     const item = this.#held(held)
     if (item === undefined) return { kind: 'lost' }
@@ -136,7 +136,7 @@ export class FakeStore implements WorkStore {
     return { kind: 'exists' }
   }
 
-  async keep(held: Held, body: Record<string, unknown>): Promise<{ kind: 'kept' | 'lost' }> {
+  async keep(held: HeldItem, body: Record<string, unknown>): Promise<{ kind: 'kept' | 'lost' }> {
     this.#ask()
     const item = this.#held(held)
     if (item === undefined) return { kind: 'lost' }
@@ -179,7 +179,7 @@ export class FakeStore implements WorkStore {
 
   async close(): Promise<void> {}
 
-  #held({ id, attempt, version }: Held): FakeItem | undefined {
+  #held({ id, attempt, version }: HeldItem): FakeItem | undefined {
     return this.items.find(
       (item) => item.id === id && item.attempt === attempt && item.version === version && item.state === 'running',
     )

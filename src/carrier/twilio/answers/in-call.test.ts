@@ -1,11 +1,21 @@
-// Callers who are in, asked over HTTP: what follows, the queue, its overflow, and a desk that does not answer.
+// Callers who are in, asked over HTTP: what follows, the queue, its overflow, and a call control that does not answer.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { type FastifyInstance, fastify } from 'fastify'
 import { getExpectedTwilioSignature } from 'twilio/lib/webhooks/webhooks.js'
+import type {
+  Answer,
+  CallControl,
+  CallOffer,
+  Message,
+  NextQuestion,
+  NextStep,
+  Recording,
+  WaitStep,
+} from '../../../call-control/call-control.ts'
+import type { CarrierEndCause } from '../../../call-control/carrier-calls.ts'
 import type { CallId, CallSid } from '../../../kit/ids.ts'
 import type { Log } from '../../../kit/log.ts'
-import type { Answer, CallDesk, CallOffer, Message, NextStep, Recording, WaitStep } from '../call-desk.ts'
 import { twilioWebhooks } from '../webhooks.ts'
 import { PHRASES, type PhraseSet, VOICES } from './phrases.ts'
 import { ASK_TRIES_MAX } from './replies.ts'
@@ -19,13 +29,12 @@ const grant = {
   callId: 'call_1' as CallId,
   token: 'tok',
   pod: 'pod-1',
-  parameters: {},
 }
 const fields = { CallSid: CALL, From: '+15005550006', To: '+15005550001', CallStatus: 'in-progress' }
 const waiting = { kind: 'waiting' as const, ahead: 3, etaMs: 90_000, language: 'de' }
 
-/** A desk that keeps what it was asked and answers as told. */
-class Desk implements CallDesk {
+/** A call control that keeps what it was asked and answers as told. */
+class ToldCallControl implements CallControl {
   events: unknown[] = []
   answer: Answer | (() => never) = grant
   place: WaitStep | (() => WaitStep | Promise<WaitStep>) = { kind: 'gone' }
@@ -39,15 +48,15 @@ class Desk implements CallDesk {
     this.events.push(['wait', callSid])
     return typeof this.place === 'function' ? this.place() : this.place
   }
-  next(callSid: CallSid, { DialCallStatus, pod }: Record<string, string>) {
-    this.events.push(['next', callSid, DialCallStatus ?? '', pod ?? ''])
+  next(callSid: CallSid, question: NextQuestion) {
+    this.events.push(['next', callSid, question])
     return typeof this.step === 'function' ? this.step() : this.step
   }
-  ended(callSid: CallSid, cause: string) {
+  ended(callSid: CallSid, cause: CarrierEndCause) {
     this.events.push(['ended', callSid, cause])
   }
-  streamEvent(callSid: CallSid, event: string, error?: string) {
-    this.events.push(['stream', callSid, event, error])
+  streamFailed(callSid: CallSid, error?: string) {
+    this.events.push(['stream', callSid, error])
   }
   callBack: 'taken' | 'refused' | Error = 'taken'
   async callBackWanted({ callSid, from }: CallOffer, language: string | undefined) {
@@ -67,7 +76,7 @@ const apps: FastifyInstance[] = []
 after(() => Promise.all(apps.map((app) => app.close())))
 
 async function open(more: { human?: string; holdAudioUrl?: string; callerLanguage?: string } = {}) {
-  const desk = new Desk()
+  const callControl = new ToldCallControl()
   const codes: unknown[] = []
   const keep = (line: object) => void codes.push((line as { code?: string }).code)
   const log: Log = { debug() {}, info() {}, warn: keep, error: keep, child: () => log }
@@ -81,7 +90,7 @@ async function open(more: { human?: string; holdAudioUrl?: string; callerLanguag
       ...(more.callerLanguage === undefined ? {} : { callerLanguage: more.callerLanguage }),
     },
   }
-  await app.register(twilioWebhooks, { config, desk, log, deskAnswerMs: 30 })
+  await app.register(twilioWebhooks, { config, callControl, log, answerMs: 30 })
   const post = async (path: string, extra: Record<string, string> = {}, signedPath = path) => {
     const body = { ...fields, ...extra }
     const reply = await app.inject({
@@ -95,7 +104,7 @@ async function open(more: { human?: string; holdAudioUrl?: string; callerLanguag
     })
     return { status: reply.statusCode, body: reply.body, retryAfter: reply.headers['retry-after'] }
   }
-  return { desk, post, codes }
+  return { callControl, post, codes }
 }
 
 /** Path and query of the document's Redirect, as the carrier would ask it. */
@@ -107,68 +116,68 @@ function redirectOf(body: string): string {
 const WAIT = `/twilio/wait/${CALL}`
 
 test('a queued caller hears the place, asks again, hears it when it changed, and is connected', async () => {
-  const { desk, post } = await open()
-  desk.answer = { kind: 'queued', ahead: 3, etaMs: 90_000, language: 'de' }
+  const { callControl, post } = await open()
+  callControl.answer = { kind: 'queued', ahead: 3, etaMs: 90_000, language: 'de' }
   const first = await post('/twilio/voice', { CallStatus: 'ringing' })
   assert.match(first.body, /<Say language="de-DE">.*Vor Ihnen warten noch 3 Anrufe/)
   assert.equal(redirectOf(first.body), `${WAIT}?said=3&language=de`)
-  desk.place = waiting
+  callControl.place = waiting
   const second = await post(redirectOf(first.body))
   assert.doesNotMatch(second.body, /<Say/)
-  desk.place = { ...waiting, ahead: 1 }
+  callControl.place = { ...waiting, ahead: 1 }
   const third = await post(redirectOf(second.body))
   assert.match(third.body, /Vor Ihnen wartet noch 1 Anruf/)
   assert.equal(redirectOf(third.body), `${WAIT}?said=1&language=de`)
-  desk.place = { ...grant, pod: 'pod-7' }
+  callControl.place = { ...grant, pod: 'pod-7' }
   const last = await post(redirectOf(third.body))
   assert.match(last.body, /<Response><Connect action="https:\/\/voice\.example\.test\/twilio\/next\?pod=pod-7#/)
   assert.match(last.body, /<Redirect method="POST">https:\/\/voice\.example\.test\/twilio\/next\?pod=pod-7#/)
-  assert.deepEqual(desk.events, [['offer'], ['wait', CALL], ['wait', CALL], ['wait', CALL]])
+  assert.deepEqual(callControl.events, [['offer'], ['wait', CALL], ['wait', CALL], ['wait', CALL]])
 })
 
 test('the hold clip of the configuration is played', async () => {
-  const { desk, post } = await open({ holdAudioUrl: 'https://cdn.example.test/hold.mp3' })
-  desk.place = waiting
+  const { callControl, post } = await open({ holdAudioUrl: 'https://cdn.example.test/hold.mp3' })
+  callControl.place = waiting
   assert.match((await post(`${WAIT}?said=3`)).body, /<Play>https:\/\/cdn\.example\.test\/hold\.mp3<\/Play>/)
 })
 
-test('[WH1] a wait that is forged, names another call, or whose query was changed is refused; the desk hears nothing', async () => {
-  const { desk, post, codes } = await open()
+test('[WH1] a wait that is forged, names another call, or whose query was changed is refused; call control hears nothing', async () => {
+  const { callControl, post, codes } = await open()
   const other = WAIT.replace(/1$/, '2')
   assert.equal((await post(WAIT, {}, '/twilio/voice')).status, 403)
   assert.equal((await post(`${WAIT}?said=0`, {}, `${WAIT}?said=3`)).status, 403)
   assert.equal((await post(`${WAIT}?anew=0`, {}, WAIT)).status, 403)
   assert.equal((await post(other)).status, 400)
   assert.equal((await post('/twilio/next?pod=pod-2', {}, '/twilio/next?pod=pod-1')).status, 403)
-  assert.deepEqual(desk.events, [])
+  assert.deepEqual(callControl.events, [])
   assert.deepEqual(codes, Array(5).fill('WEBHOOK_REFUSED'))
 })
 
-test('a caller who waits and is gone for the carrier ends at the desk', async () => {
-  const { desk, post } = await open()
+test('a caller who waits and is gone for the carrier ends at call control', async () => {
+  const { callControl, post } = await open()
   assert.match((await post(WAIT, { CallStatus: 'completed' })).body, /<Response\/>/)
-  assert.deepEqual(desk.events, [['ended', CALL, 'completed']])
+  assert.deepEqual(callControl.events, [['ended', CALL, 'caller-hung-up']])
 })
 
-test('[WH7] a desk that throws or stalls is asked again by a caller who waits, who then gets the place', async () => {
-  const { desk, post, codes } = await open()
-  desk.place = () => Promise.reject(new Error('away'))
+test('[WH7] a call control that throws or stalls is asked again by a caller who waits, who then gets the place', async () => {
+  const { callControl, post, codes } = await open()
+  callControl.place = () => Promise.reject(new Error('away'))
   const first = await post(`${WAIT}?said=3&language=de`)
   assert.match(first.body, /<Say language="de-DE">Einen Moment bitte\.<\/Say><Pause length="9"\/>/)
   assert.equal(redirectOf(first.body), `${WAIT}?said=3&language=de&tries=1`)
-  desk.place = () => new Promise(() => {})
+  callControl.place = () => new Promise(() => {})
   const second = await post(redirectOf(first.body))
   assert.doesNotMatch(second.body, /<Say/)
-  desk.place = waiting
+  callControl.place = waiting
   const third = await post(redirectOf(second.body))
   assert.equal(redirectOf(third.body), `${WAIT}?said=3&language=de`)
-  assert.deepEqual(codes, ['WEBHOOK_FAILED', 'DESK_STALLED'])
+  assert.deepEqual(codes, ['WEBHOOK_FAILED', 'CALL_CONTROL_STALLED'])
 })
 
 test('[WH7] after ASK_TRIES_MAX the caller is handed to the human, or hears an apology', async () => {
   for (const human of [HUMAN, undefined]) {
-    const { desk, post } = await open(human === undefined ? {} : { human })
-    desk.step = () => Promise.reject(new Error('away'))
+    const { callControl, post } = await open(human === undefined ? {} : { human })
+    callControl.step = () => Promise.reject(new Error('away'))
     let path = '/twilio/next?pod=pod-3'
     let body = ''
     for (let asked = 1; asked <= ASK_TRIES_MAX; asked += 1) {
@@ -181,26 +190,26 @@ test('[WH7] after ASK_TRIES_MAX the caller is handed to the human, or hears an a
       body,
       human === undefined ? /<Say language="en-US">.*sorry.*<Hangup\/>/ : /<Dial .*<Number>\+15005550009</,
     )
-    assert.equal(desk.events.length, ASK_TRIES_MAX)
+    assert.equal(callControl.events.length, ASK_TRIES_MAX)
   }
 })
 
 test('[WH7] how a transfer ended is not lost when it has to be asked again', async () => {
-  const { desk, post } = await open()
-  desk.step = () => Promise.reject(new Error('away'))
+  const { callControl, post } = await open()
+  callControl.step = () => Promise.reject(new Error('away'))
   const first = await post('/twilio/next?pod=pod-3', { DialCallStatus: 'busy' })
-  desk.step = { kind: 'hang-up' }
+  callControl.step = { kind: 'hang-up' }
   await post(redirectOf(first.body))
-  assert.deepEqual(desk.events, [
-    ['next', CALL, 'busy', 'pod-3'],
-    ['next', CALL, 'busy', ''],
+  assert.deepEqual(callControl.events, [
+    ['next', CALL, { transfer: { outcome: 'busy', isLast: false } }],
+    ['next', CALL, { transfer: { outcome: 'busy', isLast: false } }],
   ])
 })
 
 test('[WH7] a store that is away when a call enters is waited for, then the caller is told or handed on', async () => {
   for (const human of [HUMAN, undefined]) {
-    const { desk, post } = await open(human === undefined ? {} : { human })
-    desk.answer = { kind: 'busy', reason: 'store-away' }
+    const { callControl, post } = await open(human === undefined ? {} : { human })
+    callControl.answer = { kind: 'busy', reason: 'store-away' }
     let path = '/twilio/voice'
     let body = ''
     for (let asked = 1; asked <= ASK_TRIES_MAX; asked += 1) {
@@ -208,14 +217,14 @@ test('[WH7] a store that is away when a call enters is waited for, then the call
       if (asked < ASK_TRIES_MAX) path = redirectOf(body)
     }
     assert.match(body, human === undefined ? /<Say language="en-US">.*busy.*<Hangup\/>/ : /<Dial /)
-    desk.answer = grant
+    callControl.answer = grant
     assert.match((await post(path)).body, /<Connect /)
   }
 })
 
 test('[WH3] a caller who is in never gets an HTTP error from a pod that drains', async () => {
-  const { desk, post } = await open()
-  desk.answer = { kind: 'busy', reason: 'draining' }
+  const { callControl, post } = await open()
+  callControl.answer = { kind: 'busy', reason: 'draining' }
   const fresh = await post('/twilio/voice')
   assert.deepEqual([fresh.status, fresh.retryAfter], [503, '5'])
   const inCall = await post('/twilio/voice?anew=1&language=de')
@@ -224,9 +233,9 @@ test('[WH3] a caller who is in never gets an HTTP error from a pod that drains',
 })
 
 test('[WH8] a caller whose place is not known enters anew, a bounded number of times', async () => {
-  const { desk, post } = await open()
-  desk.answer = { kind: 'queued', ahead: 8, etaMs: 30_000, language: 'de' }
-  desk.place = { kind: 'gone' }
+  const { callControl, post } = await open()
+  callControl.answer = { kind: 'queued', ahead: 8, etaMs: 30_000, language: 'de' }
+  callControl.place = { kind: 'gone' }
   let path = `${WAIT}?said=3&language=de`
   for (let n = 1; n <= 3; n += 1) {
     const lost = await post(path)
@@ -238,10 +247,10 @@ test('[WH8] a caller whose place is not known enters anew, a bounded number of t
   assert.match((await post(path)).body, /<Say language="de-DE">.*belegt.*<Hangup\/>/)
 })
 
-test('[WQ4] each overflow of the desk is carried, in the language of the waiting', async () => {
-  const { desk, post } = await open()
+test('[WQ4] each overflow of call control is carried, in the language of the waiting', async () => {
+  const { callControl, post } = await open()
   const overflowOf = async (to: (WaitStep & { kind: 'overflow' })['to']) => {
-    desk.place = { kind: 'overflow', to }
+    callControl.place = { kind: 'overflow', to }
     return (await post(`${WAIT}?language=fr`)).body
   }
   assert.match(await overflowOf({ kind: 'transfer', number: HUMAN }), /<Say language="fr-FR">.*<Number>\+15005550009</)
@@ -250,36 +259,36 @@ test('[WQ4] each overflow of the desk is carried, in the language of the waiting
   assert.match(await overflowOf({ kind: 'hang-up' }), /<Say language="fr-FR">.*<Hangup\/>/)
 })
 
-test('[WQ5] a call-back that is wanted reaches the desk; other digits are asked for once more', async () => {
-  const { desk, post } = await open()
+test('[WQ5] a call-back that is wanted reaches the callControl; other digits are asked for once more', async () => {
+  const { callControl, post } = await open()
   const thanked = await post('/twilio/call-back?language=es', { Digits: '1' })
   assert.match(thanked.body, /<Say language="es-ES">Gracias\. .*<Hangup\/>/)
   const again = await post('/twilio/call-back?language=es', { Digits: '9' })
   const action = /<Gather [^>]*action="([^"]*)"/.exec(again.body)![1]!.replaceAll('&amp;', '&').slice(BASE.length)
   assert.equal(action, '/twilio/call-back?language=es&tries=1')
   assert.match((await post(action, { Digits: '8' })).body, /<Response><Say language="es-ES">.*<Hangup\/>/)
-  assert.deepEqual(desk.events, [['call-back', CALL, '+15005550006', 'es']])
+  assert.deepEqual(callControl.events, [['call-back', CALL, '+15005550006', 'es']])
 })
 
 test('[P30][WQ5] nothing is promised that is not kept, and nobody without a number is asked or called', async () => {
-  const { desk, post } = await open()
+  const { callControl, post } = await open()
   for (const answer of ['refused', new Error('away')] as const) {
-    desk.callBack = answer
+    callControl.callBack = answer
     const told = await post('/twilio/call-back?language=en', { Digits: '1' })
     assert.match(told.body, /<Response><Say language="en-US">We are sorry.*<Hangup\/>/)
   }
-  desk.events.length = 0
+  callControl.events.length = 0
   for (const From of ['anonymous', '+266696687', '']) {
     const told = await post('/twilio/call-back?language=en', { Digits: '4930123456', From })
     assert.match(told.body, /<Response><Say language="en-US">We are sorry.*<Hangup\/>/, From)
   }
-  assert.deepEqual(desk.events, [])
+  assert.deepEqual(callControl.events, [])
 })
 
-test('[P29][WQ4] a message is thanked for, and told to the desk when its recording is there', async () => {
-  const { desk, post } = await open()
+test('[P29][WQ4] a message is thanked for, and told to call control when its recording is there', async () => {
+  const { callControl, post } = await open()
   assert.match((await post('/twilio/voicemail?language=ja', {})).body, /<Say language="ja-JP">.*<Hangup\/>/)
-  assert.deepEqual(desk.events, [])
+  assert.deepEqual(callControl.events, [])
   const recordingSid = `RE${'1'.repeat(32)}`
   const recordingUrl = `https://api.example.test/${recordingSid}`
   const recording = { RecordingSid: recordingSid, RecordingUrl: recordingUrl, RecordingDuration: '12' }
@@ -290,43 +299,44 @@ test('[P29][WQ4] a message is thanked for, and told to the desk when its recordi
   await post('/twilio/message?language=ja', { ...recording, RecordingStatus: 'absent' })
   await post('/twilio/message?language=ja', { ...recording, RecordingStatus: 'completed' })
   assert.equal((await post('/twilio/message', { RecordingSid: 'x', RecordingStatus: 'completed' })).status, 400)
-  assert.deepEqual(desk.events.splice(0), [
+  assert.deepEqual(callControl.events.splice(0), [
     ['message', CALL, '+15005550006', kept],
     ['message', CALL, '+15005550006', kept],
-    ['ended', CALL, 'completed'],
+    ['ended', CALL, 'caller-hung-up'],
     ['message', CALL, undefined, kept],
   ])
   await post('/twilio/recording', { ...recording, RecordingStatus: 'absent' })
   await post('/twilio/recording', { ...recording, RecordingStatus: 'completed', CallStatus: 'completed' })
-  assert.deepEqual(desk.events, [['recording', CALL, { recordingSid, recordingUrl, durationMs: 12_000 }]])
+  assert.deepEqual(callControl.events, [['recording', CALL, { recordingSid, recordingUrl, durationMs: 12_000 }]])
 })
 
-test('a resume goes straight into the stream, after the desk’s sentence when it has one', async () => {
-  const { desk, post } = await open()
-  desk.step = { ...grant, pod: 'pod-2' }
+test('a resume goes straight into the stream, after the callControl’s sentence when it has one', async () => {
+  const { callControl, post } = await open()
+  callControl.step = { ...grant, pod: 'pod-2' }
   assert.match((await post('/twilio/next?pod=pod-1')).body, /<Response><Connect action="[^"]*pod=pod-2#/)
-  desk.step = { ...grant, pod: 'pod-2', sentence: 'Un instant.', language: 'fr' }
+  callControl.step = { ...grant, pod: 'pod-2', sentence: 'Un instant.', language: 'fr' }
   assert.match(
     (await post('/twilio/next?pod=pod-1')).body,
     /<Response><Say language="fr-FR">Un instant\.<\/Say><Connect/,
   )
-  assert.deepEqual(desk.events[0], ['next', CALL, '', 'pod-1'])
+  assert.deepEqual(callControl.events[0], ['next', CALL, {}])
 })
 
 test('[P31][DK13] how a transfer ended rides in what is asked after the stream into which the call came back', async () => {
-  const { desk, post } = await open()
-  desk.step = { ...grant, pod: 'pod-2', dialed: 'no-answer' }
+  const { callControl, post } = await open()
+  callControl.step = { ...grant, pod: 'pod-2', returnedFrom: 'no-answer' }
   const { body } = await post('/twilio/next?pod=pod-1', { DialCallStatus: 'no-answer' })
   assert.match(body, /<Connect action="[^"]*\/twilio\/next\?pod=pod-2&amp;dialed=no-answer#/)
-  desk.step = () => Promise.reject(new Error('away'))
+  callControl.step = () => Promise.reject(new Error('away'))
   const asked = await post('/twilio/next?pod=pod-2&dialed=no-answer')
+  assert.deepEqual(callControl.events.at(-1), ['next', CALL, { returnedFrom: 'no-answer' }])
   assert.equal(redirectOf(asked.body), '/twilio/next?dialed=no-answer&tries=1')
 })
 
-test('/twilio/next carries each step of the desk as TwiML', async () => {
-  const { desk, post } = await open()
+test('/twilio/next carries each step of call control as TwiML', async () => {
+  const { callControl, post } = await open()
   const bodyFor = async (step: NextStep) => {
-    desk.step = step
+    callControl.step = step
     return (await post('/twilio/next')).body
   }
   assert.match(await bodyFor(grant), /<Stream url="wss:/)
@@ -341,61 +351,73 @@ test('/twilio/next carries each step of the desk as TwiML', async () => {
   assert.match(await bodyFor({ kind: 'unknown-call' }), /sorry/)
 })
 
-test('[P31] a call no desk knows is handed to the human once, and ends after that transfer', async () => {
-  const { desk, post } = await open({ human: HUMAN })
-  desk.step = { kind: 'unknown-call' }
+test('[P31] a call no pod knows is handed to the human once, and ends after that transfer', async () => {
+  const { callControl, post } = await open({ human: HUMAN })
+  callControl.step = { kind: 'unknown-call' }
   const after = (status: string) => post('/twilio/next', { DialCallStatus: status })
   assert.match((await post('/twilio/next')).body, /<Dial action="[^"]*last=1/)
   assert.match((await after('completed')).body, /<Response><Hangup\/>/)
   assert.match((await after('no-answer')).body, /<Dial action="[^"]*last=1/)
   const last = await post('/twilio/next?last=1&language=de', { DialCallStatus: 'no-answer' })
   assert.match(last.body, /<Say language="de-DE">.*niemanden erreichen.*<Hangup\/>/)
+  assert.deepEqual(callControl.events.at(-1), ['next', CALL, { transfer: { outcome: 'no-answer', isLast: true } }])
 })
 
 /** Every way in which the plane speaks to a caller of whom it knows no language, with what it then says. */
 const SPOKEN: Readonly<
-  Record<string, [phrase: keyof PhraseSet, path: string, desk: (desk: Desk) => void, fields?: object]>
+  Record<
+    string,
+    [phrase: keyof PhraseSet, path: string, callControl: (callControl: ToldCallControl) => void, fields?: object]
+  >
 > = {
-  full: ['full', 'voice', (desk) => (desk.answer = { kind: 'busy', reason: 'full' } as never)],
-  'caller-full': ['full', 'voice', (desk) => (desk.answer = { kind: 'busy', reason: 'caller-full' } as never)],
+  full: ['full', 'voice', (callControl) => (callControl.answer = { kind: 'busy', reason: 'full' } as never)],
+  'caller-full': [
+    'full',
+    'voice',
+    (callControl) => (callControl.answer = { kind: 'busy', reason: 'caller-full' } as never),
+  ],
   'store away, asked again': [
     'moment',
     'voice',
-    (desk) => (desk.answer = { kind: 'busy', reason: 'store-away' } as never),
+    (callControl) => (callControl.answer = { kind: 'busy', reason: 'store-away' } as never),
   ],
   'store away': [
     'full',
     `voice?tries=${ASK_TRIES_MAX}`,
-    (desk) => (desk.answer = { kind: 'busy', reason: 'store-away' } as never),
+    (callControl) => (callControl.answer = { kind: 'busy', reason: 'store-away' } as never),
   ],
-  'a desk that throws': ['sorry', 'voice', (desk) => (desk.answer = () => assert.fail('away'))],
-  'a place that is gone': ['full', 'wait/CALL?anew=9', (desk) => (desk.place = { kind: 'gone' })],
-  'what follows, asked again': ['moment', 'next', (desk) => (desk.step = () => assert.fail('away'))],
-  'what follows, in vain': ['sorry', `next?tries=${ASK_TRIES_MAX}`, (desk) => (desk.step = () => assert.fail('away'))],
-  'an unknown call': ['sorry', 'next', (desk) => (desk.step = { kind: 'unknown-call' })],
+  'a call control that throws': ['sorry', 'voice', (callControl) => (callControl.answer = () => assert.fail('away'))],
+  'a place that is gone': ['full', 'wait/CALL?anew=9', (callControl) => (callControl.place = { kind: 'gone' })],
+  'what follows, asked again': ['moment', 'next', (callControl) => (callControl.step = () => assert.fail('away'))],
+  'what follows, in vain': [
+    'sorry',
+    `next?tries=${ASK_TRIES_MAX}`,
+    (callControl) => (callControl.step = () => assert.fail('away')),
+  ],
+  'an unknown call': ['sorry', 'next', (callControl) => (callControl.step = { kind: 'unknown-call' })],
   'an unknown transfer': [
     'notReached',
     'next',
-    (desk) => (desk.step = { kind: 'unknown-call' }),
+    (callControl) => (callControl.step = { kind: 'unknown-call' }),
     { DialCallStatus: 'busy' },
   ],
-  'no call-back': ['busy', 'call-back', (desk) => (desk.callBack = 'refused'), { Digits: '1' }],
+  'no call-back': ['busy', 'call-back', (callControl) => (callControl.callBack = 'refused'), { Digits: '1' }],
   'a message': ['voicemailTaken', 'voicemail', () => undefined],
 }
 
 test('[P47][PH4] whatever the plane says to a caller of whom it knows no language is in CALLER_LANGUAGE, each of them', async () => {
   for (const [name, { say, regions }] of Object.entries(VOICES)) {
     for (const callerLanguage of [name, ...regions]) {
-      const { desk, post } = await open({ callerLanguage })
+      const { callControl, post } = await open({ callerLanguage })
       for (const [what, [phrase, path, set, more = {}]] of Object.entries(SPOKEN)) {
-        set(desk)
+        set(callControl)
         const { status, body } = await post(`/twilio/${path.replace('CALL', CALL)}`, more as Record<string, string>)
         assert.equal(status, 200, what)
         const said = [...body.matchAll(/<Say language="([^"]*)">([^<]*)<\/Say>/g)].map(([, code, text]) => [code, text])
         const words = String(PHRASES[name]![phrase]).replaceAll('&', '&amp;')
         assert.deepEqual(said, [[callerLanguage === name ? say : callerLanguage, words]], `${callerLanguage}: ${what}`)
       }
-      desk.step = { kind: 'hang-up', sentence: PHRASES[name]!.sorry }
+      callControl.step = { kind: 'hang-up', sentence: PHRASES[name]!.sorry }
       assert.ok(
         (await post('/twilio/next')).body.includes(
           `<Say language="${callerLanguage === name ? say : callerLanguage}">`,
@@ -406,7 +428,7 @@ test('[P47][PH4] whatever the plane says to a caller of whom it knows no languag
 })
 
 test('[P47][PH4] a language that the call carries comes before CALLER_LANGUAGE', async () => {
-  const { desk, post } = await open({ callerLanguage: 'de' })
-  desk.answer = () => assert.fail('away')
+  const { callControl, post } = await open({ callerLanguage: 'de' })
+  callControl.answer = () => assert.fail('away')
   assert.match((await post('/twilio/voice?language=ja')).body, /<Say language="ja-JP">申し訳/)
 })

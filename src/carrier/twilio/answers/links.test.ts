@@ -11,7 +11,7 @@ const bare = (url: string) => url.slice(0, url.length - CALL_OVERRIDES.length)
 test('[LN1] what follows a stream names its pod', () => {
   assert.equal(bare(links.next({ pod: 'pod-2' })), 'https://voice.example.test/twilio/next?pod=pod-2')
   assert.equal(bare(links.next()), 'https://voice.example.test/twilio/next')
-  const grant = { kind: 'stream' as const, callId: 'call_1' as CallId, token: 't', pod: 'pod-2', parameters: {} }
+  const grant = { kind: 'stream' as const, callId: 'call_1' as CallId, token: 't', pod: 'pod-2' }
   assert.equal(links.stream(CALL, grant), `wss://voice.example.test/media/pod-2/${CALL}/t`)
 })
 

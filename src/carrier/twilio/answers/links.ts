@@ -3,8 +3,9 @@
 // LN2: an address that a caller in a call depends on carries the carrier's own retries (CALL_OVERRIDES) in its fragment,
 //      which is neither sent nor signed: a dead pod costs one connect time, not the call.
 // LN3: what a later question must know rides in the query, which the signature covers; it is read back bounded.
+
+import type { StreamGrant } from '../../../call-control/call-control.ts'
 import type { CallSid } from '../../../kit/ids.ts'
-import type { StreamGrant } from '../call-desk.ts'
 import type { OverflowUrls } from './waiting.ts'
 
 /** Connect 1.5 s, first byte 4 s, 14 s in all, three more tries whatever went wrong. */
@@ -15,7 +16,7 @@ const COUNT_MAX = 100_000
 /** What our own links carry from one question to the next. */
 export type Carried = {
   pod?: string | undefined
-  /** Times that the desk failed to answer this question. */
+  /** Times that call control failed to answer this question. */
   tries?: number
   /** Callers ahead, as said last. */
   said?: number | undefined

@@ -1,15 +1,16 @@
 // The replies that more than one webhook gives. Keeps WH4 and WH7.
+
+import type { Place, StreamGrant } from '../../../call-control/call-control.ts'
 import { messageOf, VoiceError } from '../../../kit/errors.ts'
 import type { CallSid } from '../../../kit/ids.ts'
 import type { Log } from '../../../kit/log.ts'
-import type { Place, StreamGrant } from '../call-desk.ts'
 import { ok, type Reply, type Webhook } from './entry.ts'
 import { type Language, languageOf } from './language.ts'
 import { type Carried, carriedIn, type Links } from './links.ts'
 import * as twiml from './twiml.ts'
 import { hold } from './waiting.ts'
 
-/** Times that a desk which does not answer is asked, in all. */
+/** Times that a call control which does not answer is asked, in all. */
 export const ASK_TRIES_MAX = 6
 const ASK_PAUSE_MS = 3_000
 const DIAL_DONE = new Set(['completed', 'answered'])
@@ -40,14 +41,11 @@ export class Replies {
 
   /** Into the media stream. */
   stream(callSid: CallSid, grant: StreamGrant): Reply {
-    const parameters = { callId: grant.callId, ...grant.parameters }
-    const names = twiml.unfitParameters(parameters)
-    if (names.length > 0) this.#log.warn({ callSid, names }, 'stream parameters left out, too long')
-    const nextUrl = this.#links.next({ pod: grant.pod, dialed: grant.dialed })
+    const nextUrl = this.#links.next({ pod: grant.pod, dialed: grant.returnedFrom })
     return ok(
       twiml.connectStream({
         streamUrl: this.#links.stream(callSid, grant),
-        parameters,
+        parameters: { callId: grant.callId },
         actionUrl: nextUrl,
         nextUrl,
         streamStatusUrl: this.#links.streamStatus(),
@@ -105,12 +103,12 @@ export class Replies {
     return ok(twiml.hangUp(phrases.sorry, say))
   }
 
-  /** The sentence with which the desk ends a call; one without a language of its own is in CALLER_LANGUAGE. */
+  /** The sentence with which call control ends a call; one without a language of its own is in CALLER_LANGUAGE. */
   hangUp({ sentence, language }: { sentence?: string; language?: string }): Reply {
     return ok(twiml.hangUp(sentence, this.languageOf(language).say))
   }
 
-  /** A call no desk knows: after a finished transfer it ends, otherwise a human is tried once, otherwise there is a sentence. */
+  /** A call no call control knows: after a finished transfer it ends, otherwise a human is tried once, otherwise there is a sentence. */
   unknown(dialStatus: string | undefined, { last, language }: Pick<Carried, 'last' | 'language'>): Reply {
     if (dialStatus !== undefined && DIAL_DONE.has(dialStatus)) return ok(twiml.hangUp())
     const human = last === undefined ? this.human() : undefined
@@ -134,12 +132,12 @@ export class Replies {
   }
 }
 
-/** Waits for the desk, at most `maxMs`; then it rejects with DESK_STALLED. */
+/** Waits for call control, at most `maxMs`; then it rejects with CALL_CONTROL_STALLED. */
 export async function inTime<T>(answer: T | Promise<T>, maxMs: number): Promise<T> {
   if (!(answer instanceof Promise)) return answer
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new VoiceError('DESK_STALLED', { retryable: true })), maxMs)
+    timer = setTimeout(() => reject(new VoiceError('CALL_CONTROL_STALLED', { retryable: true })), maxMs)
   })
   try {
     return await Promise.race([answer, late])

@@ -52,7 +52,7 @@ test('[S7][TX1] a transfer dials a number, a SIP address or a client, and asks w
   const dial = `<Dial action="${nextUrl}" method="POST" timeout="30" answerOnBridge="true" timeLimit="3600"`
   const to = (target: string) => transfer({ to: target, nextUrl })
   assert.equal(to('+15005550009'), `${HEAD}<Response>${dial}><Number>+15005550009</Number></Dial></Response>`)
-  assert.match(to('sip:desk@example.test'), /<Sip>sip:desk@example\.test<\/Sip>/)
+  assert.match(to('sip:callControl@example.test'), /<Sip>sip:callControl@example\.test<\/Sip>/)
   assert.match(to('client:desk'), /<Client>desk<\/Client>/)
   const said = transfer({ to: '+15005550009', nextUrl, callerId: '+15005550001', sentence: 'One moment.' })
   assert.match(said, /<Say>One moment\.<\/Say><Dial .*callerId="\+15005550001">/)

@@ -114,7 +114,7 @@ test('[P11][P30][WQ5] only a press of 1 of somebody with a number asks for a cal
     ['anonymous', '1', false],
     ['anonymous', '4930123456', false],
     ['', '1', false],
-    ['sip:desk@example.test', '1', false],
+    ['sip:callControl@example.test', '1', false],
     ['+266696687', '1', false],
   ] as const)
     assert.equal(wantsCallBack(partyOf(from), digits), wants, `${from} ${digits}`)

@@ -6,7 +6,7 @@
 // WQ5: a call-back goes to the far party's number, on a press of 1. Whoever is withheld is not offered one: a typed number may be anybody's.
 import VoiceResponse from 'twilio/lib/twiml/VoiceResponse.js'
 import type { FarParty } from '../../../call/identity.ts'
-import type { Overflow, Place } from '../call-desk.ts'
+import type { Overflow, Place } from '../../../call-control/call-control.ts'
 import { languageOf } from './language.ts'
 import type { SayLanguage } from './phrases.ts'
 import { hangUp, speak, transfer } from './twiml.ts'
