@@ -232,7 +232,7 @@ suite('what is not a caller’s', () => {
     const voiceUrl = `${bench.base}/twilio/wait/CA${'1'.repeat(32)}`
     const report = await bench.call(hangsUpAfter(2_000), { voiceUrl })
     assert.equal(report.endCause, 'webhook-failed')
-    assert.deepEqual(bench.callControl.asked, ['ended failed'])
+    assert.deepEqual(bench.callControl.asked, ['ended carrier-lost'])
   })
 })
 
