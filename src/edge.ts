@@ -1,5 +1,5 @@
 // Role edge: one pod. Webhooks, media streams, health and metrics on one port. Rules:
-// ED1: signature and token are checked before the 101; then the pod's door decides; a token opens one stream, once.
+// ED1: signature and token are checked before the 101; then stream admission decides; a token opens one stream, once.
 // ED2: start, drain, close; each idempotent; close never rejects and takes CLOSE_MAX_MS at most.
 // ED3: /metrics, POST /drain and /admin are for operators (ops/operators.ts), wherever the request comes from; /internal/ is for peers. With
 //      OPS_PORT they stand on a listener of their own, and not on the port of the calls.
@@ -11,6 +11,7 @@ import { peerRoutes } from './call-control/peers.ts'
 import type { MakeModel, PodWorld } from './call-control/pod-call.ts'
 import type { RescueTimes } from './call-control/rescue/rescuer.ts'
 import { makeStreamTokens } from './call-control/stream-token.ts'
+import { StreamUpgrade } from './carrier/twilio/stream-upgrade.ts'
 import { twilioWebhooks } from './carrier/twilio/webhooks.ts'
 import { type Config, withPort } from './config.ts'
 import { systemClock } from './kit/clock.ts'
@@ -29,7 +30,6 @@ import { Operators } from './ops/operators.ts'
 import { openTraces, type Traces } from './ops/traces.ts'
 import type { Pack } from './packs/pack.ts'
 import { callSettings, sorrySentence } from './pod/call-settings.ts'
-import { MediaDoor } from './pod/media-door.ts'
 import { modelMaker } from './pod/model-maker.ts'
 import { openModelPools } from './pod/model-places.ts'
 import { Pod } from './pod/pod.ts'
@@ -119,13 +119,13 @@ export async function startEdge(options: {
     alsoServe: options.alsoServe,
     droppedLines: options.droppedLines,
   })
-  const door = new MediaDoor({
-    ...{ pod, log, wheel, tokens, config, baseUrl },
+  const streamUpgrade = new StreamUpgrade({
+    ...{ streams: pod.streams, log, wheel, tokens, config, baseUrl },
     onAuthenticated: (socket) => strangers.authenticated(socket),
     onRefused: (reason) => metrics.refusals.add(reason),
   })
   app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    if (strangers.begin(request)) door.enter(request, socket, head)
+    if (strangers.begin(request)) streamUpgrade.enter(request, socket, head)
   })
   config = withPort(config, await listen(app, config.http))
   const opsUrl = ops === undefined ? url() : await listenForOperators(ops, config)

@@ -2,6 +2,7 @@
 // KD1: every question is idempotent by the carrier's id of the call: a carrier repeats questions, and may ask any pod.
 // KD2: a caller who waits keeps the place by asking; a question about a call that waits nowhere is answered `gone`.
 import type { CallIdentity } from '../call/identity.ts'
+import type { Leg, LegListener } from '../call/ports.ts'
 import type { TransferOutcome } from '../call/state.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 import type { CarrierEndCause } from './carrier-calls.ts'
@@ -74,6 +75,21 @@ export type Recording = { recordingSid: string; recordingUrl: string; durationMs
 
 /** A message that a caller left. `language` is a BCP 47 tag. */
 export type Message = Recording & { language: string | undefined }
+
+/** Whether a stream may enter; `reason` is for the log. */
+export type StreamEntry = { kind: 'enter' } | { kind: 'refused'; reason: string }
+
+/** What a carrier asks about the media streams of calls. A stream belongs to one epoch of its call. */
+export interface StreamControl {
+  /** A stream with a valid token asks to open; it waits at most as long as the stores are given to answer. */
+  enter(callSid: CallSid, epoch: number): Promise<StreamEntry>
+  /** It was let in here. `picked`: the pod that was to get it. */
+  opened(callSid: CallSid, epoch: number, picked: string): void
+  /** The stream of `callSid` has begun; undefined when no call awaits it. */
+  attach(callSid: CallSid, leg: Leg): LegListener | undefined
+  /** It was let in, and its socket has gone before it began. */
+  neverStarted(callSid: CallSid, epoch: number): void
+}
 
 /** What decides about calls; a carrier only carries its answers. */
 export interface CallControl {

@@ -425,7 +425,7 @@ export class PodCallControl implements CallControl {
     return this.#parts.grants.to({ ...origin, pod })
   }
 
-  /** [CO2] Gives back the place of a call that ended before its offer was answered. A call that is over while it is made here is ended by the door. */
+  /** [CO2] Gives back the place of a call that ended before its offer was answered. A call that is over while it is made here is ended by stream admission. */
   #giveBack(origin: Fenceable, { pod, address }: Placement, end: PendingEnd): void {
     const { finalizer, peers, sorry, pod: own } = this.#parts
     const { callSid, epoch } = origin

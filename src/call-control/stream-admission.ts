@@ -1,4 +1,4 @@
-// The way in for calls that come to this pod: told of them beforehand, and when their stream knocks. Rules:
+// The way in for calls that come to this pod: told of them beforehand, and when their stream asks to enter. Rules:
 // DO1: a stream enters once for each epoch, and only while no higher epoch acts; it need not have been told of.
 // DO2: while the stores are away this pod's own knowledge decides; a stream waits for them ENTER_STORE_MS at most.
 // DO3: a call of a lost pod is claimed before it is made here: from then on the lost pod's writes are refused.
@@ -11,6 +11,7 @@ import { askWithin } from '../control/store-answer.ts'
 import { messageOf } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Detached } from './afterwards.ts'
+import type { StreamEntry } from './call-control.ts'
 import type { CallFinalizer } from './call-finalizer.ts'
 import type { History } from './history.ts'
 import type { Expected } from './peers.ts'
@@ -19,13 +20,11 @@ import { callIdOf } from './pod-call-control.ts'
 import type { PodCalls } from './pod-calls.ts'
 import { transferIn } from './resume.ts'
 
-/** How long a stream waits at the door for the stores. */
+/** How long a stream waits for the stores. */
 export const ENTER_STORE_MS = 1_000
 /** How long a prepared call's model may take until the pod that gives it away is told. */
 export const PREPARE_MAX_MS = 4_000
 const LOOK_MS = 20
-
-export type Entry = { kind: 'enter' } | { kind: 'refused'; reason: string }
 
 export type StreamAdmissionParts = {
   pod: string
@@ -99,8 +98,8 @@ export class StreamAdmission {
     }
   }
 
-  /** A stream with a valid token of `epoch` knocks; asked before the 101. */
-  async enter(callSid: CallSid, epoch: number): Promise<Entry> {
+  /** A stream with a valid token of `epoch` asks to enter; asked before the 101. */
+  async enter(callSid: CallSid, epoch: number): Promise<StreamEntry> {
     let podCall: PodCall | undefined
     try {
       podCall = await this.#heldFor(callSid, epoch)
@@ -117,7 +116,7 @@ export class StreamAdmission {
     return podCall.isOver ? { kind: 'refused', reason: 'the call is over' } : entry
   }
 
-  async #activate(podCall: PodCall): Promise<Entry> {
+  async #activate(podCall: PodCall): Promise<StreamEntry> {
     const { leases, pod, world, calls } = this.#parts
     const { callSid, epoch } = podCall
     const answer = await askWithin(world.wheel, ENTER_STORE_MS, () => leases.activate({ callSid, epoch, pod }))

@@ -157,7 +157,7 @@ suite('a stream that opens at another pod than the picked one', () => {
       await until('the agent is asked for', () => first.controls.length === 1)
       if (isMade) await offered
       assert.ok(await second.open(sid(1)))
-      second.pod.streamCame(sid(1), 1, 'pod-a')
+      second.pod.streams.opened(sid(1), 1, 'pod-a')
       await until('it is dropped', () => first.pod.calls.size === 0)
       agent.made()
       await offered

@@ -9,6 +9,7 @@ import { ownNumberOf } from '../call/identity.ts'
 import type { EndCause } from '../call/state.ts'
 import { amountsOf } from '../call/tariff.ts'
 import { Afterwards, type Detached } from '../call-control/afterwards.ts'
+import type { StreamControl } from '../call-control/call-control.ts'
 import { CallFinalizer, type CallFinalizerParts } from '../call-control/call-finalizer.ts'
 import { makePlacesOf } from '../call-control/caller-places.ts'
 import { Handover } from '../call-control/handover.ts'
@@ -269,6 +270,15 @@ export class Pod {
     })
   }
 
+  get streams(): StreamControl {
+    return {
+      enter: (callSid, epoch) => this.streamAdmission.enter(callSid, epoch),
+      opened: (callSid, epoch, picked) => this.#streamOpened(callSid, epoch, picked),
+      attach: (callSid, leg) => this.callControl.attach(callSid, leg),
+      neverStarted: (callSid, epoch) => this.#streamNeverStarted(callSid, epoch),
+    }
+  }
+
   get peerAnswers(): PeerAnswers {
     return {
       expect: (call) => this.streamAdmission.expect(call),
@@ -325,13 +335,13 @@ export class Pod {
   }
 
   /** A stream was let in and its socket has gone: its carrier will ask what follows. */
-  streamNeverCame(callSid: CallSid, epoch: number): void {
+  #streamNeverStarted(callSid: CallSid, epoch: number): void {
     const podCall = this.calls.get(callSid)
     if (podCall?.epoch === epoch) podCall.call.relinquish('carrier-lost')
   }
 
   /** A stream of `epoch` was let in here; `picked`: the pod that was to get it. [MD4] */
-  streamCame(callSid: CallSid, epoch: number, picked: string): void {
+  #streamOpened(callSid: CallSid, epoch: number, picked: string): void {
     const address = this.#addressOf(picked)
     if (address !== undefined) void this.#peers.forget(address, { callSid, epoch })
   }

@@ -1,27 +1,26 @@
-// The way in for media streams: what a socket must show before it gets its 101. Rules:
-// MD1: signature, then token, then the pod's door, all before the 101; the first that fails answers with its status.
-// MD2: a socket waits at the door within the door's own bound; one that goes meanwhile, or before its stream has started, is let go.
+// The upgrade of a media stream: what a socket must show before it gets its 101. Rules:
+// MD1: signature, then token, then stream admission, all before the 101; the first that fails answers with its status.
+// MD2: a socket waits for stream admission within the bound of that; one that goes meanwhile, or before its stream has started, is let go.
 // MD5: an address that is not one of our TwiML is told apart: log and answer name what it lacks (pod, Call SID, token).
 // MD4: a pod that was picked for the stream and did not get it is told to drop what it prepared.
-// MD3: at most KNOCKING_MAX sockets wait at once; a further one gets 503.
+// MD3: at most UPGRADES_PENDING_MAX sockets wait at once; a further one gets 503.
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import { type StreamTokens, TokenUse } from '../call-control/stream-token.ts'
-import { MEDIA_MESSAGE_MAX_BYTES, MediaStream, type OnStart } from '../carrier/twilio/media-stream.ts'
-import { makeSignatures, type Signatures } from '../carrier/twilio/signature.ts'
-import { uncheckedProblem } from '../carrier/twilio/unchecked.ts'
-import type { Config } from '../config.ts'
-import { systemClock } from '../kit/clock.ts'
-import { type ErrorCode, messageOf } from '../kit/errors.ts'
-import type { CallSid } from '../kit/ids.ts'
-import { type Log, sampled } from '../kit/log.ts'
-import { refuseUpgrade, sendUpgrade, upgradeProblem } from '../kit/websocket/accept.ts'
-import { WebSocketConnection } from '../kit/websocket/connection.ts'
-import type { Wheel } from '../kit/wheel.ts'
-import type { Pod } from './pod.ts'
+import type { StreamControl } from '../../call-control/call-control.ts'
+import { type StreamTokens, TokenUse } from '../../call-control/stream-token.ts'
+import { systemClock } from '../../kit/clock.ts'
+import { type ErrorCode, messageOf } from '../../kit/errors.ts'
+import type { CallSid } from '../../kit/ids.ts'
+import { type Log, sampled } from '../../kit/log.ts'
+import { refuseUpgrade, sendUpgrade, upgradeProblem } from '../../kit/websocket/accept.ts'
+import { WebSocketConnection } from '../../kit/websocket/connection.ts'
+import type { Wheel } from '../../kit/wheel.ts'
+import { MEDIA_MESSAGE_MAX_BYTES, MediaStream, type OnStart } from './media-stream.ts'
+import { makeSignatures, type Signatures } from './signature.ts'
+import { uncheckedProblem } from './unchecked.ts'
 
 const MEDIA_PATH = /^\/media\/([a-z0-9-]{1,63})\/(CA[0-9a-f]{32})\/([\w-]{20,400})\/?$/
-export const KNOCKING_MAX = 1_000
+export const UPGRADES_PENDING_MAX = 1_000
 const STATUS_TEXT: Readonly<Record<number, string>> = {
   400: 'Bad Request',
   403: 'Forbidden',
@@ -35,27 +34,34 @@ type Shown =
   | { kind: 'shown'; callSid: CallSid; epoch: number; picked: string }
   | { kind: 'refused'; status: number; reason: string; code?: ErrorCode; advice?: string }
 
-type MediaDoorParts = {
-  pod: Pod
+type StreamUpgradeParts = {
+  streams: StreamControl
   log: Log
   wheel: Wheel
   tokens: StreamTokens
-  config: Config
+  config: {
+    readonly twilio: {
+      readonly signatureCheck: 'on' | 'off' | 'off-loopback'
+      readonly authTokens: readonly string[]
+      readonly accountSid: string | undefined
+    }
+    readonly call: { readonly outboundBufferMaxBytes: number }
+  }
   baseUrl: () => string
   /** A socket has shown a right signature and token. */
   onAuthenticated?: (socket: Socket) => void
   onRefused?: (reason: string) => void
 }
 
-export class MediaDoor {
-  readonly #parts: MediaDoorParts
+export class StreamUpgrade {
+  readonly #parts: StreamUpgradeParts
   readonly #tokens: StreamTokens
   readonly #signatures: Signatures
   readonly #uses = new TokenUse()
   readonly #refusals: Log
-  #knocking = 0
+  #pending = 0
 
-  constructor(parts: MediaDoorParts) {
+  constructor(parts: StreamUpgradeParts) {
     this.#parts = parts
     this.#refusals = sampled(parts.log)
     this.#tokens = parts.tokens
@@ -71,24 +77,24 @@ export class MediaDoor {
       return
     }
     this.#parts.onAuthenticated?.(socket)
-    this.#knocking += 1
-    void this.#knock(request, socket, head, shown).finally(() => {
-      this.#knocking -= 1
+    this.#pending += 1
+    void this.#admit(request, socket, head, shown).finally(() => {
+      this.#pending -= 1
     })
   }
 
-  async #knock(
+  async #admit(
     request: IncomingMessage,
     socket: Socket,
     head: Buffer,
     shown: Shown & { kind: 'shown' },
   ): Promise<void> {
-    const { pod, log } = this.#parts
+    const { streams, log } = this.#parts
     const { callSid, epoch } = shown
     try {
-      const entry = await pod.streamAdmission.enter(callSid, epoch)
+      const entry = await streams.enter(callSid, epoch)
       if (entry.kind === 'refused') this.#refuse(socket, { kind: 'refused', status: 403, reason: entry.reason })
-      else if (socket.destroyed) pod.streamNeverCame(callSid, epoch)
+      else if (socket.destroyed) streams.neverStarted(callSid, epoch)
       else this.#open(request, socket, head, shown)
     } catch (error) {
       log.error({ callSid, reason: messageOf(error) }, 'a stream could not enter')
@@ -102,11 +108,11 @@ export class MediaDoor {
     head: Buffer,
     { callSid, epoch, picked }: Shown & { kind: 'shown' },
   ): void {
-    const { pod, log, wheel, config } = this.#parts
-    pod.streamCame(callSid, epoch, picked)
+    const { streams, log, wheel, config } = this.#parts
+    streams.opened(callSid, epoch, picked)
     const world = { wheel, log: log.child({ callSid }), accountSid: config.twilio.accountSid }
-    const onStart: OnStart = (leg) => pod.callControl.attach(callSid, leg)
-    const onNeverStarted = () => pod.streamNeverCame(callSid, epoch)
+    const onStart: OnStart = (leg) => streams.attach(callSid, leg)
+    const onNeverStarted = () => streams.neverStarted(callSid, epoch)
     const stream = new MediaStream(callSid, { onStart, onNeverStarted }, world)
     sendUpgrade(request, socket)
     const connection = new WebSocketConnection(socket, stream, {
@@ -141,7 +147,8 @@ export class MediaDoor {
     const token = this.#tokens.verify(match[3]!, { callSid, nowMs })
     if (token.kind !== 'valid')
       return { kind: 'refused', status: 403, reason: 'stream token is not valid', code: 'TOKEN_INVALID' }
-    if (this.#knocking >= KNOCKING_MAX) return { kind: 'refused', status: 503, reason: 'too many streams knock' }
+    if (this.#pending >= UPGRADES_PENDING_MAX)
+      return { kind: 'refused', status: 503, reason: 'too many streams wait to enter' }
     if (this.#uses.take(token, nowMs).kind !== 'fresh')
       return { kind: 'refused', status: 403, reason: 'stream token was used', code: 'TOKEN_INVALID' }
     return { kind: 'shown', callSid, epoch: token.epoch, picked: match[1]! }
