@@ -278,7 +278,7 @@ class RunningEdge implements Edge {
   /** The last callers' carrier asks /twilio/next a moment after the stream has closed: it must find somebody. */
   async #farewell(): Promise<void> {
     const untilMs = performance.now() + FAREWELL_MAX_MS
-    const isAsking = () => this.pod.afterwards.unasked > 0 || this.#parts.inFlight.count > 0
+    const isAsking = () => this.pod.calls.unasked > 0 || this.#parts.inFlight.count > 0
     while (isAsking() && performance.now() < untilMs && this.#closing === undefined) {
       await pause(FAREWELL_POLL_MS)
     }

@@ -1,8 +1,6 @@
 // The end of a call, written where it must be: the records and the lease. Rules:
 // EG1: an end, and the beginning of a row, is tried again while the stores are away, each ENDING_RETRY_MS, at most ENDINGS_MAX at once and ENDING_TRIES times;
 //      what is given up is found by the sweep, since its lease expires.
-// EG3: whoever lets a call go to another pod writes nothing; a call whose socket broke has not ended yet; what was prepared for
-//      a handover and never came into use leaves no trace.
 // EG2: the lease is released also when the records are away, and the other way round.
 // EG4: a call whose stream never came here has ended only if it came nowhere: another pod may have opened the stream of its epoch,
 //      and it is that pod's then. When the store does not say, nothing is written.
@@ -13,12 +11,11 @@
 // EG6: the carrier's word that comes again while a call is looked at changes nothing. At most OVERS_MAX calls are looked at; what is beyond,
 //      or is not decided at the last look or when the pod closes, is found by a sweep. Nothing is made for a call without a row.
 // EG10: the row of a call that ended is written when its last words have come (CD5); its place and its caller do not wait for that.
-// EG9: the end of a call that was transferred waits until the transfer has ended, DIAL_AWAITED_MS at most, DIALS_MAX calls at most; its place is
+// EG9: the end of a call that was transferred waits until the transfer has ended, TRANSFER_AWAITED_MS at most, TRANSFERS_AWAITED_MAX calls at most; its place is
 //      free meanwhile, and its row says where it is. When that cannot be written, its end is written at once.
 // EG11: who tells of an end may wait until it is written, or told to the pod of the call, KNOWN_MS at most: whatever pod is asked then finds the call over.
 // EG7: where a recording lies is told to the store of the work; a pod without one counts it.
-import { writeCheckpoint } from '../call/checkpoint.ts'
-import type { EndCause, Next, TransferOutcome } from '../call/state.ts'
+import type { EndCause, TransferOutcome } from '../call/state.ts'
 import type { LeaseSeen, LeaseStore } from '../control/ports.ts'
 import type { CallRecords, CallRow, EndRequest } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'
@@ -27,8 +24,6 @@ import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
 import type { Wheel, WheelTimer } from '../kit/wheel.ts'
 import type { Metrics } from '../ops/metrics.ts'
-import type { Afterwards, Detached } from './afterwards.ts'
-import type { Origin, PodCall } from './pod-call.ts'
 import { endOfRow, withOutcome } from './resume.ts'
 
 export const ENDING_RETRY_MS = 1_000
@@ -44,17 +39,9 @@ export const OVERS_MAX = 10_000
 /** Shorter than the pod that tells another one of an end waits for its answer. */
 export const KNOWN_MS = 500
 
-/** Longer than a transfer may ring. */
-export const DIAL_AWAITED_MS = 60_000
-export const DIALS_MAX = 10_000
-
-/** A call whose transfer has not ended, as far as this pod knows. */
-export type Dial = { origin: Origin; to: string; request: EndRequest }
-
 export type CallFinalizerParts = {
   records: CallRecords
   leases: LeaseStore
-  afterwards: Afterwards
   wheel: Wheel
   log: Log
   metrics: Pick<Metrics, 'carrierEnds' | 'recordings'>
@@ -76,8 +63,6 @@ export class CallFinalizer {
   readonly #overs = new Set<CallSid>()
   /** [EG11] Ends under way; as bounded as they are. */
   readonly #writes = new Map<CallSid, Promise<unknown>>()
-  /** [EG9] */
-  readonly #dials = new Map<CallSid, Dial & { timer: WheelTimer }>()
 
   constructor(parts: CallFinalizerParts) {
     this.#parts = parts
@@ -88,93 +73,47 @@ export class CallFinalizer {
     return this.#running
   }
 
-  /** A call of this pod is over for it, for `cause`. */
-  callEnded(podCall: PodCall, cause: EndCause, next: Next): void {
-    const { call, callSid, epoch, origin } = podCall
-    const { turns, bargeIns } = call.state
-    this.#parts.log.info({ callSid, cause, turns, bargeIns }, 'call ended')
-    podCall.finish()
-    if (cause === 'moved' || cause === 'handed-over') return
-    const checkpoint = writeCheckpoint(call.checkpoint)
-    if (cause === 'carrier-lost' && podCall.isActive) {
-      this.#parts.afterwards.keepDetached({ origin, checkpoint, hasPlace: podCall.hasStream })
-      if (!podCall.hasStream) this.release(podCall)
-      return
-    }
-    if (!podCall.isActive && origin.resume?.kind === 'handover') return
-    const request = { callSid, epoch, cause, next, checkpoint }
-    if (podCall.isActive && call.lastWords !== undefined) {
-      void this.#overWithWords(podCall, request, call.lastWords)
-      return
-    }
-    if (podCall.isActive && next.kind === 'transfer' && this.#dials.size < DIALS_MAX)
-      void this.#awaitDial({ origin, to: next.to, request }, { sequence: call.changes, text: checkpoint })
-    else if (podCall.isActive) this.over(request)
-    else this.#track(callSid, this.#endUnlessOpened(request))
-  }
-
-  /** [EG10] */
-  async #overWithWords(podCall: PodCall, request: EndRequest, lastWords: Promise<void>): Promise<void> {
-    this.#parts.afterwards.remember(request.callSid, request.next, request.epoch)
-    this.release(request)
+  /** Counts `work` among what a pod that closes waits for. */
+  async during<T>(work: Promise<T>): Promise<T> {
     this.#running += 1
-    await lastWords
-    this.#running -= 1
-    this.end({ ...request, checkpoint: writeCheckpoint(podCall.call.checkpoint) })
+    try {
+      return await work
+    } finally {
+      this.#running -= 1
+    }
   }
 
-  /** [EG9] */
-  async #awaitDial(dial: Dial, write: { sequence: number; text: string }): Promise<void> {
-    const { afterwards, wheel, records } = this.#parts
-    const { callSid, epoch, next } = dial.request
-    afterwards.remember(callSid, next, epoch)
-    this.release(dial.request)
-    this.takeDial(callSid)
-    const timer = wheel.after(DIAL_AWAITED_MS, () => this.#endUntold(dial))
-    this.#dials.set(callSid, { ...dial, timer })
-    this.#running += 1
-    const saved = await askWithin(wheel, LOOK_MS, () => records.save([{ callSid, epoch, ...write }]))
-    this.#running -= 1
-    if (saved.kind === 'away') this.#endUntold(dial)
-    else if (saved.value.includes(callSid) && this.#dials.get(callSid)?.request === dial.request) this.takeDial(callSid)
-  }
-
-  /** The end of a call whose transfer may go on. */
-  #endUntold({ request }: Dial): void {
-    if (this.#dials.get(request.callSid)?.request !== request) return
-    this.takeDial(request.callSid)
-    this.end(request)
-  }
-
-  /** The transfer of the call has ended, or its pod closes: whoever takes it says what follows. */
-  takeDial(callSid: CallSid): Dial | undefined {
-    const dial = this.#dials.get(callSid)
-    if (dial === undefined) return undefined
-    this.#parts.wheel.cancel(dial.timer)
-    this.#dials.delete(callSid)
-    return dial
+  /** Writes where a call is, once. `fenced`: another epoch has written. */
+  async save(write: {
+    callSid: CallSid
+    epoch: number
+    sequence: number
+    text: string
+  }): Promise<'saved' | 'fenced' | 'away'> {
+    const { wheel, records } = this.#parts
+    const saved = await this.during(askWithin(wheel, LOOK_MS, () => records.save([write])))
+    if (saved.kind === 'away') return 'away'
+    return saved.value.includes(write.callSid) ? 'fenced' : 'saved'
   }
 
   /** Writes the end of a transferred call. Never waits. */
-  endDial({ to, request }: Pick<Dial, 'to' | 'request'>, outcome: TransferOutcome): void {
+  endTransfer({ to, request }: { to: string; request: EndRequest }, outcome: TransferOutcome): void {
     const checkpoint = withOutcome(request.checkpoint, outcome)
     this.end({ ...request, next: { kind: 'transfer', to, outcome }, checkpoint })
   }
 
-  /** The pod closes and has no other: no transfer is awaited any more. */
-  endDials(): void {
-    for (const dial of [...this.#dials.values()]) this.#endUntold(dial)
+  /** [EG4] The end of a call whose stream never came here; `over` is called if it came nowhere. Never waits. */
+  endUnlessOpened(request: EndRequest & { cause: EndCause }, over: () => void): void {
+    this.#track(request.callSid, this.#overUnlessOpened(request, over))
   }
 
   /** [EG4] The carrier's own word is kept, whoever has the call (EG5). */
-  async #endUnlessOpened(request: EndRequest & { cause: EndCause }): Promise<void> {
+  async #overUnlessOpened(request: EndRequest & { cause: EndCause }, over: () => void): Promise<void> {
     const { wheel, leases } = this.#parts
-    this.#running += 1
-    const answer = await askWithin(wheel, LOOK_MS, () => leases.look([request.callSid]))
-    this.#running -= 1
+    const answer = await this.during(askWithin(wheel, LOOK_MS, () => leases.look([request.callSid])))
     const lease = answer.kind === 'answer' ? answer.value[0] : undefined
     const isOpened = lease !== undefined && (lease.epoch > request.epoch || lease.state !== 'awaited')
-    if (answer.kind === 'answer' && !isOpened) this.over(request)
+    if (answer.kind === 'answer' && !isOpened) over()
     else if (request.cause === 'caller-hung-up') this.overAtCarrier(request.callSid, request.cause)
   }
 
@@ -243,17 +182,6 @@ export class CallFinalizer {
       void this.#retry('where a recording lies', async () => {
         metrics.recordings.add((await recordings.addRecording(callSid, recording)).kind)
       })
-  }
-
-  /** A call is over: what follows is remembered here and its end is written. Never waits. */
-  over(request: EndRequest): void {
-    this.#parts.afterwards.remember(request.callSid, request.next, request.epoch)
-    this.end(request)
-  }
-
-  /** A call without its socket was not asked for again. */
-  givenUp({ origin, checkpoint }: Detached): void {
-    this.over({ ...origin, cause: 'carrier-lost', next: { kind: 'none' }, checkpoint })
   }
 
   /** Writes the end and gives the slot back. Never waits. */

@@ -15,7 +15,6 @@ import type { Admission } from '../control/admission.ts'
 import { type PodEntry, resumeMaxOf } from '../control/ports.ts'
 import type { CallRecords } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'
-import type { Afterwards } from './afterwards.ts'
 import type { PlacesOf } from './caller-places.ts'
 import type { Expected, Peers } from './peers.ts'
 import type { PodCall, PodWorld } from './pod-call.ts'
@@ -35,7 +34,6 @@ const POD_AGE_MAX_MS = 12_000
 export type HandoverParts = {
   pod: string
   calls: PodCalls
-  afterwards: Afterwards
   admission: Admission
   peers: Peers
   records: CallRecords
@@ -107,23 +105,23 @@ export class Handover {
   }
 
   async #giveAway(podCall: PodCall, preferPod: string): Promise<'given' | 'stays'> {
-    const { calls, checkpoints, admission, afterwards, pod, world } = this.#parts
+    const { calls, checkpoints, admission, pod, world } = this.#parts
     const { callSid, callId, tenant, pool } = podCall.origin
     const caller = this.#parts.placesOf(podCall.origin)?.key
     calls.writeNow()
     await checkpoints?.flush(callSid, FLUSH_MS)
-    podCall.isMoving = true
+    calls.moves(podCall, true)
     const resumed = await admission.resume({
       ...{ callSid, fromEpoch: podCall.epoch, tenant, pool, avoidPod: pod, preferPod, caller },
     })
     if (resumed.kind !== 'transferred' || resumed.pod === pod) {
-      podCall.isMoving = false
+      calls.moves(podCall, false)
       world.metrics.resumed('handover', 'refused')
       return 'stays'
     }
     world.metrics.resumed('handover', 'resumed')
-    afterwards.remember(callSid, this.#parts.grants.to({ callSid, callId, epoch: resumed.epoch, pod: resumed.pod }))
     calls.relinquish(podCall, 'handed-over')
+    calls.follow(callSid, this.#parts.grants.to({ callSid, callId, epoch: resumed.epoch, pod: resumed.pod }))
     return 'given'
   }
 

@@ -3,18 +3,17 @@
 // CO2: a pending call that ends is answered at once and gives its place back. Nothing is dialled for it, and its agent is closed when it
 //      is made.
 // CO3: an agent that is not made within OPEN_MAX_MS is given up.
-import type { CallSid } from '../kit/ids.ts'
 
 /** Less than what a webhook waits for call control: the call is given up before its caller hears an apology. */
 export const OPEN_MAX_MS = 7_500
 
 /**
- * How a pending call ended. `let-go`: this pod takes none any more. `elsewhere`: its stream is at another pod. `failed`: its agent was not
+ * How a pending call ended. `closed`: this pod takes none any more. `elsewhere`: its stream is at another pod. `failed`: its agent was not
  * made, or not in time.
  */
 export type PendingEnd =
   | { kind: 'over'; cause: 'caller-hung-up' | 'carrier-lost' }
-  | { kind: 'let-go' | 'elsewhere' }
+  | { kind: 'closed' | 'elsewhere' }
   | { kind: 'failed'; error: unknown }
 
 export class PendingCall {
@@ -45,36 +44,5 @@ export class PendingCall {
   async race<T>(work: Promise<T>, ended: (end: PendingEnd) => T): Promise<T> {
     work.catch(() => undefined)
     return Promise.race([work, this.#ended.promise.then(ended)])
-  }
-}
-
-/** Pending calls by Call SID, each as long as some work on it runs. */
-export class PendingCalls {
-  readonly #all = new Map<CallSid, { pending: PendingCall; holders: number }>()
-
-  /** Those that have not ended. */
-  callSids(): CallSid[] {
-    return [...this.#all].flatMap(([callSid, { pending }]) => (pending.ending === undefined ? [callSid] : []))
-  }
-
-  get(callSid: CallSid): PendingCall | undefined {
-    return this.#all.get(callSid)?.pending
-  }
-
-  /** Runs `work` with the pending call, which is there as long as it runs. */
-  async during<T>(callSid: CallSid, work: (pending: PendingCall) => Promise<T>): Promise<T> {
-    const entry = this.#all.get(callSid) ?? { pending: new PendingCall(), holders: 0 }
-    this.#all.set(callSid, entry)
-    entry.holders += 1
-    try {
-      return await work(entry.pending)
-    } finally {
-      entry.holders -= 1
-      if (entry.holders === 0) this.#all.delete(callSid)
-    }
-  }
-
-  endAll(end: PendingEnd): void {
-    for (const { pending } of [...this.#all.values()]) pending.end(end)
   }
 }

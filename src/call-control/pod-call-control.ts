@@ -12,6 +12,7 @@
 // DK7: what a caller is told when an end is decided here is part of that end's record, and is told again when asked again.
 // DK11: a question what follows a stream that still brings its caller's media changes nothing: it is a request that was sent before.
 // DK12: a call that has ended is not admitted again: neither one that ended here of late, nor one of which the records say so.
+// DK14: the way to another pod is told again only until its stream has opened there: what is asked after that is asked anew.
 // DK13: after a transfer that a person answered the call ends; after another one it goes on with its agent (RZ5), and has a place again. The
 //       outcome is part of the call's end, whichever pod is asked. It rides in what the carrier asks after the stream into which the call came
 //       back, so that it is known when that stream never opened.
@@ -24,9 +25,8 @@ import type { Admission, AdmitRequest, Placement } from '../control/admission.ts
 import type { LeaseStore } from '../control/ports.ts'
 import type { CallRecords, CallRow, EndRequest, Fenceable } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'
-import { messageOf, VoiceError } from '../kit/errors.ts'
+import { VoiceError } from '../kit/errors.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
-import type { Afterwards, Detached } from './afterwards.ts'
 import type {
   Answer,
   CallControl,
@@ -45,6 +45,7 @@ import type { Overflows } from './overflow.ts'
 import type { Expected, Peers, ToldEnd } from './peers.ts'
 import type { PendingCall, PendingEnd } from './pending-call.ts'
 import type { Origin, PodCall, PodWorld } from './pod-call.ts'
+import type { Detached } from './pod-call-state.ts'
 import type { PodCalls } from './pod-calls.ts'
 import { endOfRow, mayResume, mayReturn, stepOfRow, transferIn } from './resume.ts'
 import type { StreamAdmission } from './stream-admission.ts'
@@ -56,8 +57,6 @@ export const RECORDS_MS = 400
 const STREAM_LOOK_MS = 200
 /** How long another pod may take to say that it prepares. Nobody waits for it. */
 const EXPECT_MS = 2_000
-/** Offers of callers who wait, so that their numbers are known when their turn comes. Beyond it the oldest leaves. */
-const WAITING_MAX = 20_000
 
 /** What a call was lost by. `pod-lost`: also a pod that could not take it back. `not-answered`: its transfer. */
 export type ResumeCause = 'pod-lost' | 'socket-lost' | 'not-answered'
@@ -67,10 +66,11 @@ export type PodCallControlParts = {
   packOf: { name: string; version: string }
   calls: PodCalls
   streamAdmission: StreamAdmission
-  afterwards: Afterwards
   finalizer: CallFinalizer
   admission: Admission
   leases: LeaseStore
+  /** Gives the place of a caller who waits back to the store. Never waits. */
+  leaveQueue: (callSid: CallSid) => void
   records: CallRecords
   peers: Peers
   grants: StreamGrants
@@ -103,8 +103,6 @@ function identityIn({ callId, callSid, tenant, from, to, direction }: CallIdenti
 
 export class PodCallControl implements CallControl {
   readonly #parts: PodCallControlParts
-  /** Callers who wait, as this pod last heard of them. */
-  readonly #waiting = new Map<CallSid, { offer: CallOffer; sinceMs: number }>()
 
   constructor(parts: PodCallControlParts) {
     this.#parts = parts
@@ -122,7 +120,7 @@ export class PodCallControl implements CallControl {
       (pending) => this.#admit(offer, pending),
       (end) => {
         if (end.kind === 'failed') throw end.error
-        return end.kind === 'let-go' ? { kind: 'busy', reason: 'draining' } : { kind: 'over' }
+        return end.kind === 'closed' ? { kind: 'busy', reason: 'draining' } : { kind: 'over' }
       },
     )
   }
@@ -139,8 +137,9 @@ export class PodCallControl implements CallControl {
     const admitted = await admission.admit({ ...asked, queue: queue.isOpen })
     if (admitted.kind === 'granted') return this.#place(offer, admitted, pending)
     if (admitted.kind === 'queued') {
-      pending.onEnd(() => this.#leave(callSid))
       this.#remember(offer, 0)
+      // The carrier's end reaches a caller who waits by itself (PCS6); this one came while the place was asked for.
+      if (pending.ending !== undefined) this.#parts.leaveQueue(callSid)
       return { kind: 'queued', ahead: admitted.ahead, etaMs: admitted.etaMs, language: queue.language }
     }
     if (admitted.reason === 'caller-full') {
@@ -165,12 +164,12 @@ export class PodCallControl implements CallControl {
 
   async #poll(callSid: CallSid, asked: CallOffer, pending: PendingCall): Promise<WaitStep> {
     const { admission, queue } = this.#parts
-    const known = this.#waiting.get(callSid)
+    const known = this.#parts.calls.queued(callSid)
     const offer = known?.offer ?? asked
     const waited = await admission.poll(this.#asked(offer))
     switch (waited.kind) {
       case 'granted':
-        this.#waiting.delete(callSid)
+        this.#parts.calls.leaveQueue(callSid)
         if (known !== undefined) this.#parts.world.metrics.queueWaited(this.#nowMs - known.sinceMs)
         return this.#place(offer, waited, pending)
       case 'waiting': {
@@ -189,7 +188,7 @@ export class PodCallControl implements CallControl {
   }
 
   async next(callSid: CallSid, { transfer, returnedFrom }: NextQuestion): Promise<NextStep> {
-    const { calls, afterwards } = this.#parts
+    const { calls } = this.#parts
     const podCall = calls.get(callSid)
     if (podCall?.isActive === true) {
       if (await this.#isStreaming(podCall)) {
@@ -200,10 +199,10 @@ export class PodCallControl implements CallControl {
       if (podCall.isActive) podCall.call.relinquish('carrier-lost')
     }
     if (transfer !== undefined) return this.#afterTransfer(callSid, transfer.outcome, transfer.isLast)
-    const isAskedAgain = afterwards.isAsked(callSid)
-    const known = afterwards.answer(callSid)
-    if (known !== undefined && !(isAskedAgain && (await this.#hasReturned(callSid)))) return known
-    const detached = afterwards.takeDetached(callSid)
+    const isAskedAgain = calls.isAsked(callSid)
+    const known = calls.answer(callSid)
+    if (known !== undefined && !(isAskedAgain && (await this.#isVoid(callSid, known)))) return known
+    const detached = calls.takeDetached(callSid)
     if (detached !== undefined)
       return mayResume(detached.checkpoint)
         ? this.#goOn(detached.origin, detached)
@@ -245,23 +244,23 @@ export class PodCallControl implements CallControl {
   }
 
   async #stepAfterTransfer(callSid: CallSid, outcome: TransferOutcome, isLast: boolean): Promise<NextStep> {
-    const { afterwards, finalizer, records, world } = this.#parts
-    const detached = afterwards.takeDetached(callSid)
-    const dial = finalizer.takeDial(callSid)
+    const { calls, finalizer, records, world } = this.#parts
+    const detached = calls.takeDetached(callSid)
+    const dial = calls.takeTransfer(callSid)
     if (dial !== undefined) {
       const { checkpoint } = dial.request
       if (outcome !== 'answered' && checkpoint !== undefined && mayReturn(checkpoint))
         return this.#return(callSid, dial.origin, { origin: dial.origin, checkpoint, hasPlace: false }, outcome)
-      finalizer.endDial(dial, outcome)
+      finalizer.endTransfer(dial, outcome)
       return this.#transferOver(outcome, dial.to, isLast)
     }
     if (detached !== undefined) {
       const { origin, checkpoint } = detached
       if (outcome !== 'answered' && mayReturn(checkpoint)) return this.#return(callSid, origin, detached, outcome)
-      finalizer.over({ ...origin, cause: 'transferred', next: { kind: 'none' }, checkpoint })
+      calls.over({ ...origin, cause: 'transferred', next: { kind: 'none' }, checkpoint })
       return this.#transferOver(outcome, undefined, isLast)
     }
-    const known = afterwards.transferOf(callSid)
+    const known = calls.transferOf(callSid)
     const found = await askWithin(world.wheel, RECORDS_MS, () => records.find(callSid))
     if (found.kind === 'away') {
       if (known !== undefined) return this.#transferOver(outcome, known.to, isLast)
@@ -276,7 +275,7 @@ export class PodCallControl implements CallControl {
     const to = transferIn(row.checkpoint)
     const request = { ...row, ...endOfRow(row, 'transferred'), checkpoint: undefined }
     if (to === undefined) finalizer.end(request)
-    else finalizer.endDial({ to, request: { ...request, checkpoint: row.checkpoint } }, outcome)
+    else finalizer.endTransfer({ to, request: { ...request, checkpoint: row.checkpoint } }, outcome)
     return this.#transferOver(outcome, to, isLast)
   }
 
@@ -287,7 +286,7 @@ export class PodCallControl implements CallControl {
     detached: Detached | undefined,
     outcome: TransferOutcome,
   ): Promise<NextStep> {
-    this.#parts.afterwards.forget(callSid)
+    this.#parts.calls.goesOn(callSid)
     return this.#goOn(call, detached, outcome)
   }
 
@@ -300,10 +299,24 @@ export class PodCallControl implements CallControl {
     return { kind: 'transfer', to: fallbackNumber, isLast: true }
   }
 
+  /** Whether what followed here is over too: the call came back from its transfer, or the stream to another pod was opened. */
+  async #isVoid(callSid: CallSid, known: NextStep): Promise<boolean> {
+    if (known.kind === 'stream' ? !(await this.#hasOpened(callSid)) : !(await this.#hasReturned(callSid))) return false
+    this.#parts.calls.goesOn(callSid)
+    return true
+  }
+
+  /** [DK14] Whether the stream that was granted has been opened; while the store is away it has not. */
+  async #hasOpened(callSid: CallSid): Promise<boolean> {
+    const { leases, world } = this.#parts
+    const looked = await askWithin(world.wheel, RECORDS_MS, () => leases.look([callSid]))
+    return looked.kind === 'answer' && looked.value[0]?.state !== 'awaited'
+  }
+
   /** Whether a call that was transferred from here has come back since, to whatever pod. */
   async #hasReturned(callSid: CallSid): Promise<boolean> {
-    const { afterwards, leases, records, world } = this.#parts
-    const transfer = afterwards.transferOf(callSid)
+    const { calls, leases, records, world } = this.#parts
+    const transfer = calls.transferOf(callSid)
     if (transfer === undefined) return false
     // Its lease moves first, its row stays when it has ended again.
     const [lease, row] = await Promise.all([
@@ -311,9 +324,7 @@ export class PodCallControl implements CallControl {
       askWithin(world.wheel, RECORDS_MS, () => records.find(callSid)),
     ])
     const epochs = [lease.kind === 'answer' ? lease.value[0]?.epoch : 0, row.kind === 'answer' ? row.value?.epoch : 0]
-    const hasReturned = epochs.some((epoch) => epoch !== undefined && epoch > transfer.epoch)
-    if (hasReturned) afterwards.forget(callSid)
-    return hasReturned
+    return epochs.some((epoch) => epoch !== undefined && epoch > transfer.epoch)
   }
 
   /** The epoch under which the call has a place; undefined: it has none, or nobody says. */
@@ -335,7 +346,7 @@ export class PodCallControl implements CallControl {
 
   /** [DK12] Whether a call that is offered has ended already: here, or by the records. While they are away it has not. */
   async #hasEnded(callSid: CallSid): Promise<boolean> {
-    if (this.#parts.afterwards.hasEnded(callSid)) return true
+    if (this.#parts.calls.hasEnded(callSid)) return true
     const row = await this.#ask('whether a call has ended', (records) => records.find(callSid))
     return row?.state === 'ended'
   }
@@ -347,35 +358,29 @@ export class PodCallControl implements CallControl {
   }
 
   #end(callSid: CallSid, cause: CarrierEndCause, outcome?: TransferOutcome): void {
-    const { afterwards, finalizer, world } = this.#parts
+    const { calls, finalizer, world } = this.#parts
     if (this.endedHere({ callSid, cause })) return
-    const dial = outcome === undefined ? undefined : finalizer.takeDial(callSid)
+    const dial = outcome === undefined ? undefined : calls.takeTransfer(callSid)
     if (dial !== undefined && outcome !== undefined) {
-      finalizer.endDial(dial, outcome)
+      finalizer.endTransfer(dial, outcome)
       world.metrics.transfers.add(outcome)
     }
-    const known = afterwards.answer(callSid)
+    const known = calls.answer(callSid)
     // One that was given to another pod may have ended before its stream came there.
-    if (known !== undefined && known.kind !== 'stream' && !afterwards.isOnlyTold(callSid)) return
+    if (known !== undefined && known.kind !== 'stream' && !calls.isOnlyTold(callSid)) return
     this.#leave(callSid)
     // Whoever asks here what follows hears that nothing does, whatever the records say meanwhile.
-    afterwards.remember(callSid, { kind: 'none' })
+    calls.follow(callSid, { kind: 'none' })
     finalizer.overAtCarrier(callSid, cause)
   }
 
   /** [DK9] A call of this pod is over for its carrier; false when it is none of this pod's. */
   endedHere({ callSid, cause }: ToldEnd): boolean {
-    const { calls, afterwards, finalizer, world } = this.#parts
-    const podCall = calls.get(callSid)
-    const pending = calls.pending.get(callSid)
-    const detached = afterwards.takeDetached(callSid)
-    if (podCall !== undefined || pending !== undefined) world.metrics.carrierEnds.add('held')
-    if (podCall !== undefined || pending !== undefined) afterwards.remember(callSid, { kind: 'none' }, podCall?.epoch)
-    podCall?.call.carrierEnded()
-    pending?.end({ kind: 'over', cause })
-    if (detached !== undefined)
-      finalizer.end({ ...detached.origin, cause, next: { kind: 'none' }, checkpoint: detached.checkpoint })
-    return podCall !== undefined || pending !== undefined || detached !== undefined
+    const { calls, world } = this.#parts
+    const isPodCall = calls.callSids().includes(callSid)
+    const isHere = calls.carrierOver(callSid, cause)
+    if (isPodCall) world.metrics.carrierEnds.add('held')
+    return isHere
   }
 
   streamFailed(callSid: CallSid, error?: string): void {
@@ -400,7 +405,7 @@ export class PodCallControl implements CallControl {
   attach(callSid: CallSid, leg: Leg): LegListener | undefined {
     const podCall = this.#parts.calls.get(callSid)
     if (podCall?.isActive !== true || !podCall.call.attach(leg)) return undefined
-    podCall.hasStream = true
+    this.#parts.calls.streamBegan(podCall)
     return podCall.call
   }
 
@@ -427,12 +432,12 @@ export class PodCallControl implements CallControl {
 
   /** [CO2] Gives back the place of a call that ended before its offer was answered. A call that is over while it is made here is ended by stream admission. */
   #giveBack(origin: Fenceable, { pod, address }: Placement, end: PendingEnd): void {
-    const { finalizer, peers, sorry, pod: own } = this.#parts
+    const { calls, finalizer, peers, sorry, pod: own } = this.#parts
     const { callSid, epoch } = origin
-    if (end.kind === 'let-go' && pod === own) finalizer.release(origin)
+    if (end.kind === 'closed' && pod === own) finalizer.release(origin)
     else if (end.kind === 'failed') {
       const next = { kind: 'hang-up' as const, sentence: sorry }
-      finalizer.over({ callSid, epoch, cause: 'agent-failed', next, checkpoint: undefined })
+      calls.over({ callSid, epoch, cause: 'agent-failed', next, checkpoint: undefined })
     } else if (end.kind === 'over' && pod !== own) {
       void peers.forget(address, { callSid, epoch })
       this.#over(origin, end.cause)
@@ -440,7 +445,7 @@ export class PodCallControl implements CallControl {
   }
 
   #over({ callSid, epoch }: Fenceable, cause: EndCause, checkpoint?: string): void {
-    this.#parts.finalizer.over({ callSid, epoch, cause, next: { kind: 'none' }, checkpoint })
+    this.#parts.calls.over({ callSid, epoch, cause, next: { kind: 'none' }, checkpoint })
   }
 
   #overflow(offer: CallOffer): WaitStep {
@@ -454,7 +459,7 @@ export class PodCallControl implements CallControl {
     ended: (end: PendingEnd) => T,
   ): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#parts.calls.pending
+      this.#parts.calls
         .during(callSid, (pending) => {
           const worked = work(pending)
           pending.race(worked, ended).then(resolve, reject)
@@ -497,7 +502,7 @@ export class PodCallControl implements CallControl {
   ): Promise<NextStep> {
     const { callSid, epoch, tenant, pool } = call
     const caller = this.#parts.placesOf(call)?.key
-    const { admission, afterwards, world, pod: own, onResume } = this.#parts
+    const { admission, calls, world, pod: own, onResume } = this.#parts
     const lost = detached === undefined ? 'pod-lost' : 'socket-lost'
     const why: ResumeCause = returnedFrom === undefined ? lost : 'not-answered'
     const avoidPod = why === 'pod-lost' && 'pod' in call && call.pod !== own ? call.pod : undefined
@@ -509,7 +514,7 @@ export class PodCallControl implements CallControl {
       world.log.warn({ callSid, why: resumed.kind === 'refused' ? resumed.reason : 'fenced' }, 'a call could not go on')
       onResume(why, 'refused')
       if (pending.ending?.kind === 'over') this.#over(call, pending.ending.cause, detached?.checkpoint)
-      else if (detached !== undefined) afterwards.keepDetached(detached)
+      else if (detached !== undefined) calls.detach(detached)
       throw new VoiceError('STORE_UNAVAILABLE', { message: 'no pod can take the call now', retryable: true })
     }
     onResume(why, 'resumed')
@@ -549,9 +554,9 @@ export class PodCallControl implements CallControl {
 
   /** [DK7] */
   #endWith(request: EndRequest): NextStep {
-    const { finalizer, afterwards } = this.#parts
-    finalizer.over(request)
-    return afterwards.answer(request.callSid) ?? this.#stepOf(request.next)
+    const { calls } = this.#parts
+    calls.over(request)
+    return calls.answer(request.callSid) ?? this.#stepOf(request.next)
   }
 
   #stepOf(next: Next): NextStep {
@@ -563,22 +568,11 @@ export class PodCallControl implements CallControl {
   }
 
   #remember(offer: CallOffer, waitedMs: number): void {
-    this.#waiting.delete(offer.callSid)
-    this.#waiting.set(offer.callSid, { offer, sinceMs: this.#nowMs - waitedMs })
-    if (this.#waiting.size > WAITING_MAX) this.#waiting.delete(this.#waiting.keys().next().value!)
+    this.#parts.calls.queue(offer, this.#nowMs - waitedMs)
   }
 
   #leave(callSid: CallSid): void {
-    if (!this.#waiting.delete(callSid)) return
-    const { leases, world } = this.#parts
-    leases
-      .leave(callSid)
-      .catch((error: unknown) =>
-        world.log.warn(
-          { callSid, reason: messageOf(error) },
-          'a waiting caller could not be taken out; the place expires',
-        ),
-      )
+    if (this.#parts.calls.leaveQueue(callSid)) this.#parts.leaveQueue(callSid)
   }
 
   async #ask<T>(what: string, question: (records: CallRecords) => Promise<T>): Promise<T | undefined> {

@@ -1,5 +1,5 @@
 // A call that this pod holds, and how it is made: agent, model session, tools and what a checkpoint needs. Rules:
-// HC1: a held call acts while its epoch does: once it was let go, or another epoch was seen, none of its tools starts.
+// HC1: a held call acts while its epoch does: once it was relinquished, or another epoch was seen, none of its tools starts.
 // HC2: a call that comes back after a loss is told to the model as such, once; after a handover nothing is said of it.
 // HC3: a call whose lease went to another model pool is of that pool from then on: so it is reasserted, handed over and resumed.
 // HC6: the first wish of an agent to end or to transfer a call counts; another wish after it is refused in words.
@@ -27,6 +27,7 @@ import type { CallActions, Pack, PackCall } from '../packs/pack.ts'
 import type { PlacesOf } from './caller-places.ts'
 import type { History } from './history.ts'
 import type { Expected } from './peers.ts'
+import type { Held } from './pod-call-state.ts'
 import { effectOf } from './tool-effects.ts'
 import { type CarriedTools, ToolLedger } from './tool-ledger.ts'
 
@@ -105,6 +106,8 @@ export type PodCallMakerParts = {
   /** Writes the call's checkpoint now and waits for it, within a bound. Left out: none is written. */
   keep?: (podCall: PodCall) => Promise<void>
   onFenced: (podCall: PodCall) => void
+  /** undefined: it is not this pod's. */
+  heldAs: (podCall: PodCall) => Held<PodCall> | undefined
 }
 
 /** What is known of a call when it is made here. */
@@ -132,42 +135,61 @@ export function leaseOf(origin: Origin, placesOf: PlacesOf): HeldLease {
   return { callSid, tenant, epoch, pool, caller: placesOf(origin)?.key }
 }
 
-/** One call of this pod. */
+/** One call that was made on this pod, for one epoch. */
 export class PodCall {
   /** Its pool may change (HC3). */
   origin: Origin
   readonly call: Call
   readonly ledger: ToolLedger
-  /** It was prepared for a handover, and its row still names the other pod. */
-  needsClaim: boolean
-  /** Its stream has begun here. */
-  hasStream = false
-  /** It is being handed over: the store may already name another epoch. */
-  isMoving = false
-
-  #isActive = false
-  #isOver = false
+  readonly #heldAs: (call: PodCall) => Held<PodCall> | undefined
+  #hasActed = false
   readonly #decided = Promise.withResolvers<void>()
 
   /** What the call had lasted and used when it came here. */
   readonly before: { lastedMs: number; usage: Usage }
 
-  constructor(origin: Origin, call: Call, ledger: ToolLedger) {
+  constructor(origin: Origin, call: Call, ledger: ToolLedger, heldAs: (call: PodCall) => Held<PodCall> | undefined) {
     this.before = { lastedMs: call.lastedMs, usage: call.state.usage }
     this.origin = origin
     this.call = call
     this.ledger = ledger
-    this.needsClaim = origin.resume?.kind === 'handover'
+    this.#heldAs = heldAs
+  }
+
+  /** What it is to its pod; `released`: another pod acts for it, or it has ended. */
+  get standing(): Held<PodCall>['kind'] | 'released' {
+    return this.#heldAs(this)?.kind ?? 'released'
+  }
+
+  /** Its stream has begun here. */
+  get hasStream(): boolean {
+    const held = this.#heldAs(this)
+    return held !== undefined && held.kind !== 'prepared' && held.hasStream
+  }
+
+  /** It was prepared for a handover, and until its stream opens its row names the other pod. */
+  get needsClaim(): boolean {
+    return this.origin.resume?.kind === 'handover'
   }
 
   /** Its stream has opened here: its lease is this pod's to renew, its records this pod's to write. */
   get isActive(): boolean {
-    return this.#isActive
+    const { standing } = this
+    return standing === 'active' || standing === 'moving'
   }
 
   /** Another pod acts for it, or it has ended. */
   get isOver(): boolean {
-    return this.#isOver
+    return this.standing === 'released'
+  }
+
+  /** Its stream has opened here once. */
+  get hasActed(): boolean {
+    return this.#hasActed
+  }
+
+  acts(): void {
+    this.#hasActed = true
   }
 
   /** Resolves once its stream has opened here, or it is over. */
@@ -175,21 +197,13 @@ export class PodCall {
     return this.#decided.promise
   }
 
-  /** Its stream has opened here. */
-  begin(): void {
-    this.#isActive = true
-    this.#decided.resolve()
-  }
-
-  /** It is no longer this pod's. */
-  finish(): void {
-    this.#isOver = true
+  decide(): void {
     this.#decided.resolve()
   }
 
   /** HC1. */
   get isActing(): boolean {
-    return this.isActive && !this.isOver && this.call.state.phase.kind !== 'ended'
+    return this.isActive && this.call.state.phase.kind !== 'ended'
   }
 
   /** [HC3] */
@@ -288,7 +302,7 @@ export async function makePodCall(
     packCall.close?.()
     throw error
   }
-  podCall = new PodCall(origin, call, ledger)
+  podCall = new PodCall(origin, call, ledger, parts.heldAs)
   return podCall
 }
 

@@ -10,13 +10,12 @@ import type { CallRecords, CallRow, Claimed } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'
 import { messageOf } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
-import type { Detached } from './afterwards.ts'
 import type { StreamEntry } from './call-control.ts'
-import type { CallFinalizer } from './call-finalizer.ts'
 import type { History } from './history.ts'
 import type { Expected } from './peers.ts'
 import type { Origin, PodCall, PodWorld } from './pod-call.ts'
 import { callIdOf } from './pod-call-control.ts'
+import type { Detached } from './pod-call-state.ts'
 import type { PodCalls } from './pod-calls.ts'
 import { transferIn } from './resume.ts'
 
@@ -29,7 +28,6 @@ const LOOK_MS = 20
 export type StreamAdmissionParts = {
   pod: string
   calls: PodCalls
-  finalizer: CallFinalizer
   leases: LeaseStore
   records: CallRecords
   tenantOf: (ownNumber: string) => string
@@ -64,12 +62,12 @@ export class StreamAdmission {
    * acts, or when it is over for its carrier meanwhile.
    */
   prepare(call: Expected, detached?: Detached): Promise<PodCall | undefined> {
-    const { calls, finalizer } = this.#parts
+    const { calls } = this.#parts
     const { callSid, epoch } = call
-    return calls.pending.during(callSid, (pending) => {
+    return calls.during(callSid, (pending) => {
       pending.onEnd((end) => {
         if (end.kind === 'over')
-          finalizer.over({ callSid, epoch, cause: end.cause, next: { kind: 'none' }, checkpoint: detached?.checkpoint })
+          calls.over({ callSid, epoch, cause: end.cause, next: { kind: 'none' }, checkpoint: detached?.checkpoint })
       })
       return this.#prepare(call, detached)
     })

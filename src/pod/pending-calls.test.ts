@@ -117,7 +117,7 @@ suite('a call that is over while its agent is made', () => {
     await second.pod.streamAdmission.expect({ ...origin, direction: 'inbound', epoch: 2, how: { kind: 'new' } })
     first.pod.calls.relinquish(first.pod.calls.get(sid(1))!, 'handed-over')
     const grant = { kind: 'stream' as const, callId: 'call_1' as never, token: 't', pod: 'pod-b', parameters: {} }
-    first.pod.afterwards.remember(sid(1), grant)
+    first.pod.calls.follow(sid(1), grant)
     await first.pod.keeper.renewNow()
     await wait(2_200) // the list of pods is read each 2 s
     first.pod.callControl.ended(sid(1), 'caller-hung-up')

@@ -82,11 +82,11 @@ suite('a pod alone', () => {
     rig.controls[0]!.transferCall('+12025550143')
     await until('the transfer', () => rig.ended.length === 1)
     assert.deepEqual(rig.ended, ['1 transferred'])
-    assert.equal(rig.pod.afterwards.unasked, 1)
+    assert.equal(rig.pod.calls.unasked, 1)
     assert.deepEqual(await rig.next(sid(1)), { kind: 'transfer', to: '+12025550143' })
     assert.deepEqual(await rig.next(sid(1)), { kind: 'transfer', to: '+12025550143' })
     assert.deepEqual(await rig.next(sid(1), dialed('answered')), { kind: 'hang-up' })
-    assert.equal(rig.pod.afterwards.unasked, 0)
+    assert.equal(rig.pod.calls.unasked, 0)
     assert.deepEqual(await rig.next(sid(8)), { kind: 'unknown-call' })
   })
 
@@ -358,7 +358,7 @@ suite('pods of a fleet', () => {
     }
     assert.deepEqual(step, { kind: 'transfer', to: '+49301234' })
     assert.deepEqual(await first.next(sid(1)), step, 'asked again')
-    assert.equal(first.pod.afterwards.unasked, 0)
+    assert.equal(first.pod.calls.unasked, 0)
     await until('the end', () => first.pod.finalizer.pendingCount === 0)
     const row = await shared.records.find(sid(1))
     assert.deepEqual([row?.state, row?.cause, row?.next], ['ended', 'carrier-lost', step])
@@ -419,6 +419,38 @@ suite('pods of a fleet', () => {
     assert.equal(second.model().start?.note, undefined)
     assert.equal((await shared.records.find(sid(1)))?.pod, 'pod-b')
     await drained
+  })
+
+  test('[P55][DK14] a pod that gave a call away does not send its caller back to a stream that is over', async () => {
+    const shared = await ground()
+    const first = await start('pod-a', shared)
+    await first.offer(sid(1))
+    await first.open(sid(1))
+    await until('the model', () => first.pod.calls.get(sid(1))?.call.state.model.kind === 'ready')
+    converse(first.model())
+    const second = await start('pod-b', shared)
+    await first.pod.keeper.renewNow()
+    await wait(2_200) // the list of pods is read each 2 s
+    const given = first.pod.handOver(sid(1), 'lag')
+    await until('the handover', () => first.ended.length === 1, 15_000)
+    assert.equal(await given, true)
+    const step = await first.next(sid(1))
+    assert.ok(step.kind === 'stream' && step.pod === 'pod-b', JSON.stringify(step))
+    assert.deepEqual(await first.next(sid(1)), step, 'a question that is repeated gets the same answer')
+    assert.ok(await second.open(sid(1), 2))
+    // Its stream is over: the socket broke, or its pod is dead. The carrier happens to ask the first pod.
+    await second.app!.close()
+    await second.pod.keeper.stop()
+    const back = await first.next(sid(1))
+    assert.ok(back.kind === 'stream' && back.token !== (step as { token?: string }).token, JSON.stringify(back))
+    assert.equal((await shared.leases.look([sid(1)]))[0]?.epoch, 3)
+    assert.ok(await first.open(sid(1), 3), 'it goes on here')
+    assert.deepEqual(said(first, sid(1)), ['a check up please', 'on which day'])
+    // What was granted before it came back is void.
+    first.pod.calls.get(sid(1))!.call.onLegEnd({ cause: 'lost', code: 1006 })
+    const again = await first.next(sid(1))
+    assert.ok(again.kind === 'stream' && again.token !== back.token, JSON.stringify(again))
+    assert.equal((await shared.leases.look([sid(1)]))[0]?.epoch, 4)
   })
 
   test('[P45][HO6] a caller who is thought to speak on and on does not hold a draining pod: the call goes within its bound', async () => {

@@ -1,6 +1,6 @@
 // One pod's control of its calls: stores, admission, leases, call control and life, put together. Rules:
 // PD1: a pod without REDIS_URL is alone: it drains by waiting, and ends what remains at the deadline with a sentence.
-// PD2: a pod of a fleet drains by handing over; what remains at the deadline is let go after its last checkpoint and goes on elsewhere.
+// PD2: a pod of a fleet drains by handing over; what remains at the deadline is relinquished after its last checkpoint and goes on elsewhere.
 // PD4: whoever began it (a signal, POST /drain, a fence), a pod whose calls are gone says so once (`gone`): its process is to exit.
 // PD3: a pod that fences itself writes nothing more for its calls.
 
@@ -8,7 +8,6 @@ import type { Call } from '../call/call.ts'
 import { ownNumberOf } from '../call/identity.ts'
 import type { EndCause } from '../call/state.ts'
 import { amountsOf } from '../call/tariff.ts'
-import { Afterwards, type Detached } from '../call-control/afterwards.ts'
 import type { StreamControl } from '../call-control/call-control.ts'
 import { CallFinalizer, type CallFinalizerParts } from '../call-control/call-finalizer.ts'
 import { makePlacesOf } from '../call-control/caller-places.ts'
@@ -34,6 +33,7 @@ import type { PodHeartbeat } from '../control/ports.ts'
 import { type CallSpending, Spending } from '../control/spending.ts'
 import { askWithin } from '../control/store-answer.ts'
 import { TransferPolicy } from '../control/transfer-policy.ts'
+import { messageOf } from '../kit/errors.ts'
 import { type CallSid, newIncarnation } from '../kit/ids.ts'
 import { Wheel } from '../kit/wheel.ts'
 import { callJudge } from './call-back-line.ts'
@@ -54,7 +54,6 @@ export class Pod {
   readonly callControl: PodCallControl
   readonly streamAdmission: StreamAdmission
   readonly calls: PodCalls
-  readonly afterwards: Afterwards
   readonly finalizer: CallFinalizer
   readonly driver: PodDriver
   readonly keeper: LeaseKeeper
@@ -112,12 +111,20 @@ export class Pod {
       withheldPercent: config.call.withheldPercent,
       limit: limits.cell.pools.reduce((sum, { callsMax }) => sum + callsMax, 0),
     })
-    const onGivenUp = (detached: Detached) => this.finalizer.givenUp(detached)
-    this.afterwards = new Afterwards({ clock: world.clock, wheel, placesOf, onGivenUp })
     const tellHolder: CallFinalizerParts['tellHolder'] = (lease, cause) =>
       this.#tellHolder(lease.pod, lease.callSid, cause)
-    const kept = { records, leases, recordings, afterwards: this.afterwards }
+    const kept = { records, leases, recordings }
     this.finalizer = new CallFinalizer({ ...kept, overLooksMs, tellHolder, ...control })
+    const leaveQueue = (callSid: CallSid): void => {
+      leases
+        .leave(callSid)
+        .catch((error: unknown) =>
+          world.log.warn(
+            { callSid, reason: messageOf(error) },
+            'a waiting caller could not be taken out; the place expires',
+          ),
+        )
+    }
     this.calls = new PodCalls({
       pack,
       makeModel,
@@ -136,9 +143,11 @@ export class Pod {
         clock: world.clock,
       }),
       movePool: (request) => this.#admission.movePool(request),
-      onEnded: (podCall, cause, next) => {
-        if (podCall.isActive) this.#spending.ended(this.#spendingOf(podCall))
-        this.finalizer.callEnded(podCall, cause, next)
+      finalizer: this.finalizer,
+      timers: wheel,
+      leaveQueue,
+      onEnded: (podCall, cause, hasActed) => {
+        if (hasActed) this.#spending.ended(this.#spendingOf(podCall))
         this.onCallEnded?.(podCall.call, cause)
       },
     })
@@ -147,7 +156,7 @@ export class Pod {
       clock: world.clock,
       wheel,
       log: world.log,
-      held: () => [...this.calls.leases(), ...this.afterwards.leases()],
+      held: () => this.calls.leases(),
       announcement: () => this.#announcement(),
       onFenced: (callSid) => this.fenced(callSid),
       onSelfFence: () => this.driver.fence(),
@@ -165,7 +174,7 @@ export class Pod {
       storeAgoMs: () => this.keeper.lastSuccessAgoMs,
       actions: {
         announce: () => this.keeper.announceNow(),
-        handOver: (callSid, cause) => this.#handOver(callSid, cause),
+        handOver: (callSid, cause) => this.handOver(callSid, cause),
         force: (cause) => void this.#force(cause),
         flush: () => this.#flush(),
         exit: (cause) => this.#gone.resolve(cause),
@@ -178,8 +187,7 @@ export class Pod {
         const { minutes, money } = limits.budgetOf(tenant)
         return { minutes: minutes ?? tenantDay.minutes, money: money ?? tenantDay.money }
       },
-      live: () =>
-        this.calls.all().flatMap((podCall) => (podCall.isActive && !podCall.isOver ? [this.#spendingOf(podCall)] : [])),
+      live: () => this.calls.all().flatMap((podCall) => (podCall.isActive ? [this.#spendingOf(podCall)] : [])),
       wheel,
       log: world.log,
       onLimit: (limit) => world.metrics.limits.add(limit),
@@ -208,7 +216,6 @@ export class Pod {
     }
     this.streamAdmission = new StreamAdmission({
       ...admissionParts,
-      finalizer: this.finalizer,
       isTaking: () => this.driver.takesWebhooks,
     })
     const overflows = new Overflows({
@@ -234,11 +241,11 @@ export class Pod {
         packOf: pack,
         calls: this.calls,
         streamAdmission: this.streamAdmission,
-        afterwards: this.afterwards,
         finalizer: this.finalizer,
       },
       admission: this.#admission,
       leases,
+      leaveQueue,
       records,
       peers: this.#peers,
       grants,
@@ -257,8 +264,8 @@ export class Pod {
       onResume: (cause, outcome) => world.metrics.resumed(cause, outcome),
       world: control,
     })
-    const { calls, afterwards } = this
-    const shared = { pod, calls, afterwards, admission: this.#admission, peers: this.#peers, records, grants, placesOf }
+    const { calls } = this
+    const shared = { pod, calls, admission: this.#admission, peers: this.#peers, records, grants, placesOf }
     this.#handover = new Handover({ ...shared, checkpoints, pods, world })
     this.#rescuer = new Rescuer({
       ...{ pod, leases, records, finalizer: this.finalizer, peers: this.#peers, pods, ...control },
@@ -329,9 +336,7 @@ export class Pod {
   }
 
   fenced(callSid: CallSid): void {
-    const podCall = this.calls.get(callSid)
-    if (podCall !== undefined && !podCall.isMoving) this.calls.relinquish(podCall, 'moved')
-    else this.afterwards.takeDetached(callSid)
+    this.calls.fenced(callSid)
   }
 
   /** A stream was let in and its socket has gone: its carrier will ask what follows. */
@@ -370,7 +375,7 @@ export class Pod {
   async #close(): Promise<void> {
     if (this.#stores.isAlone) {
       this.endAll()
-      this.finalizer.endDials()
+      this.calls.endTransfers()
     } else await this.#force('closing')
     this.driver.close()
     this.#schema?.close()
@@ -400,7 +405,8 @@ export class Pod {
     }
   }
 
-  async #handOver(callSid: CallSid, cause: 'drain' | 'lag'): Promise<boolean> {
+  /** Gives a call of this pod to another one; true when it is no longer this pod's. */
+  async handOver(callSid: CallSid, cause: 'drain' | 'lag'): Promise<boolean> {
     if (this.#stores.isAlone) return false
     const podCall = await this.calls.made(callSid)
     return podCall === undefined || this.#handover.give(podCall, cause)

@@ -1,7 +1,6 @@
 // Three ways to the same rows on a real Postgres: the pod's own end, the carrier's word at another pod, and the sweep of a worker.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { Afterwards } from '../../src/call-control/afterwards.ts'
 import { CallFinalizer } from '../../src/call-control/call-finalizer.ts'
 import { Sweeper, type SweepOutcome } from '../../src/call-control/rescue/sweeper.ts'
 import { LEASE_TIMES } from '../../src/control/ports.ts'
@@ -51,12 +50,10 @@ async function silentCall(): Promise<CallSid> {
 /** The finalizer of a pod that holds no call, and looks at once at what the carrier tells. */
 function endingsOf(metrics: Metrics): CallFinalizer {
   const leases = makeMemoryLeases({ times: LEASE_TIMES, nowMs: () => performance.now() })
-  const afterwards = new Afterwards({ clock: systemClock, wheel, placesOf: () => undefined, onGivenUp: () => {} })
   return new CallFinalizer({
     tellHolder: async () => false,
     records: db.records,
     leases,
-    afterwards,
     wheel,
     log: silentLog,
     metrics,

@@ -12,7 +12,6 @@ import { Wheel } from '../../kit/wheel.ts'
 import { Metrics } from '../../ops/metrics.ts'
 import { makeMemoryLeases } from '../../store/leases/memory.ts'
 import { MemoryRecords } from '../../store/records/memory.ts'
-import { Afterwards } from '../afterwards.ts'
 import { CallFinalizer } from '../call-finalizer.ts'
 import type { Peers } from '../peers.ts'
 import { RESCUES_MAX, Rescuer } from './rescuer.ts'
@@ -75,7 +74,6 @@ class World {
 
   #makeRescuer(hasRest: boolean): Rescuer {
     const { leases, records, wheel, clock } = this
-    const afterwards = new Afterwards({ clock, wheel, placesOf: () => undefined, onGivenUp: () => {} })
     const rest = {
       callStatus: (callSid: CallSid) => {
         this.asked.push(callSid)
@@ -96,7 +94,6 @@ class World {
         tellHolder: async () => false,
         records,
         leases,
-        afterwards,
         wheel,
         log: silentLog,
         metrics: new Metrics(),

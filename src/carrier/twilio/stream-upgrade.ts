@@ -1,6 +1,6 @@
 // The upgrade of a media stream: what a socket must show before it gets its 101. Rules:
 // MD1: signature, then token, then stream admission, all before the 101; the first that fails answers with its status.
-// MD2: a socket waits for stream admission within the bound of that; one that goes meanwhile, or before its stream has started, is let go.
+// MD2: a socket waits for stream admission within the bound of that; one that goes meanwhile, or before its stream has started, is relinquished.
 // MD5: an address that is not one of our TwiML is told apart: log and answer name what it lacks (pod, Call SID, token).
 // MD4: a pod that was picked for the stream and did not get it is told to drop what it prepared.
 // MD3: at most UPGRADES_PENDING_MAX sockets wait at once; a further one gets 503.
