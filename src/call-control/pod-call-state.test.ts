@@ -3,7 +3,7 @@ import { suite, test } from 'node:test'
 import fc from 'fast-check'
 import type { EndCause, Next } from '../call/state.ts'
 import type { CallSid } from '../kit/ids.ts'
-import type { Origin } from './pod-call.ts'
+import type { Origin } from './origin.ts'
 import {
   type AwaitedTransfer,
   heldIn,

@@ -21,8 +21,9 @@ import type { CallOffer, NextStep, StreamGrant } from './call-control.ts'
 import type { CallFinalizer } from './call-finalizer.ts'
 import type { PlacesOf } from './caller-places.ts'
 import type { CarrierEndCause } from './carrier-calls.ts'
+import { leaseOf, type Origin } from './origin.ts'
 import { OPEN_MAX_MS, PendingCall, type PendingEnd } from './pending-call.ts'
-import { leaseOf, makePodCall, type Origin, type PodCall, type PodCallMakerParts } from './pod-call.ts'
+import { makePodCall, type PodCall, type PodCallMakerParts } from './pod-call.ts'
 import {
   type AwaitedTransfer,
   type Detached,

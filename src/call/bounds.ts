@@ -5,16 +5,13 @@
 // CB3: at NEAR_SHARE of its time or its money the call tells so once; at the bound the agent is asked for a goodbye, and what it says is
 //      heard to its end (CM5). If it says nothing, the plane's own sentence does.
 import type { CallEvent, CallSettings, CallState, Effect, EndCause, Next } from './state.ts'
-import { amountsOf, type Tariff } from './tariff.ts'
+import { amountsOf } from './tariff.ts'
 import { requestResponse } from './turn.ts'
 
 /** From this share of a bound on it is near. */
 export const NEAR_SHARE = 0.8
 /** How often a call with a budget is looked at. */
 const BUDGET_LOOK_MS = 5_000
-
-/** What a call may cost. */
-export type CallBudget = { amount: number; prices: Tariff }
 
 const ASK_QUIET =
   'The caller has said nothing for a while. Ask in a few words, in the language of this conversation, whether they are still there.'

@@ -5,7 +5,7 @@
 // PD3: a pod that fences itself writes nothing more for its calls.
 
 import type { Call } from '../call/call.ts'
-import { ownNumberOf } from '../call/identity.ts'
+import { callIdOf, ownNumberOf } from '../call/identity.ts'
 import type { EndCause } from '../call/state.ts'
 import { amountsOf } from '../call/tariff.ts'
 import type { StreamControl } from '../call-control/call-control.ts'
@@ -16,7 +16,7 @@ import { openHistory } from '../call-control/history.ts'
 import { Overflows } from '../call-control/overflow.ts'
 import { makePeers, type PeerAnswers, type Peers } from '../call-control/peers.ts'
 import type { PodCall } from '../call-control/pod-call.ts'
-import { callIdOf, PodCallControl } from '../call-control/pod-call-control.ts'
+import { PodCallControl } from '../call-control/pod-call-control.ts'
 import { PodCalls } from '../call-control/pod-calls.ts'
 import { Rescuer } from '../call-control/rescue/rescuer.ts'
 import { StreamAdmission } from '../call-control/stream-admission.ts'
