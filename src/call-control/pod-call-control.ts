@@ -18,9 +18,10 @@
 //       back, so that it is known when that stream never opened.
 // DK8: whose call it is and what it is admitted as follow its direction, on every path: entering, waiting, resuming.
 import { createHash } from 'node:crypto'
+import type { EndCause } from '../call/end-cause.ts'
 import { type CallIdentity, farEndOf, ownNumberOf } from '../call/identity.ts'
 import type { Leg, LegListener } from '../call/ports.ts'
-import type { EndCause, Next, TransferOutcome } from '../call/state.ts'
+import type { Next, TransferOutcome } from '../call/state.ts'
 import type { Admission, AdmitRequest, Placement } from '../control/admission.ts'
 import type { LeaseStore } from '../control/ports.ts'
 import type { CallRecords, CallRow, EndRequest, Fenceable } from '../control/records.ts'
