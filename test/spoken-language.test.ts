@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { RealtimeAgent } from '@openai/agents-realtime'
-import { PHRASES } from '../src/carrier/twilio/answers/phrases.ts'
 import type { PackCall } from '../src/packs/pack.ts'
+import { LANGUAGES } from '../src/phrases/languages.ts'
 import { Plane, stay } from './plane.ts'
 
 const script = { name: 'spoken', turns: [{ say: 'Hello.' }] }
@@ -16,7 +16,7 @@ test('[P47][PH4] a call that loses its model for good ends with the apology in t
     const { verbs } = await plane.call(stay(8_000))
     assert.deepEqual(
       verbs.filter(({ verb }) => verb === 'Say').map(({ detail }) => detail),
-      [PHRASES.de?.sorry],
+      [LANGUAGES.de.phrases.sorry],
     )
   })
 })
@@ -31,7 +31,7 @@ test('[P47][PH4] a full pod says so in the language of its callers', async () =>
     const { verbs } = await plane.call(stay(500))
     assert.deepEqual(
       verbs.filter(({ verb }) => verb === 'Say').map(({ detail }) => detail),
-      [PHRASES.pt?.full],
+      [LANGUAGES.pt.phrases.full],
     )
     await first.done
   })

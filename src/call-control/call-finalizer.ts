@@ -15,7 +15,8 @@
 //      free meanwhile, and its row says where it is. When that cannot be written, its end is written at once.
 // EG11: who tells of an end may wait until it is written, or told to the pod of the call, KNOWN_MS at most: whatever pod is asked then finds the call over.
 // EG7: where a recording lies is told to the store of the work; a pod without one counts it.
-import type { EndCause, TransferOutcome } from '../call/state.ts'
+import type { EndCause } from '../call/end-cause.ts'
+import type { TransferOutcome } from '../call/state.ts'
 import type { LeaseSeen, LeaseStore } from '../control/ports.ts'
 import type { CallRecords, CallRow, EndRequest } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'

@@ -17,9 +17,10 @@
 //       outcome is part of the call's end, whichever pod is asked. It rides in what the carrier asks after the stream into which the call came
 //       back, so that it is known when that stream never opened.
 // DK8: whose call it is and what it is admitted as follow its direction, on every path: entering, waiting, resuming.
+import type { EndCause } from '../call/end-cause.ts'
 import { type CallIdentity, callIdOf, farEndOf, ownNumberOf } from '../call/identity.ts'
 import type { Leg, LegListener } from '../call/ports.ts'
-import type { EndCause, Next, TransferOutcome } from '../call/state.ts'
+import type { Next, TransferOutcome } from '../call/state.ts'
 import type { Admission, AdmitRequest, Placement } from '../control/admission.ts'
 import type { LeaseStore } from '../control/ports.ts'
 import type { CallRecords, CallRow, EndRequest, Fenceable } from '../control/records.ts'

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
-import type { EndCause, Next } from '../call/state.ts'
+import type { EndCause } from '../call/end-cause.ts'
+import type { Next } from '../call/state.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Origin } from './origin.ts'
 import {

@@ -8,7 +8,8 @@
 //       what was prepared for a handover and never acted leaves no trace; what was prepared otherwise ends only if it came nowhere.
 // PCS6: an end that the carrier tells reaches the call in each phase: what acts or waits ends by itself, what is pending is answered at once, what is
 //       detached ends here.
-import type { EndCause, Next } from '../call/state.ts'
+import type { EndCause } from '../call/end-cause.ts'
+import type { Next } from '../call/state.ts'
 import type { EndRequest } from '../control/records.ts'
 import type { CallOffer, StreamGrant } from './call-control.ts'
 import type { CarrierEndCause } from './carrier-calls.ts'

@@ -10,7 +10,8 @@
 // AW4: a call whose stream broke before it began keeps no place meanwhile: it comes back without one.
 // AW3: a call whose socket broke is kept for RESUME_AWAITED_MS, for at most DETACHED_MAX calls; then, or beyond it, it has ended.
 import { writeCheckpoint } from '../call/checkpoint.ts'
-import type { EndCause, Next } from '../call/state.ts'
+import type { EndCause } from '../call/end-cause.ts'
+import type { Next } from '../call/state.ts'
 import type { HeldLease } from '../control/ports.ts'
 import type { EndRequest } from '../control/records.ts'
 import { messageOf, VoiceError } from '../kit/errors.ts'

@@ -10,7 +10,8 @@
 // RZ4: a call that is over at the carrier ends for what its checkpoint was ending for; otherwise its caller hung up (completed, canceled),
 //      or the carrier lost it.
 import { type CheckpointReading, readCheckpoint, writeCheckpoint } from '../call/checkpoint.ts'
-import type { EndCause, Next, Phase, TransferOutcome } from '../call/state.ts'
+import type { EndCause } from '../call/end-cause.ts'
+import type { Next, Phase, TransferOutcome } from '../call/state.ts'
 import type { CallRow } from '../control/records.ts'
 
 export const FAILOVERS_MAX = 5

@@ -4,7 +4,8 @@
 //      goodbye and the call ends. Quiet is only when nobody is due to speak, no tool is out, and all that was said has been heard.
 // CB3: at NEAR_SHARE of its time or its money the call tells so once; at the bound the agent is asked for a goodbye, and what it says is
 //      heard to its end (CM5). If it says nothing, the plane's own sentence does.
-import type { CallEvent, CallSettings, CallState, Effect, EndCause, Next } from './state.ts'
+import type { EndCause } from './end-cause.ts'
+import type { CallEvent, CallSettings, CallState, Effect, Next } from './state.ts'
 import { amountsOf } from './tariff.ts'
 import { requestResponse } from './turn.ts'
 

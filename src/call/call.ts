@@ -11,6 +11,7 @@ import type { CallId, CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
 import { NamedTimers, type Wheel, type WheelTimer } from '../kit/wheel.ts'
 import { isQuiet, isSettled, isWorthKeeping } from './checkpoint.ts'
+import type { EndCause } from './end-cause.ts'
 import { InboundAudio } from './inbound-audio.ts'
 import { step } from './machine.ts'
 import type { CallMeter } from './meter.ts'
@@ -22,7 +23,6 @@ import {
   type CallSettings,
   type CallState,
   type Effect,
-  type EndCause,
   initialState,
   type Next,
   type TimerName,

@@ -17,6 +17,7 @@ import {
   watchQuiet,
 } from './bounds.ts'
 import { onCallerLooked, onCallerTurnLook } from './caller-turn.ts'
+import type { EndCause } from './end-cause.ts'
 import { isEndAwaited, takeBack } from './goodbye.ts'
 import { askLink, giveUpTurn, onModelEvent, onResponseLooked, type Transitions } from './model-events.ts'
 import {
@@ -35,7 +36,6 @@ import {
   type CallSettings,
   type CallState,
   type Effect,
-  type EndCause,
   FAILOVER_CALM_MS,
   type Next,
   type Step,

@@ -1,6 +1,7 @@
 // What a call tells those who watch it: counts, moments of a turn, its end. Rules:
 // MT1: a meter never throws and never waits; it is not asked anything.
-import type { CallState, EndCause } from './state.ts'
+import type { EndCause } from './end-cause.ts'
+import type { CallState } from './state.ts'
 
 /** The moments of a call that a timeline or a trace shows. */
 export type Moment = 'stream-open' | 'model-ready' | 'caller-speaking' | 'caller-silent' | 'agent-speaking'

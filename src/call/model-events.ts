@@ -14,6 +14,7 @@
 // ME10: SLOW_LINKS_MAX links in a row that say nothing until their bound are enough: a person, or a sentence. The later ones go elsewhere.
 import { unreachable } from '../kit/errors.ts'
 import { callerWords } from './echo.ts'
+import type { EndCause } from './end-cause.ts'
 import { goodbyeBroken } from './goodbye.ts'
 import {
   isSilentRequest,
@@ -33,7 +34,7 @@ import {
   turnTakingOf,
 } from './owed-turn.ts'
 import type { ModelEvent, ModelLoss, ResponseRequest, Usage } from './ports.ts'
-import { type CallSettings, type CallState, type Effect, type EndCause, redialAfterMs } from './state.ts'
+import { type CallSettings, type CallState, type Effect, redialAfterMs } from './state.ts'
 import {
   clipText,
   cutAt,

@@ -4,6 +4,7 @@
 // ST2: everything here can be written as JSON and read back.
 
 import { type AgentState, NEW_AGENT } from './agent-state.ts'
+import type { EndCause } from './end-cause.ts'
 import type { CutItem } from './playout.ts'
 import type { LegEnd, ModelEvent, ModelLoss, ResponseRequest, TurnTaking, Usage } from './ports.ts'
 import type { Tariff } from './tariff.ts'
@@ -18,29 +19,6 @@ export type Next = { kind: 'hang-up'; sentence?: string } | { kind: 'transfer'; 
 
 /** How a transfer ended, by the carrier's word. */
 export type TransferOutcome = 'answered' | 'busy' | 'no-answer' | 'failed' | 'canceled'
-
-/** Why a call ended. */
-export type EndCause =
-  | 'caller-hung-up'
-  | 'carrier-lost'
-  | 'agent-ended'
-  | 'transferred'
-  | 'stream-never-came'
-  | 'media-silent'
-  | 'too-long'
-  /** The caller said nothing, was asked, and said nothing still. */
-  | 'caller-silent'
-  /** It has cost what it may. */
-  | 'over-budget'
-  | 'model-refused'
-  | 'model-lost'
-  | 'agent-failed'
-  /** The caller was owed an answer, and every way to one came to nothing (owed-turn.ts). */
-  | 'unanswered'
-  | 'drained'
-  /** Another pod acts for the call: this one's part is over, the call is not. */
-  | 'moved'
-  | 'handed-over'
 
 export type Phase =
   | { kind: 'opening' }

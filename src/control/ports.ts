@@ -195,7 +195,7 @@ export interface LeaseStore {
   release(request: { callSid: CallSid; epoch: number }): Promise<{ kind: 'released' | 'unknown' | 'fenced' }>
   /**
    * Moves the call to another pod (`preferPod` if it lives, never `avoidPod` unless it is the only one) under
-   * `fromEpoch` + 1. Needs no free slot.
+   * `fromEpoch` + 1. The lease goes along, so the ceiling does not matter; `no-pod` when every pod is full for resumes.
    */
   transfer(request: {
     callSid: CallSid

@@ -8,6 +8,7 @@
 // RR6: a claim counts as a failover unless it is a handover's. Failovers with less than FAILOVER_CALM_MS between them count together, by
 //      the store's clock.
 // RR5: a store that cannot be reached rejects with STORE_UNAVAILABLE within its own bound.
+import type { EndCause } from '../call/end-cause.ts'
 import type { CallIdentity } from '../call/identity.ts'
 import type { CallSid } from '../kit/ids.ts'
 
@@ -44,7 +45,8 @@ export type CallRow = CallIdentity & {
   /** Wall-clock ms since 1970, the store's clock. */
   startedAtMs: number
   endedAtMs: number | undefined
-  cause: string | undefined
+  /** undefined: it lives, or its cause is one of another version. */
+  cause: EndCause | undefined
   next: RecordedNext | undefined
   intents: ToolIntent[]
   /** Some of it is sealed and did not open: it reads as unknown, or as not there. */
@@ -69,7 +71,7 @@ export type Intended =
   /** The same key was intended before: the tool may have run. `output` when it answered. */
   | { kind: 'known'; output: string | undefined }
   | { kind: 'fenced' }
-export type EndRequest = Fenceable & { cause: string; next: RecordedNext; checkpoint: string | undefined }
+export type EndRequest = Fenceable & { cause: EndCause; next: RecordedNext; checkpoint: string | undefined }
 
 /** A live call, as far as a sweep needs it. */
 export type LiveCall = Pick<CallRow, 'callSid' | 'epoch' | 'pod'>

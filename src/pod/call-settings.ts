@@ -1,8 +1,8 @@
 // Configuration and agent → what the machine of a call needs to know.
 import type { CallSettings } from '../call/state.ts'
-import { languageOf } from '../carrier/twilio/answers/language.ts'
 import type { Config } from '../config.ts'
 import type { PackCall } from '../packs/pack.ts'
+import { languageOf } from '../phrases/language.ts'
 
 /** What a caller hears whose call cannot go on, in the language of CALLER_LANGUAGE (PH4). */
 export function sorrySentence({ fleet }: { fleet: Pick<Config['fleet'], 'callerLanguage'> }): string {

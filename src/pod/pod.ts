@@ -5,8 +5,8 @@
 // PD3: a pod that fences itself writes nothing more for its calls.
 
 import type { Call } from '../call/call.ts'
+import type { EndCause } from '../call/end-cause.ts'
 import { callIdOf, ownNumberOf } from '../call/identity.ts'
-import type { EndCause } from '../call/state.ts'
 import { amountsOf } from '../call/tariff.ts'
 import type { StreamControl } from '../call-control/call-control.ts'
 import { CallFinalizer, type CallFinalizerParts } from '../call-control/call-finalizer.ts'

@@ -6,6 +6,7 @@
 // WK4: an item that fails waits for its next try, and is dead after ATTEMPTS_MAX; a dead one stays until a person runs it again.
 // WK5: an effect outside bears the key `callId:type:keyNumber`, the same in each attempt and rerun unless a person asks for a new one. Where a sink takes no key, the intent is written before it is sent;
 //      an intent whose outcome nobody knows makes the item `uncertain`, for a person.
+import type { EndCause, EndedBy } from '../call/end-cause.ts'
 import type { CallIdentity } from '../call/identity.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 
@@ -110,7 +111,8 @@ export type CallRecord = {
   pack: string
   startedAtMs: number
   endedAtMs: number | undefined
-  cause: string | undefined
+  cause: EndCause | undefined
+  endedBy: EndedBy | undefined
   durationMs: number | undefined
   turns: number | undefined
   transcript: readonly TranscriptLine[] | undefined

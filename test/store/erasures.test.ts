@@ -82,7 +82,7 @@ async function leaveCall(
 }
 
 async function endCall({ records }: Database, callSid: CallSid): Promise<void> {
-  await records.end({ callSid, epoch: 1, cause: 'x', next: { kind: 'none' }, checkpoint: undefined })
+  await records.end({ callSid, epoch: 1, cause: 'agent-ended', next: { kind: 'none' }, checkpoint: undefined })
 }
 
 const worlds = [

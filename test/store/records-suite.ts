@@ -18,7 +18,7 @@ const next = { kind: 'none' } as const
 export const endRequest = (callSid: CallSid, epoch: number) => ({
   callSid,
   epoch,
-  cause: 'agent-hung-up',
+  cause: 'agent-ended' as const,
   next,
   checkpoint: undefined,
 })
@@ -213,7 +213,7 @@ export const CASES: Case[] = [
     run: async (records) => {
       const { callSid } = await opened(records)
       const transfer = { kind: 'transfer', to: '+15550123' } as const
-      const first = { callSid, epoch: 1, cause: 'transferred', next: transfer, checkpoint: '{"last":true}' }
+      const first = { callSid, epoch: 1, cause: 'transferred' as const, next: transfer, checkpoint: '{"last":true}' }
       assert.deepEqual(await records.end(first), { kind: 'ended' })
       assert.deepEqual(await records.end(endRequest(callSid, 1)), { kind: 'repeated' })
       assert.deepEqual(await records.save([{ callSid, epoch: 1, sequence: 9, text: 'late' }]), [callSid])

@@ -298,7 +298,7 @@ describe('[RSL1][RSL4] rotation', () => {
     assert.match(String(row?.number), /^vp2:b:/)
     assert.ok(((row?.marks ?? []) as string[]).some((mark) => mark.startsWith('b:')))
     const onlyB = await onPostgres(sealerOf(B))
-    await onlyB.records.end({ callSid, epoch: 1, cause: 'x', next: { kind: 'none' }, checkpoint: undefined })
+    await onlyB.records.end({ callSid, epoch: 1, cause: 'agent-ended', next: { kind: 'none' }, checkpoint: undefined })
     assert.equal(await onlyB.erasures.round(), 1)
     assert.equal(await onlyB.records.find(callSid), undefined)
     assert.equal((await onlyB.erasures.find(id))?.isDone, true)
@@ -364,7 +364,7 @@ test('[JR2] a transcript of ten million characters is bounded, sealed and read a
   assert.ok(text.length > 10_000_000)
   await database.records.save([{ callSid, epoch: 1, sequence: 1, text }])
   assert.equal((await database.records.find(callSid))?.checkpoint, text)
-  await database.records.end({ callSid, epoch: 1, cause: 'x', next: { kind: 'none' }, checkpoint: undefined })
+  await database.records.end({ callSid, epoch: 1, cause: 'agent-ended', next: { kind: 'none' }, checkpoint: undefined })
   const items = await database.work.claim({ worker: 'w', types: ['record'], max: 100, leaseMs: 60_000 })
   const item = items.find((one) => one.callSid === callSid)!
   const result = { kind: 'record' as const, durationMs: 1, turns: 1, transcript, cost: undefined }

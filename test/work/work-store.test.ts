@@ -51,6 +51,17 @@ async function endedCall(): Promise<CallSid> {
   return callSid
 }
 
+test('[EC2] a cause of another version reads as not known, in the row and in the record; a known one says who ended the call', async () => {
+  const callSid = await endedCall()
+  const read = async () => {
+    const [row, record] = [await db.records.find(callSid), await db.work.record(callSid)]
+    return [row?.cause, record?.cause, record?.endedBy]
+  }
+  assert.deepEqual(await read(), ['agent-ended', 'agent-ended', 'agent'])
+  await sql.query(`update call set cause = 'asked-by-a-later-version' where call_sid = $1`, [callSid])
+  assert.deepEqual(await read(), [undefined, undefined, undefined])
+})
+
 const claim = (types: readonly WorkType[], { leaseMs = 60_000, max = 1_000 } = {}): Promise<WorkItem[]> =>
   db.work.claim({ worker: 'w', types, max, leaseMs })
 

@@ -122,7 +122,7 @@ test('[OPR1][WOP2] the admin API asks for its token, lists what is dead, runs it
     cause: string
     analysis: { analyser: string }
   }
-  assert.deepEqual([record.status, from, cause, analysis.analyser], [200, '+15550100', 'agent-hung-up', 'rules'])
+  assert.deepEqual([record.status, from, cause, analysis.analyser], [200, '+15550100', 'agent-ended', 'rules'])
   assert.equal((await fetch(`${worker.url}/admin/calls/${nextSid()}`, { headers: bearer })).status, 404)
   worker.child.kill('SIGTERM')
   assert.equal(await worker.code, 0)

@@ -13,8 +13,9 @@ type Permits = Readonly<Record<string, Permit>>
 const ROOMS: Readonly<Record<string, Permits>> = {
   kit: {},
   audio: { kit: 'all' },
+  phrases: {},
   call: { audio: 'all', kit: 'all', packs: 'types' },
-  carrier: { call: 'all', 'call-control': 'all', audio: 'all', kit: 'all' },
+  carrier: { call: 'all', 'call-control': 'all', phrases: 'all', audio: 'all', kit: 'all' },
   model: { call: 'all', control: 'all', audio: 'all', kit: 'all', packs: 'types', ops: 'types' },
   control: { call: 'types', kit: 'all' },
   packs: { call: 'types', kit: 'all' },

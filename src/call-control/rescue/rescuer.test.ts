@@ -246,7 +246,7 @@ suite('the rescuer', () => {
 
   test('[RX4] the slot of a call that has ended is given back before its lease is dropped', async () => {
     const world = await World.open(1)
-    const end = { callSid: sid(1), epoch: 1, cause: 'agent-ended', next: { kind: 'none' as const } }
+    const end = { callSid: sid(1), epoch: 1, cause: 'agent-ended' as const, next: { kind: 'none' as const } }
     await world.records.end({ ...end, checkpoint: undefined })
     await world.run(25_000)
     assert.deepEqual([world.asked, (await world.leases.usage()).inUse], [[], 0])

@@ -1,6 +1,7 @@
 // A row of the records as the plane reads it, and text as a database takes it. Rules:
 // ROW1: what is sealed and does not open leaves the rest of its row as it is, and the row says so (`isSealed`).
 // ROW2: text is stored without what PostgreSQL cannot hold (NUL, half a surrogate pair): models write anything.
+import { readEndCause } from '../../call/end-cause.ts'
 import type { CallRow, RecordedNext, ToolIntent } from '../../control/records.ts'
 import { type Codec, openOr, type SealedColumn } from '../sealing/codec.ts'
 import type { Row } from './sql.ts'
@@ -62,7 +63,7 @@ export function callRowOf(row: Row, codec: Codec): CallRow {
     failovers: Number(row.failovers),
     startedAtMs: Number(row.started_at_ms),
     endedAtMs: row.ended_at_ms === null || row.ended_at_ms === undefined ? undefined : Number(row.ended_at_ms),
-    cause: typeof row.cause === 'string' ? row.cause : undefined,
+    cause: readEndCause(row.cause), // [EC2]
     next: openedNext(row.next as RecordedNext | null, (text) => open('call.next', callSid, text, undefined)),
     intents,
   }

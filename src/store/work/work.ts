@@ -5,6 +5,7 @@
 // SW4: the items of a call are made in the transaction that ends it; what was ended without them is found by a mark of the call, never
 //      by a walk through all calls.
 // SW5: call-backs of a tenant are kept one after the other, under a lock of the transaction: one person has one that is open.
+import { endedBy, readEndCause } from '../../call/end-cause.ts'
 import { farPartyOf, numberOf } from '../../call/identity.ts'
 import type { CallId, CallSid } from '../../kit/ids.ts'
 import {
@@ -276,6 +277,7 @@ function identityOf(row: Row): Omit<WorkItem, 'body'> {
 
 function recordOf(row: Row, codec: Codec): CallRecord {
   const callSid = row.call_sid as CallSid
+  const cause = readEndCause(row.cause) // [EC2]
   const optional = (value: unknown): number | undefined => (value === null ? undefined : Number(value))
   return {
     callSid,
@@ -287,7 +289,8 @@ function recordOf(row: Row, codec: Codec): CallRecord {
     pack: String(row.pack),
     startedAtMs: Number(row.started_at_ms),
     endedAtMs: optional(row.ended_at_ms),
-    cause: (row.cause as string | null) ?? undefined,
+    cause,
+    endedBy: cause === undefined ? undefined : endedBy(cause),
     durationMs: optional(row.duration_ms),
     turns: optional(row.turns),
     transcript:

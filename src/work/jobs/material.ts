@@ -1,5 +1,6 @@
 // What a job may read of a call. The role file makes it from the call's row and checkpoint, since work knows neither. Rules:
 // MA1: a call without a readable checkpoint still has its material, with nothing said in it.
+import type { EndCause } from '../../call/end-cause.ts'
 import type { CallSid } from '../../kit/ids.ts'
 
 /** Tokens by kind, as the model counted them over the whole call. */
@@ -19,7 +20,7 @@ export type Said =
 export type CallMaterial = {
   startedAtMs: number
   endedAtMs: number
-  cause: string | undefined
+  cause: EndCause | undefined
   /** It was handed to a person. */
   isTransferred: boolean
   turns: number

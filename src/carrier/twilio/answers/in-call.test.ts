@@ -16,8 +16,9 @@ import type {
 import type { CarrierEndCause } from '../../../call-control/carrier-calls.ts'
 import type { CallId, CallSid } from '../../../kit/ids.ts'
 import type { Log } from '../../../kit/log.ts'
+import { LANGUAGES } from '../../../phrases/languages.ts'
+import type { PhraseSet } from '../../../phrases/phrase-set.ts'
 import { twilioWebhooks } from '../webhooks.ts'
-import { PHRASES, type PhraseSet, VOICES } from './phrases.ts'
 import { ASK_TRIES_MAX } from './replies.ts'
 
 const TOKEN = '12345678901234567890123456789012'
@@ -406,7 +407,7 @@ const SPOKEN: Readonly<
 }
 
 test('[P47][PH4] whatever the plane says to a caller of whom it knows no language is in CALLER_LANGUAGE, each of them', async () => {
-  for (const [name, { say, regions }] of Object.entries(VOICES)) {
+  for (const [name, { say, regions, phrases }] of Object.entries(LANGUAGES)) {
     for (const callerLanguage of [name, ...regions]) {
       const { callControl, post } = await open({ callerLanguage })
       for (const [what, [phrase, path, set, more = {}]] of Object.entries(SPOKEN)) {
@@ -414,10 +415,10 @@ test('[P47][PH4] whatever the plane says to a caller of whom it knows no languag
         const { status, body } = await post(`/twilio/${path.replace('CALL', CALL)}`, more as Record<string, string>)
         assert.equal(status, 200, what)
         const said = [...body.matchAll(/<Say language="([^"]*)">([^<]*)<\/Say>/g)].map(([, code, text]) => [code, text])
-        const words = String(PHRASES[name]![phrase]).replaceAll('&', '&amp;')
+        const words = String(phrases[phrase]).replaceAll('&', '&amp;')
         assert.deepEqual(said, [[callerLanguage === name ? say : callerLanguage, words]], `${callerLanguage}: ${what}`)
       }
-      callControl.step = { kind: 'hang-up', sentence: PHRASES[name]!.sorry }
+      callControl.step = { kind: 'hang-up', sentence: phrases.sorry }
       assert.ok(
         (await post('/twilio/next')).body.includes(
           `<Say language="${callerLanguage === name ? say : callerLanguage}">`,

@@ -5,7 +5,7 @@
 // TX4: characters that XML cannot hold are taken out of every text.
 import VoiceResponse from 'twilio/lib/twiml/VoiceResponse.js'
 import { clip } from '../../../kit/text.ts'
-import type { SayLanguage } from './phrases.ts'
+import type { VoiceCode } from '../../../phrases/languages.ts'
 
 const PARAMETER_CHARACTERS_MAX = 499 // name and value together (Twilio's rule)
 const SENTENCE_CHARACTERS_MAX = 3_000 // Twilio speaks 4 096 at most; a longer sentence is cut
@@ -23,7 +23,7 @@ export type StreamAnswer = {
   streamStatusUrl: string
   /** Heard before the stream opens. */
   sentence?: string | undefined
-  language?: SayLanguage | undefined
+  language?: VoiceCode | undefined
 }
 
 /** Joins the call to a media stream; afterwards Twilio asks what next. */
@@ -48,7 +48,7 @@ export function unfitParameters(parameters: Record<string, string>): string[] {
 }
 
 /** Ends the call, after a last sentence when there is one. */
-export function hangUp(sentence?: string, language?: SayLanguage): string {
+export function hangUp(sentence?: string, language?: VoiceCode): string {
   const response = new VoiceResponse()
   speak(response, sentence, language)
   response.hangup()
@@ -56,12 +56,7 @@ export function hangUp(sentence?: string, language?: SayLanguage): string {
 }
 
 /** Asks again at `url` after `pauseSeconds`; the caller hears a sentence first when there is one. */
-export function askAgain(ask: {
-  url: string
-  pauseSeconds: number
-  sentence?: string
-  language?: SayLanguage
-}): string {
+export function askAgain(ask: { url: string; pauseSeconds: number; sentence?: string; language?: VoiceCode }): string {
   const response = new VoiceResponse()
   speak(response, ask.sentence, ask.language)
   if (ask.pauseSeconds > 0) response.pause({ length: ask.pauseSeconds })
@@ -78,7 +73,7 @@ export function transfer(answer: {
   nextUrl: string
   callerId?: string
   sentence?: string
-  language?: SayLanguage | undefined
+  language?: VoiceCode | undefined
   /** The longest that it lasts. */
   maxMs?: number | undefined
 }): string {
@@ -104,10 +99,10 @@ export function empty(): string {
   return new VoiceResponse().toString()
 }
 
-type Speaks = { say(attributes: { language?: SayLanguage }, text: string): unknown }
+type Speaks = { say(attributes: { language?: VoiceCode }, text: string): unknown }
 
 /** Says a sentence within a document or a Gather; nothing when there is none. */
-export function speak(response: Speaks, sentence: string | undefined, language?: SayLanguage): void {
+export function speak(response: Speaks, sentence: string | undefined, language?: VoiceCode): void {
   const text = clip(printable(sentence ?? ''), SENTENCE_CHARACTERS_MAX)
   if (text.trim() !== '') response.say(language === undefined ? {} : { language }, text)
 }

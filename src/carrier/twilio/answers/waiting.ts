@@ -7,8 +7,8 @@
 import VoiceResponse from 'twilio/lib/twiml/VoiceResponse.js'
 import type { FarParty } from '../../../call/identity.ts'
 import type { Overflow, Place } from '../../../call-control/call-control.ts'
-import { languageOf } from './language.ts'
-import type { SayLanguage } from './phrases.ts'
+import { languageOf } from '../../../phrases/language.ts'
+import type { VoiceCode } from '../../../phrases/languages.ts'
 import { hangUp, speak, transfer } from './twiml.ts'
 
 /** Two and a half of these are the life of a place in the queue. */
@@ -107,7 +107,7 @@ export function wantsCallBack(party: FarParty, digits: string): boolean {
   return party.kind === 'known' && digits === '1'
 }
 
-function ended(response: VoiceResponse, sentence: string, language: SayLanguage): string {
+function ended(response: VoiceResponse, sentence: string, language: VoiceCode): string {
   speak(response, sentence, language)
   response.hangup()
   return response.toString()

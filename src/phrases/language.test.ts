@@ -1,8 +1,13 @@
 // Languages: whole, spoken by a voice that exists, and grammatical in their numbers.
 import assert from 'node:assert/strict'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { COUNTED_MAX, languageOf } from './language.ts'
-import { type Counted, PHRASES, VOICES } from './phrases.ts'
+import { LANGUAGES } from './languages.ts'
+import type { Counted, LanguageFile } from './phrase-set.ts'
+
+const files: readonly (readonly [string, LanguageFile])[] = Object.entries(LANGUAGES)
 
 test('[PH1] a tag is found whole, by its language, under another code of its tongue, or is English', () => {
   for (const [tag, say] of [
@@ -31,13 +36,11 @@ test('[PH1] a region changes the voice, not the words', () => {
 })
 
 test('[PH2] at least twelve languages, each with every phrase and a voice', () => {
-  const names = Object.keys(PHRASES)
-  assert.ok(names.length >= 12, `${names.length}`)
-  assert.deepEqual(names, Object.keys(VOICES))
-  const phrases = Object.keys(PHRASES.en!)
-  for (const name of names) {
-    assert.deepEqual(Object.keys(PHRASES[name]!), phrases, name)
-    for (const [phrase, words] of Object.entries(PHRASES[name]!)) {
+  assert.ok(files.length >= 12, `${files.length}`)
+  const phrases = Object.keys(LANGUAGES.en.phrases)
+  for (const [name, file] of files) {
+    assert.deepEqual(Object.keys(file.phrases), phrases, name)
+    for (const [phrase, words] of Object.entries(file.phrases)) {
       const forms = typeof words === 'string' ? [words] : Object.values(words as Counted)
       for (const form of forms) {
         assert.ok(form.trim().length > 0 && form.length < 200, `${name} ${phrase}`)
@@ -48,7 +51,7 @@ test('[PH2] at least twelve languages, each with every phrase and a voice', () =
 })
 
 test('[PH2] no plural form that the grammar asks for is absent', () => {
-  for (const [name, phrases] of Object.entries(PHRASES)) {
+  for (const [name, { phrases }] of files) {
     const rules = new Intl.PluralRules(name)
     const categories = new Set(Array.from({ length: COUNTED_MAX + 1 }, (_, n) => rules.select(n)))
     for (const counted of [phrases.ahead, phrases.minutes]) {
@@ -73,8 +76,13 @@ test('[PH2] numbers are said in the right form, rounded up, and bounded', () => 
 })
 
 test('[PH3] every voice is a code of its own language', () => {
-  for (const [name, { say, regions }] of Object.entries(VOICES)) {
+  for (const [name, { say, regions }] of files) {
     for (const code of [say, ...regions]) assert.equal(code.split('-')[0], name)
     assert.deepEqual([...new Set([say, ...regions])], [say, ...regions], name)
   }
+})
+
+test('[PH2] every file of languages/ is a language that is spoken', () => {
+  const named = readdirSync(join(import.meta.dirname, 'languages')).map((file) => file.replace(/\.ts$/, ''))
+  assert.deepEqual(named.sort(), Object.keys(LANGUAGES).sort())
 })
