@@ -12,6 +12,7 @@ import type { CallMeter } from './meter.ts'
 import type { Leg, ModelCommand, ModelListener, ModelSession } from './ports.ts'
 import type { CallSettings, CallState } from './state.ts'
 import { amountsOf, type Tariff } from './tariff.ts'
+import { NO_METER } from './testing/meter.ts'
 import { testSettings } from './testing/settings.ts'
 
 const PRICES: Tariff = {
@@ -24,8 +25,6 @@ const PRICES: Tariff = {
   modelMinute: 0,
   carrierMinute: 0,
 }
-const NOTHINGS = ['frameReceived', 'framesSent', 'frameDropped', 'added', 'moment', 'toolStarted', 'toolEnded', 'ended']
-const NO_METER = Object.fromEntries(NOTHINGS.map((name) => [name, () => {}])) as unknown as CallMeter
 
 /** One pod with one call on it. */
 class Pod {

@@ -11,11 +11,10 @@ import type { CallMeter } from './meter.ts'
 import { LAST_MARK_MAX_MS } from './playout.ts'
 import type { Leg, ModelCommand, ModelEvent, ModelListener, ModelSession } from './ports.ts'
 import type { CallSettings } from './state.ts'
+import { NO_METER } from './testing/meter.ts'
 import { testSettings } from './testing/settings.ts'
 import { UNTRANSCRIBED } from './transcript.ts'
 
-const NOTHINGS = ['frameReceived', 'framesSent', 'added', 'moment', 'toolStarted', 'toolEnded', 'count']
-const NO_METER = Object.fromEntries(NOTHINGS.map((name) => [name, () => {}])) as unknown as CallMeter
 const ms = (count: number): Buffer => Buffer.alloc(count * 8, 0x55)
 
 /** A call with both its sides; `deeds` is what reached the outside, in order. */

@@ -6,6 +6,9 @@ import type { CallState } from './state.ts'
 /** The moments of a call that a timeline or a trace shows. */
 export type Moment = 'stream-open' | 'model-ready' | 'caller-speaking' | 'caller-silent' | 'agent-speaking'
 
+/** What the step of a call counts (effect `count`); ops/metrics.ts says what each is on the page. */
+export type CallCount = 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn' | 'turn-outcome' | 'limit'
+
 export interface CallMeter {
   frameReceived(): void
   framesSent(frames: number): void
@@ -15,9 +18,6 @@ export interface CallMeter {
   moment(moment: Moment): void
   toolStarted(toolCallId: string, tool: string): void
   toolEnded(toolCallId: string): void
-  count(
-    what: 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn' | 'turn-outcome' | 'limit',
-    code: string | undefined,
-  ): void
+  count(what: CallCount, code: string | undefined): void
   ended(cause: EndCause, state: CallState): void
 }

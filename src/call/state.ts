@@ -5,6 +5,7 @@
 
 import { type AgentState, NEW_AGENT } from './agent-state.ts'
 import type { EndCause } from './end-cause.ts'
+import type { CallCount } from './meter.ts'
 import type { CutItem } from './playout.ts'
 import type { LegEnd, ModelEvent, ModelLoss, ResponseRequest, TurnTaking, Usage } from './ports.ts'
 import type { Tariff } from './tariff.ts'
@@ -281,11 +282,7 @@ export type Effect =
   | { kind: 'close-leg'; reason: string }
   | { kind: 'close-model' }
   | { kind: 'note'; level: 'info' | 'warn'; message: string; code?: string }
-  | {
-      kind: 'count'
-      what: 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn' | 'turn-outcome' | 'limit'
-      code?: string
-    }
+  | { kind: 'count'; what: CallCount; code?: string }
   | { kind: 'ended'; cause: EndCause; next: Next }
 
 export type Step = { state: CallState; effects: Effect[] }

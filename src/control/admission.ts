@@ -85,8 +85,11 @@ export type ResumeRequest = {
   caller?: string | undefined
 }
 
+/** What admission asks of the store of leases. */
+type AdmissionStore = Pick<LeaseStore, 'acquire' | 'poll' | 'transfer' | 'movePool'>
+
 export type AdmissionParts = {
-  store: LeaseStore
+  store: AdmissionStore
   clock: Clock
   wheel: Wheel
   log: Log
@@ -163,7 +166,7 @@ export class Admission {
     return kind === 'moved' || kind === 'full' ? kind : 'unsure'
   }
 
-  async #ask<T>(question: (store: LeaseStore) => Promise<T>): Promise<StoreAnswer<T>> {
+  async #ask<T>(question: (store: AdmissionStore) => Promise<T>): Promise<StoreAnswer<T>> {
     const { wheel, store, clock, log } = this.#parts
     const answer = await askWithin(wheel, STORE_MS, () => question(store))
     if (answer.kind === 'answer') {

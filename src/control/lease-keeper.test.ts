@@ -8,7 +8,7 @@ import type { CallSid } from '../kit/ids.ts'
 import { silentLog } from '../kit/log.ts'
 import { Wheel } from '../kit/wheel.ts'
 import { BATCH_MAX, LeaseKeeper, REAP_MAX, RENEW_MS, WELL_MS } from './lease-keeper.ts'
-import type { HeldLease, LeaseStore, PodEntry, PodHeartbeat, PodState, Reaped, Renewed } from './ports.ts'
+import type { HeldLease, PodEntry, PodHeartbeat, PodState, Reaped, Renewed } from './ports.ts'
 import { FENCE_AFTER_MS, FENCE_LATEST_MS, type PeerWord } from './self-fence.ts'
 
 const sid = (n: number | string): CallSid => `CA${n}` as CallSid
@@ -66,7 +66,7 @@ class ToldStore {
         this.reading += 1
         return this.entries
       }, true),
-  } as unknown as LeaseStore
+  }
 }
 
 class World {

@@ -44,8 +44,11 @@ const WHY_PAUSED: Readonly<Record<string, string>> = {
   'mass-expiry': 'many leases are due at once, so their pods are not believed to be dead',
 }
 
+/** What the keeper asks of the store of leases. */
+type KeeperStore = Pick<LeaseStore, 'announce' | 'renew' | 'reassert' | 'pods' | 'reap'>
+
 export type KeeperParts = {
-  store: LeaseStore
+  store: KeeperStore
   clock: Clock
   wheel: Wheel
   log: Log
@@ -273,7 +276,7 @@ export class LeaseKeeper {
     }
   }
 
-  async #ask<T>(question: (store: LeaseStore) => Promise<T>): Promise<{ value: T } | undefined> {
+  async #ask<T>(question: (store: KeeperStore) => Promise<T>): Promise<{ value: T } | undefined> {
     const answer = await askWithin(this.#parts.wheel, TRY_WITHIN_MS, () => question(this.#parts.store))
     if (answer.kind === 'answer') return answer
     if (!answer.isExpected) this.#parts.log.error({ reason: answer.reason }, 'the store failed the keeper of leases')

@@ -4,6 +4,7 @@
 // MX3: names begin with voice_ and never change their meaning; labels are bounded (tally.ts TY2).
 // MX4: nothing is global: the registry is handed in, so that two planes in one process do not mix.
 import { Counter, Gauge, type Registry } from 'prom-client'
+import type { CallCount } from '../call/meter.ts'
 import { registerProcess } from './process.ts'
 import { Durations, registerDurations, Tally, wholeCell } from './tally.ts'
 
@@ -26,6 +27,17 @@ export interface MetricSources {
   queueDepth?(): number | undefined
   leases?(): Record<string, number> | undefined
   poolCeilings?(): Record<string, number> | undefined
+}
+
+/** What the step of a call counts → the figure here; some are only in traces. */
+const FIGURE_OF: Readonly<Record<CallCount, (metrics: Metrics, code: string) => void>> = {
+  'barge-in': (metrics) => (metrics.bargeIns += 1),
+  'model-error': (metrics, code) => metrics.modelErrors.add(code),
+  redial: (metrics) => (metrics.modelRedials += 1),
+  'turn-outcome': (metrics, code) => metrics.turnOutcomes.add(code),
+  limit: (metrics, code) => metrics.limits.add(code),
+  renewal: () => {},
+  turn: () => {},
 }
 
 /** The plane's counts. The fields may be raised directly on the frame path. */
@@ -53,6 +65,11 @@ export class Metrics {
   modelRedials = 0
   readonly #resumes = new Map<string, Tally>() // by cause: pod-lost, socket-lost, handover
   readonly #connects = new Map<string, Tally>() // by pool; the limits file bounds them
+
+  /** Counts what the step of a call says. */
+  count(what: CallCount, code: string): void {
+    FIGURE_OF[what](this, code)
+  }
 
   /** Counts a tool call that took `ms`. */
   toolTook(tool: string, ms: number): void {

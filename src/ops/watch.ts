@@ -1,7 +1,7 @@
 // Who watches a call: metrics, the trace, and a timeline for the one who asked. Rules in call/meter.ts.
 
 import type { EndCause } from '../call/end-cause.ts'
-import type { CallMeter, Moment } from '../call/meter.ts'
+import type { CallCount, CallMeter, Moment } from '../call/meter.ts'
 import type { CallState } from '../call/state.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { CallId } from '../kit/ids.ts'
@@ -82,14 +82,9 @@ export class Watch implements CallMeter {
     this.#note('tool answered', running.tool)
   }
 
-  count(what: Parameters<CallMeter['count']>[0], code: string | undefined): void {
-    if (what === 'barge-in') this.#metrics.bargeIns += 1
-    else if (what === 'model-error') this.#metrics.modelErrors.add(code ?? 'unknown')
-    else if (what === 'limit') this.#metrics.limits.add(code ?? 'unknown')
-    else if (what === 'turn-outcome') {
-      this.#metrics.turnOutcomes.add(code ?? 'unknown')
-      this.#outcome = code
-    } else if (what === 'redial') this.#metrics.modelRedials += 1
+  count(what: CallCount, code: string | undefined): void {
+    this.#metrics.count(what, code ?? 'unknown')
+    if (what === 'turn-outcome') this.#outcome = code
     if (what !== 'turn') this.#note(what, code)
   }
 

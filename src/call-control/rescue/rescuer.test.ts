@@ -13,7 +13,6 @@ import { Metrics } from '../../ops/metrics.ts'
 import { makeMemoryLeases } from '../../store/leases/memory.ts'
 import { MemoryRecords } from '../../store/records/memory.ts'
 import { CallFinalizer } from '../call-finalizer.ts'
-import type { Peers } from '../peers.ts'
 import { RESCUES_MAX, Rescuer } from './rescuer.ts'
 
 const STEP_MS = 500
@@ -99,7 +98,7 @@ class World {
         metrics: new Metrics(),
       }),
       carrier: hasRest ? makeLiveCalls(rest, () => 'https://plane.example.test/twilio/next') : undefined,
-      peers: { storeWord: async () => (this.doesPodAnswer ? 'away' : 'unknown') } as unknown as Peers,
+      peers: { storeWord: async () => (this.doesPodAnswer ? 'away' : 'unknown') },
       pods: () => ['a', 'b'].map((pod) => ({ ...announcementOf(pod), calls: 0, ageMs: 0 })),
       usage: () => ({ ...usage, isRecovering: this.isRecovering }),
       isHeld: () => false,

@@ -37,7 +37,7 @@ export type RescueTimes = typeof RESCUE_TIMES
 
 export type RescuerParts = RescueParts & {
   pod: string
-  peers: Peers
+  peers: Pick<Peers, 'storeWord'>
   pods: () => readonly PodEntry[]
   usage: () => CellUsage | undefined
   onRescue: (outcome: RescueOutcome) => void
