@@ -262,6 +262,14 @@ export class PodCalls {
     for (const callSid of [...this.#asked]) this.#entries.get(callSid)?.pending?.call.end({ kind: 'closed' })
   }
 
+  /** Calls that may come back to this pod: their socket broke, or their transfer rings. */
+  comingBack(): CallSid[] {
+    const transferred = [...(this.#in.following ?? [])].filter(
+      (callSid) => this.#followingOf(callSid)?.transfer !== undefined,
+    )
+    return [...(this.#in.detached ?? []), ...transferred]
+  }
+
   // Callers who wait.
 
   /** The offer of a caller who waits, as this pod last heard of it. */

@@ -1,5 +1,6 @@
 // One pod's control of its calls: stores, admission, leases, call control and life, put together. Rules:
-// PD1: a pod without REDIS_URL is alone: it drains by waiting, and ends what remains at the deadline with a sentence.
+// PD1: a pod without REDIS_URL is alone: it drains by waiting, also for calls that may come back (their socket broke, their transfer rings), and ends what
+//      remains at the deadline with a sentence.
 // PD2: a pod of a fleet drains by handing over; what remains at the deadline is relinquished after its last checkpoint and goes on elsewhere.
 // PD4: whoever began it (a signal, POST /drain, a fence), a pod whose calls are gone says so once (`gone`): its process is to exit.
 // PD3: a pod that fences itself writes nothing more for its calls.
@@ -169,7 +170,8 @@ export class Pod {
       wheel,
       log: world.log,
       settings: lifeOf(config, isAlone, world.log),
-      calls: () => this.calls.callSids(),
+      // Another pod goes on with a call of a fleet; of a pod alone nobody does.
+      calls: () => [...this.calls.callSids(), ...(isAlone ? this.calls.comingBack() : [])],
       readLag: lagReader(parts.lag),
       storeAgoMs: () => this.keeper.lastSuccessAgoMs,
       actions: {
