@@ -41,6 +41,9 @@ export type StreamOwner = {
   onNeverStarted?: () => void
 }
 
+/** What a stream asks of its socket. */
+export type StreamSocket = Pick<WebSocketConnection, 'sendText' | 'sendBase64' | 'keepAlive' | 'close'>
+
 export class MediaStream implements Leg {
   readonly callSid: string
   streamSid = ''
@@ -48,7 +51,7 @@ export class MediaStream implements Leg {
   readonly #log: Log
   readonly #owner: StreamOwner
   readonly #accountSid: string | undefined
-  #socket: WebSocketConnection | undefined
+  #socket: StreamSocket | undefined
   #listener: LegListener | undefined
   #sidPattern: Pattern = NO_STREAM
   #mediaHead: Buffer = MEDIA_TAIL
@@ -67,7 +70,7 @@ export class MediaStream implements Leg {
   }
 
   /** The socket whose listener this stream is. */
-  bind(socket: WebSocketConnection): void {
+  bind(socket: StreamSocket): void {
     this.#socket = socket
   }
 
