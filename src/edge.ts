@@ -29,7 +29,7 @@ import { Metrics, registerDroppedLines, registerUnauthenticated } from './ops/me
 import { Operators } from './ops/operators.ts'
 import { openTraces, type Traces } from './ops/traces.ts'
 import type { Pack } from './packs/pack.ts'
-import { callSettings, sorrySentence } from './pod/call-settings.ts'
+import { callShape, sorrySentence } from './pod/call-settings.ts'
 import { modelMaker } from './pod/model-maker.ts'
 import { openModelPools } from './pod/model-places.ts'
 import { Pod } from './pod/pod.ts'
@@ -91,12 +91,7 @@ export async function startEdge(options: {
   const pools = options.makeModel === undefined ? openModelPools(config, { clock, log, metrics }) : undefined
   const refusals = new SettingRefusals()
   const makeModel = options.makeModel ?? modelMaker(config, pack, pools!, { clock, wheel, liveCalls }, refusals)
-  const { playoutLeadMs: leadMs, playoutChunkMs: chunkMs, markEveryMs, mediaWatchdogMs } = config.call
-  const shape = {
-    settingsOf: (packCall: Parameters<typeof callSettings>[1]) => callSettings(config, packCall),
-    playout: { leadMs, chunkMs, markEveryMs },
-    mediaWatchdogMs,
-  }
+  const shape = callShape(config)
   const url = () => `http://${config.http.host}:${config.http.port}`
   const address = () => config.fleet.podAddress ?? url()
   const baseUrl = () => config.http.publicBaseUrl

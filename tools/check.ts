@@ -20,7 +20,8 @@ type Step = { name: string; run: () => Promise<Verdict> }
 
 const USAGE = `npm run check [-- --no-test]
 
-Runs what CI runs: format and lint, types, tree rules (lock file, addresses, machine paths), walls and log rules, tests.
+Runs what CI runs: format and lint, types, tree rules (lock file, addresses, machine paths), walls and log rules,
+rules and pages, tests.
 
   --no-test  all but the tests`
 
@@ -39,6 +40,17 @@ async function checkTree(): Promise<Verdict> {
   return { passed: breaches.length === 0, lines: breaches.map((b) => `${b.path}:${b.line}: ${b.text}`) }
 }
 
+/** Quick tests that hold pages and tables to the code: no server, no socket. */
+const PAGE_TESTS = [
+  'tools/spec.test.ts',
+  'src/config.test.ts',
+  'src/ops/metrics.test.ts',
+  'src/phrases/language.test.ts',
+  'src/call/end-cause.test.ts',
+  'src/call/figures.test.ts',
+  'test/docs/everyday-changes.test.ts',
+]
+
 const STEPS: readonly Step[] = [
   { name: 'format and lint', run: () => runProgram('biome', ['check', '--max-diagnostics=50', '.']) },
   { name: 'types', run: () => runProgram('tsc', ['--noEmit']) },
@@ -47,6 +59,10 @@ const STEPS: readonly Step[] = [
   {
     name: 'walls and log rules',
     run: () => runProgram('node', ['--test', '--test-reporter=spec', 'test/architecture.test.ts']),
+  },
+  {
+    name: 'rules and pages are those of the code',
+    run: () => runProgram('node', ['--test', '--test-reporter=spec', ...PAGE_TESTS]),
   },
 ]
 

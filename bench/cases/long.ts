@@ -17,7 +17,7 @@ import { Metrics } from '../../src/ops/metrics.ts'
 import { noTraces } from '../../src/ops/traces.ts'
 import { Watch } from '../../src/ops/watch.ts'
 import { makeClinicPack } from '../../src/packs/clinic/clinic.ts'
-import { callSettings } from '../../src/pod/call-settings.ts'
+import { callShape } from '../../src/pod/call-settings.ts'
 import { modelMaker } from '../../src/pod/model-maker.ts'
 import { openModelPools } from '../../src/pod/model-places.ts'
 import { atLeast, atMost, type Bench, type BenchCase, type Check } from '../runner/bench.ts'
@@ -167,7 +167,7 @@ async function openCall(
     endCall: () => ({ kind: 'accepted' }),
     transferCall: () => ({ kind: 'accepted' }),
   })
-  const { playoutLeadMs: leadMs, playoutChunkMs: chunkMs, markEveryMs, mediaWatchdogMs } = config.call
+  const { settingsOf, playout, mediaWatchdogMs } = callShape(config)
   const makeModel = modelMaker(
     config,
     pack,
@@ -184,8 +184,8 @@ async function openCall(
   })
   const options = {
     ...ids,
-    settings: { ...callSettings(config, packCall), callMaxMs: 24 * 3_600_000 },
-    playout: { leadMs, chunkMs, markEveryMs },
+    settings: { ...settingsOf(packCall), callMaxMs: 24 * 3_600_000 },
+    playout,
     mediaWatchdogMs,
   }
   return new Call({ ...options, onEnded }, (listener) => makeModel(listener, packCall, silentLog), {

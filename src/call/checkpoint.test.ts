@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isSettled, readCheckpoint, resumeFrom, untoldTransfer, writeCheckpoint } from './checkpoint.ts'
+import { figuresOf } from './figures.ts'
 import { step } from './machine.ts'
 import type { ModelEvent } from './ports.ts'
 import { type CallEvent, type CallState, type Effect, initialState } from './state.ts'
@@ -105,4 +106,11 @@ test('[P31][CK5] the agent has to hear of a transfer until it has spoken after i
   assert.equal(untoldTransfer(withItems(back, 'x')), undefined, 'so long ago that the history has dropped it')
   assert.equal(untoldTransfer(resumeFrom(undefined, 'failover', [], 0, 'busy')), 'busy', 'an unreadable checkpoint')
   assert.equal(untoldTransfer(resumeFrom(withItems(back, 'a', 'b', 'c'), 'failover', [], 0, 'no-answer')), 'no-answer')
+})
+
+test('[CK2] each figure of the call record is the same before and after a resume', () => {
+  const counted = Object.entries(initialState()).map(([name, value]) => [name, value === 0 ? 7 : value])
+  const before = { ...initialState(), ...Object.fromEntries(counted) } as CallState
+  assert.ok(Object.values(figuresOf(before)).every((figure) => figure === 7))
+  assert.deepEqual(figuresOf(resumeFrom(before, 'failover', [], 0)), figuresOf(before))
 })

@@ -16,7 +16,7 @@ const EXPORT_TIMEOUT_MS = 5_000
 const CLOSE_MS = 5_000
 
 /** One finished turn; times are wall-clock milliseconds. */
-export type TurnRecord = {
+export type TurnSpan = {
   party: 'caller' | 'agent'
   startMs: number
   endMs: number
@@ -27,7 +27,7 @@ export type TurnRecord = {
 
 /** The trace of one call. */
 export interface CallTrace {
-  turn(turn: TurnRecord): void
+  turn(turn: TurnSpan): void
   /** Ends the call's span; later calls do nothing. `endMs` is wall-clock. */
   end(end: { endMs: number; outcome: string; attributes?: Attributes }): void
 }
@@ -97,7 +97,7 @@ class SpanTrace implements CallTrace {
     this.#span = tracer.startSpan('call', options, api.ROOT_CONTEXT)
   }
 
-  turn({ party, startMs, endMs, ending, attributes }: TurnRecord): void {
+  turn({ party, startMs, endMs, ending, attributes }: TurnSpan): void {
     if (this.#hasEnded) return
     const parent = this.#api.trace.setSpan(this.#api.ROOT_CONTEXT, this.#span)
     const all = { ...attributes, 'turn.party': party, 'turn.ending': ending }

@@ -5,17 +5,17 @@ import { initialState } from '../call/state.ts'
 import { FakeClock } from '../kit/clock.ts'
 import type { CallId } from '../kit/ids.ts'
 import { Metrics } from './metrics.ts'
-import type { TurnRecord } from './traces.ts'
+import type { TurnSpan } from './traces.ts'
 import { type TimelineEntry, Watch } from './watch.ts'
 
 function makeWatch() {
   const clock = new FakeClock(5)
   const metrics = new Metrics()
-  const turns: TurnRecord[] = []
+  const turns: TurnSpan[] = []
   const ends: string[] = []
   const entries: TimelineEntry[] = []
   const trace = {
-    turn: (turn: TurnRecord) => void turns.push(turn),
+    turn: (turn: TurnSpan) => void turns.push(turn),
     end: (end: { outcome: string }) => void ends.push(end.outcome),
   }
   const traces = { call: () => trace, close: async () => {} }

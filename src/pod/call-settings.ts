@@ -1,5 +1,6 @@
 // Configuration and agent → what the machine of a call needs to know.
 import type { CallSettings } from '../call/state.ts'
+import type { CallShape } from '../call-control/pod-call.ts'
 import type { Config } from '../config.ts'
 import type { PackCall } from '../packs/pack.ts'
 import { languageOf } from '../phrases/language.ts'
@@ -38,5 +39,15 @@ export function callSettings(config: Config, packCall: PackCall): CallSettings {
     closingMaxMs: 15_000,
     fallbackNumber: config.twilio.fallbackNumber,
     sorrySentence: sorrySentence(config),
+  }
+}
+
+/** All that a call is made with of the configuration: one maker for pods and for the bench of long calls. */
+export function callShape(config: Config): CallShape {
+  const { playoutLeadMs: leadMs, playoutChunkMs: chunkMs, markEveryMs, mediaWatchdogMs } = config.call
+  return {
+    settingsOf: (packCall) => callSettings(config, packCall),
+    playout: { leadMs, chunkMs, markEveryMs },
+    mediaWatchdogMs,
   }
 }

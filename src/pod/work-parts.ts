@@ -4,6 +4,7 @@
 // WPA3: a call that is sealed under a key that is not here fails its jobs, which are tried again; nothing is written of it as if it were empty.
 
 import { type CheckpointReading, readCheckpoint } from '../call/checkpoint.ts'
+import { figuresOf } from '../call/figures.ts'
 import { farPartyOf, numberOf, ownNumberOf } from '../call/identity.ts'
 import type { TranscriptItem } from '../call/transcript.ts'
 import type { CarrierRest } from '../carrier/twilio/rest/rest.ts'
@@ -151,6 +152,7 @@ export function materialOf(row: CallRow): CallMaterial {
     cause: row.cause,
     isTransferred: row.next?.kind === 'transfer' && (row.next.outcome ?? 'answered') === 'answered',
     turns: state?.turns ?? 0,
+    figures: state === undefined ? {} : figuresOf(state),
     usage: state?.usage,
     said: [...heard, ...unseen],
   }

@@ -7,6 +7,7 @@
 // WK5: an effect outside bears the key `callId:type:keyNumber`, the same in each attempt and rerun unless a person asks for a new one. Where a sink takes no key, the intent is written before it is sent;
 //      an intent whose outcome nobody knows makes the item `uncertain`, for a person.
 import type { EndCause, EndedBy } from '../call/end-cause.ts'
+import type { CallFigures } from '../call/figures.ts'
 import type { CallIdentity } from '../call/identity.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 
@@ -85,6 +86,7 @@ export type WorkResult =
       kind: 'record'
       durationMs: number
       turns: number
+      figures: CallFigures
       transcript: readonly TranscriptLine[]
       cost: CallCost | undefined
     }
@@ -115,6 +117,7 @@ export type CallRecord = {
   endedBy: EndedBy | undefined
   durationMs: number | undefined
   turns: number | undefined
+  figures: CallFigures | undefined
   transcript: readonly TranscriptLine[] | undefined
   cost: CallCost | undefined
   analysis: Analysis | undefined

@@ -105,7 +105,7 @@ for (const world of worlds)
       assert.deepEqual([asked.calls, asked.live, asked.isDone], [2, 1, false])
       for (const callSid of gone) assert.equal(await database.records.find(callSid), undefined)
       for (const callSid of [live, ...kept]) assert.ok(await database.records.find(callSid))
-      const result = { kind: 'record' as const, durationMs: 1, turns: 1, transcript: [], cost: undefined }
+      const result = { kind: 'record' as const, durationMs: 1, turns: 1, figures: {}, transcript: [], cost: undefined }
       assert.deepEqual(await database.work.finish(inHands, result), { kind: 'lost' })
       assert.equal(await database.erasures.round(), 0)
       await endCall(database, live)

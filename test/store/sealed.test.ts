@@ -47,6 +47,7 @@ const PLAIN_COLUMNS = [
   'call_record.analyser',
   'call_record.call_sid',
   'call_record.cost',
+  'call_record.figures',
   'erasure.marks',
   'erasure.tenant',
   'schema_version.name',
@@ -137,7 +138,7 @@ async function finish(work: Database['work'], item: WorkItem): Promise<void> {
     { who: 'agent' as const, text: `Here is ${WORDS[4]} ü` },
   ]
   if (item.type === 'record')
-    await work.finish(item, { kind: 'record', durationMs: 1_000, turns: 1, transcript, cost: undefined })
+    await work.finish(item, { kind: 'record', durationMs: 1_000, turns: 1, figures: {}, transcript, cost: undefined })
   else if (item.type === 'analysis') {
     const words = { summary: `about ${WORDS[5]}`, intent: WORDS[6]!, disposition: DISPOSITION }
     const marks = { sentiment: 0, leadScore: 1, satisfaction: 3, isEscalated: false }
@@ -367,7 +368,7 @@ test('[JR2] a transcript of ten million characters is bounded, sealed and read a
   await database.records.end({ callSid, epoch: 1, cause: 'agent-ended', next: { kind: 'none' }, checkpoint: undefined })
   const items = await database.work.claim({ worker: 'w', types: ['record'], max: 100, leaseMs: 60_000 })
   const item = items.find((one) => one.callSid === callSid)!
-  const result = { kind: 'record' as const, durationMs: 1, turns: 1, transcript, cost: undefined }
+  const result = { kind: 'record' as const, durationMs: 1, turns: 1, figures: {}, transcript, cost: undefined }
   assert.deepEqual(await database.work.finish(item, result), { kind: 'done' })
   const kept = (await database.work.record(callSid))?.transcript ?? []
   assert.deepEqual(kept, transcript)

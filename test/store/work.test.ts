@@ -41,6 +41,7 @@ const RECORD: WorkResult = {
   kind: 'record',
   durationMs: 61_000.4,
   turns: 3,
+  figures: { bargeIns: 2 },
   transcript: [{ who: 'caller', text: 'hello \0 \uD800' }],
   cost: { currency: 'USD', modelAmount: 0.5, carrierAmount: 0.02, inputTokens: 10, outputTokens: 20 },
 }
@@ -162,6 +163,7 @@ for (const { name, open } of PLACES) {
       const record = await db.work.record(callSid)
       assert.deepEqual(record?.analysis, (ANALYSIS as { analysis: object }).analysis)
       assert.deepEqual([record?.durationMs, record?.turns, record?.cost?.modelAmount], [61_000, 3, 0.5])
+      assert.deepEqual(record?.figures, { bargeIns: 2 })
       assert.deepEqual(record?.transcript, [{ who: 'caller', text: 'hello \uFFFD \uFFFD' }])
       assert.deepEqual(await claim(['record', 'analysis', 'crm']), [])
     })

@@ -4,7 +4,7 @@ import { suite, test } from 'node:test'
 import type { Leg, LegEnd, LegListener } from '../../call/ports.ts'
 import { FakeClock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
-import type { SocketEnd, WebSocketConnection } from '../../kit/websocket/connection.ts'
+import type { SocketEnd } from '../../kit/websocket/connection.ts'
 import { Wheel } from '../../kit/wheel.ts'
 import { MediaStream, PING_MS, START_MAX_MS, STRAY_MAX } from './media-stream.ts'
 
@@ -56,7 +56,7 @@ class Bench implements LegListener {
       return this.isWanted ? this : undefined
     }
     this.stream = new MediaStream(CALL, { onStart, onNeverStarted: () => this.told.push('never started') }, world)
-    this.stream.bind(this.socket as unknown as WebSocketConnection)
+    this.stream.bind(this.socket)
     this.socket.onDestroy = (cause) => this.stream.onClosed({ code: 1006, reason: '', cause })
   }
   onMedia(buffer: Buffer, start: number, end: number, timestampMs: number): void {

@@ -42,6 +42,9 @@ export type StreamOwner = {
   onNeverStarted?: () => void
 }
 
+/** What a stream asks of its socket. */
+export type StreamSocket = Pick<WebSocketConnection, 'sendText' | 'sendBase64' | 'keepAlive' | 'close'>
+
 export class MediaStream implements Leg {
   readonly callSid: string
   streamSid = ''
@@ -49,7 +52,7 @@ export class MediaStream implements Leg {
   readonly #log: Log
   readonly #owner: StreamOwner
   readonly #accountSid: string | undefined
-  #socket: WebSocketConnection | undefined
+  #socket: StreamSocket | undefined
   #listener: LegListener | undefined
   #sidPattern: Pattern = NO_STREAM
   #mediaHead: Buffer = MEDIA_TAIL
@@ -68,7 +71,7 @@ export class MediaStream implements Leg {
   }
 
   /** The socket whose listener this stream is. */
-  bind(socket: WebSocketConnection): void {
+  bind(socket: StreamSocket): void {
     this.#socket = socket
   }
 

@@ -82,13 +82,14 @@ done as (
 /** $1 to $3 the fence, $4 effect */
 export const FINISH = `with ${DONE} select call_sid from done`
 
-/** $1 to $4 as above, $5 duration in ms, $6 turns, $7 transcript, $8 cost */
+/** $1 to $4 as above, $5 duration in ms, $6 turns, $7 transcript, $8 cost, $9 figures */
 export const FINISH_RECORD = `
 with ${DONE}, kept as (
-  insert into call_record (call_sid, duration_ms, turns, transcript, cost)
-  select call_sid, $5::bigint, $6::int, $7, $8::jsonb from done
+  insert into call_record (call_sid, duration_ms, turns, transcript, cost, figures)
+  select call_sid, $5::bigint, $6::int, $7, $8::jsonb, $9::jsonb from done
   on conflict (call_sid) do update set duration_ms = excluded.duration_ms, turns = excluded.turns,
-    transcript = excluded.transcript, cost = excluded.cost, written_at = ${NOW}
+    transcript = excluded.transcript, cost = excluded.cost, figures = excluded.figures,
+    written_at = ${NOW}
 )
 select call_sid from done`
 
@@ -186,6 +187,6 @@ export const RECORD = `
 select c.call_sid, c.call_id, c.tenant, c.from_number, c.to_number, c.direction, c.pack, c.cause,
   (extract(epoch from c.started_at) * 1000)::float8 as started_at_ms,
   (extract(epoch from c.ended_at) * 1000)::float8 as ended_at_ms,
-  r.duration_ms::float8 as duration_ms, r.turns, r.transcript, r.cost, r.analyser, r.summary, r.intent,
+  r.duration_ms::float8 as duration_ms, r.turns, r.figures, r.transcript, r.cost, r.analyser, r.summary, r.intent,
   r.sentiment, r.lead_score, r.satisfaction, r.is_escalated, r.disposition
 from call c left join call_record r on r.call_sid = c.call_sid where c.call_sid = $1`

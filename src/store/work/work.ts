@@ -6,6 +6,7 @@
 //      by a walk through all calls.
 // SW5: call-backs of a tenant are kept one after the other, under a lock of the transaction: one person has one that is open.
 import { endedBy, readEndCause } from '../../call/end-cause.ts'
+import { readFigures } from '../../call/figures.ts'
 import { farPartyOf, numberOf } from '../../call/identity.ts'
 import type { CallId, CallSid } from '../../kit/ids.ts'
 import {
@@ -195,7 +196,7 @@ export class SqlWork implements WorkStore {
     const fence = fenceOf(held)
     switch (result.kind) {
       case 'record': {
-        const { durationMs, turns, transcript, cost } = result
+        const { durationMs, turns, figures, transcript, cost } = result
         const effect = jsonOf({ kind: 'record', lines: transcript.length })
         const costText = cost === undefined ? null : jsonOf(cost)
         return this.#ask(statements.FINISH_RECORD, [
@@ -205,6 +206,7 @@ export class SqlWork implements WorkStore {
           turns,
           this.#codec.seal('call_record.transcript', callSid, jsonOf(transcript)),
           costText,
+          jsonOf(figures),
         ])
       }
       case 'analysis': {
@@ -293,6 +295,7 @@ function recordOf(row: Row, codec: Codec): CallRecord {
     endedBy: cause === undefined ? undefined : endedBy(cause),
     durationMs: optional(row.duration_ms),
     turns: optional(row.turns),
+    figures: readFigures(row.figures), // [FIG2]
     transcript:
       row.transcript === null
         ? undefined

@@ -22,6 +22,7 @@ const materialOf = (said: readonly Said[]): CallMaterial => ({
   startedAtMs: 0,
   endedAtMs: 1,
   cause: 'caller-hung-up',
+  figures: {},
   isTransferred: false,
   turns: 1,
   usage: undefined,

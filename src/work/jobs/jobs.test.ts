@@ -37,6 +37,7 @@ const materialOf = (said: readonly Said[], more: Partial<CallMaterial> = {}): Ca
   cause: 'caller-hung-up',
   isTransferred: false,
   turns: 2,
+  figures: { bargeIns: 1 },
   usage: undefined,
   said,
   ...more,
@@ -48,6 +49,7 @@ test('[JR1] a call without anything said still gets its record', async () => {
     kind: 'record',
     durationMs: 61_000,
     turns: 2,
+    figures: { bargeIns: 1 },
     transcript: [],
     cost: undefined,
   })

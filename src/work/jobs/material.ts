@@ -1,6 +1,7 @@
 // What a job may read of a call. The role file makes it from the call's row and checkpoint, since work knows neither. Rules:
 // MA1: a call without a readable checkpoint still has its material, with nothing said in it.
 import type { EndCause } from '../../call/end-cause.ts'
+import type { CallFigures } from '../../call/figures.ts'
 import type { CallSid } from '../../kit/ids.ts'
 
 /** Tokens by kind, as the model counted them over the whole call. */
@@ -24,6 +25,7 @@ export type CallMaterial = {
   /** It was handed to a person. */
   isTransferred: boolean
   turns: number
+  figures: CallFigures
   usage: TokenUsage | undefined
   said: readonly Said[]
 }

@@ -24,6 +24,7 @@ export function makeRecordJob(parts: { find: FindMaterial; prices: Tariff | unde
         kind: 'record',
         durationMs,
         turns: material.turns,
+        figures: material.figures,
         transcript: linesOf(material),
         cost: parts.prices === undefined ? undefined : costOf(material.usage, durationMs, parts.prices),
       }
