@@ -12,7 +12,7 @@
 //      or is not decided at the last look or when the pod closes, is found by a sweep. Nothing is made for a call without a row.
 // EG10: the row of a call that ended is written when its last words have come (CD5); its place and its caller do not wait for that.
 // EG9: the end of a call that was transferred waits until the transfer has ended, TRANSFER_AWAITED_MS at most, TRANSFERS_AWAITED_MAX calls at most; its place is
-//      free meanwhile, and its row says where it is. When that cannot be written, its end is written at once.
+//      free meanwhile, and its row says where it is. A store that is away is told so again, for as long as the transfer is awaited.
 // EG11: who tells of an end may wait until it is written, or told to the pod of the call, KNOWN_MS at most: whatever pod is asked then finds the call over.
 // EG7: where a recording lies is told to the store of the work; a pod without one counts it.
 import type { EndCause } from '../call/end-cause.ts'

@@ -46,6 +46,8 @@ export const DETACHED_MAX = 10_000
 /** Longer than a transfer may ring. */
 export const TRANSFER_AWAITED_MS = 60_000
 export const TRANSFERS_AWAITED_MAX = 10_000
+/** A store that is away is asked again, for as long as the transfer is awaited, where the call is. */
+const SAVE_RETRY_MS = 1_000
 /** Offers of callers who wait, so that their numbers are known when their turn comes. Beyond it the oldest leaves. */
 export const QUEUED_MAX = 20_000
 
@@ -522,9 +524,13 @@ export class PodCalls {
   async #awaitTransfer(transfer: AwaitedTransfer, { call }: PodCall): Promise<void> {
     const { callSid, epoch, checkpoint } = transfer.request
     const write = { callSid, epoch, sequence: call.changes, text: checkpoint ?? '' }
-    const saved = await this.#parts.finalizer.save(write)
-    if (saved === 'saved' || this.#followingOf(callSid)?.transfer !== transfer) return
-    this.#dispatch(callSid, { kind: saved === 'fenced' ? 'taken' : 'expired' })
+    const isAwaited = () => this.#followingOf(callSid)?.transfer === transfer
+    let saved = await this.#parts.finalizer.save(write)
+    while (saved === 'away' && isAwaited()) {
+      await this.#parts.timers.pause(SAVE_RETRY_MS)
+      if (isAwaited()) saved = await this.#parts.finalizer.save(write)
+    }
+    if (saved === 'fenced' && isAwaited()) this.#dispatch(callSid, { kind: 'taken' })
   }
 
   async #make(origin: Origin, pending: PendingCall): Promise<PodCall | undefined> {

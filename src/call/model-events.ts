@@ -45,7 +45,15 @@ import {
   withMessage,
   withoutItem,
 } from './transcript.ts'
-import { answerTools, flushWanted, onSpeechStarted, onSpeechStopped, owedRequest, requestResponse } from './turn.ts'
+import {
+  answerTools,
+  flushWanted,
+  meetWish,
+  onSpeechStarted,
+  onSpeechStopped,
+  owedRequest,
+  requestResponse,
+} from './turn.ts'
 
 /** Our own throttle put a dial off: the provider was not asked. */
 const NOT_DIALLED = 'MODEL_SHED'
@@ -113,6 +121,7 @@ export function onModelEvent(
       state.turnTaking = { autoRespond: event.autoRespond, interrupts: event.interrupts }
       return state
     case 'response-started':
+      meetWish(state, effects)
       state.response = startedResponse(state, event.responseId)
       // The provider answers by itself what was to be asked for again.
       if (state.isHolding) state.wanted = undefined

@@ -105,6 +105,10 @@ export type CallState = {
   response: ResponseState
   /** A response that waits until the active one is over (one at a time). */
   wanted: ResponseRequest | undefined
+  /** Since when `wanted` waits, in the call's own time. */
+  wantedFromMs: number | undefined
+  /** The provider's next answer of its own meets it (TU7). */
+  isWishMet: boolean
   isCallerSpeaking: boolean
   /** Since when he does, in the call's own time. */
   spokeFromMs: number | undefined
@@ -306,6 +310,8 @@ export function initialState(): CallState {
     model: { kind: 'dialing', attempt: 0 },
     response: { kind: 'idle' },
     wanted: undefined,
+    wantedFromMs: undefined,
+    isWishMet: false,
     isCallerSpeaking: false,
     spokeFromMs: undefined,
     longTurns: 0,

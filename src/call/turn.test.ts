@@ -13,6 +13,7 @@ import {
   type TimerName,
 } from './state.ts'
 import { testSettings } from './testing/settings.ts'
+import { WISH_KNOWN_MS } from './turn.ts'
 
 const GO_ON = 'Your speech broke off. Finish what you were saying in one or two short sentences.'
 const ALREADY = 'conversation_already_has_active_response'
@@ -150,6 +151,43 @@ suite('barge-in', () => {
     assert.ok(!item.text.includes('four'), item.text)
     life.model({ kind: 'agent-said', itemId: 'i', text: 'one two three four' })
     assert.deepEqual(life.state.transcript.items, [item])
+  })
+})
+
+suite('[P59] who answers a caller', () => {
+  test('[TU2] a response that has not sounded yet is dropped when the caller speaks: nothing of it is to be cut', () => {
+    const life = live()
+    life.started('r')
+    const kinds = life.model({ kind: 'speech-started', itemId: 'c' }).map(({ kind }) => kind)
+    assert.deepEqual(kinds.slice(0, 2), ['drop-response', 'clear-playout'])
+    const sounding = live()
+    sounding.started('r')
+    sounding.sounds('r')
+    assert.equal(
+      sounding.model({ kind: 'speech-started', itemId: 'c' })[0]?.kind,
+      'clear-playout',
+      'the cut says the rest',
+    )
+    const deaf = live({ bargeIn: false })
+    deaf.started('r')
+    assert.ok(deaf.model({ kind: 'speech-started', itemId: 'c' }).every(({ kind }) => kind !== 'drop-response'))
+  })
+
+  /** A plain request comes while the caller speaks, who falls silent `knownMs` later; what is asked of the model after its own answer. */
+  const askedAfter = (knownMs: number, instructions?: string): Effect[] => {
+    const life = live()
+    life.model({ kind: 'speech-started', itemId: 'c' })
+    const request = instructions === undefined ? {} : { instructions }
+    assert.deepEqual(responds(life.model({ kind: 'response-wanted', ...request })), [])
+    life.state = { ...life.state, lastedMs: life.state.lastedMs + knownMs }
+    life.model({ kind: 'speech-stopped', itemId: 'c' })
+    return responds(life.said('own'))
+  }
+
+  test('[TU7] a plain request that the provider knew of is met by its own answer; a fresh one, or one with words, is not', () => {
+    assert.deepEqual(askedAfter(WISH_KNOWN_MS), [])
+    assert.equal(askedAfter(WISH_KNOWN_MS - 1).length, 1)
+    assert.equal(askedAfter(WISH_KNOWN_MS, 'Say the price.').length, 1)
   })
 })
 

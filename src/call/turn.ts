@@ -1,8 +1,10 @@
 // Turns: who may speak now. Pure parts of the machine. Rules:
 // TU1: one response.create at a time; requests made meanwhile become one, sent when the active response is over.
 // TU2: barge-in, in this order: clear the carrier, cut the playout, truncate each item at what was heard (whole ms,
-//     at most what arrived), drop late audio of that response. An item that was heard to its end is not truncated.
+//     at most what arrived), drop late audio of that response, also of one that has not sounded yet. An item that was heard to its end is not truncated.
 // TU3: a request waits while the caller speaks, if the provider will answer the caller by itself.
+// TU7: a request that says nothing of its own, and was there WISH_KNOWN_MS before the caller fell silent, is met by the provider's own answer: that one knows what
+//      the request was for. So a tool that answers while the caller speaks is not spoken of twice.
 // TU4: keypad digits are gathered until a pause and given to the model as one message.
 // TU5: a request that must be made again keeps its instructions, until its response has begun to sound.
 // TU6: a key that the caller presses silences the agent as speech does, unless the pack says otherwise; a goodbye is heard to its end, whatever the caller
@@ -17,6 +19,8 @@ import { cutAt, withItem, withMessage } from './transcript.ts'
 
 /** How often a caller's turn is looked at (UT1). */
 export const TURN_LOOK_MS = 2_500
+/** More than a round trip: what was sent before then the provider knew when it began to answer. */
+export const WISH_KNOWN_MS = 1_000
 
 /** Asks for a response, now or when it may be (TU1, TU3). */
 export function requestResponse(
@@ -31,6 +35,7 @@ export function requestResponse(
   const isOwed = !isSilentRequest(wanted) && !isListening && state.response.kind === 'idle'
   if (isOwed && (!mustWait || state.isLegOpen)) owe(state, cause, settings, effects)
   if (mustWait) {
+    if (state.wanted === undefined) state.wantedFromMs = state.lastedMs
     state.wanted = wanted
     return
   }
@@ -78,7 +83,12 @@ export function greet(state: CallState, settings: CallSettings, effects: Effect[
 /** The caller began to speak. */
 export function onSpeechStarted(state: CallState, settings: CallSettings, effects: Effect[]): void {
   const { autoRespond, interrupts } = turnTakingOf(state, settings)
-  if (interrupts && state.phase.kind !== 'closing') effects.push({ kind: 'clear-playout' })
+  if (interrupts && state.phase.kind !== 'closing') {
+    // Of what has sounded the playout tells (bargeInCut); of what is on its way nothing is there to be cut.
+    if (state.response.kind === 'active' && !state.response.hasAudio)
+      effects.push({ kind: 'drop-response', responseId: state.response.responseId })
+    effects.push({ kind: 'clear-playout' })
+  }
   if (!state.isCallerSpeaking) {
     state.spokeFromMs = state.lastedMs
     effects.push({ kind: 'set-timer', name: 'caller-turn', ms: TURN_LOOK_MS })
@@ -110,8 +120,19 @@ export function onSpeechStopped(state: CallState, settings: CallSettings, effect
     flushWanted(state, settings, effects)
     return
   }
+  const isPlain = state.wanted !== undefined && Object.values(state.wanted).every((value) => value === undefined)
+  state.isWishMet = isPlain && state.lastedMs - (state.wantedFromMs ?? state.lastedMs) >= WISH_KNOWN_MS
   owe(state, 'caller', settings, effects)
   effects.push({ kind: 'set-timer', name: 'model-answer', ms: settings.modelStallMs })
+}
+
+/** [TU7] The provider answers by itself: what is met by its answer is not asked for again. */
+export function meetWish(state: CallState, effects: Effect[]): void {
+  if (!state.isWishMet || state.response.kind !== 'idle') return
+  state.isWishMet = false
+  state.wanted = undefined
+  if (state.toolsAnswered) effects.push({ kind: 'clear-timer', name: 'tool-hold' })
+  state.toolsAnswered = false
 }
 
 /** Our side wants silence (a guardrail tripped, or code called interrupt): as barge-in, and the response is cancelled. */

@@ -185,6 +185,31 @@ suite('pods of a fleet', () => {
     assert.ok(step.kind === 'stream' && step.pod === 'pod-b', JSON.stringify(step))
   })
 
+  test('[P60][EG9] a transfer that begins while the records are away comes back to its agent all the same', async () => {
+    const shared = await ground()
+    const first = await start('pod-a', shared)
+    await first.offer(sid(1))
+    await first.open(sid(1))
+    await until('the model', () => first.pod.calls.get(sid(1))?.call.state.model.kind === 'ready')
+    converse(first.model())
+    const save = shared.records.save.bind(shared.records)
+    shared.records.save = () => Promise.reject(new Error('away'))
+    first.controls[0]!.transferCall('+12025550143')
+    await until('the transfer', () => first.ended.length === 1)
+    await wait(100)
+    assert.equal((await shared.records.find(sid(1)))?.state, 'live', 'its end is not written')
+    let saves = 0
+    shared.records.save = (writes) => {
+      saves += 1
+      return save(writes)
+    }
+    await until('where it is', () => saves > 0)
+    const back = await first.next(sid(1), dialed('busy'))
+    assert.ok(back.kind === 'stream' && back.returnedFrom === 'busy', JSON.stringify(back))
+    assert.ok(await first.open(sid(1), 2))
+    assert.deepEqual(said(first, sid(1)), ['a check up please', 'on which day'])
+  })
+
   test('[DK3] what follows is answered by any pod, also when the one that knew it is gone', async () => {
     const shared = await ground()
     const first = await start('pod-a', shared)
