@@ -6,10 +6,7 @@ import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { checkPrices, checkWork } from './config-work.ts'
 import { isLoopbackHost } from './kit/loopback.ts'
-import type { Values, VariableName } from './variables.ts'
-
-/** One thing to mend in the environment. */
-export type Problem = { variable: string; problem: string; fix: string }
+import type { Problem, Values, VariableName } from './variables.ts'
 
 export const isProduction = (values: Values): boolean => values.NODE_ENV === 'production'
 

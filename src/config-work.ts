@@ -3,8 +3,7 @@
 // CWK2: a key goes to the host that it belongs to: OPENAI_API_KEY is the analysis' key only where the analysis is asked at the model's own host. For
 //      another host ANALYSIS_API_KEY says so by name. Without a key and an address the rules judge, and nothing leaves.
 import { z } from 'zod'
-import type { Problem } from './config-checks.ts'
-import type { Values } from './variables.ts'
+import type { Problem, Values } from './variables.ts'
 
 const amount = z.number().finite().min(0).max(1_000_000)
 const PRICES = z.strictObject({

@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { type Config, formatProblems, readConfig, withPort } from './config.ts'
-import { CONFIGURED_ROLES, type ConfiguredRole, type Problem } from './config-checks.ts'
+import { CONFIGURED_ROLES, type ConfiguredRole } from './config-checks.ts'
 import { ERROR_CODES } from './kit/errors.ts'
-import { VARIABLES, type Variable } from './variables.ts'
+import { type Problem, VARIABLES, type Variable } from './variables.ts'
 
 const TOKEN = '12345678901234567890123456789012'
 const folder = mkdtempSync(join(tmpdir(), 'voiceplane-config-'))

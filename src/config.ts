@@ -7,12 +7,12 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { type ConfiguredRole, checkTogether, isProduction, type Problem } from './config-checks.ts'
+import { type ConfiguredRole, checkTogether, isProduction } from './config-checks.ts'
 import { workOf } from './config-work.ts'
 import { bare, nearlySpelt } from './kit/spelling.ts'
 import { type Credential, SCOPES } from './ops/operators.ts'
 import type { Sealer } from './store/sealing/sealer.ts'
-import { VARIABLES, type Values, type Variable, type VariableName } from './variables.ts'
+import { type Problem, VARIABLES, type Values, type Variable, type VariableName } from './variables.ts'
 
 /** In place of a key towards a model of this machine. */
 export const NO_KEY = 'offline'

@@ -310,3 +310,6 @@ type ValueOf<V> = V extends Variable<infer T> ? T : never
 
 /** The value of each variable after reading, default included. */
 export type Values = { [K in VariableName]: ValueOf<(typeof VARIABLES)[K]> }
+
+/** One thing to mend in the environment. */
+export type Problem = { variable: string; problem: string; fix: string }

@@ -17,9 +17,8 @@
 //       outcome is part of the call's end, whichever pod is asked. It rides in what the carrier asks after the stream into which the call came
 //       back, so that it is known when that stream never opened.
 // DK8: whose call it is and what it is admitted as follow its direction, on every path: entering, waiting, resuming.
-import { createHash } from 'node:crypto'
 import type { EndCause } from '../call/end-cause.ts'
-import { type CallIdentity, farEndOf, ownNumberOf } from '../call/identity.ts'
+import { type CallIdentity, callIdOf, farEndOf, ownNumberOf } from '../call/identity.ts'
 import type { Leg, LegListener } from '../call/ports.ts'
 import type { Next, TransferOutcome } from '../call/state.ts'
 import type { Admission, AdmitRequest, Placement } from '../control/admission.ts'
@@ -27,7 +26,7 @@ import type { LeaseStore } from '../control/ports.ts'
 import type { CallRecords, CallRow, EndRequest, Fenceable } from '../control/records.ts'
 import { askWithin } from '../control/store-answer.ts'
 import { VoiceError } from '../kit/errors.ts'
-import type { CallId, CallSid } from '../kit/ids.ts'
+import type { CallSid } from '../kit/ids.ts'
 import type {
   Answer,
   CallControl,
@@ -42,10 +41,11 @@ import type {
 import type { CallFinalizer } from './call-finalizer.ts'
 import type { PlacesOf } from './caller-places.ts'
 import type { CarrierEndCause } from './carrier-calls.ts'
+import type { Origin } from './origin.ts'
 import type { Overflows } from './overflow.ts'
 import type { Expected, Peers, ToldEnd } from './peers.ts'
 import type { PendingCall, PendingEnd } from './pending-call.ts'
-import type { Origin, PodCall, PodWorld } from './pod-call.ts'
+import type { PodCall, PodWorld } from './pod-call.ts'
 import type { Detached } from './pod-call-state.ts'
 import type { PodCalls } from './pod-calls.ts'
 import { endOfRow, mayResume, mayReturn, stepOfRow, transferIn } from './resume.ts'
@@ -90,11 +90,6 @@ export type PodCallControlParts = {
   isFull: () => boolean
   onResume: (cause: ResumeCause, outcome: 'resumed' | 'refused' | 'too-often') => void
   world: PodWorld
-}
-
-/** The call's own id: the same from every pod, so that a repeated webhook makes no second call. */
-export function callIdOf(callSid: CallSid): CallId {
-  return `call_${createHash('sha256').update(callSid).digest('base64url').slice(0, 16)}` as CallId
 }
 
 /** The identity alone, of whatever holds one. */

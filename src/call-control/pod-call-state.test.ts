@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import type { EndCause } from '../call/end-cause.ts'
 import type { Next } from '../call/state.ts'
 import type { CallSid } from '../kit/ids.ts'
-import type { Origin } from './pod-call.ts'
+import type { Origin } from './origin.ts'
 import {
   type AwaitedTransfer,
   heldIn,

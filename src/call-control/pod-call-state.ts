@@ -13,7 +13,7 @@ import type { Next } from '../call/state.ts'
 import type { EndRequest } from '../control/records.ts'
 import type { CallOffer, StreamGrant } from './call-control.ts'
 import type { CarrierEndCause } from './carrier-calls.ts'
-import type { Origin } from './pod-call.ts'
+import type { Origin } from './origin.ts'
 
 /** A call without its socket: all that is needed to go on with it, or to end it. */
 export type Detached = { origin: Origin; checkpoint: string; hasPlace: boolean }

@@ -6,6 +6,7 @@
 // HC5: an agent whose transfer was not answered gets the call back, and is told how the transfer ended: in each pod that has the call until
 //      it has spoken, and not again.
 // HC4: an agent transfers a call only where the plane allows it (TRP1 to TRP6); a refusal is told to the agent and counted.
+
 import { NEW_AGENT } from '../call/agent-state.ts'
 import { Call } from '../call/call.ts'
 import { pendingTools, readCheckpoint, resumeFrom, untoldTransfer } from '../call/checkpoint.ts'
@@ -14,8 +15,8 @@ import { farPartyOf, ownNumberOf, writtenPartyOf } from '../call/identity.ts'
 import type { PlayoutSettings } from '../call/playout.ts'
 import type { ModelListener, ModelSession, SessionStart, Usage } from '../call/ports.ts'
 import type { CallSettings, CallState, Next, TransferOutcome } from '../call/state.ts'
-import type { HeldLease, MovePool } from '../control/ports.ts'
-import type { CallRecords, ToolIntent } from '../control/records.ts'
+import type { MovePool } from '../control/ports.ts'
+import type { CallRecords } from '../control/records.ts'
 import type { TransferCall, TransferPolicy } from '../control/transfer-policy.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { CallSid } from '../kit/ids.ts'
@@ -25,9 +26,8 @@ import type { Metrics } from '../ops/metrics.ts'
 import type { Traces } from '../ops/traces.ts'
 import { type TimelineEntry, Watch } from '../ops/watch.ts'
 import type { CallActions, Pack, PackCall } from '../packs/pack.ts'
-import type { PlacesOf } from './caller-places.ts'
 import type { History } from './history.ts'
-import type { Expected } from './peers.ts'
+import type { Origin } from './origin.ts'
 import type { Held } from './pod-call-state.ts'
 import { effectOf } from './tool-effects.ts'
 import { type CarriedTools, ToolLedger } from './tool-ledger.ts'
@@ -111,29 +111,9 @@ export type PodCallMakerParts = {
   heldAs: (podCall: PodCall) => Held<PodCall> | undefined
 }
 
-/** What is known of a call when it is made here. */
-export type Origin = Omit<Expected, 'how'> & {
-  resume:
-    | {
-        kind: 'failover' | 'handover'
-        checkpoint: string | undefined
-        /** undefined: the records could not be read. */
-        intents: readonly ToolIntent[] | undefined
-        /** It comes back from a transfer, which ended so. */
-        dialed?: TransferOutcome | undefined
-      }
-    | undefined
-}
-
 function transferCallOf(origin: Origin): TransferCall {
   const { tenant } = origin
   return { tenant, farParty: farPartyOf(origin), writtenParty: writtenPartyOf(origin), ownNumber: ownNumberOf(origin) }
-}
-
-/** The lease of a call, as the store is told of it. */
-export function leaseOf(origin: Origin, placesOf: PlacesOf): HeldLease {
-  const { callSid, tenant, epoch, pool } = origin
-  return { callSid, tenant, epoch, pool, caller: placesOf(origin)?.key }
 }
 
 /** One call that was made on this pod, for one epoch. */

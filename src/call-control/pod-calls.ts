@@ -22,8 +22,9 @@ import type { CallOffer, NextStep, StreamGrant } from './call-control.ts'
 import type { CallFinalizer } from './call-finalizer.ts'
 import type { PlacesOf } from './caller-places.ts'
 import type { CarrierEndCause } from './carrier-calls.ts'
+import { leaseOf, type Origin } from './origin.ts'
 import { OPEN_MAX_MS, PendingCall, type PendingEnd } from './pending-call.ts'
-import { leaseOf, makePodCall, type Origin, type PodCall, type PodCallMakerParts } from './pod-call.ts'
+import { makePodCall, type PodCall, type PodCallMakerParts } from './pod-call.ts'
 import {
   type AwaitedTransfer,
   type Detached,
@@ -259,6 +260,14 @@ export class PodCalls {
   noMore(): void {
     this.#isOver = true
     for (const callSid of [...this.#asked]) this.#entries.get(callSid)?.pending?.call.end({ kind: 'closed' })
+  }
+
+  /** Calls that may come back to this pod: their socket broke, or their transfer rings. */
+  comingBack(): CallSid[] {
+    const transferred = [...(this.#in.following ?? [])].filter(
+      (callSid) => this.#followingOf(callSid)?.transfer !== undefined,
+    )
+    return [...(this.#in.detached ?? []), ...transferred]
   }
 
   // Callers who wait.

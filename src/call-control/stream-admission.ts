@@ -3,7 +3,7 @@
 // DO2: while the stores are away this pod's own knowledge decides; a stream waits for them ENTER_STORE_MS at most.
 // DO3: a call of a lost pod is claimed before it is made here: from then on the lost pod's writes are refused.
 // DO4: a call that was prepared for a handover is claimed when its stream opens: until then the other pod acts.
-import { ownNumberOf } from '../call/identity.ts'
+import { callIdOf, ownNumberOf } from '../call/identity.ts'
 import type { TransferOutcome } from '../call/state.ts'
 import type { LeaseStore } from '../control/ports.ts'
 import type { CallRecords, CallRow, Claimed } from '../control/records.ts'
@@ -12,9 +12,9 @@ import { messageOf } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { StreamEntry } from './call-control.ts'
 import type { History } from './history.ts'
+import type { Origin } from './origin.ts'
 import type { Expected } from './peers.ts'
-import type { Origin, PodCall, PodWorld } from './pod-call.ts'
-import { callIdOf } from './pod-call-control.ts'
+import type { PodCall, PodWorld } from './pod-call.ts'
 import type { Detached } from './pod-call-state.ts'
 import type { PodCalls } from './pod-calls.ts'
 import { transferIn } from './resume.ts'

@@ -6,16 +6,13 @@
 //      heard to its end (CM5). If it says nothing, the plane's own sentence does.
 import type { EndCause } from './end-cause.ts'
 import type { CallEvent, CallSettings, CallState, Effect, Next } from './state.ts'
-import { amountsOf, type Tariff } from './tariff.ts'
+import { amountsOf } from './tariff.ts'
 import { requestResponse } from './turn.ts'
 
 /** From this share of a bound on it is near. */
 export const NEAR_SHARE = 0.8
 /** How often a call with a budget is looked at. */
 const BUDGET_LOOK_MS = 5_000
-
-/** What a call may cost. */
-export type CallBudget = { amount: number; prices: Tariff }
 
 const ASK_QUIET =
   'The caller has said nothing for a while. Ask in a few words, in the language of this conversation, whether they are still there.'

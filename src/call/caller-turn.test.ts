@@ -1,8 +1,9 @@
 // A turn of the caller that does not end: through the whole machine, in told time.
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
-import { LONG_TURNS_MAX, TURN_BOUND_MS, TURN_LOOK_MS, TURN_QUIET_MS } from './caller-turn.ts'
+import { LONG_TURNS_MAX, TURN_BOUND_MS, TURN_QUIET_MS } from './caller-turn.ts'
 import { kinds, Life } from './testing/life.ts'
+import { TURN_LOOK_MS } from './turn.ts'
 
 /** The timer rings on and on, and the ear answers, until the turn is over or `ms` have passed. */
 function hold(life: Life, ms: number, quietMs: (spokenMs: number) => number): number {

@@ -1,13 +1,12 @@
 // One turn of the caller has a bound: a television, or an end of speech that the provider never told. Pure part of the machine. Rules:
-// UT1: while the caller is thought to speak the plane's own ear (ear.ts) is asked each TURN_LOOK_MS how long it has heard nothing.
+// UT1: while the caller is thought to speak the plane's own inbound audio (inbound-audio.ts) is asked each TURN_LOOK_MS how long it has heard nothing.
 // UT2: nothing for TURN_QUIET_MS, or a turn of TURN_BOUND_MS whatever is heard: the plane ends the turn itself. It commits what was heard, asks for
 //      an answer, logs and counts it.
 // UT3: after LONG_TURNS_MAX such turns in a row, none of which ended by the provider's word, the agent says goodbye, unless silence never ends a call.
 
 import type { CallSettings, CallState, Effect } from './state.ts'
-import { requestResponse } from './turn.ts'
+import { requestResponse, TURN_LOOK_MS } from './turn.ts'
 
-export const TURN_LOOK_MS = 2_500
 export const TURN_QUIET_MS = 10_000
 export const TURN_BOUND_MS = 60_000
 export const LONG_TURNS_MAX = 3
@@ -17,7 +16,7 @@ export function onCallerTurnLook(state: CallState, effects: Effect[]): void {
   if (state.isCallerSpeaking) effects.push({ kind: 'look-caller' })
 }
 
-/** [UT2] The ear has heard nothing for `quietMs` of this turn. True when the turn is over and was one too many [UT3]. */
+/** [UT2] The inbound audio had nothing for `quietMs` of this turn. True when the turn is over and was one too many [UT3]. */
 export function onCallerLooked(state: CallState, quietMs: number, settings: CallSettings, effects: Effect[]): boolean {
   if (!state.isCallerSpeaking) return false
   const spokenMs = state.lastedMs - (state.spokeFromMs ?? state.lastedMs)

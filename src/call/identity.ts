@@ -6,6 +6,7 @@
 // IDN3: a number is one however it is written: spaces, dots, dashes, slashes and parentheses do not count.
 // IDN4: how an address is written identifies nobody, but it is counted: a number in another spelling (`00…`, no plus, `tel:`, `;ext=`, the
 //      user of a SIP address) as that number, any other address as itself. A word for a withheld number and an empty address are nothing.
+import { createHash } from 'node:crypto'
 import type { CallId, CallSid } from '../kit/ids.ts'
 
 export type Direction = 'inbound' | 'outbound'
@@ -88,4 +89,9 @@ export function directionOf(text: string): Direction {
 
 function keypadDigits(word: string): string {
   return Array.from(word, (letter) => KEYPAD.findIndex((key) => key.includes(letter)) + 2).join('')
+}
+
+/** The call's own id: the same from every pod, so that a repeated webhook makes no second call. */
+export function callIdOf(callSid: CallSid): CallId {
+  return `call_${createHash('sha256').update(callSid).digest('base64url').slice(0, 16)}` as CallId
 }

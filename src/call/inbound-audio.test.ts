@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { FakeClock } from '../kit/clock.ts'
-import { EARLY_FRAMES_MAX, GAP_FILL_MAX_MS, InboundAudio } from './inbound-audio.ts'
+import { EARLY_FRAMES_MAX, GAP_FILL_MAX_MS, InboundAudio, RESET_FRAMES } from './inbound-audio.ts'
 import type { CallMeter } from './meter.ts'
 
 function makeEar(): {
@@ -11,14 +11,17 @@ function makeEar(): {
   clock: FakeClock
   heard: (string | number)[]
   dropped: string[]
+  counted: (string | undefined)[]
   say(atMs: number): void
 } {
   const heard: (string | number)[] = []
   const dropped: string[] = []
+  const counted: (string | undefined)[] = []
   const clock = new FakeClock()
   const meter = {
     frameReceived() {},
     frameDropped: (why: string) => dropped.push(why),
+    count: (_what: string, code: string | undefined) => counted.push(code),
     added() {},
   } as Partial<CallMeter>
   const model = {
@@ -32,7 +35,7 @@ function makeEar(): {
     inbound.hear(buffer, 1, buffer.length - 1, atMs)
     buffer.fill(0)
   }
-  return { inbound, clock, heard, dropped, say }
+  return { inbound, clock, heard, dropped, counted, say }
 }
 
 test('[EA1] what comes before the model can hear is kept as a copy and goes first, in order', () => {
@@ -81,8 +84,43 @@ test('[EA2] a frame that is not later than the last is dropped and counted', () 
 test('[EA3] a gap is filled with silence up to its bound; a jitter of less than a frame is not a gap', () => {
   const { inbound, heard, say } = makeEar()
   inbound.set(true)
-  for (const atMs of [0, 39, 80, 3_600_000]) say(atMs)
-  assert.deepEqual(heard, ['0', '39', 21, '80', GAP_FILL_MAX_MS, '3600000'])
+  for (const atMs of [0, 39, 80, 80 + 20 + GAP_FILL_MAX_MS]) say(atMs)
+  assert.deepEqual(heard, ['0', '39', 21, '80', GAP_FILL_MAX_MS, '10100'])
+})
+
+test('[P56][EA6] one odd time stamp, ahead or behind, costs its own frame and no more', () => {
+  for (const odd of [3_600_000, -5]) {
+    const { inbound, heard, dropped, say } = makeEar()
+    inbound.set(true)
+    for (const atMs of [0, 20, odd, 40, 60]) say(atMs)
+    assert.deepEqual([heard, dropped], [['0', '20', '40', '60'], ['out-of-order']])
+  }
+})
+
+test('[P56][EA6] a carrier that sets its clock anew is heard again after RESET_FRAMES, and once it is counted', () => {
+  for (const from of [3_600_000, 0]) {
+    const { inbound, heard, counted, say } = makeEar()
+    inbound.set(true)
+    for (let frame = 0; frame < 50; frame += 1) say(1_000 + frame * 20)
+    heard.splice(0)
+    for (let frame = 0; frame < 20; frame += 1) say(from + frame * 20)
+    const frames = heard.filter((one) => typeof one === 'string')
+    assert.deepEqual(frames.slice(0, 2), [`${from + 80}`, `${from + 100}`])
+    assert.equal(frames.length, 20 - RESET_FRAMES + 1)
+    const silence = heard.filter((one) => typeof one === 'number')
+    assert.deepEqual(silence, from === 0 ? [] : [GAP_FILL_MAX_MS])
+    assert.deepEqual(counted, ['carrier-clock-reset'])
+  }
+})
+
+test('[P56][EA6] strays that do not follow each other set no clock', () => {
+  const { inbound, heard, say } = makeEar()
+  inbound.set(true)
+  for (const atMs of [0, 980, 1_000]) say(atMs)
+  heard.splice(0, heard.length - 1)
+  for (let frame = 0; frame < 20; frame += 1) say(900 - frame * 20)
+  say(1_020)
+  assert.deepEqual(heard, ['1000', '1020'])
 })
 
 test('[EA3] audio and silence together never fall a frame behind the carrier’s clock nor run ahead of it', () => {

@@ -2,8 +2,10 @@
 // EA1: at most EARLY_FRAMES_MAX frames (2 s) are kept, in order; beyond it the oldest is dropped and counted.
 // EA2: a frame whose time is not after the last one's is dropped and counted: a duplicate, or out of order.
 // EA3: a gap in the carrier's time stamps is filled with silence, at most GAP_FILL_MAX_MS: the model's clock is the audio.
+// EA6: a time stamp that does not follow the last one (not after it, or more than GAP_FILL_MAX_MS later) is not believed alone: its frame is dropped and
+//      counted. RESET_FRAMES of them in a row that follow each other say that the carrier has set its clock anew: it is followed from there, and counted.
 // EA4: when what the model was given sounds like speech (audio/loudness.ts), its session is told so, whatever the model has said of it.
-// EA5: while the caller is thought to speak, the ear listens for how long he has been quiet (audio/quiet.ts).
+// EA5: while the caller is thought to speak, it listens for how long they have been quiet (audio/quiet.ts).
 import { Loudness } from '../audio/loudness.ts'
 import { Quiet } from '../audio/quiet.ts'
 import type { Clock } from '../kit/clock.ts'
@@ -14,13 +16,15 @@ import type { ModelSession } from './ports.ts'
 export const EARLY_FRAMES_MAX = 100
 export const GAP_FILL_MAX_MS = 10_000
 const FRAME_MS = 20
+/** 100 ms. */
+export const RESET_FRAMES = 5
 const WATCH_EVERY_MS = 1_000
 /** The caller is thought to speak but no media comes: so much silence ends his turn. */
 const SPEECH_GAP_MS = 750
 /** One frame in so many is timed. */
 const ADDED_SAMPLE = 64
 
-/** What the ear needs of the model. */
+/** What inbound audio needs of the model. */
 type Hearer = Pick<ModelSession, 'appendAudio' | 'appendSilence' | 'callerSeemsLoud'>
 
 export class InboundAudio {
@@ -33,6 +37,8 @@ export class InboundAudio {
   #early: Buffer[] = []
   #isOpen = false
   #lastTimestampMs = -FRAME_MS
+  /** Frames in a row that follow each other and not the last one that was believed. */
+  #strays = { count: 0, lastMs: 0 }
   #hasHeard = false
   /** When `silentMs` last saw that media had come. */
   #lastMediaMs: number
@@ -58,10 +64,11 @@ export class InboundAudio {
 
   /** One frame: base64 text in `buffer[start..end)`, `timestampMs` since the stream began. */
   hear(buffer: Buffer, start: number, end: number, timestampMs: number): void {
-    if (timestampMs <= this.#lastTimestampMs) {
+    if (!this.#follows(this.#lastTimestampMs, timestampMs) && !this.#isReset(timestampMs)) {
       this.#meter.frameDropped('out-of-order')
       return
     }
+    this.#strays.count = 0
     const gapMs = timestampMs - this.#lastTimestampMs - FRAME_MS
     this.#lastTimestampMs = timestampMs
     this.#hasHeard = true
@@ -71,6 +78,20 @@ export class InboundAudio {
     }
     if (gapMs >= FRAME_MS) this.#model.appendSilence(Math.min(gapMs, GAP_FILL_MAX_MS))
     this.#append(buffer, start, end)
+  }
+
+  #follows(lastMs: number, timestampMs: number): boolean {
+    return timestampMs > lastMs && timestampMs - lastMs - FRAME_MS <= GAP_FILL_MAX_MS
+  }
+
+  /** [EA6] */
+  #isReset(timestampMs: number): boolean {
+    const { count, lastMs } = this.#strays
+    const strays = count > 0 && this.#follows(lastMs, timestampMs) ? count + 1 : 1
+    this.#strays = { count: strays, lastMs: timestampMs }
+    if (strays < RESET_FRAMES) return false
+    this.#meter.count('limit', 'carrier-clock-reset')
+    return true
   }
 
   /** The model can hear (what was kept goes first, in order), or cannot any more. True when that is a change. */

@@ -1,13 +1,10 @@
 // What a call tells those who watch it: counts, moments of a turn, its end. Rules:
 // MT1: a meter never throws and never waits; it is not asked anything.
 import type { EndCause } from './end-cause.ts'
-import type { CallState } from './state.ts'
+import type { CallCount, CallState } from './state.ts'
 
 /** The moments of a call that a timeline or a trace shows. */
 export type Moment = 'stream-open' | 'model-ready' | 'caller-speaking' | 'caller-silent' | 'agent-speaking'
-
-/** What the step of a call counts (effect `count`); ops/metrics.ts says what each is on the page. */
-export type CallCount = 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn' | 'turn-outcome' | 'limit'
 
 export interface CallMeter {
   frameReceived(): void

@@ -6,7 +6,7 @@ import { type AgentPath, type AgentState, NEW_AGENT } from './agent-state.ts'
 import type { MessagePart, TranscriptItem } from './transcript.ts'
 
 /** How the carrier's side of a call ended. */
-export type LegEnd = { cause: 'stop' | 'closed' | 'lost' | 'overflow' | 'violation' | 'dead'; code: number }
+export type LegEnd = { cause: 'stop' | 'closed' | 'lost' | 'overflow' | 'violation' | 'dead' | 'fault'; code: number }
 
 /** The carrier's side: one open media stream. */
 export interface Leg {

@@ -4,11 +4,10 @@
 // ST2: everything here can be written as JSON and read back.
 
 import { type AgentState, NEW_AGENT } from './agent-state.ts'
-import type { CallBudget } from './bounds.ts'
 import type { EndCause } from './end-cause.ts'
-import type { CallCount } from './meter.ts'
 import type { CutItem } from './playout.ts'
 import type { LegEnd, ModelEvent, ModelLoss, ResponseRequest, TurnTaking, Usage } from './ports.ts'
+import type { Tariff } from './tariff.ts'
 import type { Transcript } from './transcript.ts'
 
 export const STATE_VERSION = 1
@@ -172,6 +171,12 @@ export type CallState = {
   isTimeNear: boolean
   isMoneyNear: boolean
 }
+
+/** What the step of a call counts (effect `count`); ops/metrics.ts says what each is on the page. */
+export type CallCount = 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn' | 'turn-outcome' | 'limit'
+
+/** What a call may cost. */
+export type CallBudget = { amount: number; prices: Tariff }
 
 /** Settings of one call that the machine needs; constant for its life. */
 export type CallSettings = {

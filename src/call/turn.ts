@@ -7,7 +7,6 @@
 // TU5: a request that must be made again keeps its instructions, until its response has begun to sound.
 // TU6: a key that the caller presses silences the agent as speech does, unless the pack says otherwise; a goodbye is heard to its end, whatever the caller
 //      presses or says (goodbye.ts).
-import { TURN_LOOK_MS } from './caller-turn.ts'
 import { selfCut } from './echo.ts'
 import { takeBack } from './goodbye.ts'
 import { isSilentRequest, isToolAwaited, owe, settle, turnTakingOf } from './owed-turn.ts'
@@ -15,6 +14,9 @@ import type { CutItem } from './playout.ts'
 import type { ResponseRequest } from './ports.ts'
 import type { CallSettings, CallState, DueCause, Effect } from './state.ts'
 import { cutAt, withItem, withMessage } from './transcript.ts'
+
+/** How often a caller's turn is looked at (UT1). */
+export const TURN_LOOK_MS = 2_500
 
 /** Asks for a response, now or when it may be (TU1, TU3). */
 export function requestResponse(

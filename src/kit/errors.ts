@@ -8,10 +8,12 @@ export const ERROR_CODES = {
   SOCKET_REFUSED: 'The peer answered the WebSocket upgrade with something else than 101.',
   SOCKET_LOST: 'A socket ended without a close handshake.',
   SOCKET_PROTOCOL: 'The peer broke RFC 6455.',
+  SOCKET_FAULT: 'A message could not be handled, which is a bug of ours; its own connection was closed.',
   SOCKET_OVERFLOW: 'More bytes wait to be sent than the bound allows; the peer does not read.',
   MODEL_REFUSED: 'The model provider refused the session for good (key, model, quota).',
   MODEL_LOST: 'The link to the model ended while the call was live.',
   MODEL_SETTING_REFUSED: 'The model refused a setting of the agent; the call goes on without it.',
+  MODEL_EVENT_UNREADABLE: 'The agent’s session could not read an event of the model; the call goes on without it.',
   MODEL_STALLED: 'The model did not answer within its bound.',
   TURN_UNANSWERED: 'A caller was owed an answer and every way to one came to nothing.',
   TOOL_UNKNOWN: 'The model called a tool that no agent has; it was told so.',
@@ -51,6 +53,13 @@ export class VoiceError extends Error {
 /** Ends a switch over a union: a new member without a case fails to compile. */
 export function unreachable(value: never): never {
   throw new Error(`unreachable: ${JSON.stringify(value)}`)
+}
+
+/** What kind of error was thrown and where, without its message: that may quote what somebody said. */
+export function whereOf(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error
+  const place = /\n\s+at (?:.* \()?(?:file:\/\/)?([^()\n]+)\)?/.exec(error.stack ?? '')?.[1]
+  return place === undefined ? error.name : `${error.name} at ${place.split('/').slice(-3).join('/')}`
 }
 
 /** The message of anything that was thrown. */

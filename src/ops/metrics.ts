@@ -4,7 +4,7 @@
 // MX3: names begin with voice_ and never change their meaning; labels are bounded (tally.ts TY2).
 // MX4: nothing is global: the registry is handed in, so that two planes in one process do not mix.
 import { Counter, Gauge, type Registry } from 'prom-client'
-import type { CallCount } from '../call/meter.ts'
+import type { CallCount } from '../call/state.ts'
 import { registerProcess } from './process.ts'
 import { Durations, registerDurations, Tally, wholeCell } from './tally.ts'
 

@@ -1,8 +1,8 @@
 // Who watches a call: metrics, the trace, and a timeline for the one who asked. Rules in call/meter.ts.
 
 import type { EndCause } from '../call/end-cause.ts'
-import type { CallCount, CallMeter, Moment } from '../call/meter.ts'
-import type { CallState } from '../call/state.ts'
+import type { CallMeter, Moment } from '../call/meter.ts'
+import type { CallCount, CallState } from '../call/state.ts'
 import type { Clock } from '../kit/clock.ts'
 import type { CallId } from '../kit/ids.ts'
 import type { Metrics } from './metrics.ts'

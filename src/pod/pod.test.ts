@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import { afterEach, suite, test } from 'node:test'
 import { Registry } from 'prom-client'
 import { writeCheckpoint } from '../call/checkpoint.ts'
+import { callIdOf } from '../call/identity.ts'
 import type { Leg } from '../call/ports.ts'
 import { initialState } from '../call/state.ts'
 import type { NextStep } from '../call-control/call-control.ts'
 import { SPEAKER_WAIT_MS } from '../call-control/handover.ts'
-import { callIdOf } from '../call-control/pod-call-control.ts'
 import { sorrySentence } from './call-settings.ts'
 import { closeRigs, converse, dialed, ground, said, sid, start, until, wait } from './testing/rig.ts'
 
@@ -102,6 +102,33 @@ suite('a pod alone', () => {
     assert.equal(step.kind, 'stream')
     assert.ok(await rig.open(sid(1), 2))
     assert.deepEqual(said(rig, sid(1)), ['a check up please', 'on which day'])
+  })
+
+  test('[P58][PD1] a pod alone that drains waits for a call whose socket broke, and lets it go on', async () => {
+    const rig = await start('pod-a', undefined, { DRAIN_NATURAL_MS: '60000' })
+    for (const n of [1, 2]) {
+      await rig.offer(sid(n))
+      await rig.open(sid(n))
+    }
+    let isGone = false
+    void rig.pod.drain().then(() => {
+      isGone = true
+    })
+    assert.equal((await rig.offer(sid(3))).kind, 'busy', 'no new call')
+    const break_ = (n: number) => rig.pod.calls.get(sid(n))!.call.onLegEnd({ cause: 'lost', code: 1006 })
+    break_(1)
+    const step = await rig.next(sid(1))
+    assert.ok(step.kind === 'stream' && step.pod === 'pod-a', JSON.stringify(step))
+    assert.ok(await rig.open(sid(1), 2), 'it goes on')
+    rig.pod.callControl.ended(sid(1), 'caller-hung-up')
+    break_(2)
+    assert.equal(rig.pod.calls.size, 0)
+    await wait(700)
+    assert.equal(isGone, false, 'the last call may come back')
+    assert.equal((await rig.next(sid(2))).kind, 'stream')
+    assert.ok(await rig.open(sid(2), 2))
+    rig.pod.callControl.ended(sid(2), 'caller-hung-up')
+    await until('the exit', () => isGone)
   })
 
   test('[PD1] drains by waiting; at the deadline the rest hears a sentence', async () => {

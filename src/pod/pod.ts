@@ -1,12 +1,13 @@
 // One pod's control of its calls: stores, admission, leases, call control and life, put together. Rules:
-// PD1: a pod without REDIS_URL is alone: it drains by waiting, and ends what remains at the deadline with a sentence.
+// PD1: a pod without REDIS_URL is alone: it drains by waiting, also for calls that may come back (their socket broke, their transfer rings), and ends what
+//      remains at the deadline with a sentence.
 // PD2: a pod of a fleet drains by handing over; what remains at the deadline is relinquished after its last checkpoint and goes on elsewhere.
 // PD4: whoever began it (a signal, POST /drain, a fence), a pod whose calls are gone says so once (`gone`): its process is to exit.
 // PD3: a pod that fences itself writes nothing more for its calls.
 
 import type { Call } from '../call/call.ts'
 import type { EndCause } from '../call/end-cause.ts'
-import { ownNumberOf } from '../call/identity.ts'
+import { callIdOf, ownNumberOf } from '../call/identity.ts'
 import { amountsOf } from '../call/tariff.ts'
 import type { StreamControl } from '../call-control/call-control.ts'
 import { CallFinalizer, type CallFinalizerParts } from '../call-control/call-finalizer.ts'
@@ -16,7 +17,7 @@ import { openHistory } from '../call-control/history.ts'
 import { Overflows } from '../call-control/overflow.ts'
 import { makePeers, type PeerAnswers, type Peers } from '../call-control/peers.ts'
 import type { PodCall } from '../call-control/pod-call.ts'
-import { callIdOf, PodCallControl } from '../call-control/pod-call-control.ts'
+import { PodCallControl } from '../call-control/pod-call-control.ts'
 import { PodCalls } from '../call-control/pod-calls.ts'
 import { Rescuer } from '../call-control/rescue/rescuer.ts'
 import { StreamAdmission } from '../call-control/stream-admission.ts'
@@ -169,7 +170,8 @@ export class Pod {
       wheel,
       log: world.log,
       settings: lifeOf(config, isAlone, world.log),
-      calls: () => this.calls.callSids(),
+      // Another pod goes on with a call of a fleet; of a pod alone nobody does.
+      calls: () => [...this.calls.callSids(), ...(isAlone ? this.calls.comingBack() : [])],
       readLag: lagReader(parts.lag),
       storeAgoMs: () => this.keeper.lastSuccessAgoMs,
       actions: {

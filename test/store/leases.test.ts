@@ -432,7 +432,7 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
-    name: '[LPD3] a transfer takes the preferred pod if it lives, and the avoided one only when there is no other',
+    name: '[P58][LPD3] a transfer takes the preferred pod if it lives, and the avoided one only when there is no other',
     pods: 3,
     run: async ({ store }) => {
       await open(store, 1, 3)
@@ -450,7 +450,10 @@ const SCENARIOS: Scenario[] = [
       assert.equal(await podOfMove(store, 4, 1, 'pod-2'), 'pod-2')
       assert.equal(await podOfMove(store, 4, 2, 'pod-2'), 'pod-2', 'its own place is room')
       assert.equal(await podOfMove(store, 5, 1), 'pod-2', 'half as many again')
-      assert.deepEqual(await move(store, 6, 1), { kind: 'refused', reason: 'no-pod' })
+      assert.equal(await podOfMove(store, 6, 1), 'pod-1', 'a draining one rather than none')
+      assert.equal((await ask(store, 7)).kind, 'refused', 'and no new call')
+      await store.announce(podOf('pod-1', { state: 'down' }))
+      assert.deepEqual(await move(store, 7, 1), { kind: 'refused', reason: 'no-pod' })
     },
   },
   {

@@ -4,12 +4,12 @@
 
 import type { WebhookAnswer } from '../http/webhook.ts'
 import type { EndCause } from '../report.ts'
-import { type Element, parseXml } from '../twiml/xml.ts'
+import type { Element } from '../twiml/xml.ts'
 import type { Call, Next, TwimlSource } from './call.ts'
+import { parseTwiml } from './twiml-root.ts'
 import { runVerbs } from './verbs.ts'
 
 export const DOCUMENTS_MAX = 500
-const TWIML_NOTED_CHARS = 4000
 
 type Progress = { call: Call; hasUsedFallback: boolean; documents: number }
 
@@ -62,17 +62,6 @@ async function runXml(progress: Progress, xml: string): Promise<Next> {
   const { call } = progress
   const root = parseTwiml(call, xml)
   return root === undefined ? fallBack(progress, 12100, call.documentUrl) : runElement(call, root)
-}
-
-/** The root of a TwiML document, or undefined with a warning. */
-export function parseTwiml(call: Call, xml: string): Element | undefined {
-  const parsed = parseXml(xml)
-  if (parsed.kind === 'document' && parsed.root.name === 'Response') {
-    call.record.note('twiml', { xml: xml.slice(0, TWIML_NOTED_CHARS) })
-    return parsed.root
-  }
-  call.record.warn(12100, parsed.kind === 'invalid' ? `TwiML at ${parsed.at}: ${parsed.text}` : 'root is not Response')
-  return undefined
 }
 
 function runElement(call: Call, root: Element): Promise<Next> {

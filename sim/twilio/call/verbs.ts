@@ -14,9 +14,9 @@ import { isLoopback } from '../http/rewrite.ts'
 import { sendWebhook } from '../http/webhook.ts'
 import type { Element } from '../twiml/xml.ts'
 import type { Call, CallPlan, Next } from './call.ts'
-import { parseTwiml } from './documents.ts'
 import { newSid } from './sid.ts'
 import { connectStream, forkStream, stopForks } from './stream-verb.ts'
+import { parseTwiml } from './twiml-root.ts'
 
 const SAY_MS_PER_CHAR = 60
 const PLAY_MS = 1000

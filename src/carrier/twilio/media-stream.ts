@@ -8,6 +8,7 @@
 // MS4: stop, close, loss and violation are one end, reported once; without a `start` before it, as a stream that never started.
 // MS5: from its start on the peer is pinged each PING_MS; silence for a whole interval ends the stream (WC6).
 import type { Leg, LegEnd, LegListener } from '../../call/ports.ts'
+import { whereOf } from '../../kit/errors.ts'
 import type { Log } from '../../kit/log.ts'
 import { type Pattern, patternOf } from '../../kit/pattern.ts'
 import type { SocketEnd, WebSocketConnection } from '../../kit/websocket/connection.ts'
@@ -106,6 +107,10 @@ export class MediaStream implements Leg {
 
   onBinary(): void {
     this.#stray('binary message')
+  }
+
+  onFault(error: unknown): void {
+    this.#log.error({ code: 'SOCKET_FAULT', reason: whereOf(error) }, 'a message of the stream could not be handled')
   }
 
   onClosed(end: SocketEnd): void {

@@ -34,7 +34,11 @@ test('[O22] [WC5] over TLS, many large texts in one turn to a slow peer all arri
   let answered: (text: string) => void = () => {}
   const answer = new Promise<string>((resolve) => (answered = resolve))
   const ends: SocketEnd[] = []
-  const end = { onBinary() {}, onClosed: (one: SocketEnd) => void ends.push(one) }
+  const end = {
+    onFault: (error: unknown) => assert.fail(String(error)),
+    onBinary() {},
+    onClosed: (one: SocketEnd) => void ends.push(one),
+  }
   const ours = new WebSocketConnection(
     client,
     { ...end, onText: (buffer, start, stop) => answered(buffer.toString('utf8', start, stop)) },

@@ -21,14 +21,22 @@ afterEach(async () => {
 class Ears implements SocketListener {
   readonly heard: (string | Buffer)[] = []
   readonly ends: SocketEnd[] = []
+  readonly faults: unknown[] = []
+  /** Thrown at each message. */
+  throws: Error | undefined
   #wake: () => void = () => {}
   onText(buffer: Buffer, start: number, end: number): void {
+    if (this.throws !== undefined) throw this.throws
     this.heard.push(buffer.toString('utf8', start, end))
     this.#wake()
   }
   onBinary(buffer: Buffer, start: number, end: number): void {
+    if (this.throws !== undefined) throw this.throws
     this.heard.push(Buffer.from(buffer.subarray(start, end)))
     this.#wake()
+  }
+  onFault(error: unknown): void {
+    this.faults.push(error)
   }
   onClosed(end: SocketEnd): void {
     this.ends.push(end)
@@ -155,6 +163,18 @@ for (const [role, open] of [
   ['client over TLS', (options: Options = {}) => asClient(options, true)],
 ] as const)
   suite(`as ${role}`, () => {
+    test('[P57][WC7] a listener that throws at a message is told and loses its own connection, once', async () => {
+      const other = await open()
+      const { ears, connection, peer } = await open()
+      ears.throws = new Error('a bug of ours')
+      peer.send('one')
+      peer.send(Buffer.from('two'))
+      const end = await ears.end()
+      assert.deepEqual([end.cause, ears.faults, connection.isOpen], ['fault', [ears.throws], false])
+      other.peer.send('the others go on')
+      await other.ears.until(() => other.ears.heard.length === 1)
+    })
+
     test('[WC4] texts and binaries of every length encoding pass both ways unchanged', async () => {
       const { ears, connection, peer } = await open()
       peer.on('message', (data: Buffer, isBinary: boolean) => peer.send(isBinary ? data : `${data}`))

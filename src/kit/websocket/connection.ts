@@ -6,6 +6,7 @@
 // WC5: a frame is built in one shared scratch, which is given up to the socket when the frame could not go out at once.
 // WC6: a peer that is kept alive is pinged each interval; one that was silent for a whole interval is dead. The timer ends
 //      when the connection is no longer open.
+// WC7: what a listener throws while it takes a message costs its own connection and nothing else: it is told (`onFault`), then the connection is destroyed.
 import type { Socket } from 'node:net'
 import type { Wheel, WheelTimer } from '../wheel.ts'
 import { FrameParser, type FrameSink, headBytesFor, OPCODE, writeHead } from './frame.ts'
@@ -15,7 +16,11 @@ import { RawSocket } from './raw-socket.ts'
 export const CLOSE_TIMEOUT_MS = 2_000
 
 /** Why a connection ended. `code` is the peer's close code, 1006 when there was none. */
-export type SocketEnd = { code: number; reason: string; cause: 'closed' | 'lost' | 'violation' | 'overflow' | 'dead' }
+export type SocketEnd = {
+  code: number
+  reason: string
+  cause: 'closed' | 'lost' | 'violation' | 'overflow' | 'dead' | 'fault'
+}
 
 /** What the owner of a connection implements. Ranges are valid only during the call. */
 export interface SocketListener {
@@ -23,6 +28,8 @@ export interface SocketListener {
   onAscii?(buffer: Buffer, start: number, end: number): boolean
   onText(buffer: Buffer, start: number, end: number): void
   onBinary(buffer: Buffer, start: number, end: number): void
+  /** It threw while it took a message; the connection ends next (WC7). */
+  onFault(error: unknown): void
   onClosed(end: SocketEnd): void
 }
 
@@ -161,15 +168,31 @@ export class WebSocketConnection implements FrameSink {
   }
 
   ascii(buffer: Buffer, start: number, end: number): boolean {
-    return this.#state === 'open' && this.#listener.onAscii?.(buffer, start, end) === true
+    if (this.#state !== 'open') return false
+    try {
+      return this.#listener.onAscii?.(buffer, start, end) === true
+    } catch (error) {
+      this.#fault(error)
+      return true
+    }
   }
 
   text(buffer: Buffer, start: number, end: number): void {
-    if (this.#state === 'open') this.#listener.onText(buffer, start, end)
+    if (this.#state !== 'open') return
+    try {
+      this.#listener.onText(buffer, start, end)
+    } catch (error) {
+      this.#fault(error)
+    }
   }
 
   binary(buffer: Buffer, start: number, end: number): void {
-    if (this.#state === 'open') this.#listener.onBinary(buffer, start, end)
+    if (this.#state !== 'open') return
+    try {
+      this.#listener.onBinary(buffer, start, end)
+    } catch (error) {
+      this.#fault(error)
+    }
   }
 
   ping(payload: Buffer): void {
@@ -192,6 +215,12 @@ export class WebSocketConnection implements FrameSink {
     if (this.#state === 'open') this.#end = { code: 1006, reason, cause: 'violation' }
     this.#sendClose(code, reason)
     this.#raw.end()
+  }
+
+  /** [WC7] */
+  #fault(error: unknown): void {
+    this.#listener.onFault(error)
+    this.destroy('fault')
   }
 
   #begin(payloadBytes: number): Buffer {

@@ -26,6 +26,7 @@ async function pair() {
   const ends: SocketEnd[] = []
   const listener = {
     onText: (buffer: Buffer, start: number, end: number) => void texts.push(buffer.toString('utf8', start, end)),
+    onFault: (error: unknown) => assert.fail(String(error)),
     onBinary() {},
     onClosed: (end: SocketEnd) => void ends.push(end),
   }

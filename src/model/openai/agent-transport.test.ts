@@ -4,7 +4,7 @@ import { afterEach, suite, test } from 'node:test'
 import { RealtimeAgent, type RealtimeSession, tool } from '@openai/agents-realtime'
 import { z } from 'zod'
 import type { ResponseRequest } from '../../call/ports.ts'
-import { silentLog } from '../../kit/log.ts'
+import { type Log, silentLog } from '../../kit/log.ts'
 import type { PackCall } from '../../packs/pack.ts'
 import { type AgentOwner, AgentRuntime } from './agent-runtime.ts'
 import { OUTPUT_MAX_CHARS } from './agent-transport.ts'
@@ -38,7 +38,7 @@ class Bench implements AgentOwner {
   readonly runtime: AgentRuntime
   session!: RealtimeSession<unknown>
 
-  constructor(more: Partial<PackCall> = {}) {
+  constructor(more: Partial<PackCall> = {}, log: Log = silentLog) {
     const lookUp = tool({
       name: 'look_up',
       description: 'Looks up.',
@@ -58,7 +58,7 @@ class Bench implements AgentOwner {
       },
       ...rest,
     }
-    this.runtime = new AgentRuntime(packCall, { model: 'm', defaults: DEFAULTS, log: silentLog }, this)
+    this.runtime = new AgentRuntime(packCall, { model: 'm', defaults: DEFAULTS, log }, this)
     toClose.push(this.runtime)
   }
   configure(session: Record<string, unknown>): void {
@@ -115,6 +115,40 @@ test('[P33][AT7] an answer of megabytes is cut, says so at its end, and reaches 
   assert.match(output, /was cut here/)
   assert.equal(bench.answers.length, 1)
   assert.ok(bench.answers[0]!.includes(output), 'the history has what the model has')
+})
+
+test('[P57][AT8] an event that the SDK cannot read is left out and logged by its type; an approval among them is refused in words', async () => {
+  const odd: [string, Record<string, unknown>][] = [
+    ['no role', { id: 'i1', type: 'message', content: [] }],
+    ['no id', { type: 'message', role: 'user', status: 'completed', content: [{ type: 'input_text', text: 'x' }] }],
+    ['sound of the system', { id: 'i2', type: 'message', role: 'system', content: [{ type: 'input_audio' }] }],
+    ['a call without a name', { id: 'i3', type: 'mcp_call', server_label: 's', arguments: '' }],
+    [
+      'an approval cut off',
+      { id: 'i4', type: 'mcp_approval_request', server_label: 's', name: 'pay', arguments: '{"to": "Mei' },
+    ],
+  ]
+  for (const [what, item] of odd)
+    for (const type of ['conversation.item.done', 'response.output_item.done']) {
+      const bench = await new Bench().begin()
+      bench.deliver({ type, event_id: 'e', response_id: 'r', output_index: 0, item })
+      bench.said('after', 'all goes on')
+      assert.equal(
+        bench.session.history.some(({ itemId }) => itemId === 'after'),
+        true,
+        `${what}, ${type}`,
+      )
+      const refusals = bench.sent.filter((event) => (event.item as { type?: string })?.type === 'mcp_approval_response')
+      const isApproval = item.type === 'mcp_approval_request' && type === 'conversation.item.done'
+      assert.equal(refusals.length, isApproval ? 1 : 0, `${what}, ${type}`)
+      if (isApproval) assert.match(JSON.stringify(refusals[0]), /"approval_request_id":"i4","approve":false/)
+    }
+  const lines: object[] = []
+  const log = { ...silentLog, warn: (fields: object) => void lines.push(fields) }
+  const bench = await new Bench({}, log).begin()
+  bench.deliver({ type: 'conversation.item.done', event_id: 'e', item: odd[4]![1] })
+  assert.match(JSON.stringify(lines), /MODEL_EVENT_UNREADABLE.*conversation\.item\.done.*SyntaxError/)
+  assert.doesNotMatch(JSON.stringify(lines), /Mei/, 'nothing that was said is in the log')
 })
 
 suite('down: what the SDK asks for', () => {

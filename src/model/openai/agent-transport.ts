@@ -7,6 +7,7 @@
 // AT6: whoever listens to raw events gets them all but audio, also those that the SDK has no use for; where nobody listens they are
 //      dropped unread.
 // AT7: a tool's answer of more than OUTPUT_MAX_CHARS is cut there, and ends with a word that it was cut: the provider refuses larger items.
+// AT8: an event that the SDK cannot read is left out, and logged by its type; an approval among them is refused in words. It costs no call.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import {
   OpenAIRealtimeBase,
@@ -17,6 +18,7 @@ import {
   type RealtimeTransportLayerConnectOptions,
 } from '@openai/agents-realtime'
 import type { ResponseRequest } from '../../call/ports.ts'
+import { whereOf } from '../../kit/errors.ts'
 import type { Log } from '../../kit/log.ts'
 import { clip } from '../../kit/text.ts'
 import { isWholeConfig, onlyGiven } from './session-change.ts'
@@ -250,8 +252,29 @@ export class AgentTransport extends OpenAIRealtimeBase implements RealtimeTransp
       this.emit('*', event)
       this.emit('audio_done')
     } else if (ONLY_OBSERVED.has(event.type)) this.emit('*', event)
-    else if (!this.#deliverMessage(event) && !this.#deliverDone(event))
+    else if (!this.#deliverMessage(event) && !this.#deliverDone(event)) this.#deliverRaw(event)
+  }
+
+  /** [AT8] By the SDK's own reading, which throws at what it does not know. */
+  #deliverRaw(event: ServerEvent): void {
+    try {
       this._onMessage({ data: JSON.stringify(event) } as MessageEvent)
+    } catch (error) {
+      const { type } = event
+      this.#log.warn({ code: 'MODEL_EVENT_UNREADABLE', event: type, reason: whereOf(error) }, 'an event was left out')
+      this.#refuseApproval(record(event.item))
+    }
+  }
+
+  /** [AT8] The model waits for the answer to an approval that nobody can read. */
+  #refuseApproval({ id, type }: Record<string, unknown>): void {
+    if (type !== 'mcp_approval_request' || typeof id !== 'string') return
+    const reason = 'The arguments of this call could not be read. Ask for it again.'
+    this.#sink.sendClientEvent({
+      type: 'conversation.item.create',
+      previous_item_id: id,
+      item: { type: 'mcp_approval_response', approval_request_id: id, approve: false, reason },
+    })
   }
 
   /** A message item that is done, in the SDK's own shape. False when it is anything else. */

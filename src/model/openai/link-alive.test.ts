@@ -53,6 +53,7 @@ class Bench {
       onLinkEvent: (_link: Link, { type }: { type: string }) => void bench.events.push(type),
       onLinkAudio() {},
       onLinkAlive() {},
+      onLinkFault: (error: unknown) => assert.fail(String(error)),
       onLinkUnprovable() {},
       onLinkEnd: (_link: Link, { code, fatal }: { code: string; fatal: boolean }) =>
         void bench.ends.push(`${code} ${fatal}`),

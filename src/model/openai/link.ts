@@ -58,6 +58,8 @@ export interface LinkListener {
   onLinkEnd(link: Link, loss: LinkLoss): void
   /** The provider does not answer the question whether it lives. */
   onLinkUnprovable(): void
+  /** Something was thrown while an event was handled; the link ends next. */
+  onLinkFault(error: unknown): void
 }
 
 const scratchUlaw = Buffer.allocUnsafe(4_096)
@@ -204,6 +206,10 @@ export class Link {
 
   onBinary(): void {
     this.unreadable += 1
+  }
+
+  onFault(error: unknown): void {
+    this.#listener.onLinkFault(error)
   }
 
   onClosed(end: SocketEnd): void {

@@ -20,6 +20,7 @@ import type {
 import { NEW_SESSION, type PendingTool, type SessionStart } from '../../call/ports.ts'
 import { itemIdOf, type TranscriptItem } from '../../call/transcript.ts'
 import type { Clock } from '../../kit/clock.ts'
+import { whereOf } from '../../kit/errors.ts'
 import type { Log } from '../../kit/log.ts'
 import { clip } from '../../kit/text.ts'
 import type { Wheel } from '../../kit/wheel.ts'
@@ -310,6 +311,13 @@ export class OpenAiSession implements ModelSession {
       this.#agent.transport.audioStarted(responseId)
     }
     this.#listener.onModelAudio(responseId, itemId, ulaw)
+  }
+
+  onLinkFault(error: unknown): void {
+    this.#world.log.error(
+      { code: 'SOCKET_FAULT', reason: whereOf(error) },
+      'an event of the model could not be handled',
+    )
   }
 
   onLinkUnprovable(): void {

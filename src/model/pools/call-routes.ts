@@ -15,7 +15,6 @@ import type { ModelLoss } from '../../call/ports.ts'
 import type { MovePool } from '../../control/ports.ts'
 import type { Log } from '../../kit/log.ts'
 import { type LinkLoss, lossToTell, type Route, type Routes, type Way } from '../route.ts'
-import type { ModelPools, PoolLink } from './pools.ts'
 
 const FAILURES_MAX = 2
 /** When a dial that was shed is worth another try; spread, so that those shed together do not come back together. */
@@ -25,8 +24,31 @@ export const MOVE_RETRY_MS = 150
 
 type Word = 'asked' | Awaited<ReturnType<MovePool>>
 
+/** The address of a pool's links, and what is sent with their upgrade. */
+export type PoolPlace = { url: URL; headers: Readonly<Record<string, string>> }
+
+/** One link of a pool, from its dial to its end. */
+export type PoolLink = PoolPlace & {
+  accepted(): void
+  /** Says whether a dial failed or a link that served was lost. */
+  lost(loss: LinkLoss): 'dial' | 'serving'
+  released(): void
+}
+
+/** What a call's routes need of the pools. */
+export interface LinkSource {
+  readonly names: readonly string[]
+  /** 0 to 1. */
+  random: () => number
+  isWell(pool: string): boolean
+  /** The pools with room beside `pool`, the best first. */
+  others(pool: string): string[]
+  /** Begins a link to `pool`, unless the throttle sheds it. `isForeign`: its call was granted another pool. */
+  open(pool: string, how: { isResume: boolean; isForeign: boolean }): PoolLink | undefined
+}
+
 export class CallRoutes implements Routes {
-  readonly #pools: ModelPools
+  readonly #pools: LinkSource
   readonly #log: Log
   readonly #move: MovePool | undefined
   /** What the store says of the call in other pools; what was said is used once. At most one for each pool. */
@@ -41,7 +63,7 @@ export class CallRoutes implements Routes {
   #mustMove = false
 
   /** `home`: the pool that the call was granted. */
-  constructor(pools: ModelPools, home: string, log: Log, move?: MovePool) {
+  constructor(pools: LinkSource, home: string, log: Log, move?: MovePool) {
     this.#pools = pools
     this.#home = home
     this.#at = home

@@ -16,14 +16,11 @@ import type { Wheel } from '../../kit/wheel.ts'
 import type { Metrics } from '../../ops/metrics.ts'
 import type { LinkLoss, Routes } from '../route.ts'
 import { Breaker } from './breaker.ts'
-import { CallRoutes } from './call-routes.ts'
+import { CallRoutes, type LinkSource, type PoolLink, type PoolPlace } from './call-routes.ts'
 
 export const NEWS_MS = 2_000
 export const RETELL_MS = 5_000
 const TELL_MS = 1_000
-
-/** The address of a pool's links, and what is sent with their upgrade. */
-export type PoolPlace = { url: URL; headers: Readonly<Record<string, string>> }
 
 /** What became of a dial. `given-up`: its call was over first. */
 export type ConnectOutcome = 'accepted' | 'limit' | 'refused' | 'failed' | 'shed' | 'given-up'
@@ -41,15 +38,7 @@ export type ModelPoolsParts = {
   random?: () => number
 }
 
-/** One link of a pool, from its dial to its end. */
-export type PoolLink = PoolPlace & {
-  accepted(): void
-  /** Says whether a dial failed or a link that served was lost. */
-  lost(loss: LinkLoss): 'dial' | 'serving'
-  released(): void
-}
-
-export class ModelPools {
+export class ModelPools implements LinkSource {
   readonly limits: Limits
   readonly random: () => number
   readonly #parts: ModelPoolsParts

@@ -56,7 +56,7 @@ export type RedisLeasesOptions = {
   /** Bound of one command, default 300 ms. */
   timeoutMs?: number
   log?: Log
-  /** Tests only: time is what `vp3_test_time` sets. */
+  /** Tests only: time is what `vp4_test_time` sets. */
   hasVirtualTime?: boolean
 }
 

@@ -2,10 +2,10 @@
 // LPD1: a pod is placeable when it is ready, was announced within the ttl, and holds less than callsMax; the penalty only ranks.
 // LPD2: a call goes to the placeable pod with the least calls + penalty, the first by name among equals.
 // LPD3: a resume takes the preferred pod if that is ready and below resumeMaxOf(callsMax); else the least loaded placeable one but the
-//      avoided; else any ready one with room whatever its penalty; else any ready one below resumeMaxOf(callsMax); the avoided one last,
-//      by the same bound. Its own old place counts as room.
+//      avoided; else any ready one with room whatever its penalty; else any ready one below resumeMaxOf(callsMax); the avoided one then,
+//      by the same bound; a draining one last, by the same bound: it hands the call over, or keeps it to its end. Its own old place counts as room.
 // LPD4: a pod without calls that was not announced within the hard time is forgotten.
-import { type PodEntry, type PodHeartbeat, resumeMaxOf } from '../../control/ports.ts'
+import { type PodEntry, type PodHeartbeat, type PodState, resumeMaxOf } from '../../control/ports.ts'
 import { LEASE_BOUNDS } from './bounds.ts'
 
 type Known = PodHeartbeat & { announcedAtMs: number }
@@ -35,7 +35,7 @@ export class Roster {
   }
 
   hasReady(view: RosterView): boolean {
-    return [...this.#pods.values()].some((pod) => isReady(pod, view))
+    return [...this.#pods.values()].some((pod) => isIn(pod, 'ready', view))
   }
 
   /** [LPD2] */
@@ -52,12 +52,13 @@ export class Roster {
     const hasRoom = (pod: Known) => callsBeside(pod) < pod.callsMax
     const mayTake = (pod: Known) => callsBeside(pod) < resumeMaxOf(pod.callsMax)
     const preferred = wish.preferPod === undefined ? undefined : this.#pods.get(wish.preferPod)
-    if (preferred !== undefined && isReady(preferred, view) && mayTake(preferred)) return preferred.pod
+    if (preferred !== undefined && isIn(preferred, 'ready', view) && mayTake(preferred)) return preferred.pod
     return (
       this.pick(view, wish.avoidPod) ??
       this.#least(view, (pod) => pod.pod !== wish.avoidPod && hasRoom(pod)) ??
       this.#least(view, (pod) => pod.pod !== wish.avoidPod && mayTake(pod)) ??
-      this.#least(view, (pod) => pod.pod === wish.avoidPod && mayTake(pod))
+      this.#least(view, (pod) => pod.pod === wish.avoidPod && mayTake(pod)) ??
+      this.#least(view, mayTake, 'draining')
     )
   }
 
@@ -69,10 +70,10 @@ export class Roster {
     for (const { pod } of old.slice(0, max)) if (view.callsOf(pod) === 0) this.#pods.delete(pod)
   }
 
-  #least(view: RosterView, isFit: (pod: Known) => boolean): string | undefined {
+  #least(view: RosterView, isFit: (pod: Known) => boolean, state: PodState = 'ready'): string | undefined {
     let best: { pod: string; load: number } | undefined
     for (const pod of this.#pods.values()) {
-      if (!isReady(pod, view) || !isFit(pod)) continue
+      if (!isIn(pod, state, view) || !isFit(pod)) continue
       const load = view.callsOf(pod.pod) + pod.penalty
       if (best === undefined || load < best.load || (load === best.load && pod.pod < best.pod))
         best = { pod: pod.pod, load }
@@ -81,8 +82,8 @@ export class Roster {
   }
 }
 
-function isReady(pod: Known, { nowMs, ttlMs }: RosterView): boolean {
-  return pod.state === 'ready' && nowMs - pod.announcedAtMs <= ttlMs
+function isIn(pod: Known, state: PodState, { nowMs, ttlMs }: RosterView): boolean {
+  return pod.state === state && nowMs - pod.announcedAtMs <= ttlMs
 }
 
 /** The order of bytes, as Redis has it; names are ASCII. */

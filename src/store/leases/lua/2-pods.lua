@@ -47,18 +47,18 @@ local function pickPod(cell, avoid)
   end
 end
 
-local function isReady(cell, entry) return entry.state == 'ready' and cell.now - entry.at <= cell.ttl end
+local function isIn(cell, entry, state) return entry.state == state and cell.now - entry.at <= cell.ttl end
 
 local function hasReadyPod(cell)
   return redis.call('ZCOUNT', key(cell, 'PY'), cell.now - cell.ttl, '+inf') > 0
 end
 
--- [LPD3] The least loaded ready pod with room whatever its penalty: looks at all pods, at most podsMax.
-local function scanPods(cell, hasRoomFor)
+-- [LPD3] The least loaded pod in `state` with room whatever its penalty: looks at all pods, at most podsMax.
+local function scanPods(cell, hasRoomFor, state)
   local best, bestLoad
   for _, pod in ipairs(redis.call('HKEYS', key(cell, 'PD'))) do
     local entry = podEntry(cell, pod)
-    if isReady(cell, entry) then
+    if isIn(cell, entry, state or 'ready') then
       local calls = callsOf(cell, 'P', pod)
       local load = calls + entry.penalty
       if hasRoomFor(entry, calls) and (not best or load < bestLoad or (load == bestLoad and pod < best)) then
@@ -77,12 +77,13 @@ local function pickResumePod(cell, avoid, prefer, own)
   end
   if prefer ~= '' then
     local entry = podEntry(cell, prefer)
-    if entry and isReady(cell, entry) and mayTake(entry, callsOf(cell, 'P', prefer)) then return prefer end
+    if entry and isIn(cell, entry, 'ready') and mayTake(entry, callsOf(cell, 'P', prefer)) then return prefer end
   end
   return pickPod(cell, avoid)
     or scanPods(cell, function(entry, calls) return entry.pod ~= avoid and hasRoomFor(entry, calls) end)
     or scanPods(cell, function(entry, calls) return entry.pod ~= avoid and mayTake(entry, calls) end)
     or scanPods(cell, function(entry, calls) return entry.pod == avoid and mayTake(entry, calls) end)
+    or scanPods(cell, mayTake, 'draining')
 end
 
 -- args: pod, state, callsMax, penalty, incarnation, address
