@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { getHandoff, handoff } from '@openai/agents'
 import { RealtimeAgent } from '@openai/agents-realtime'
-import { systemClock } from '../kit/clock.ts'
+import { FakeClock, systemClock } from '../kit/clock.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 import { silentLog } from '../kit/log.ts'
 import { Wheel } from '../kit/wheel.ts'
 import type { ToolEffect } from '../packs/pack.ts'
 import { effectOf } from './tool-effects.ts'
-import { type CarriedTools, OUTCOME_UNKNOWN, ToolLedger } from './tool-ledger.ts'
+import { type CarriedTools, OUTCOME_UNKNOWN, ToolLedger, INTENT_MAX_MS, STILL_RUNNING } from './tool-ledger.ts'
 
 test('[P17][TG5] no intent is written before a checkpoint knows of the handoff that it follows', async () => {
   const order: string[] = []
@@ -151,4 +151,49 @@ test('[P28][TE1][TE2] the effect of a tool is what the pack says; a handoff runs
     names.map((name) => effectOf(call, name)),
     ['keyed', 'read', 'once', 'once', 'once', 'read', 'read'],
   )
+})
+
+test('[P61][TG8] a tool that changes something and is out is not begun again with the same arguments; one that reads is', async () => {
+  for (const effect of ['once', 'keyed', 'read'] as const) {
+    const { ledger, ran, wheel } = carriedLedger({ effect, carried: { intents: [], pending: [] }, intends: [] })
+    const call = (toolCallId: string, argumentsText = '{"slot":1}') =>
+      ledger.before({ toolCallId, name: 'book', argumentsText })
+    assert.deepEqual(await call('a'), { kind: 'go' })
+    const second = await call('b')
+    assert.deepEqual(second, effect === 'read' ? { kind: 'go' } : { kind: 'decline', words: STILL_RUNNING })
+    assert.deepEqual(await call('c', '{"slot":2}'), { kind: 'go' }, 'other arguments are another deed')
+    ledger.after('a', 'booked')
+    if (effect === 'read') ledger.after('b', 'booked')
+    assert.deepEqual(await call('d'), { kind: 'go' }, 'once it has answered it may be wanted again')
+    assert.equal(ran.length, effect === 'read' ? 4 : 3)
+    wheel.close()
+  }
+})
+
+test('[P61][TG2] records that are silent hold a tool INTENT_MAX_MS, however long a try takes', async () => {
+  const clock = new FakeClock()
+  const wheel = new Wheel({ clock, onError: (error) => assert.fail(String(error)) })
+  let tries = 0
+  const intend = () => {
+    tries += 1
+    return new Promise<never>(() => {})
+  }
+  const ledger = new ToolLedger({
+    records: { intend, settle: async () => ({ kind: 'settled' as const }) },
+    ...{ callId: 'c' as CallId, callSid: 'CA' as CallSid, epoch: 1, turn: () => 1, decided: async () => {} },
+    ...{ isActing: () => true, onFenced: () => assert.fail('fenced'), onTool: () => assert.fail('it ran') },
+    ...{ effectOf: () => 'once' as const, clock, wheel, log: silentLog },
+  })
+  let answer: unknown
+  void ledger.before({ toolCallId: 't', name: 'book', argumentsText: '{}' }).then((one) => {
+    answer = one
+  })
+  for (let passedMs = 0; passedMs < INTENT_MAX_MS + 100 && answer === undefined; passedMs += 20) {
+    clock.advance(20)
+    wheel.advance()
+    for (let i = 0; i < 5; i += 1) await new Promise((resolve) => setImmediate(resolve))
+  }
+  assert.equal((answer as { kind?: string } | undefined)?.kind, 'decline')
+  assert.equal(tries, 1)
+  wheel.close()
 })

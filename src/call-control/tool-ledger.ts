@@ -1,7 +1,8 @@
 // The tools of one call: each gets a key, and its intent is durable before it runs. Rules:
 // TG1: the key is `callId:turn:ordinal`, given once to a tool call and the same after a resume; never the model's own id.
-// TG2: a tool runs when its intent is durable. While the records are away it waits, at most INTENT_MAX_MS; then it is declined in
-//      words and has not run.
+// TG2: a tool runs when its intent is durable. While the records are away it waits, INTENT_MAX_MS at most, whatever they are busy with; then it is
+//      declined in words and has not run.
+// TG8: a tool that changes something (`once` or `keyed`) and is out is not begun a second time with the same arguments: the model is told that it is being done.
 // TG3: a tool whose intent already has an answer does not run again: it gets that answer.
 // TG4: no tool starts for a call whose stream is over, or that another pod acts for.
 // TG7: a tool of a call whose stream has not opened here waits for it, and runs then. When the call comes to nothing here, it does not run.
@@ -12,7 +13,8 @@
 import type { ToolGate } from '../call/ports.ts'
 import type { CallRecords, ToolIntent } from '../control/records.ts'
 import type { Clock } from '../kit/clock.ts'
-import { messageOf } from '../kit/errors.ts'
+import { askWithin } from '../control/store-answer.ts'
+import { messageOf, VoiceError } from '../kit/errors.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
 import type { Wheel } from '../kit/wheel.ts'
@@ -23,6 +25,9 @@ const RETRY_MS = 250
 const SETTLE_TRIES = 20
 /** Keys remembered for a call; a tool call older than these has long been answered. */
 const KEYS_MAX = 256
+/** [TG8] */
+export const STILL_RUNNING =
+  'This is being done already, asked for a moment ago with the same details. It was not begun a second time. Wait for that answer.'
 const DECLINED =
   'This cannot be done at the moment, the system does not answer. Tell the caller so and offer to try again.'
 /** [TG6] */
@@ -68,6 +73,8 @@ export class ToolLedger implements ToolGate {
   readonly #keys = new Map<string, string>()
   /** Tool calls that another pod may have run and that have no answer. [TG6] */
   readonly #cut: ReadonlySet<string>
+  /** [TG8] Tools that are out: their name and arguments by tool call. As many as a response may call. */
+  readonly #out = new Map<string, string>()
   #turn = -1
   #ordinal = 0
 
@@ -100,6 +107,20 @@ export class ToolLedger implements ToolGate {
   }
 
   async before(tool: { toolCallId: string; name: string; argumentsText: string }): Promise<Answer> {
+    const { toolCallId, name, argumentsText } = tool
+    const what = `${name} ${argumentsText}`
+    const isChange = this.#parts.effectOf(name) !== 'read'
+    if (isChange && [...this.#out].some(([id, other]) => other === what && id !== toolCallId)) {
+      this.#parts.log.warn({ tool: name }, 'a tool that is out was called again with the same arguments; it is not begun twice')
+      return { kind: 'decline', words: STILL_RUNNING }
+    }
+    this.#out.set(toolCallId, what)
+    const answer = await this.#allow(tool)
+    if (answer.kind !== 'go') this.#out.delete(toolCallId)
+    return answer
+  }
+
+  async #allow(tool: { toolCallId: string; name: string; argumentsText: string }): Promise<Answer> {
     const key = this.keyOf(tool.toolCallId)
     const { records, log } = this.#parts
     await this.#parts.decided()
@@ -110,12 +131,15 @@ export class ToolLedger implements ToolGate {
       if (!this.#parts.isActing()) return { kind: 'stop' }
       if (records === undefined) return this.#goUnlessCut(key, tool.name, isCut)
       try {
-        const intended = await records.intend({ ...this.#fence(), ...tool, key })
+        const leftMs = Math.max(1, untilMs - this.#parts.clock.monotonicMs())
+        const asked = await askWithin(this.#parts.wheel, leftMs, () => records.intend({ ...this.#fence(), ...tool, key }))
+        if (asked.kind === 'away') throw new VoiceError('STORE_UNAVAILABLE', { message: asked.reason })
+        const intended = asked.value
         // A second try may find what the first one wrote.
         if (intended.kind === 'known' && attempt === 1) isCut = true
         return this.#answerOf(key, tool.name, intended, isCut)
       } catch (error) {
-        if (this.#parts.clock.monotonicMs() > untilMs) {
+        if (this.#parts.clock.monotonicMs() >= untilMs) {
           log.warn(
             { code: 'STORE_UNAVAILABLE', reason: messageOf(error) },
             'a tool was declined, its intent is not durable',
@@ -128,6 +152,7 @@ export class ToolLedger implements ToolGate {
   }
 
   after(toolCallId: string, output: string): void {
+    this.#out.delete(toolCallId)
     const key = this.#keys.get(toolCallId)
     if (key !== undefined) void this.#settle(key, output)
   }
