@@ -8,7 +8,7 @@ import { silentLog } from '../kit/log.ts'
 import { Wheel } from '../kit/wheel.ts'
 import type { ToolEffect } from '../packs/pack.ts'
 import { effectOf } from './tool-effects.ts'
-import { type CarriedTools, OUTCOME_UNKNOWN, ToolLedger, INTENT_MAX_MS, STILL_RUNNING } from './tool-ledger.ts'
+import { type CarriedTools, INTENT_MAX_MS, OUTCOME_UNKNOWN, STILL_RUNNING, ToolLedger } from './tool-ledger.ts'
 
 test('[P17][TG5] no intent is written before a checkpoint knows of the handoff that it follows', async () => {
   const order: string[] = []
@@ -89,7 +89,7 @@ function carriedLedger(of: {
     wheel.close()
     return { answer, ran }
   }
-  return { ask }
+  return { ask, ledger, ran, wheel }
 }
 
 const INTENT = { key: 'c:1:1', toolCallId: 't', name: 'pay', argumentsText: '{}', output: undefined }

@@ -12,8 +12,8 @@
 //      One that is `once` does not: the model is told that nobody knows whether it was done.
 import type { ToolGate } from '../call/ports.ts'
 import type { CallRecords, ToolIntent } from '../control/records.ts'
-import type { Clock } from '../kit/clock.ts'
 import { askWithin } from '../control/store-answer.ts'
+import type { Clock } from '../kit/clock.ts'
 import { messageOf, VoiceError } from '../kit/errors.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
@@ -111,7 +111,10 @@ export class ToolLedger implements ToolGate {
     const what = `${name} ${argumentsText}`
     const isChange = this.#parts.effectOf(name) !== 'read'
     if (isChange && [...this.#out].some(([id, other]) => other === what && id !== toolCallId)) {
-      this.#parts.log.warn({ tool: name }, 'a tool that is out was called again with the same arguments; it is not begun twice')
+      this.#parts.log.warn(
+        { tool: name },
+        'a tool that is out was called again with the same arguments; it is not begun twice',
+      )
       return { kind: 'decline', words: STILL_RUNNING }
     }
     this.#out.set(toolCallId, what)
@@ -132,7 +135,9 @@ export class ToolLedger implements ToolGate {
       if (records === undefined) return this.#goUnlessCut(key, tool.name, isCut)
       try {
         const leftMs = Math.max(1, untilMs - this.#parts.clock.monotonicMs())
-        const asked = await askWithin(this.#parts.wheel, leftMs, () => records.intend({ ...this.#fence(), ...tool, key }))
+        const asked = await askWithin(this.#parts.wheel, leftMs, () =>
+          records.intend({ ...this.#fence(), ...tool, key }),
+        )
         if (asked.kind === 'away') throw new VoiceError('STORE_UNAVAILABLE', { message: asked.reason })
         const intended = asked.value
         // A second try may find what the first one wrote.
