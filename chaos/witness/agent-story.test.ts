@@ -46,6 +46,7 @@ test('[AY1][AY2][AY3] a call that goes on as it was is no breach', () => {
     atOnce: 1,
     caughtUp: 0,
     withinBound: 0,
+    ahead: 0,
     afterHandoff: 1,
     owners: 1,
     breaches: [],
@@ -71,6 +72,17 @@ test('[AY1] a handoff in the last moment may be done again', () => {
   }
   assert.equal(judge(lines({ earlierMore: [late] })).withinBound, 1)
   assert.equal(judge(lines({ earlierMore: [{ ...late, t: 15 * S }] })).breaches.length, 1)
+})
+
+test('[AY5] a handoff that was asked for and had no answer may have been made; one that was answered, or another agent, is a breach', () => {
+  const asked = { t: 19.8 * S, event: 'function_call', name: 'transfer_to_Support', call_id: 'c', arguments: '{}' }
+  const answered = { t: 19.9 * S, event: 'function_output', call_id: 'c' }
+  const begins = (instructions: string, earlierMore: Line[]) =>
+    judge(lines({ laterConfig: { instructions }, earlierMore }))
+  assert.equal(begins('You are Support.', [asked]).ahead, 1)
+  assert.equal(begins('You are Support.', [asked, answered]).breaches.length, 1)
+  assert.equal(begins('You are Reception.', [asked]).breaches.length, 1)
+  assert.equal(begins('You are Support.', []).breaches.length, 1)
 })
 
 test('[AY2] an item that the next session was not told is a breach, unless it was cut or came in the last moment', () => {

@@ -2,6 +2,7 @@
 // AY1: of two sessions of one call, the later begins with the instructions, tools and voice that were in force in the earlier; or it has
 //      them within CATCH_UP_US (a handoff whose tool runs again); or the earlier had got them within BOUND_US of its end, which is
 //      the time a checkpoint takes.
+// AY5: a handoff that the earlier asked for and never had the answer of may have been made: then the later begins with the agent that it names.
 // AY2: the later is told every message and tool call of the earlier that is older than BOUND_US, and none that was taken out there. Left
 //      out are items that were cut, of which nothing may have been heard, and the plane's own note of why the line was silent.
 // AY4: code may edit the history while no session is open. Its mark is a message of the system that the later is told before it speaks and
@@ -29,6 +30,8 @@ type Session = {
   items: Item[]
   cut: Set<string>
   asked: { atUs: number; step: number }[]
+  /** Handoffs that were asked for and have no answer: the agent that each names. */
+  handoffs: Map<string, string>
 }
 
 export type AgentStory = {
@@ -38,6 +41,8 @@ export type AgentStory = {
   atOnce: number
   caughtUp: number
   withinBound: number
+  /** [AY5] */
+  ahead: number
   /** Pairs after the agent in charge was another than the first. */
   afterHandoff: number
   /** Tools whose owner was judged. */
@@ -57,6 +62,7 @@ export function readAgents(
     atOnce: 0,
     caughtUp: 0,
     withinBound: 0,
+    ahead: 0,
     afterHandoff: 0,
     owners: 0,
     breaches: [],
@@ -90,6 +96,7 @@ function judgeAgent(story: AgentStory, call: number, earlier: Session, later: Se
   else if (later.configs.some(({ text, atUs }) => text === last.text && atUs - first.atUs < CATCH_UP_US))
     story.caughtUp += 1
   else if (untilUs - last.atUs < BOUND_US && before.at(-2)?.text === first.text) story.withinBound += 1
+  else if (first.instructions.startsWith(`You are ${[...earlier.handoffs.values()].at(-1)}.`)) story.ahead += 1
   else story.breaches.push(`call ${call}: ${later.session} began with ${first.text}, before it was ${last.text}`)
 }
 
@@ -162,7 +169,7 @@ function sessionsIn(lines: readonly WitnessLine[]): Session[] {
 }
 
 function newSession(session: string, openedUs: number): Session {
-  const none = { configs: [], items: [], cut: new Set<string>(), asked: [] }
+  const none = { configs: [], items: [], cut: new Set<string>(), asked: [], handoffs: new Map<string, string>() }
   return {
     session,
     call: undefined,
@@ -194,5 +201,9 @@ function take(story: Session, line: WitnessLine): void {
   else if (line.event === 'function_call') {
     const step = /"step":(\d+)/.exec(String(line.arguments))?.[1]
     if (step !== undefined) story.asked.push({ atUs, step: Number(step) })
+    const agent = /^transfer_to_(\w+)$/.exec(String(line.name))?.[1]
+    if (agent !== undefined) story.handoffs.set(String(line.call_id), agent)
+  } else if (line.event === 'function_output') {
+    story.handoffs.delete(String(line.call_id))
   }
 }
