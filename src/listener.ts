@@ -2,6 +2,8 @@
 // LIS1: a request has REQUEST_MAX_MS from its first byte to its last; its connection is ended SWEEP_MS later at the latest.
 // LIS2: connections without a proof are bounded over all listeners of the process together (kit/unauthenticated.ts): they share its
 //      descriptors and its event loop with the calls.
+// LIS3: no request is answered before it is counted among them. Node would answer by itself, on a connection that it keeps, what lacks a Host (400) or expects
+//      what it does not know (417): here both get that answer as the last one of their connection.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import fastify, { type FastifyInstance } from 'fastify'
@@ -39,17 +41,30 @@ export function makeListener(
           headersTimeout: REQUEST_MAX_MS,
           requestTimeout: REQUEST_MAX_MS,
           keepAliveTimeout: KEEP_ALIVE_MS,
+          requireHostHeader: false,
         },
         (request, response) => {
           if (!strangers.begin(request, response)) return
+          if (request.httpVersion === '1.1' && request.headers.host === undefined) {
+            refuse(response, 400)
+            return
+          }
           onRequest?.(request, response)
           answer(request, response)
         },
       )
+      server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+        if (strangers.begin(request, response)) refuse(response, 417)
+      })
       server.on('connection', (socket) => strangers.add(socket))
       return server as Server
     },
   })
+}
+
+/** [LIS3] */
+function refuse(response: ServerResponse, status: 400 | 417): void {
+  response.writeHead(status, { connection: 'close', 'content-length': 0 }).end()
 }
 
 /** Listens; gives back the port. Rejects when the address cannot be had. */

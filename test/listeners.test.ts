@@ -134,6 +134,28 @@ test('[S2] [UNA4] pipelined requests that show nothing are not answered, and the
   assert.equal(plane.edge.pod.driver.phase, before)
 })
 
+test('[P62][S2] [LIS3] what Node would answer by itself is counted, answered once, and the last of its connection', async () => {
+  const odd: [string, string, RegExp][] = [
+    ['no Host', 'GET /ready HTTP/1.1\r\n\r\n', /^HTTP\/1\.1 400 /],
+    ['an expectation', 'GET /ready HTTP/1.1\r\nHost: x\r\nExpect: tea\r\n\r\n', /^HTTP\/1\.1 417 /],
+    ['no path', 'CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n', /^(HTTP\/1\.1 4\d\d |$)/],
+    ['no HTTP', 'nonsense\r\n\r\n', /^HTTP\/1\.1 400 /],
+  ]
+  for (const url of [plane.edge.url, plane.edge.opsUrl])
+    for (const [what, request, answer] of odd) {
+      const one = raw(url, request)
+      await until(() => one.isClosed)
+      assert.match(one.text, answer, what)
+      const many = raw(url, request.repeat(10_000))
+      await until(() => many.isClosed)
+      assert.ok(countOf(many.text, 'HTTP/1.1 ') <= 1, `${what}: ${countOf(many.text, 'HTTP/1.1 ')} answers`)
+    }
+  // HTTP/1.0 has no Host.
+  const old = raw(plane.edge.url, 'GET /healthz HTTP/1.0\r\n\r\n')
+  await until(() => old.isClosed)
+  assert.match(old.text, /^HTTP\/1\.[01] 200 /)
+})
+
 test('[S2] [UNA4] signed webhooks keep their connection, one forged among them ends it', async () => {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })
   const url = `${plane.edge.url}/twilio/status`

@@ -373,10 +373,9 @@ export class PodCallControl implements CallControl {
   /** [DK9] A call of this pod is over for its carrier; false when it is none of this pod's. */
   endedHere({ callSid, cause }: ToldEnd): boolean {
     const { calls, world } = this.#parts
-    const isPodCall = calls.callSids().includes(callSid)
-    const isHere = calls.carrierOver(callSid, cause)
-    if (isPodCall) world.metrics.carrierEnds.add('held')
-    return isHere
+    const known = calls.carrierOver(callSid, cause)
+    if (known === 'held') world.metrics.carrierEnds.add('held')
+    return known !== 'unknown'
   }
 
   streamFailed(callSid: CallSid, error?: string): void {

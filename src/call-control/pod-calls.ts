@@ -235,17 +235,18 @@ export class PodCalls {
     else this.#dispatch(callSid, { kind: 'fenced', call: held })
   }
 
-  /** [PCS6] The carrier says that the call is over; false when it is none of this pod's. */
-  carrierOver(callSid: CallSid, cause: CarrierEndCause): boolean {
+  /** [PCS6] The carrier says that the call is over. `unknown`: it is none of this pod's, and nothing was done. */
+  carrierOver(callSid: CallSid, cause: CarrierEndCause): 'held' | 'detached' | 'unknown' {
     const state = this.#stateOf(callSid)
     const held = heldIn(state)
     const isPending = this.#entries.get(callSid)?.pending !== undefined
-    if (held === undefined && !isPending && state.kind !== 'detached') return false
+    const isHeld = held !== undefined || isPending
+    if (!isHeld && state.kind !== 'detached') return 'unknown'
     this.#dispatch(callSid, { kind: 'carrier-over', cause })
     const { kind } = this.#stateOf(callSid)
     if (kind === 'absent' || kind === 'expected')
       this.#dispatch(callSid, { kind: 'follow', next: { kind: 'none' }, epoch: held?.call.epoch ?? 0 })
-    return true
+    return isHeld ? 'held' : 'detached'
   }
 
   /** Hands what changed to the checkpoints now. */

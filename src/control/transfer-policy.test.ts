@@ -65,6 +65,12 @@ test('[S7][TRP1] what is no number in E.164 and no address that the operator nam
   assert.equal(outcome(named, 'client:other'), 'client')
 })
 
+test('[P63][TRP7] what was judged is dialled: a trunk zero that stood in a number is not', () => {
+  const policy = policyOf('DE')
+  for (const written of ['+49 (0)30 987654', '+49030987654', '+4930987654'])
+    assert.equal(outcome(policy, written), '+4930987654', written)
+})
+
 test('[S7][TRP2] premium, shared-cost, satellite and personal numbers are refused, in the right country too', () => {
   for (const policy of [policyOf(undefined), policyOf('US,GB,DE,FR'), policyOf('*')])
     for (const to of ['+19005550199', '+8816123456789', '+870773111632', '+979123456789', '+882161234567'])

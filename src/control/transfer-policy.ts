@@ -2,6 +2,7 @@
 // TRP1: a target is a number in E.164, or a SIP address or client that the operator named. Anything else is refused.
 // TRP2: a number must be one that exists by its country's plan, and of a kind that costs what a call costs: premium, shared-cost, satellite,
 //      personal and pager numbers are refused unless the operator named their prefix.
+// TRP7: what was judged is what is dialled: a number as its country's plan writes it, without a trunk zero that stood in it.
 // TRP3: its country must be allowed: by TRANSFER_ALLOW, else it is the country of our own number in this call or of one in the limits file.
 // TRP4: FALLBACK_NUMBER is the operator's own word and always allowed.
 // TRP5: a far party is transferred at most `perCaller` times in WINDOW_MS, as this pod knows; at most CALLERS_MAX are remembered, the oldest
@@ -118,7 +119,7 @@ export class TransferPolicy {
       rule !== undefined
         ? rule.isAnyCountry || rule.countries.includes(country)
         : parsed164(ownNumber)?.country === country || this.#countries().has(country)
-    return isAllowed ? { kind: 'allowed', to: number } : refuse('country')
+    return isAllowed ? { kind: 'allowed', to: parsed.number } : refuse('country')
   }
 
   #countries(): ReadonlySet<string> {

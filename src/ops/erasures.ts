@@ -2,7 +2,7 @@
 // EOP1: a request names a tenant and one caller's number. What it has erased is told in numbers of calls alone. A body with a member that is not
 //      known is refused whole: a slip in a name must not widen what is erased.
 // EOP3: all calls of a tenant are erased only when the request says `everything` and how many calls that is. A request that does not, or whose count is
-//      off by more than COUNT_SLACK, is answered with the count (409), and nothing is erased.
+//      off by more than COUNT_SLACK_SHARE of them, is answered with the count (409), and nothing is erased.
 // EOP2: a number that identifies nobody is refused with 400: it would erase whom nobody named. Where some calls cannot be told apart,
 //      since their key is gone, nothing is erased and the answer is 409.
 import type { FastifyInstance } from 'fastify'
@@ -14,8 +14,8 @@ import type { Operators } from './operators.ts'
 const ID = /^\d{1,18}$/
 const TENANT = /^[\x21-\x7e]{1,100}$/
 const NUMBER = /^[\x20-\x7e]{2,200}$/
-/** Calls come and go between the question and the confirmation. */
-const COUNT_SLACK = { calls: 10, share: 0.01 }
+/** Calls come and go between the question and the confirmation: of so many hundredths, rounded up. */
+const COUNT_SLACK_SHARE = 0.01
 
 const BODY = z.union([
   z.strictObject({ tenant: z.string().regex(TENANT), from: z.string().regex(NUMBER) }),
@@ -67,5 +67,6 @@ export async function erasureRoutes(
 /** [EOP3] */
 function isConfirmed(confirmed: number | undefined, calls: number): boolean {
   if (confirmed === undefined) return false
-  return Math.abs(confirmed - calls) <= Math.max(COUNT_SLACK.calls, COUNT_SLACK.share * calls)
+  if (confirmed === 0) return calls === 0
+  return Math.abs(confirmed - calls) <= Math.ceil(COUNT_SLACK_SHARE * calls)
 }

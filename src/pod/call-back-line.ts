@@ -1,7 +1,7 @@
 // How a worker calls back: the carrier's REST, the leases, and the plane's word on numbers. Rules:
 // CBL1: nobody is dialled while callers wait for a place, nor into what is kept for inbound calls: an outbound call that is answered must find one.
 //      Whether it does is for admission to say when it is answered (DK8).
-// CBL2: a number is judged as a transfer to it would be (TRP2, TRP3): whoever withholds nothing may still call from a premium number.
+// CBL2: a number is judged as a transfer to it would be (TRP2, TRP3), and as it is written (TRP7): whoever withholds nothing may still call from a premium number.
 import { partyOf } from '../call/identity.ts'
 import { Links } from '../carrier/twilio/answers/links.ts'
 import type { CarrierRest } from '../carrier/twilio/rest/rest.ts'
@@ -28,9 +28,11 @@ export function callJudge(
     withheld: Number.POSITIVE_INFINITY,
     clock: systemClock,
   })
-  return (number, ownNumber) =>
-    policy.judge({ tenant: '', farParty: partyOf(number), writtenParty: undefined, ownNumber }, number).kind ===
-    'allowed'
+  return (number, ownNumber) => {
+    const call = { tenant: '', farParty: partyOf(number), writtenParty: undefined, ownNumber }
+    const verdict = policy.judge(call, number)
+    return verdict.kind === 'allowed' && verdict.to === number
+  }
 }
 
 /** The line of a worker. `leases` undefined: nobody knows how full the cell is, and admission alone decides. */

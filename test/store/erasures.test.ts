@@ -262,7 +262,7 @@ test('[ERS1][ERS2][ERS3] the worker goes through requests each minute and by age
   wheel.close()
 })
 
-test('[O4][EOP1][EOP3] a misspelt member erases nothing; a whole tenant goes only by the word and the count', async () => {
+test('[P63][O4][EOP1][EOP3] a misspelt member erases nothing; a whole tenant goes only by the word and the count', async () => {
   const app = fastify()
   const database = await onPostgres(A)
   await app.register(erasureRoutes, { store: database.erasures, operators })
@@ -275,6 +275,8 @@ test('[O4][EOP1][EOP3] a misspelt member erases nothing; a whole tenant goes onl
     { tenant: 'whole', everything: true },
     { tenant: 'whole', calls: 12 },
     { tenant: 'whole', everything: true, calls: 1 },
+    { tenant: 'whole', everything: true, calls: 0 },
+    { tenant: 'whole', everything: true, calls: 10 },
   ]) {
     const answer = await post(body)
     assert.deepEqual([answer.statusCode, (answer.json() as { calls: number }).calls], [409, 12], JSON.stringify(body))

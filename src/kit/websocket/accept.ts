@@ -20,6 +20,7 @@ export function acceptValue(key: string): string {
 /** Checks an upgrade request; the text says what is wrong with it, undefined when nothing is. */
 export function upgradeProblem(request: IncomingMessage): string | undefined {
   if (request.method !== 'GET') return 'method is not GET'
+  if (request.httpVersion !== '1.1') return 'version of HTTP is not 1.1'
   if (request.headers.upgrade?.toLowerCase() !== 'websocket') return 'upgrade is not websocket'
   if (request.headers['sec-websocket-version'] !== '13') return 'version is not 13'
   const key = request.headers['sec-websocket-key']
