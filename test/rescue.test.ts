@@ -181,7 +181,7 @@ suite('a pod goes without a word', () => {
     await ground.until('the agent speaks again', () => answered() > greeted())
     await ground.until('its voice is on its way', () => (second!.calls.get(callSid)?.call.remainingMs ?? 0) > 0)
     // On a full machine the carrier hears it later than the pod has sent it.
-    await new Promise((resolve) => setTimeout(resolve, 1_500))
+    await ground.until('the caller hears it', () => call.record.ear.utterances >= 2)
     const row = await ground.records.find(callSid)
     assert.deepEqual([row?.state, row?.epoch, row?.pod, row?.resumes], ['live', 2, 'pod-1', 1])
     assert.equal((await ground.leases.usage()).inUse, 1)
