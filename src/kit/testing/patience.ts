@@ -1,7 +1,7 @@
 // Time as a test may judge it on a machine that others use too. Rules:
 // TP1: what has to come is waited for COMES_MS: the bound is there to end a test that has failed, not to judge how fast the machine is.
-// TP2: where a wall clock is the point, the time that this process stood ready and was given no core does not count (Linux: run delay of the main thread in
-//      schedstat; elsewhere nothing is allowed for).
+// TP2: where a wall clock is the point, the time that the process which is judged stood ready and was given no core does not count (Linux: run delay of its
+//      main thread in schedstat; elsewhere nothing is allowed for).
 import { readFileSync } from 'node:fs'
 
 export const COMES_MS = 30_000
@@ -16,10 +16,10 @@ export async function until(what: string, isSo: () => boolean | Promise<boolean>
   }
 }
 
-/** For how long the main thread of this process was ready to run and did not, in ms, since it began. */
-function runDelayMs(): number {
+/** For how long the main thread of a process was ready to run and did not, in ms, since it began. */
+function runDelayMs(pid: number | 'self' = 'self'): number {
   try {
-    return Number(readFileSync('/proc/self/schedstat', 'utf8').split(' ')[1]) / 1e6
+    return Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6
   } catch {
     return 0
   }
@@ -28,11 +28,16 @@ function runDelayMs(): number {
 export type Watch = {
   /** The time since the start that counts, in ms. [TP2] */
   elapsedMs(): number
+  /** The same where `pid` is judged, a process that was started after this watch. */
+  elapsedMsOf(pid: number): number
 }
 
 /** Starts to measure. */
 export function startWatch(): Watch {
   const startMs = performance.now()
   const delayMs = runDelayMs()
-  return { elapsedMs: () => performance.now() - startMs - (runDelayMs() - delayMs) }
+  return {
+    elapsedMs: () => performance.now() - startMs - (runDelayMs() - delayMs),
+    elapsedMsOf: (pid) => performance.now() - startMs - runDelayMs(pid),
+  }
 }
