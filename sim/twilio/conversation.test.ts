@@ -111,15 +111,27 @@ async function assertWitness(path: string): Promise<void> {
 
 test('forty calls at once keep 50 frames a second each and close without a trace', async () => {
   const { plane, sim } = await pair()
+  // How late this process itself was: what it reads late, it stamps late.
+  let [lateMs, lastMs] = [0, performance.now()]
+  const look = setInterval(() => {
+    const nowMs = performance.now()
+    lateMs = Math.max(lateMs, nowMs - lastMs - 20)
+    lastMs = nowMs
+  }, 20)
   const placed = Array.from({ length: 40 }, () => sim.placeCall({ caller: { steps: [{ stayMs: 1000 }], maxMs: 5000 } }))
   const reports = await Promise.all(placed.map((call) => call.done))
   await Promise.all(plane.streams.map((stream) => stream.closed))
+  clearInterval(look)
   // A busy machine lets a caller stay longer; the frames are those of the time that the stream was open, whatever it was.
   for (const { messages } of plane.streams) {
     const media = messages.filter(({ message }) => message.event === 'media')
     const openMs = media.at(-1)!.atMs - media[0]!.atMs
     assert.ok(media.length >= 46, `${media.length} frames`)
-    assert.ok(Math.abs(media.length - 1 - openMs / 20) <= 6, `${media.length} frames in ${openMs} ms`)
+    const slack = 6 + Math.ceil(lateMs / 20)
+    assert.ok(
+      Math.abs(media.length - 1 - openMs / 20) <= slack,
+      `${media.length} frames in ${openMs} ms, ${lateMs} ms late`,
+    )
   }
   assert.ok(reports.every(({ framesSent }) => framesSent >= 46))
   assert.equal(sim.activeCalls, 0)
