@@ -183,7 +183,8 @@ test('the demonstration of role all starts in time and ends with the record of i
   for (const stream of [child.stdout, child.stderr])
     stream.setEncoding('utf8').on('data', (text: string) => {
       output += text
-      if (upMs === Number.POSITIVE_INFINITY && output.includes('Voiceplane answers on')) upMs = watch.elapsedMsOf(child.pid!)
+      if (upMs === Number.POSITIVE_INFINITY && output.includes('Voiceplane answers on'))
+        upMs = watch.elapsedMsOf(child.pid!)
     })
   const [code] = (await once(child, 'exit')) as [number | null]
   assert.equal(code, 0, output)
