@@ -122,6 +122,11 @@ test('[FL2] a start that fails says why with the log of the part, and leaves not
   assert.deepEqual(await children(), before)
 })
 
+/** The process ids of the table that `npm run fleet` prints. Its columns are as wide as their widest entry. */
+function pidsIn(table: string): number[] {
+  return [...table.matchAll(/ (\d+)(?: {2,}\S+\.log)?$/gm)].map((match) => Number(match[1]))
+}
+
 describe('npm run fleet', { concurrency: 2 }, () => {
   const start = (args: string[], env = {}): { child: ChildProcess; out: () => string; err: () => string } => {
     const child = spawn(process.execPath, [MAIN, ...args], { env: { ...testEnvironment(process.env), ...env } })
@@ -146,7 +151,7 @@ describe('npm run fleet', { concurrency: 2 }, () => {
       for (const one of [pods, worker]) assert.equal((await fetch(`${one[1]}/ready`)).status, 200)
       assert.equal((await fetch(`http://127.0.0.1:${port}/ready`)).status, 404)
       assert.match(await readFile(join(logs, 'pod-1.log'), 'utf8'), /the edge is listening/)
-      const pids = [...out().matchAll(/ (\d+)(?: {2}\S+\.log)?$/gm)].map((match) => Number(match[1]))
+      const pids = pidsIn(out())
       assert.equal(pids.length, 6, out())
       const second = start(['--pods', '1', '--port', String(port), '--logs', logs])
       assert.deepEqual(await once(second.child, 'exit'), [1, null])
@@ -172,7 +177,7 @@ describe('npm run fleet', { concurrency: 2 }, () => {
     const { child, out } = start(['--pods', '1', '--port', String(await pickPort()), '--logs', logs], { TMPDIR: logs })
     try {
       await eventually('the table', () => out().includes('Place ten calls') || child.exitCode !== null)
-      const pids = [...out().matchAll(/ (\d+)(?: {2}\S+\.log)?$/gm)].map((match) => Number(match[1]))
+      const pids = pidsIn(out())
       assert.equal(pids.length, 6, out())
       child.kill('SIGKILL')
       await eventually('all have gone', () => !pids.some(isAlive))
