@@ -194,6 +194,24 @@ test('[CF3] a secret file that is missing, a folder, too large, or beside its va
   assert.deepEqual(variablesOf({ OPENAI_API_KEY_FILE: path, OPENAI_API_KEY: 'sk-12345678' }), variable)
 })
 
+test('[CF3] [P84] a secret file that is empty is a problem for each secret, never as if it were unset', () => {
+  const secrets = Object.entries(VARIABLES).flatMap(([name, { secret }]) => (secret ? [name] : []))
+  assert.ok(secrets.includes('DATA_KEYS') && secrets.includes('REDIS_URL'), secrets.join(' '))
+  for (const [index, text] of ['', ' \n\t'].entries())
+    for (const name of secrets) {
+      const problems = problemsOf({ [`${name}_FILE`]: fileWith(`empty-${index}`, text) })
+      const own = problems.filter(({ variable }) => variable === `${name}_FILE`)
+      assert.deepEqual(own, [
+        {
+          variable: `${name}_FILE`,
+          problem: 'names an empty file',
+          fix: `write ${name} into it, or unset ${name}_FILE`,
+        },
+      ])
+      assert.ok(!variablesOf({ [`${name}_FILE`]: fileWith('empty', text) }).includes(name), `${name} is named twice`)
+    }
+})
+
 test('[CF4] without a token the plane stays on loopback', () => {
   const base = { PUBLIC_BASE_URL: 'https://voice.example.test' }
   assert.deepEqual(variablesOf({ HOST: '0.0.0.0' }), ['PUBLIC_BASE_URL', 'TWILIO_AUTH_TOKEN'])

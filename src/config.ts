@@ -1,7 +1,8 @@
 // Configuration: environment → one frozen Config. Rules:
 // CF1: this is the only file that reads the environment; an empty variable counts as unset.
 // CF2: all problems are reported at once, each by variable name with its fix.
-// CF3: a secret may come from a file named by NAME_FILE; its text never stands in a problem.
+// CF3: a secret may come from a file named by NAME_FILE; its text never stands in a problem. A file that is empty is a problem, for
+//      whoever named it meant to protect something.
 // CF5: a name that is no variable and is spelt almost like one that is not set is kept, for a warning at the start.
 // CF4: signature checks are off only for loopback outside production; everywhere else a missing token is a problem.
 import { randomBytes } from 'node:crypto'
@@ -167,8 +168,13 @@ function secretText(name: string, env: Record<string, string | undefined>, probl
   }
   try {
     const found = statSync(path)
-    if (found.isFile() && found.size <= SECRET_FILE_MAX_BYTES) return readFileSync(path, 'utf8').trim()
-    problems.push({ variable, problem: 'is no small regular file', fix: `name a file of one line with ${name}` })
+    if (!found.isFile() || found.size > SECRET_FILE_MAX_BYTES) {
+      problems.push({ variable, problem: 'is no small regular file', fix: `name a file of one line with ${name}` })
+      return undefined
+    }
+    const text = readFileSync(path, 'utf8').trim()
+    if (text !== '') return text
+    problems.push({ variable, problem: 'names an empty file', fix: `write ${name} into it, or unset ${variable}` })
   } catch {
     problems.push({ variable, problem: 'cannot be read', fix: 'name a file that exists and that this user may read' })
   }

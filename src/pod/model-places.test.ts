@@ -68,6 +68,14 @@ test('[CF3] a key may come from a file', () => {
   assert.deepEqual(places(config, { KEY_EU_FILE: file })[0]![1], { authorization: 'Bearer key-in-a-file' })
 })
 
+test('[CF3] [P84] an empty file of a pool’s key is said to be empty', () => {
+  const file = join(folder, 'empty')
+  writeFileSync(file, '\n')
+  const text = refusal(configOf([{ endpoint: EU }]), { KEY_EU_FILE: file })
+  assert.match(text, /KEY_EU_FILE: names an empty file; write KEY_EU into it/)
+  assert.doesNotMatch(text, /is not set/)
+})
+
 test('[PP1] [CF3] all that is wrong is said at once, with its fix and without a key', () => {
   const config = configOf(
     [

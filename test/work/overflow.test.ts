@@ -17,6 +17,7 @@ import { type Embedded, openEmbedded } from '../../src/pod/embedded/embedded.ts'
 import type { CallBackTimes } from '../../src/work/jobs/call-back.ts'
 import { ModelRelay } from '../model-relay.ts'
 import { ADMIN_TOKEN, keepingLog, LISTEN, type LogLine, stay, TOKEN } from '../plane.ts'
+import { fractionalMs } from './fractional-ms.ts'
 
 const PUBLIC = 'https://plane.example.test'
 const OURS = '+15005550001'
@@ -102,6 +103,7 @@ async function house(
   rewrites[PUBLIC.replace('https', 'wss')] = edge.url.replace('http', 'ws')
   try {
     await journey({ carrier, edge, embedded, told, relay, lines, dialled })
+    assert.deepEqual(fractionalMs(told), [], 'the receiver was told of parts of milliseconds')
   } finally {
     await carrier.close()
     await edge.close()
@@ -141,7 +143,9 @@ async function until(what: string, isSo: () => boolean | Promise<boolean>): Prom
 
 const ask = async (edge: Edge, path: string): Promise<Record<string, unknown>> => {
   const answer = await fetch(edge.url + path, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } })
-  return (await answer.json()) as Record<string, unknown>
+  const found = (await answer.json()) as Record<string, unknown>
+  assert.deepEqual(fractionalMs(found), [], `${path} has parts of milliseconds`)
+  return found
 }
 
 /** Somebody has the one place; somebody else waits, and is offered something. Both calls are over then. */
@@ -163,7 +167,7 @@ suite('a caller who waited too long', { concurrency: 1 }, () => {
     ['hang-up', PERSON],
     ['vanish', ''],
   ] as const)
-    test(`[P29][OVF4] leaves a message, ended by ${end}: the receiver is told once, and operators find it`, async () => {
+    test(`[P29][P83][OVF4] leaves a message, ended by ${end}: the receiver is told once, and operators find it`, async () => {
       await house({ overflow: 'voicemail' }, async (home) => {
         const report = await overflowed(home, { message: { seconds: 7, end } })
         assert.match(saidIn(report), /Signalton/)

@@ -14,6 +14,7 @@ import { ATTEMPTS_MAX, type WorkItem, type WorkType } from '../../src/work/ports
 import { type Pgbouncer, startPgbouncer } from '../../tools/servers/pgbouncer.ts'
 import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
 import { endRequest, nextSid, openRequest } from '../store/records-suite.ts'
+import { fractionalMs } from './fractional-ms.ts'
 
 let postgres: Postgres
 let pgbouncer: Pgbouncer
@@ -60,6 +61,24 @@ test('[EC2] a cause of another version reads as not known, in the row and in the
   assert.deepEqual(await read(), ['agent-ended', 'agent-ended', 'agent'])
   await sql.query(`update call set cause = 'asked-by-a-later-version' where call_sid = $1`, [callSid])
   assert.deepEqual(await read(), [undefined, undefined, undefined])
+})
+
+test('[P83] each time that leaves the store is whole milliseconds', async () => {
+  const callSid = await endedCall()
+  const micros = `timestamptz '2026-12-01 10:00:00.123456+00'`
+  await sql.query(`update call set started_at = ${micros}, ended_at = ${micros} where call_sid = $1`, [callSid])
+  await db.work.derive(100)
+  await sql.query(`update work_item set created_at = ${micros}, run_at = ${micros} where call_sid = $1`, [callSid])
+  const row = await db.records.find(callSid)
+  const record = await db.work.record(callSid)
+  const item = await claimOf(callSid, 'record')
+  await sql.query(`update work_item set state = 'dead', run_at = ${micros} where call_sid = $1`, [callSid])
+  const dead = (await db.work.list({ state: 'dead', before: undefined, max: 100 })).filter(
+    (one) => one.callSid === callSid,
+  )
+  assert.equal(dead.length, 3)
+  assert.deepEqual([row?.startedAtMs, record?.endedAtMs, item.createdAtMs], Array(3).fill(1_796_119_200_123))
+  assert.deepEqual(fractionalMs([row, record, item, dead]), [])
 })
 
 const claim = (types: readonly WorkType[], { leaseMs = 60_000, max = 1_000 } = {}): Promise<WorkItem[]> =>

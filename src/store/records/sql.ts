@@ -18,3 +18,6 @@ export interface Sql extends SqlQuery {
   /** Idempotent; never rejects. */
   close(): Promise<void>
 }
+
+/** A column of time as whole milliseconds since 1970: a receiver that reads integers must be able to read it. `null` stays `null`. */
+export const epochMs = (time: string): string => `round(extract(epoch from ${time}) * 1000)::float8`

@@ -2,6 +2,7 @@
 // RT1: a guard is `epoch <= mine and state = 'live'`: no higher epoch has claimed or written. A writer of a higher epoch than the
 //      row's raises it: its claim could not be written when the call moved.
 // RT2: where a verdict is needed beside the write, the row is locked first and the verdict is that of the locked row.
+import { epochMs } from './sql.ts'
 
 /** A new row with its first event. $1 Call SID, $2 call id, $3 tenant, $4 from, $5 to, $6 direction, $7 pack, $8 its version, $9 pod, $10 pool, $11 mark of the far party, $12 epoch */
 export const OPEN = `
@@ -120,8 +121,8 @@ export const FIND = `
 select call_id, call_sid, tenant, from_number, to_number, direction, pack, pack_version, state, epoch::float8 as epoch, pod, pool,
   checkpoint, sequence::float8 as sequence, resumes,
   case when failover_at > clock_timestamp() - make_interval(secs => $2::float8 / 1000) then failovers else 0 end as failovers,
-  (extract(epoch from started_at) * 1000)::float8 as started_at_ms,
-  (extract(epoch from ended_at) * 1000)::float8 as ended_at_ms, cause, next,
+  ${epochMs('started_at')} as started_at_ms,
+  ${epochMs('ended_at')} as ended_at_ms, cause, next,
   (select coalesce(json_agg(json_build_object('key', t.key, 'toolCallId', t.tool_call_id, 'name', t.name,
       'argumentsText', t.arguments, 'output', t.output) order by t.seq), '[]')
     from tool_intent t where t.call_sid = c.call_sid) as intents

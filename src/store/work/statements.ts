@@ -1,4 +1,5 @@
 // The statements of the work after calls, for PostgreSQL 15. Each is whole by itself: what belongs together is one statement.
+import { epochMs } from '../records/sql.ts'
 
 const NOW = 'clock_timestamp()'
 /** Any number that nobody else takes for the first half of an advisory lock of this database. */
@@ -59,7 +60,7 @@ update work_item w set state = 'running', attempt = w.attempt + 1, worker = $3, 
 from due, call c
 where w.id = due.id and c.call_sid = w.call_sid
 returning w.id::text as id, w.call_sid, c.call_id, c.tenant, w.type, w.attempt, w.version, w.key_number, w.body,
-  (extract(epoch from due.run_at) * 1000)::float8 as due_ms, (extract(epoch from w.created_at) * 1000)::float8 as created_at_ms`
+  ${epochMs('due.run_at')} as due_ms, ${epochMs('w.created_at')} as created_at_ms`
 
 /** Arrays of one length: $1 ids, $2 attempts, $3 versions; $4 lease in ms. Gives back the held. */
 export const RENEW = `
@@ -156,7 +157,7 @@ export const KEEP = `update work_item set body = body || $4::jsonb where ${IS_HE
 /** $1 id to go on before (null for the newest), $2 most rows */
 export const VOICEMAILS = `
 select w.id::text as id, w.call_sid, c.call_id, c.tenant, w.type, w.state, w.error, w.body,
-  (extract(epoch from w.created_at) * 1000)::float8 as created_at_ms
+  ${epochMs('w.created_at')} as created_at_ms
 from work_item w join call c on c.call_sid = w.call_sid
 where w.type = 'voicemail' and ($1::bigint is null or w.id < $1::bigint) order by w.id desc limit $2::int`
 
@@ -170,7 +171,7 @@ update work_item set state = 'ready', attempt = 0, version = version + 1, error 
 where id = $1::bigint and state in ('dead', 'uncertain') returning id`
 
 const ENTRY = `w.id::text as id, w.call_sid, c.call_id, c.tenant, w.type, w.attempt, w.version, w.key_number, w.state, w.error,
-  (extract(epoch from w.created_at) * 1000)::float8 as created_at_ms, (extract(epoch from w.run_at) * 1000)::float8 as run_at_ms`
+  ${epochMs('w.created_at')} as created_at_ms, ${epochMs('w.run_at')} as run_at_ms`
 
 /** $1 state, $2 id to go on before (null for the newest), $3 most rows */
 export const LIST = `
@@ -179,14 +180,14 @@ where w.state = $1 and ($2::bigint is null or w.id < $2::bigint) order by w.id d
 
 export const DEPTH = `
 select type, state, count(*)::int as count,
-  greatest(0, extract(epoch from ${NOW} - min(run_at)) * 1000)::float8 as oldest_ms
+  greatest(0, ${epochMs(`${NOW} - min(run_at)`)}) as oldest_ms
 from work_item where state <> 'done' group by type, state`
 
 /** $1 Call SID */
 export const RECORD = `
 select c.call_sid, c.call_id, c.tenant, c.from_number, c.to_number, c.direction, c.pack, c.cause,
-  (extract(epoch from c.started_at) * 1000)::float8 as started_at_ms,
-  (extract(epoch from c.ended_at) * 1000)::float8 as ended_at_ms,
+  ${epochMs('c.started_at')} as started_at_ms,
+  ${epochMs('c.ended_at')} as ended_at_ms,
   r.duration_ms::float8 as duration_ms, r.turns, r.figures, r.transcript, r.cost, r.analyser, r.summary, r.intent,
   r.sentiment, r.lead_score, r.satisfaction, r.is_escalated, r.disposition
 from call c left join call_record r on r.call_sid = c.call_sid where c.call_sid = $1`
