@@ -202,8 +202,8 @@ suite('an answer that comes to nothing', () => {
 
   test('[P85] [OD6] a call that moved as often as it may dial still outlives the loss of its link; losses have their bound', () => {
     let world = new World().live()
-    for (const how of Array.from({ length: DIALS_MAX }, (_, i) => (i % 2 === 0 ? 'failover' : 'handover') as const)) {
-      const state = resumeFrom(world.state, how, [], 0)
+    for (let i = 0; i < DIALS_MAX; i += 1) {
+      const state = resumeFrom(world.state, i % 2 === 0 ? 'failover' : 'handover', [], 0)
       world = new World()
       world.state = state
       world.onRespond = (which) => which.after(50, () => which.good(`r${which.nowMs}`))
@@ -215,7 +215,7 @@ suite('an answer that comes to nothing', () => {
       return world.dials.length
     }
     assert.equal(lose(), 2, 'the link is dialled again')
-    assert.equal(world.end, undefined)
+    assert.notEqual(world.state.phase.kind, 'ended')
     for (let i = 0; i < DIALS_MAX; i += 1) lose()
     // The first of the six was that with which the call began, elsewhere.
     assert.equal(world.dials.length, 1 + (DIALS_MAX - 1))
