@@ -116,7 +116,7 @@ async function render(env: Env, sets: readonly string[] = []) {
   const settings = Object.fromEntries(Object.entries(env).filter(([name]) => !isSecret(name)))
   const file = join(folder, 'values.json')
   writeFileSync(file, JSON.stringify({ settings, secrets: { keys: names.filter(isSecret) } }))
-  return await renderChart(tools, { files: [file], sets, only: 'templates/edge/deployment.yaml' })
+  return await renderChart(tools, { files: [file], sets })
 }
 
 const roleOf = ({ asked }: Misfit) => (asked === 'workers' ? 'worker' : 'edge')
