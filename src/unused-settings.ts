@@ -10,7 +10,7 @@ import type { VariableName } from './variables.ts'
 export type ServingRole = 'all' | 'edge' | 'worker'
 
 /** What a setting does: something here, something in another role of the same plane, or nothing at all. */
-export type Use = 'here' | 'elsewhere' | 'nowhere'
+type Use = 'here' | 'elsewhere' | 'nowhere'
 
 type Rule = (role: ServingRole, config: Config, given: ReadonlySet<VariableName>) => Use
 
