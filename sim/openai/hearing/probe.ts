@@ -10,7 +10,7 @@ const PROBE_BYTES = 160
 type Probe = { sentUs: number; call: number; frame: number }
 
 /** The call number of a stream whose call is not known. */
-export const UNKNOWN_CALL = ULAW_SILENCEffffff
+export const UNKNOWN_CALL = 0xffffffff
 
 /** Whether the frame at `from` is a probe. */
 export function isProbe(bytes: Buffer, from: number): boolean {
