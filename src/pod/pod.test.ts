@@ -11,8 +11,9 @@ import type { Leg } from '../call/ports.ts'
 import { initialState } from '../call/state.ts'
 import type { NextStep } from '../call-control/call-control.ts'
 import { SPEAKER_WAIT_MS } from '../call-control/handover.ts'
+import { until } from '../kit/testing/patience.ts'
 import { sorrySentence } from './call-settings.ts'
-import { closeRigs, converse, dialed, ground, said, sid, start, until, wait } from './testing/rig.ts'
+import { closeRigs, converse, dialed, ground, said, sid, start, wait } from './testing/rig.ts'
 
 const SORRY = sorrySentence({ fleet: { callerLanguage: 'en' } })
 

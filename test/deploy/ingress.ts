@@ -7,6 +7,7 @@ import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { until } from '../../src/kit/testing/patience.ts'
 import { renderChart } from '../../tools/k8s/chart.ts'
 import { type NameServer, startNameServer } from '../../tools/k8s/dns.ts'
 import { tlsFolder, writeCertificate, writeIngress } from '../../tools/k8s/ingress.ts'
@@ -91,13 +92,10 @@ export class Ingress {
   }
 
   async #untilAllServe(): Promise<void> {
-    const untilMs = performance.now() + READY_MAX_MS
     for (const address of this.addresses) {
       const path = `/twilio/next?pod=edge-x2x4z-${address.replaceAll('.', '-')}`
-      while ((await this.post(path, 'CA1')).body !== address) {
-        assert.ok(performance.now() < untilMs, `${address} did not come into rotation`)
-        await delay(100)
-      }
+      const isServing = async () => (await this.post(path, 'CA1')).body === address
+      await until(`${address} is in rotation`, isServing, READY_MAX_MS)
     }
   }
 

@@ -33,14 +33,6 @@ const agent = new RealtimeAgent<unknown>({ name: 'A', instructions: 'x' })
 export const sid = (n: number): CallSid => `CA${String(n).padStart(32, '0')}` as CallSid
 export const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-export async function until(what: string, isSo: () => boolean, withinMs = 30_000): Promise<void> {
-  const endMs = performance.now() + withinMs
-  while (!isSo()) {
-    if (performance.now() > endMs) assert.fail(`did not come about: ${what}`)
-    await wait(5)
-  }
-}
-
 function configOf(env: Record<string, string>): Config {
   const read = readConfig(env)
   if (read.kind === 'invalid') assert.fail(JSON.stringify(read.problems))
