@@ -1,12 +1,13 @@
 // The environment variables of the plane: name, default, form. Rules:
 // VA1: each variable is listed here once and on docs/configuration.md once; a test compares both ways.
 // VA2: a form never guesses: text that does not fit is refused with the fix in words.
-// VA3: what depends on two variables is decided in config.ts, not here.
+// VA3: what depends on two variables is decided in config-checks.ts, not here.
 // VA4: the form is data too, so that schemas and pages are made from it and not written again.
 import type { TransferRule } from './control/transfer-policy.ts'
 import { readTransferRule, TRANSFER_RULE } from './control/transfer-rule.ts'
 import { isLoopbackHost } from './kit/loopback.ts'
 import { type Credential, readOperators } from './ops/operators.ts'
+import { type Prices, readPrices } from './prices.ts'
 import { readDataKeys, type Sealer } from './store/sealing/sealer.ts'
 import type { Retention } from './work/erasures.ts'
 
@@ -118,6 +119,16 @@ function trustedProxies(): Variable<readonly string[] | undefined> {
   const parse = (text: string): Parsed<readonly string[] | undefined> =>
     list.test(text) ? ok(text.split(',').map((part) => part.trim())) : bad(fix)
   return { fallback: undefined, shown: 'unset', secret: false, form: { kind: 'text', pattern: list }, parse }
+}
+
+function prices(): Variable<Prices | undefined> {
+  const form = /^\{.{1,2000}\}$/
+  const parse = (text: string): Parsed<Prices | undefined> => {
+    if (!form.test(text)) return bad('write a JSON object of one line like the one in docs/configuration.md')
+    const read = readPrices(text)
+    return read.kind === 'prices' ? ok(read.prices) : bad(read.fix)
+  }
+  return { fallback: undefined, shown: 'unset', secret: false, form: { kind: 'text', pattern: form }, parse }
 }
 
 function dataKeys(): Variable<Sealer | undefined> {
@@ -285,7 +296,7 @@ export const VARIABLES = {
   ANALYSIS_URL: url(['https', 'http'], true),
   ANALYSIS_API_KEY: secret(8),
   ANALYSIS_MODEL: named('gpt-4.1-mini'),
-  PRICES: pattern(/^\{.{1,2000}\}$/, 'a JSON object like the one on this page', undefined),
+  PRICES: prices(),
   CRM_WEBHOOK_URL: url(['https', 'http'], false),
   CRM_WEBHOOK_SECRET: secret(16),
   CRM_WEBHOOK_SECRET_SECONDARY: secret(16),

@@ -4,17 +4,20 @@
 //      before, and a tool runs at the agent that it belongs to.
 // MV2: faults take turns: a kill, a cut of all model links, a drain. A drained pod is started again when it has exited.
 // MV3: no pod may log an error, nor anything that is no log line.
+// MV4: callers come in WAVES of CALLS_AT_ONCE, each through ROUNDS faults: carrier, model and fleet share one machine, and 300 calls at
+//      once leave two cores nothing to spare. A machine that is full is judged by `overload`, not here.
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { type Ground, layGround } from '../ground.ts'
 import { atLeast, type ChaosCase, type ChaosRun, exactly, type Outcome } from '../run.ts'
-import { commonFigures, type Ending, examine, readEnding, startTalking } from '../scene.ts'
+import { commonFigures, type Ending, examine, inWaves } from '../scene.ts'
 import { readAgents } from '../witness/agent-story.ts'
 import { readLogs } from '../witness/log-lines.ts'
 
-const CALLS = 300
+const CALLS_AT_ONCE = 100
+const WAVES = 3
 const ROUNDS = 9
 const SINK_MS_MAX = 4_000
 const BETWEEN_MS = 12_000
@@ -49,7 +52,7 @@ function desksScript(): unknown {
 }
 
 async function runMoves(run: ChaosRun): Promise<Outcome> {
-  const calls = run.asked.calls ?? CALLS
+  const calls = run.asked.calls ?? CALLS_AT_ONCE
   const rounds = run.asked.rounds ?? ROUNDS
   const ground = await layGround(run, {
     pods: run.asked.pods ?? 3,
@@ -58,21 +61,28 @@ async function runMoves(run: ChaosRun): Promise<Outcome> {
     sinkDelayMs: () => Math.floor(run.random() * SINK_MS_MAX),
     agent: { module: AGENT_MODULE, script: desksScript() },
   })
-  const callers = await startTalking(run, ground, calls)
-  const done = { kill: 0, cut: 0, drain: 0 }
-  for (let round = 0; round < rounds; round += 1) {
-    const fault = (['kill', 'cut', 'drain'] as const)[round % 3]!
-    await sleep(run.between(0, 4_000))
-    await strike(run, ground, fault)
-    done[fault] += 1
-    await ground.sessionsReach(callers.tally().live, LEFT_MS)
-    run.note(`round ${round + 1} of ${rounds}: ${fault}; ${callers.tally().live} calls live`)
-    await sleep(BETWEEN_MS)
-  }
-  const report = await callers.hangUp()
-  const { latenessMs, isLate } = report.figures.generator
-  const generator = { p99Ms: latenessMs.p99, maxMs: latenessMs.max, isLate }
-  return judge(run, calls, done, await readEnding(run, ground, [generator]))
+  const done = { waves: 0, kill: 0, cut: 0, drain: 0 }
+  const ending = await inWaves(
+    run,
+    ground,
+    calls,
+    () => done.waves >= WAVES,
+    async (callers) => {
+      done.waves += 1
+      for (let round = 0; round < rounds; round += 1) {
+        const fault = (['kill', 'cut', 'drain'] as const)[round % 3]!
+        await sleep(run.between(0, 4_000))
+        await strike(run, ground, fault)
+        done[fault] += 1
+        await ground.sessionsReach(callers.tally().live, LEFT_MS)
+        run.note(
+          `wave ${done.waves} of ${WAVES}, round ${round + 1} of ${rounds}: ${fault}; ${callers.tally().live} calls live`,
+        )
+        await sleep(BETWEEN_MS)
+      }
+    },
+  )
+  return judge(run, calls * WAVES, calls, done, ending)
 }
 
 /** [MV2] */
@@ -91,9 +101,15 @@ async function strike(run: ChaosRun, ground: Ground, fault: 'kill' | 'cut' | 'dr
   await pod.restart()
 }
 
-async function judge(run: ChaosRun, calls: number, done: Record<string, number>, ending: Ending): Promise<Outcome> {
+async function judge(
+  run: ChaosRun,
+  calls: number,
+  atOnce: number,
+  done: Record<string, number>,
+  ending: Ending,
+): Promise<Outcome> {
   const { history, leaked, generator } = ending
-  const findings = examine(run, history, { ceiling: calls, overBound: calls })
+  const findings = examine(run, history, { ceiling: atOnce, overBound: atOnce })
   const logs = await readLogs(run.folder)
   const sids = new Map([...history.calls].map(([number, story]) => [number, story.callSid]))
   const agents = readAgents(logs.model, logs.sink, (call) => sids.get(call))
@@ -102,7 +118,7 @@ async function judge(run: ChaosRun, calls: number, done: Record<string, number>,
   const errors = await errorsIn(join(run.folder, 'fleet'))
   for (const text of errors.slice(0, LOG_LINES_SHOWN)) run.note(`logged: ${text.slice(0, 300)}`)
   return {
-    samples: { calls: history.calls.size, ...done, moves: counts.pairs, toolsJudged: counts.owners },
+    samples: { calls: history.calls.size, atOnce, ...done, moves: counts.pairs, toolsJudged: counts.owners },
     figures: {
       ...counts,
       agentBreaches: breaches.slice(0, 20),

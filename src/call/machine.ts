@@ -23,6 +23,7 @@ import { askLink, giveUpTurn, onModelEvent, onResponseLooked, type Transitions }
 import {
   answered,
   dial,
+  dialFirst,
   letToolsGo,
   mayDial,
   onDialWindow,
@@ -66,7 +67,7 @@ function apply(state: CallState, event: CallEvent, settings: CallSettings, effec
       // Keys that were pressed before the call came here wait for their pause anew.
       if (state.digits !== '') effects.push({ kind: 'set-timer', name: 'digits', ms: settings.digitsPauseMs })
       resumeDials(state, effects)
-      dial(state, false, effects)
+      dialFirst(state, effects)
       return state
     case 'leg-opened':
       effects.push({ kind: 'clear-timer', name: 'stream-awaited' })

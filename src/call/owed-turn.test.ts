@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import fc from 'fast-check'
+import { resumeFrom } from './checkpoint.ts'
 import { step } from './machine.ts'
 import { DIALS_MAX, FILLER_EVERY_MS, LIMIT_WAIT_MAX_MS, remedyOf, TOOL_HOLD_MS } from './owed-turn.ts'
 import type { ModelEvent } from './ports.ts'
@@ -197,6 +198,28 @@ suite('an answer that comes to nothing', () => {
       const { remedy } = remedyOf({ rung: 0, limitWaits: 0 }, trouble)
       assert.deepEqual(remedy, { kind: 'dial', elsewhere: true })
     }
+  })
+
+  test('[P85] [OD6] a call that moved as often as it may dial still outlives the loss of its link; losses have their bound', () => {
+    let world = new World().live()
+    for (let i = 0; i < DIALS_MAX; i += 1) {
+      const state = resumeFrom(world.state, i % 2 === 0 ? 'failover' : 'handover', [], 0)
+      world = new World()
+      world.state = state
+      world.onRespond = (which) => which.after(50, () => which.good(`r${which.nowMs}`))
+      world.live()
+    }
+    const lose = (): number => {
+      world.lose()
+      world.run(2_000)
+      return world.dials.length
+    }
+    assert.equal(lose(), 2, 'the link is dialled again')
+    assert.notEqual(world.state.phase.kind, 'ended')
+    for (let i = 0; i < DIALS_MAX; i += 1) lose()
+    // The first of the six was that with which the call began, elsewhere.
+    assert.equal(world.dials.length, 1 + (DIALS_MAX - 1))
+    assert.equal(world.end?.cause, 'model-lost')
   })
 
   test('[P6] [OD2] asked again, another link, elsewhere, then a person; an utterance of the caller between gives no new tries', () => {

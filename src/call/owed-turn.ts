@@ -7,7 +7,8 @@
 //      wait, and a limit of a quota, go elsewhere at once.
 // OD4: only an answer that is heard clears the strikes: no redial, no other response, no new turn of the caller.
 // OD5: while a turn is owed the caller hears our own sound after `fillerAfterMs`, and again each FILLER_EVERY_MS.
-// OD6: a call dials at most DIALS_MAX times in any minute; a turn for which no dial is left ends as when nothing helped.
+// OD6: a call dials at most DIALS_MAX times in any minute; a turn for which no dial is left ends as when nothing helped. The dial of a
+//      pod that takes the call over is not among them: moves have a bound of their own, and a call that moved must still outlive its link.
 // OD7: tools that were called together are answered by one response; one that is out for longer than TOOL_HOLD_MS does not hold it.
 import type { ResponseRequest, TurnTaking } from './ports.ts'
 import type { CallSettings, CallState, DueCause, Effect, Rung, Strikes, TurnOutcome } from './state.ts'
@@ -120,6 +121,12 @@ export function dial(state: CallState, renewal: boolean, effects: Effect[]): voi
   state.dials = [now + 1, ...before]
   effects.push({ kind: 'dial', renewal, ...(state.mustMove ? { elsewhere: true } : {}) })
   state.mustMove = false
+}
+
+/** [OD6] The dial with which a pod begins: counted, unless it took the call over. */
+export function dialFirst(state: CallState, effects: Effect[]): void {
+  dial(state, false, effects)
+  if (state.resume !== undefined) takeBackDial(state)
 }
 
 /** [OD6] The call comes from another pod: its dials of the last minute count here too. */

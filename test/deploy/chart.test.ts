@@ -172,8 +172,14 @@ describe('the chart refuses what cannot work, and says what to do', () => {
     ['worker.graceSeconds=40', /worker.graceSeconds: must be more than WORK_DRAIN_MS \(30000 ms\)/],
     ['secrets.keys={REDIS_URL}', /TWILIO_AUTH_TOKEN is neither/],
     ['secrets.keys={TWILIO_AUTH_TOKEN,STREAM_TOKEN_SECRET,REDIS_URL,DATABASE_URL}', /OPENAI_API_KEY or AZURE/],
-    ['settings.AZURE_OPENAI_ENDPOINT=https://a.openai.azure.com', /AZURE_OPENAI_API_KEY stands together/],
-    ['settings.CRM_WEBHOOK_URL=https://crm.example.com/hook', /name CRM_WEBHOOK_SECRET in secrets.keys/],
+    [
+      'settings.AZURE_OPENAI_ENDPOINT=https://a.openai.azure.com',
+      /secrets.keys or secrets.from: AZURE_OPENAI_API_KEY is not set; the three .* stand together/,
+    ],
+    [
+      'settings.CRM_WEBHOOK_URL=https://crm.example.com/hook',
+      /secrets.keys or secrets.from: CRM_WEBHOOK_SECRET is not set while CRM_WEBHOOK_URL is/,
+    ],
     ['autoscaling.kind=keda', /keda.prometheusUrl/],
     ['autoscaling.minReplicas=50', /minReplicas is more/],
     ['autoscaling.demandPerPod=40', /below edge.callsMax/],

@@ -1,13 +1,15 @@
 // The parts of the chart that repeat what the plane says of its settings, made from src/: `npm run chart-schema`. Rules:
 // KG1: values.schema.json has each variable that is no secret and that the chart does not set itself, in its own form; no other name.
 // KG2: files/settings.json has what a schema says badly: the bounds of numbers in words, the names that are secrets, the names that
-//      have a value of their own in the chart. The chart's checks read it.
+//      have a value of their own in the chart, the keys of PRICES, and what must fit together between variables (CC3). The chart's checks read it.
 // KG3: both files are written whole, so that a stale one is found by comparing (test/deploy/settings.test.ts).
 import '../node-version.mjs'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
+import { type Condition, MISFITS, variablesOf } from '../../src/config-checks.ts'
 import { CALLS_MAX, NUMBERS_MAX, POOLS_MAX, TENANTS_MAX } from '../../src/control/limits.ts'
+import { AMOUNT_MAX, AMOUNT_NAMES, CURRENCY } from '../../src/prices.ts'
 import { type Form, VARIABLES, type Variable } from '../../src/variables.ts'
 import { ROOT } from '../tree.ts'
 import { CHART } from './chart.ts'
@@ -205,6 +207,10 @@ export function makeSchema(before: string): string {
   return `${JSON.stringify(schema, null, 2)}\n`
 }
 
+/** A condition as the templates of the chart read it. */
+const conditionOf = (condition: Condition) =>
+  'pattern' in condition ? { ...condition, pattern: condition.pattern.source } : condition
+
 /** [KG2] */
 export function makeSettings(): string {
   const ranges = variables().flatMap(([name, variable]) => {
@@ -212,11 +218,16 @@ export function makeSettings(): string {
     if (form.kind !== 'integer' && form.kind !== 'decimal') return []
     return [[name, { min: form.min, max: form.max, words: wordsOf(variable) }] as const]
   })
+  const compared = new Set<string>(MISFITS.flatMap(({ when }) => when).flatMap(variablesOf))
+  const defaults = variables().filter(([name, { fallback }]) => compared.has(name) && fallback !== undefined)
   const content = {
     own: OWN,
     secrets: secretNames(),
     names: Object.keys(VARIABLES),
     ranges: Object.fromEntries(ranges),
+    prices: { currency: CURRENCY.source, amounts: AMOUNT_NAMES, max: AMOUNT_MAX },
+    defaults: Object.fromEntries(defaults.map(([name, { shown }]) => [name, shown])),
+    misfits: MISFITS.map((misfit) => ({ ...misfit, when: misfit.when.map(conditionOf) })),
   }
   return `${JSON.stringify(content, null, 2)}\n`
 }

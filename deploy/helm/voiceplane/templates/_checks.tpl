@@ -69,16 +69,57 @@
 {{- if has $name $known.names -}}{{- fail (printf "secrets.extra.%s is no secret: write it in settings" $name) -}}{{- end -}}
 {{- if hasKey $v.agentSettings $name -}}{{- fail (printf "secrets.extra.%s is in agentSettings too; keep one" $name) -}}{{- end -}}
 {{- end -}}
-{{- /* What src/config-checks.ts and src/config-work.ts refuse when a pod starts, as far as values can say it. */ -}}
-{{- $azure := dict "AZURE_OPENAI_API_KEY" (has "AZURE_OPENAI_API_KEY" $secrets) -}}
-{{- range list "AZURE_OPENAI_ENDPOINT" "AZURE_OPENAI_DEPLOYMENT" -}}
-{{- $_ := set $azure . (hasKey $v.settings .) -}}
+{{- /* What src/config-checks.ts refuses when a pod starts: the rows of its table, over each variable's text. Of a secret there is only the name. */ -}}
+{{- $texts := dict "PUBLIC_BASE_URL" $v.publicBaseUrl "POD_NAME" "each pod has one" -}}
+{{- range $secrets }}{{- $_ := set $texts . "a secret" -}}{{- end -}}
+{{- $texts = merge $texts $v.settings $known.defaults -}}
+{{- $found := list -}}
+{{- range $known.misfits -}}
+{{- $holds := or $v.worker.enabled (ne .asked "workers") -}}
+{{- range .when -}}
+{{- $isGiven := hasKey $texts .variable -}}
+{{- $text := default "" (get $texts .variable) -}}
+{{- if eq .is "given" -}}{{- $holds = and $holds $isGiven -}}
+{{- else if eq .is "absent" -}}{{- $holds = and $holds (not $isGiven) -}}
+{{- else if eq .is "like" -}}{{- $holds = and $holds $isGiven (regexMatch .pattern $text) -}}
+{{- else if eq .is "unlike" -}}{{- $holds = and $holds $isGiven (not (regexMatch .pattern $text)) -}}
+{{- else if eq .is "no-multiple" -}}{{- $holds = and $holds (ne (mod (int64 $text) (int64 .of)) 0) -}}
+{{- else if eq .is "above" -}}{{- $holds = and $holds (gt (float64 $text) (float64 (get $texts .other))) -}}
+{{- else -}}{{- fail (printf "files/settings.json: no check knows %q" .is) -}}
 {{- end -}}
-{{- if and (has true (values $azure)) (has false (values $azure)) -}}
-{{- fail "secrets: AZURE_OPENAI_API_KEY stands together with settings.AZURE_OPENAI_ENDPOINT and settings.AZURE_OPENAI_DEPLOYMENT, or none of the three is set" -}}
 {{- end -}}
-{{- if and (hasKey $v.settings "CRM_WEBHOOK_URL") (not (has "CRM_WEBHOOK_SECRET" $secrets)) -}}
-{{- fail "settings.CRM_WEBHOOK_URL: name CRM_WEBHOOK_SECRET in secrets.keys or secrets.from" -}}
+{{- if $holds -}}
+{{- $place := ternary "secrets.keys or secrets.from: " "settings." (has .variable $known.secrets) -}}
+{{- $found = append $found (printf "%s%s %s; %s" $place .variable .problem .fix) -}}
+{{- end -}}
+{{- end -}}
+{{- if $found -}}{{- fail ($found | uniq | join "\n") -}}{{- end -}}
+{{- /* What src/prices.ts refuses. */ -}}
+{{- with $v.settings.PRICES -}}
+{{- $prices := fromJson . -}}
+{{- $keys := prepend $known.prices.amounts "currency" | join ", " -}}
+{{- if hasKey $prices "Error" -}}
+{{- fail (printf "settings.PRICES is no JSON object: its keys are %s" $keys) -}}
+{{- end -}}
+{{- range $key, $amount := $prices -}}
+{{- if eq $key "currency" -}}
+{{- else if not (has $key $known.prices.amounts) -}}
+{{- fail (printf "settings.PRICES: take out %q: the keys are %s" $key $keys) -}}
+{{- else if or (not (kindIs "float64" $amount)) (lt (float64 $amount) 0.0) (gt (float64 $amount) (float64 $known.prices.max)) -}}
+{{- fail (printf "settings.PRICES: write %s as a number from 0 to %d" $key (int $known.prices.max)) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (and (kindIs "string" $prices.currency) (regexMatch $known.prices.currency (toString $prices.currency))) -}}
+{{- fail "settings.PRICES: write currency as three capital letters, like \"USD\"" -}}
+{{- end -}}
+{{- end -}}
+{{- /* What src/pod/pod-settings.ts refuses. */ -}}
+{{- if not (hasKey $v.settings "PRICES") -}}
+{{- range append (default (list) $v.limits.tenants) (default (dict) $v.limits.otherTenants) -}}
+{{- if hasKey . "moneyPerDay" -}}
+{{- fail "limits: moneyPerDay needs settings.PRICES: without them nobody knows what a call costs" -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- range $name := $v.secrets.keys -}}
 {{- if hasKey $v.secrets.from $name -}}{{- fail (printf "secrets: %s is in secrets.keys and in secrets.from; keep one" $name) -}}{{- end -}}
