@@ -134,7 +134,10 @@ async function resealAll(config: Config): Promise<number> {
 function tellUnused(role: ServingRole, config: Config, log: Log): void {
   const { elsewhere, nowhere } = unusedSettings(role, config)
   if (elsewhere.length > 0) log.info({ role, settings: elsewhere }, 'settings are for another role')
-  if (nowhere.length > 0) log.warn({ role, settings: nowhere }, 'settings do nothing here')
+  if (nowhere.length > 0) {
+    const why = Object.fromEntries(nowhere.map((one) => [one.name, one.why]))
+    log.warn({ role, settings: nowhere.map(({ name }) => name), why }, 'settings do nothing here')
+  }
   for (const { name, nearest } of config.misspelt)
     log.warn(
       { setting: name, nearest },

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { before, describe, test } from 'node:test'
-import { HANDOVER_EVERY_MS } from '../../src/control/pod-life.ts'
+import { FLUSH_MAX_MS, FORCE_WAIT_MS, HANDOVER_EVERY_MS, MARGIN_MS } from '../../src/control/pod-life.ts'
 import { VARIABLES } from '../../src/variables.ts'
 import { CHART, type Manifest, renderChart } from '../../tools/k8s/chart.ts'
 import { checkIngress } from '../../tools/k8s/ingress.ts'
@@ -166,7 +166,11 @@ describe('the chart refuses what cannot work, and says what to do', () => {
   const refusals: [string, RegExp][] = [
     ['publicBaseUrl=http://voice.example.com', /publicBaseUrl: set the https:\/\/ address/],
     ['publicBaseUrl=https://voice.example.com/x', /publicBaseUrl: set the https:\/\/ address/],
-    ['edge.callsMax=2650', /takes 590 s and must be below graceSeconds - 10 \(590\)/],
+    ['edge.callsMax=2650', /takes 590 s and must be below graceSeconds - preStopSeconds - 5 \(590\)/],
+    [
+      'edge.preStopSeconds=120,edge.callsMax=2100',
+      /takes 480 s and must be below graceSeconds - preStopSeconds - 5 \(475\)/,
+    ],
     ['edge.graceSeconds=78', /takes 68 s and must be below/],
     ['edge.drainNaturalSeconds=570', /takes 608 s/],
     ['worker.graceSeconds=40', /worker.graceSeconds: must be more than WORK_DRAIN_MS \(30000 ms\)/],
@@ -209,6 +213,30 @@ describe('chart, image and plane agree', () => {
   test('the chart reckons with the plane’s own rate of handovers', () => {
     const checks = readFileSync(join(CHART, 'templates/_checks.tpl'), 'utf8')
     assert.equal(Number(/\$handoversPerSecond := (\d+)/.exec(checks)?.[1]), 1_000 / HANDOVER_EVERY_MS)
+  })
+
+  test('[P66] a pod that is told to leave has let its last call go before it is killed, and the page says when', async () => {
+    const page = readFileSync(join(ROOT, 'docs/kubernetes.md'), 'utf8')
+    const drains = page.split(/^## /m).find((chapter) => chapter.startsWith('How a deploy drains'))!
+    for (const preStopSeconds of [5, 120]) {
+      const rendered = await renderChart(tools, { sets: [`edge.preStopSeconds=${preStopSeconds}`] })
+      assert.ok(rendered.kind === 'rendered')
+      const { pod } = findWorkloads(rendered.manifests).find(({ name }) => name === 'vp-voiceplane-edge')!
+      const [edge] = pod.containers
+      // It waits and does nothing else: no drain begins before SIGTERM.
+      assert.deepEqual(edge!.lifecycle!.preStop!.exec!.command, [
+        'node',
+        '-e',
+        `setTimeout(() => {}, ${preStopSeconds}000)`,
+      ])
+      const deadlineMs = Number(edge!.env!.find(({ name }) => name === 'DRAIN_DEADLINE_MS')!.value)
+      const graceMs = pod.terminationGracePeriodSeconds! * 1_000
+      const forcedAtMs = preStopSeconds * 1_000 + deadlineMs - MARGIN_MS
+      assert.ok(forcedAtMs + FORCE_WAIT_MS + FLUSH_MAX_MS <= graceMs)
+      assert.ok(drains.includes(`At \`graceSeconds\` − ${(graceMs - forcedAtMs) / 1_000},`), drains)
+    }
+    assert.match(drains, /preStop command waits `preStopSeconds` \(5 s\), and the pod still takes calls/)
+    assert.match(drains, /Then SIGTERM begins the drain/)
   })
 
   test('the image has the allocator that it preloads', () => {

@@ -224,6 +224,21 @@ describe('helm refuses a setting that the plane would not take', () => {
   })
 })
 
+test('[P65] a worker has the limits of the pods, by which it judges call-backs', async () => {
+  const everything = VARIANTS.find(({ title }) => title === 'everything')!
+  const rendered = await renderChart(tools, everything.options)
+  if (rendered.kind === 'refused') throw new Error(rendered.reason)
+  const worker = ownWorkloads(rendered.manifests).find((one) => roleOf(one) === 'worker')!
+  const place = { namespace: NAMESPACE, folder, manifests: rendered.manifests }
+  const secrets = secretsFor({ redis: 'redis://127.0.0.1:6379', database: 'postgres://a@127.0.0.1/b' })
+  const { asRendered } = resolveContainer(
+    worker.pod,
+    worker.pod.containers[0]!,
+    placeOf(worker, { index: 1, at: 0 }, { ...place, secrets }),
+  )
+  assert.equal(readLimitsFile(asRendered.LIMITS_FILE!).kind, 'ok')
+})
+
 describe('secrets of any name', () => {
   const refusals: [string, RegExp][] = [
     [

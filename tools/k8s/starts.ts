@@ -81,7 +81,9 @@ export function configProblems(workload: Workload, startable: Startable): string
   if (read.kind === 'ok') {
     const role = roleOf(workload)
     if (role !== 'edge' && role !== 'worker') return []
-    return unusedSettings(role, read.config).nowhere.map((name) => `${workload.title}: ${name} does nothing there`)
+    return unusedSettings(role, read.config).nowhere.map(
+      ({ name, why }) => `${workload.title}: ${name} does nothing there: ${why}`,
+    )
   }
   return read.problems.map(({ variable, problem, fix }) => `${workload.title}: ${variable} ${problem}; ${fix}`)
 }

@@ -222,19 +222,22 @@ async function lookAtLeaving(leaving: Pod, carrier: Carrier, staying: Pod): Prom
   const startedMs = performance.now()
   const preStop = podman(['exec', container, ...(leaving.preStop ?? [])], STOP_MAX_MS).catch(() => [])
   await delay(2_000)
-  const drained = await get(leaving.address, '/ready')
-  look(
-    'after /drain it is not ready, or gone already',
-    drained.status !== 200,
-    `${drained.status} ${drained.text.slice(0, 80)}`,
-  )
+  look('it takes calls while preStop waits', (await get(leaving.address, '/ready')).status === 200)
   await preStop
   look(
     'the preStop command waits its five seconds',
     performance.now() - startedMs > 4_000,
     Math.round(performance.now() - startedMs),
   )
-  await podman(['stop', '-t', String(GRACE_SECONDS), container], STOP_MAX_MS * 2)
+  const stopping = podman(['stop', '-t', String(GRACE_SECONDS), container], STOP_MAX_MS * 2)
+  await delay(1_000)
+  const drained = await get(leaving.address, '/ready')
+  look(
+    'after SIGTERM it is not ready, or gone already',
+    drained.status !== 200,
+    `${drained.status} ${drained.text.slice(0, 80)}`,
+  )
+  await stopping
   const { State } = await inspect(container)
   const tookMs = Math.round(performance.now() - startedMs)
   look('it ends by itself with 0 within its grace', State.ExitCode === 0, `exit ${State.ExitCode} after ${tookMs} ms`)

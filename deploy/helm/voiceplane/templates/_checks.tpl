@@ -12,8 +12,9 @@
 {{- $handoversPerSecond := 5 -}}
 {{- $moving := div (sub (add (int $e.callsMax) $handoversPerSecond) 1) $handoversPerSecond -}}
 {{- $needed := add $moving (max 60 (add (int $e.drainNaturalSeconds) 30)) -}}
-{{- if ge $needed (sub (int $e.graceSeconds) 10) -}}
-{{- fail (printf "edge: handing over callsMax calls takes %d s and must be below graceSeconds - 10 (%d): a leaving pod would be killed with calls on it" $needed (sub (int $e.graceSeconds) 10)) -}}
+{{- $drain := include "voiceplane.drainSeconds" . | int -}}
+{{- if ge $needed $drain -}}
+{{- fail (printf "edge: handing over callsMax calls takes %d s and must be below graceSeconds - preStopSeconds - 5 (%d): a leaving pod would be killed with calls on it" $needed $drain) -}}
 {{- end -}}
 {{- /* What src/variables.ts gives WORK_DRAIN_MS, and ten seconds to close. */ -}}
 {{- $workDrain := default "30000" (get $v.settings "WORK_DRAIN_MS") | int -}}

@@ -20,6 +20,11 @@ initContainers:
 {{- end -}}
 {{- end -}}
 
+{{- /* What is left for a drain. Kubernetes counts the grace from the beginning of preStop; five seconds are for the end of the process. */ -}}
+{{- define "voiceplane.drainSeconds" -}}
+{{- sub (sub (int .Values.edge.graceSeconds) (int .Values.edge.preStopSeconds)) 5 -}}
+{{- end -}}
+
 {{- define "voiceplane.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 1000
