@@ -15,7 +15,7 @@ export const CASES_PAGE = 'docs/cases.md'
 
 const FIELDS = ['situation', 'noticed', 'rule'] as const
 
-export type Case = {
+type Case = {
   id: string
   title: string
   situation: string

@@ -10,9 +10,9 @@ import { exitCodeOf } from './child.ts'
 import { type Audience, adviceWithoutApt, commandFor, findMissing, type Need } from './needs.ts'
 import { startProgress } from './progress.ts'
 
-export type SetUp = { kind: 'ready' } | { kind: 'failed'; message: string; exitCode: number }
+type SetUp = { kind: 'ready' } | { kind: 'failed'; message: string; exitCode: number }
 
-export type SetUpOptions = {
+type SetUpOptions = {
   needs?: readonly Need[]
   isRoot?: boolean
   platform?: string

@@ -56,7 +56,7 @@ const FLAGS = {
   help: { type: 'boolean' },
 } as const
 
-export type Flags =
+type Flags =
   | { kind: 'start'; options: StartOptions; readyFile: string | undefined }
   | { kind: 'help' }
   | { kind: 'wrong'; problems: string[] }
