@@ -3,7 +3,7 @@
 const TITLE = /(?<![\w.])(?:(?:test|it|suite|describe)\(\s*|(?:title|name): )(?<quote>['"`])(?<title>.*?)\k<quote>/g
 const CITED = /\[([A-Z]{1,3}\d+|[A-Z]+-\d+)(?:-([A-Z]{1,3}\d+))?\]/g
 
-export function titlesOf(text: string): string[] {
+function titlesOf(text: string): string[] {
   return [...text.matchAll(TITLE)].map(({ groups }) => groups!.title!)
 }
 
