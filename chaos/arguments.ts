@@ -12,7 +12,7 @@ export type ChaosOptions = {
   keep?: string
 }
 
-export type Asked =
+type Asked =
   | { kind: 'run'; name: string; options: ChaosOptions }
   | { kind: 'help' }
   | { kind: 'wrong'; problems: string[] }

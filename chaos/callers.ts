@@ -12,7 +12,7 @@ import type { LoadReport } from '../load/report/report.ts'
 const HANG_UP_MS_MAX = 40_000
 const POLL_MS = 100
 
-export type CallerPlan = {
+type CallerPlan = {
   url: string
   calls: number
   ratePerSecond: number
@@ -27,7 +27,7 @@ export type CallerPlan = {
 }
 
 /** What the generator says of itself twice a second. */
-export type CallerTally = {
+type CallerTally = {
   live: number
   talking: number
   done: number

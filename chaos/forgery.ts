@@ -11,7 +11,7 @@ const ANSWER_MS_MAX = 10_000
 
 export type Forgeries = { sent: number; accepted: number; unanswered: number; statuses: Record<string, number> }
 
-export type ForgeryOptions = {
+type ForgeryOptions = {
   baseUrl: string
   authToken: string
   count: number

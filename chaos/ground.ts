@@ -21,7 +21,7 @@ const CONNECTS_PER_SECOND = 50
 export const MODEL_CONNECT_MS = 300
 const AGENT_MODULE = fileURLToPath(new URL('./agents/effects.ts', import.meta.url))
 
-export type GroundOptions = {
+type GroundOptions = {
   /** The limits file's tenants, queue and so on; the one pool is the ground's. */
   limits?: Record<string, unknown>
   /** Sessions that may be opened a second (CONNECTS_PER_SECOND). */

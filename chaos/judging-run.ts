@@ -15,7 +15,7 @@ const LINES_MAX = 2_000
 
 export type JudgingRun = { kind: 'green' | 'red' | 'hung'; lines: string[]; ms: number }
 
-export type JudgingOptions = {
+type JudgingOptions = {
   cwd: string
   /** The bound of the run. */
   maxMs: number

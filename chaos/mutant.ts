@@ -26,7 +26,7 @@ export type Mutant = {
   maxMs?: number
 }
 
-export type Sentence = {
+type Sentence = {
   name: string
   run: string
   verdict: 'caught' | 'survived' | 'hung' | 'no proof'

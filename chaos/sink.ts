@@ -19,7 +19,7 @@ export type Sink = {
   close: () => Promise<void>
 }
 
-export type SinkOptions = { logFile: string; delayMs?: () => number }
+type SinkOptions = { logFile: string; delayMs?: () => number }
 
 /** [SK1][SK2] Starts a sink. */
 export async function startSink(options: SinkOptions): Promise<Sink> {

@@ -8,14 +8,14 @@ import { parseArgs } from 'node:util'
 import type { ArrivalLaw } from './plan/arrivals.ts'
 import { SCENARIO_NAMES, SCENARIO_TEXT, type ScenarioName } from './plan/scenario.ts'
 
-export const CALLS_MAX = 20_000
+const CALLS_MAX = 20_000
 const VOICE_PATH = '/twilio/voice'
 const STATUS_PATH = '/twilio/status'
 const PROCESSES_MAX = 32
 /** What the real carrier is estimated to take for each of the two steps that follow a stream's end. */
 const AFTER_STREAM_MS = 200
 
-export type WeightedScenario = { name: ScenarioName; weight: number }
+type WeightedScenario = { name: ScenarioName; weight: number }
 
 /** What a run does. */
 export type LoadOptions = {
@@ -46,10 +46,7 @@ export type LoadOptions = {
   afterStream: { actionMs: number; openMs: number }
 }
 
-export type ParsedOptions =
-  | { kind: 'run'; options: LoadOptions }
-  | { kind: 'help' }
-  | { kind: 'wrong'; problems: string[] }
+type ParsedOptions = { kind: 'run'; options: LoadOptions } | { kind: 'help' } | { kind: 'wrong'; problems: string[] }
 
 export const HELP = `Usage: npm run load -- [options]
 Places calls with Twilio media streams against any server that answers them, and reports what callers would have heard.

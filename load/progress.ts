@@ -16,7 +16,7 @@ export function formatProgress(progress: Progress, hasBar: boolean): string {
   return `▕${'█'.repeat(filled)}${'▒'.repeat(shaded)}${' '.repeat(BAR_WIDTH - filled - shaded)}▏${counts}`
 }
 
-export type ShownProgress = {
+type ShownProgress = {
   show: (progress: Progress) => void
   /** Says `what` is being waited for, once QUIET_MS have passed without progress. */
   waitFor: (what: string) => void

@@ -19,7 +19,7 @@ const CLOSE_MAX_MS = 10_000
 const OFFLINE_MODEL = 'sim/openai/main.ts'
 
 /** A running role all. */
-export interface All extends Edge {
+interface All extends Edge {
   /** Whether the demonstration call was served; undefined when none was placed. */
   readonly demo: Promise<boolean | undefined>
 }

@@ -22,27 +22,24 @@ const MISSPELT_CHARS_MIN = 6
 const SECRET_FILE_MAX_BYTES = 65_536 // a secret is a line; a larger file is refused
 
 /** Where the realtime model is; `none` means that role all starts the offline model. */
-export type ModelEndpoint =
+type ModelEndpoint =
   | { kind: 'openai'; url: string; headers: Record<string, string>; model: string }
   | { kind: 'azure'; url: string; headers: Record<string, string>; model: string }
   | { kind: 'none'; model: string }
 
 /** How the model decides that the caller has finished speaking. */
-export type TurnDetection =
+type TurnDetection =
   | { kind: 'server'; threshold: number; prefixMs: number; silenceMs: number; idleTimeoutMs: number | undefined }
   | { kind: 'semantic'; eagerness: 'low' | 'medium' | 'high' | 'auto' }
 
 /** Frames joined per append to the model: never, above a number of live calls, or always `frames`. */
-export type AppendCoalesce =
-  | { kind: 'off' }
-  | { kind: 'auto'; aboveCalls: number }
-  | { kind: 'always'; frames: 2 | 3 | 4 | 5 }
+type AppendCoalesce = { kind: 'off' } | { kind: 'auto'; aboveCalls: number } | { kind: 'always'; frames: 2 | 3 | 4 | 5 }
 
 /** Whether X-Twilio-Signature is verified, and why not when it is not. */
-export type SignatureCheck = 'on' | 'off' | 'off-loopback'
+type SignatureCheck = 'on' | 'off' | 'off-loopback'
 
 /** The outcome of reading the environment. */
-export type ConfigResult = { kind: 'ok'; config: Config } | { kind: 'invalid'; problems: Problem[] }
+type ConfigResult = { kind: 'ok'; config: Config } | { kind: 'invalid'; problems: Problem[] }
 
 /** The plane's configuration, frozen to the leaves. */
 export type Config = DeepReadonly<
@@ -55,7 +52,7 @@ export type Config = DeepReadonly<
 >
 
 /** A name that means nothing, and the variable that it may stand for. */
-export type Misspelt = { name: string; nearest: string }
+type Misspelt = { name: string; nearest: string }
 
 /** A sealer is made of methods alone, and hides its keys. */
 type DeepReadonly<T> = T extends Sealer ? T : T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T

@@ -43,7 +43,7 @@ const FAREWELL_POLL_MS = 50
 const ANSWERS_MAX_MS = 2_000
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 /** The sum of what the closes below may take (docs/closures.md), and some more. */
-export const CLOSE_MAX_MS = 20_000
+const CLOSE_MAX_MS = 20_000
 
 /** Webhooks that were not answered yet. */
 type InFlight = { count: number }

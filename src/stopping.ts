@@ -18,7 +18,7 @@ export type Stoppable = {
   ended?: Promise<'drained' | 'fenced'>
 }
 /** Where signals come from: `process`. */
-export type Signals = { on(signal: (typeof SIGNALS)[number], listener: (signal: string) => void): unknown }
+type Signals = { on(signal: (typeof SIGNALS)[number], listener: (signal: string) => void): unknown }
 
 /** Starts a role and resolves with its exit code when it has stopped. Rejects when it cannot start. */
 export async function runUntilStopped(

@@ -11,7 +11,7 @@ import type { VariableName } from './variables.ts'
 export type ServingRole = 'all' | 'edge' | 'worker'
 
 /** What a setting does: something here, something in another role of the same plane, or nothing at all, with the reason. */
-export type Use = 'here' | 'elsewhere' | { why: string }
+type Use = 'here' | 'elsewhere' | { why: string }
 
 type Rule = (role: ServingRole, config: Config, given: ReadonlySet<VariableName>) => Use
 type Holds = (config: Config, given: ReadonlySet<VariableName>, role: ServingRole) => boolean

@@ -25,7 +25,7 @@ const IPV6 = [
 const NETWORK = `(${IPV4}(/(3[0-2]|[12]?[0-9]))?|(${IPV6})(/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))?)`
 
 /** The outcome of reading one text: its value, or what to write instead. */
-export type Parsed<T> = { kind: 'ok'; value: T } | { kind: 'bad'; fix: string }
+type Parsed<T> = { kind: 'ok'; value: T } | { kind: 'bad'; fix: string }
 
 /** What a text must look like. `words` and `parse` may ask for more than `text`: a form like `https://…` is an outline of it. */
 export type Form =

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
+import { findDeadExports } from '../tools/architecture/dead-exports.ts'
 import { findLogBreaches } from '../tools/architecture/log-rules.ts'
 import { readImports, readSource, type Source } from '../tools/architecture/reader.ts'
 import {
@@ -21,9 +22,8 @@ import { listFiles, ROOT } from '../tools/tree.ts'
 const AREAS = ['src', 'sim', 'load', 'test', 'bench', 'chaos', 'tools']
 const CODE = /\.(ts|mjs|js|lua|css|html)$/
 const paths = AREAS.flatMap((area) => listFiles(area))
-const sources = paths
-  .filter((path) => CODE.test(path))
-  .map((path) => readSource(path, readFileSync(join(ROOT, path), 'utf8')))
+const readFile = (path: string) => readSource(path, readFileSync(join(ROOT, path), 'utf8'))
+const sources = paths.filter((path) => CODE.test(path)).map(readFile)
 const scripts = sources.filter((source) => /\.(ts|mjs|js)$/.test(source.path))
 
 type Rule = (source: Source) => string[]
@@ -181,6 +181,47 @@ describe('single files and folders', () => {
       ['src/a.test.ts', "test('x', { todo: true }, () => {})", 1],
       ['src/a.test.ts', "test('skip: no', () => {})", 0],
     ])
+  })
+})
+
+describe('the exports', () => {
+  test('[X8][X9] every export is imported, and by more than tests', () => {
+    const all = [
+      ...sources,
+      ...listFiles('deploy')
+        .filter((path) => CODE.test(path))
+        .map(readFile),
+    ]
+    const dead = findDeadExports(all.filter((source) => /\.(ts|mjs)$/.test(source.path)))
+    assert.equal(dead.length, 0, `\n${dead.join('\n')}`)
+  })
+
+  const dead = (files: Readonly<Record<string, string>>) =>
+    findDeadExports(Object.entries(files).map(([path, text]) => readSource(path, text)))
+
+  test('counter-proof: [X8]', () => {
+    const one = 'export const a = 1\nexport type B = 2\nconst c = 3, d = 4\nexport { c, d as e }'
+    assert.equal(dead({ 'src/one.ts': one }).length, 4)
+    assert.equal(dead({ 'src/one.ts': one, 'src/two.ts': "// import { a } from './one.ts'" }).length, 4)
+    assert.equal(dead({ 'src/one.ts': one, 'src/x/two.ts': "import { a as z, type B } from '../one.ts'" }).length, 2)
+    assert.equal(dead({ 'src/one.ts': one, 'src/two.ts': "import type { B } from './one.ts'" }).length, 3)
+    assert.equal(dead({ 'src/one.ts': one, 'src/two.ts': "import * as one from './one.ts'" }).length, 0)
+    assert.equal(dead({ 'src/one.ts': one, 'src/two.ts': "const { e } = await import('./one.ts')" }).length, 3)
+    assert.equal(dead({ 'src/one.ts': one, 'src/two.ts': "f((await import('./one.ts')).a())" }).length, 3)
+    assert.equal(dead({ 'src/one.ts': one, 'src/two.ts': "import('./one.ts').then(run)" }).length, 0)
+    assert.equal(dead({ 'test/agents/one.ts': 'export const agent = 1\nexport default agent' }).length, 0)
+  })
+
+  test('counter-proof: [X9]', () => {
+    const test = { 'src/a.test.ts': "import { a } from './a.ts'" }
+    assert.equal(dead({ 'src/a.ts': 'export const a = 1', ...test }).length, 1)
+    assert.equal(dead({ 'src/a.ts': 'export const a = 1\nf(a)', ...test }).length, 0)
+    assert.equal(dead({ 'src/a.ts': 'export const a = []\nf(...a)', ...test }).length, 0)
+    assert.equal(dead({ 'src/a.ts': 'export const a = 1\nf(b.a)', ...test }).length, 1)
+    assert.equal(
+      dead({ 'src/a.ts': 'export const a = 1', 'src/b.ts': "import { a } from './a.ts'", ...test }).length,
+      0,
+    )
   })
 })
 

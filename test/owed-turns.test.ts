@@ -6,6 +6,7 @@ import { RealtimeAgent, tool } from '@openai/agents-realtime'
 import { z } from 'zod'
 import type { BadAnswer } from '../sim/openai/session/bad-answers.ts'
 import type { CallReport } from '../sim/twilio/sim.ts'
+import type { CallState } from '../src/call/state.ts'
 import type { Pack, PackAgent, PackCall } from '../src/packs/pack.ts'
 import { Plane, type PlaneParts, type WitnessLine } from './plane.ts'
 
@@ -16,6 +17,14 @@ const SCRIPT = {
 }
 const count = (log: readonly WitnessLine[], name: string): number => log.filter(({ event }) => event === name).length
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** The longest that a caller of these tests waits for an answer. */
+const PATIENCE_MS = 60_000
+
+/** Nothing is owed, under way or out. */
+const isSettled = ({ owed, wanted, response, tools, phase }: CallState): boolean =>
+  phase.kind === 'ended' ||
+  (owed === undefined && wanted === undefined && response.kind === 'idle' && tools.length === 0)
 
 /** What a call's tools did. */
 type Deeds = string[]
@@ -71,21 +80,28 @@ async function take(journey: Journey, judge: (seen: Seen) => void | Promise<void
     const line = await plane.say('Can you do that for me')
     const spoken = turns.flatMap(() => [{ say: line }, { stayMs: listenMs }])
     const steps = [
-      { waitForAgent: 'finished' as const, timeoutMs: 10_000 },
+      { waitForAgent: 'finished' as const, timeoutMs: 30_000 },
       { stayMs: 800 },
       ...spoken,
-      { hangUp: true as const },
+      { stayMs: PATIENCE_MS },
     ]
-    const placed = plane.carrier.placeCall({ caller: { steps, maxMs: 120_000 } })
+    const placed = plane.carrier.placeCall({ caller: { steps, maxMs: 2 * PATIENCE_MS } })
     await plane.until(() => plane.calls()[0]?.state.transcript.items.some(({ kind }) => kind === 'agent') === true)
     const heard = (): number => plane.calls()[0]?.state.turns ?? Number.POSITIVE_INFINITY
     for (const [i, bad] of turns.entries()) {
       plane.model.faults.badAnswers = structuredClone(bad)
       const untilMs = performance.now() + 60_000
-      while (heard() <= i && performance.now() < untilMs) await wait(20)
+      // A link that is lost takes the end of the words with it: then the bad answer alone tells that they came.
+      const isMet = (): boolean => heard() > i || plane.model.faults.badAnswers.length < bad.length
+      while (!isMet() && performance.now() < untilMs) await wait(20)
       // The next turn's are set when this one has been listened to.
       if (i + 1 < turns.length) await wait(listenMs - 500)
     }
+    // However slow the machine is: the caller leaves when nothing more is to come.
+    const listened = wait(listenMs)
+    await Promise.race([placed.done, listened])
+    await plane.until(() => plane.calls().every(({ state }) => isSettled(state)), PATIENCE_MS)
+    placed.hangUp()
     const report = await placed.done
     const log = await plane.witness()
     const greeted = log.findIndex(({ event }) => event === 'response_done')
@@ -102,7 +118,7 @@ const soundAfterBad = (log: readonly WitnessLine[]): boolean => {
 const isLogged = (plane: Plane, code: string): boolean => plane.log.some((line) => line.code === code)
 
 describe('a model that', { concurrency: 6 }, () => {
-  test('[P2] calls a tool that no agent has is told so and asked again; the log has the cause', () =>
+  test('[TOOL-4][P2] calls a tool that no agent has is told so and asked again; the log has the cause', () =>
     take({ turns: [[{ kind: 'unknown-tool' }]] }, async ({ plane, sinceGreeting }) => {
       assert.ok(soundAfterBad(sinceGreeting))
       assert.equal(count(sinceGreeting, 'function_output'), 1)
@@ -110,7 +126,7 @@ describe('a model that', { concurrency: 6 }, () => {
       assert.equal(await outcome(plane, 'answered'), 2)
     }))
 
-  test('[P3] sends broken arguments is told so and asked again; the tool has not run', () =>
+  test('[TOOL-4][P3] sends broken arguments is told so and asked again; the tool has not run', () =>
     take({ turns: [[{ kind: 'broken-arguments' }]] }, async ({ plane, sinceGreeting, deeds }) => {
       assert.ok(soundAfterBad(sinceGreeting))
       assert.equal(count(sinceGreeting, 'function_output'), 1)
@@ -126,7 +142,7 @@ describe('a model that', { concurrency: 6 }, () => {
       assert.ok(isLogged(plane, 'TOOL_ARGUMENTS_BROKEN'))
     }))
 
-  test('[P3] calls a tool that never returns is told so after its bound', () =>
+  test('[TOOL-5][P3] calls a tool that never returns is told so after its bound', () =>
     take(
       {
         turns: [[{ kind: 'two-tools' }]],
@@ -142,7 +158,7 @@ describe('a model that', { concurrency: 6 }, () => {
       },
     ))
 
-  test('[P3] calls a tool that nobody approves is told so after its bound', () => {
+  test('[TOOL-5][P3] calls a tool that nobody approves is told so after its bound', () => {
     const refund = tool({
       name: 'fast',
       description: 'Pays back.',
@@ -194,7 +210,7 @@ describe('a model that', { concurrency: 6 }, () => {
     })
   })
 
-  test('[P4] takes 6.5 s for the arguments of a tool keeps its link, and the tool runs', () =>
+  test('[MODEL-4][P4] takes 6.5 s for the arguments of a tool keeps its link, and the tool runs', () =>
     take(
       {
         turns: [[{ kind: 'slow-arguments', ms: 6_500 }]],
@@ -219,7 +235,7 @@ describe('a model that', { concurrency: 6 }, () => {
       },
     ))
 
-  test('[P5] is limited is asked again when it said, in this turn and in a later one', () => {
+  test('[LIMIT-4][P5] is limited is asked again when it said, in this turn and in a later one', () => {
     const message = 'Rate limit reached for tokens. Please try again in 1.5s. Visit the page of limits.'
     const limited: BadAnswer = { kind: 'failed', code: 'rate_limit_exceeded', message }
     return take({ turns: [[limited], [limited, limited]], listenMs: 6_000 }, async ({ plane, sinceGreeting, log }) => {
@@ -235,7 +251,7 @@ describe('a model that', { concurrency: 6 }, () => {
     })
   })
 
-  test('[P6] fails every response gets another link, and then the caller hears a sentence', () =>
+  test('[TALK-5][P6] fails every response gets another link, and then the caller hears a sentence', () =>
     take(
       {
         turns: [Array.from({ length: 50 }, (): BadAnswer => ({ kind: 'failed', code: 'server_error' }))],
@@ -253,7 +269,7 @@ describe('a model that', { concurrency: 6 }, () => {
       },
     ))
 
-  test('[P6] fails every response of three turns: the caller who goes on talking gets a person', () =>
+  test('[TALK-5][P6] fails every response of three turns: the caller who goes on talking gets a person', () =>
     take(
       {
         turns: [1, 2, 3].map(() =>
@@ -330,7 +346,7 @@ describe('a model that', { concurrency: 6 }, () => {
     { kind: 'cancelled' },
     { kind: 'empty' },
   ] as const) {
-    test(`[P4] [P22] says nothing (${bad.kind}) is asked again, and the caller hears that the line lives`, () =>
+    test(`[TALK-4][P4] [P22] says nothing (${bad.kind}) is asked again, and the caller hears that the line lives`, () =>
       take(
         { turns: [[bad]], listenMs: 9_000, parts: { env: { MODEL_STALL_MS: '2000', TURN_FILLER_MS: '1000' } } },
         async ({ plane, sinceGreeting }) => {

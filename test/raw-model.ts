@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
 
-export type ModelMessage = { type: string; event_id?: string } & Record<string, unknown>
+type ModelMessage = { type: string; event_id?: string } & Record<string, unknown>
 
 /** What the model does beside configuring itself, in which it is always in order unless told otherwise. */
 export type ModelHabits = {
@@ -19,7 +19,7 @@ const BYTES_PER_MS = 8
 const PIECE_MS = 200
 
 /** One link of the plane. */
-export class RawSession {
+class RawSession {
   readonly got: ModelMessage[] = []
   #count = 0
   readonly #socket: WebSocket

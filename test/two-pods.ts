@@ -37,7 +37,7 @@ export type WireSession = {
   audio: { input: Record<string, unknown>; output: Record<string, unknown> }
 } & Record<string, unknown>
 
-export type TwoPodsParts = {
+type TwoPodsParts = {
   /** The pack of each pod: another process has other objects. */
   pack: (pod: string) => Pack
   script: Script

@@ -7,8 +7,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ChildEnd, describeEnd, runChild } from './child.ts'
 
-export const LOCK_WAIT_MAX_MS = 180_000
-export const INSTALL_MAX_MS = 600_000
+const LOCK_WAIT_MAX_MS = 180_000
+const INSTALL_MAX_MS = 600_000
 const LOCK_RETRY_MS = 3_000
 
 const QUIET_OPTIONS = [

@@ -8,13 +8,14 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readCommandLine } from './command-line.ts'
 import { runTests } from './test.ts'
+import { idsCitedIn } from './titles.ts'
 import { ROOT } from './tree.ts'
 
 export const CASES_PAGE = 'docs/cases.md'
 
 const FIELDS = ['situation', 'noticed', 'rule'] as const
 
-export type Case = {
+type Case = {
   id: string
   title: string
   situation: string
@@ -67,12 +68,6 @@ export function readCases(text: string): Case[] {
     })
 }
 
-/** The tests of `text` whose titles cite `id`; a conformance suite has its titles in a table (`title:`, `name:`). */
-function citations(text: string, id: string): number {
-  const titles = text.matchAll(/(?<![\w.])(?:(?:test|it|suite|describe)\(\s*|(?:title|name): )(['"`])(.*?)\1/g)
-  return [...titles].filter((match) => match[2]!.includes(`[${id}]`)).length
-}
-
 /** What is missing of `one` (rule CS2); `readFile` gives undefined for a file that is not there. */
 export function findGaps(one: Case, readFile: (path: string) => string | undefined): string[] {
   const gaps = FIELDS.filter((field) => one[field] === '').map((field) => `no ${field}`)
@@ -85,7 +80,7 @@ export function findGaps(one: Case, readFile: (path: string) => string | undefin
   for (const path of one.tests) {
     const text = readFile(path)
     if (text === undefined) gaps.push(`${path} does not exist`)
-    else if (citations(text, one.id) === 0) gaps.push(`${path} has no test that cites [${one.id}]`)
+    else if (!idsCitedIn(text).has(one.id)) gaps.push(`${path} has no test that cites [${one.id}]`)
   }
   return gaps
 }

@@ -20,8 +20,8 @@ type Step = { name: string; run: () => Promise<Verdict> }
 
 const USAGE = `npm run check [-- --no-test]
 
-Runs what CI runs: format and lint, types, tree rules (lock file, addresses, machine paths), walls and log rules,
-rules and pages, tests.
+Runs what CI runs: format and lint, types, tree rules (lock file, addresses, machine paths), walls, dead
+exports and log rules, rules and pages, tests.
 
   --no-test  all but the tests
   --help     this text`
@@ -58,7 +58,7 @@ const STEPS: readonly Step[] = [
   { name: 'no addresses or machine paths', run: checkTree },
   { name: 'the chart’s schema is made from src/', run: () => runProgram('node', ['tools/k8s/settings.ts', '--check']) },
   {
-    name: 'walls and log rules',
+    name: 'walls, exports and log rules',
     run: () => runProgram('node', ['--test', '--test-reporter=spec', 'test/architecture.test.ts']),
   },
   {

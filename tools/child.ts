@@ -22,7 +22,7 @@ export type ChildEnd =
   | { kind: 'interrupted'; signal: NodeJS.Signals }
   | { kind: 'not-started'; reason: string }
 
-export type ChildOptions = {
+type ChildOptions = {
   env?: NodeJS.ProcessEnv
   cwd?: string
   /** The child is ended when it runs longer. */

@@ -27,7 +27,7 @@ Writes docs/metrics.md from the metrics that a pod and a worker register.
 export const METRICS_PAGE = join(ROOT, 'docs/metrics.md')
 
 /** One figure as it is registered. `labels` may be empty; `isWholeCell`: every pod reports the same figure of the whole cell. */
-export type Figure = {
+type Figure = {
   name: string
   type: 'counter' | 'gauge' | 'histogram' | 'summary'
   labels: readonly string[]
@@ -58,7 +58,7 @@ function figureOf(metric: Registered): Figure {
 }
 
 /** The figures of a registry, by name. */
-export function figuresOf(registry: Registry): Figure[] {
+function figuresOf(registry: Registry): Figure[] {
   const metrics = registry.getMetricsAsArray() as unknown as Registered[]
   return metrics.map(figureOf).sort((one, other) => (one.name < other.name ? -1 : 1))
 }
@@ -94,7 +94,7 @@ export function workerFigures(): Figure[] {
 }
 
 /** The unit of a figure, as its name tells it. */
-export function unitOf({ name }: Figure): string {
+function unitOf({ name }: Figure): string {
   const base = name.replace(/_total$/, '')
   for (const unit of ['seconds', 'bytes']) if (base.endsWith(`_${unit}`) || base.includes(`_${unit}_`)) return unit
   return name.endsWith('_info') ? 'none, always 1' : 'number'

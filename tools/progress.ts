@@ -7,7 +7,7 @@ const QUIET_EVERY_MS = 10_000
 /** Characters of the current activity shown. */
 const DETAIL_CHARACTERS_MAX = 70
 
-export type Progress = {
+type Progress = {
   /** Sets what is being done now. */
   now(detail: string): void
   /** Ends the line with its outcome. */

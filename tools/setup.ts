@@ -18,9 +18,9 @@ command to run.
 
   --help  this text`
 
-export type SetUp = { kind: 'ready' } | { kind: 'failed'; message: string; exitCode: number }
+type SetUp = { kind: 'ready' } | { kind: 'failed'; message: string; exitCode: number }
 
-export type SetUpOptions = {
+type SetUpOptions = {
   needs?: readonly Need[]
   isRoot?: boolean
   platform?: string

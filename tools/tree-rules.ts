@@ -4,7 +4,7 @@
 // R3: no file names a folder of the machine it was written on.
 
 /** One breach: where and what. */
-export type Breach = { path: string; line: number; text: string }
+type Breach = { path: string; line: number; text: string }
 
 const REGISTRIES =
   /registry\.(npmjs|yarnpkg|npmmirror)\.|npm\.pkg\.github\.com|\.pkg\.dev\b|art[i]factory|files\.pythonhosted\.org|pypi\.org\/simple|deb\.debian\.org|proxy\.golang\.org|localhost[:]4873/i

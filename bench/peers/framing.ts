@@ -10,7 +10,7 @@ const maskPool = Buffer.allocUnsafe(MASK_POOL_BYTES)
 let maskAt = MASK_POOL_BYTES
 
 /** Called with the range of one text message; the range is valid only during the call. */
-export type OnText = (buffer: Buffer, start: number, end: number) => void
+type OnText = (buffer: Buffer, start: number, end: number) => void
 
 function unmask(buffer: Buffer, start: number, end: number): void {
   const m0 = buffer[start - 4]!

@@ -38,7 +38,7 @@ export type Child = {
 }
 
 /** Who ends the children: a bench, when it closes. */
-export type ChildOwner = { readonly isOver: boolean; atEnd: (end: () => Promise<void>) => void }
+type ChildOwner = { readonly isOver: boolean; atEnd: (end: () => Promise<void>) => void }
 
 /** [CH1][CH2] Starts a child, which is `owner`'s from its first moment, and waits until it is up. */
 export async function startChild(command: ChildCommand, owner: ChildOwner): Promise<Child> {

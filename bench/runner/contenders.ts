@@ -58,7 +58,7 @@ const PYTHON: PackageNeed = {
 }
 
 /** Settings of the plane that a bench may change. */
-export type PlaneOptions = {
+type PlaneOptions = {
   callsMax: number
   audio?: 'pcmu' | 'pcm16'
   coalesce?: 'off' | 'auto'
@@ -86,12 +86,7 @@ export function startSubject(bench: Bench, model: Model, options: PlaneOptions):
 }
 
 /** Starts `name`; `options` are for the plane, the peers have none. */
-export async function startNamed(
-  bench: Bench,
-  name: ContenderName,
-  model: Model,
-  options: PlaneOptions,
-): Promise<Bridge> {
+async function startNamed(bench: Bench, name: ContenderName, model: Model, options: PlaneOptions): Promise<Bridge> {
   const { plain, isTls } = readName(name)
   const { url, env: trust } = isTls ? trustedFront(model) : { url: model.url, env: {} }
   const env = { PORT: '0', OPENAI_REALTIME_URL: url, OPENAI_API_KEY: 'sk-bench-0123456789', ...trust }

@@ -12,7 +12,7 @@ const TALKING_SLACK_MS = 30_000
 const POLL_MS = 100
 const NOTED_EVERY_MS = 5_000
 
-export type LoadPlan = {
+type LoadPlan = {
   urls: string[]
   calls: number
   ratePerSecond: number

@@ -1,7 +1,7 @@
 // The machine a figure was made on; it stands beside every figure, since figures of two machines do not compare.
 import { availableParallelism, cpus, totalmem } from 'node:os'
 
-export type Machine = { cpu: string; cores: number; memoryMb: number; node: string; platform: string }
+type Machine = { cpu: string; cores: number; memoryMb: number; node: string; platform: string }
 
 export function describeMachine(): Machine {
   return {

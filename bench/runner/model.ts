@@ -4,7 +4,7 @@ import type { Bench } from './bench.ts'
 import { type Child, startChild } from './child.ts'
 import { startTerminator, type TlsFront } from './terminator.ts'
 
-export type ModelOptions = { toolEveryMs?: number; witness?: boolean; tls?: boolean }
+type ModelOptions = { toolEveryMs?: number; witness?: boolean; tls?: boolean }
 
 export type Model = Child & { url: string; witnessFile: string | undefined; tls: TlsFront | undefined }
 

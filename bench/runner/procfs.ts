@@ -7,7 +7,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 const TICKS_PER_SECOND = 100
 
 /** One reading of a process (with its descendants). */
-export type Usage = { cpuMs: number; rssKb: number; processes: number }
+type Usage = { cpuMs: number; rssKb: number; processes: number }
 
 /** The fields of /proc/PID/stat that matter; the name in parentheses may hold spaces and parentheses itself. */
 export function parseStat(text: string): { parentPid: number; cpuMs: number } | undefined {

@@ -9,7 +9,7 @@ const SPOKEN = Buffer.alloc(DELTA_BYTES, 0x55).toString('base64')
 const WORDS = 'We have an opening on Thursday morning, and another one on Friday in the afternoon. '
 
 /** What the quick model has seen. */
-export type QuickFacts = { sessions: number; audioBytes: number; items: number; toolOutputs: number; responses: number }
+type QuickFacts = { sessions: number; audioBytes: number; items: number; toolOutputs: number; responses: number }
 
 export class QuickModel {
   readonly facts: QuickFacts = { sessions: 0, audioBytes: 0, items: 0, toolOutputs: 0, responses: 0 }

@@ -55,7 +55,7 @@ export async function sampleWindow(pid: number, seconds: number, liveCalls: () =
 }
 
 /** A process that is watched, with its descendants. */
-export type Watched = { name: string; pid: number }
+type Watched = { name: string; pid: number }
 
 /** Shares of ONE core per watched process over a stretch, and what was saturated. */
 export type Shares = {

@@ -114,7 +114,7 @@ function judge(
 }
 
 /** What must hold of calls whose pod died. */
-export function gapChecks(figures: GapFigures): Check[] {
+function gapChecks(figures: GapFigures): Check[] {
   return [
     atLeast('calls on killed pods that are heard again', percent(figures.talkAgain, figures.callsHit), 99, ' %'),
     atMost('callers that spoke on and got no answer', figures.unanswered, Math.floor(figures.callsHit / 100)),

@@ -5,7 +5,7 @@ import { request as httpRequest } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sign } from '../../sim/twilio/http/signature.ts'
 
-export const SIGNED_PER_SECOND = 20
+const SIGNED_PER_SECOND = 20
 const ANSWER_MS_MAX = 15_000
 
 export type Signed = { sent: number; answered: number; statuses: Record<string, number>; tookMs: number[] }

@@ -34,7 +34,7 @@ type Session = {
   handoffs: Map<string, string>
 }
 
-export type AgentStory = {
+type AgentStory = {
   /** Pairs of sessions of one call. */
   pairs: number
   /** [AY1] How the later began. */

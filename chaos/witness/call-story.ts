@@ -3,7 +3,7 @@
 // CS2: a call that has no end in the log has none here: it is not guessed.
 import type { WitnessLine } from '../../load/report/witness.ts'
 
-export type Interval = { fromUs: number; toUs: number }
+type Interval = { fromUs: number; toUs: number }
 
 export type StreamStory = {
   number: number
@@ -54,7 +54,7 @@ export type CallStory = {
 const READING = { 'reading-stopped': 'stopped', 'reading-again': 'again', 'reading-caught-up': 'caught-up' } as const
 
 /** [CS1] The pod named by `wss://host/media/<pod>/…`; empty when it names none. */
-export function podOf(url: string): string {
+function podOf(url: string): string {
   return /\/media\/([^/]+)\//.exec(url)?.[1] ?? ''
 }
 

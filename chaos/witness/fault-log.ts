@@ -4,7 +4,7 @@ import { appendFileSync } from 'node:fs'
 import { nowUs } from '../../load/messages.ts'
 import type { WitnessLine } from '../../load/report/witness.ts'
 
-export type FaultKind = 'kill' | 'stop' | 'continue' | 'term' | 'restart' | 'store' | 'model' | 'load' | 'attack'
+type FaultKind = 'kill' | 'stop' | 'continue' | 'term' | 'restart' | 'store' | 'model' | 'load' | 'attack'
 export type Fault = { atUs: number; kind: FaultKind; pod: string; detail: string }
 
 /** Appends faults to the run's log. */

@@ -7,9 +7,9 @@
 import type { CallStory } from './call-story.ts'
 
 /** A poll each 9 s, the speech in it by estimate, and the time to come in. */
-export const POLL_US = 12_000_000
+const POLL_US = 12_000_000
 
-export type Inversion = { overtaken: string; by: string; us: number }
+type Inversion = { overtaken: string; by: string; us: number }
 
 /** When the first stream of a call opened. */
 export function servedUs(story: CallStory): number | undefined {

@@ -8,7 +8,7 @@
 import type { WitnessLine } from '../../load/report/witness.ts'
 import type { Fault } from './fault-log.ts'
 
-export const RACE_US = 250_000
+const RACE_US = 250_000
 
 /** A breach of one rule, in words. */
 export type Breach = { check: string; text: string }

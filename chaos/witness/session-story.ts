@@ -62,7 +62,7 @@ function take(story: SessionStory, line: WitnessLine): void {
 }
 
 /** A stretch during which `live` sessions were open. */
-export type LiveSpan = { fromUs: number; live: number }
+type LiveSpan = { fromUs: number; live: number }
 
 /** [SE1] Every change of the number of live sessions, ascending; of one instant, ends count before beginnings. */
 export function liveSpans(sessions: Iterable<SessionStory>): LiveSpan[] {

@@ -3,7 +3,7 @@
 // BL2: each has a stretch of the run for itself and falls somewhere in its middle half, so that no two come closer than half a stretch.
 import type { Random } from '../../load/plan/arrivals.ts'
 
-export type Victim = 'worker' | 'pod' | 'postgres'
+type Victim = 'worker' | 'pod' | 'postgres'
 export type Blow = { victim: Victim; atMs: number; random: number }
 
 /** How many blows fall on what. */

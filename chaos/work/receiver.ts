@@ -32,7 +32,7 @@ export type ReceiverOptions = {
 }
 
 /** Takes one request. */
-export type Receiver = (request: IncomingMessage, response: ServerResponse) => void
+type Receiver = (request: IncomingMessage, response: ServerResponse) => void
 
 /** [RC2] What a request wants, as far as it can be read. */
 type Delivery = { key: string; bodyKey: string; callSid: string }
@@ -87,7 +87,7 @@ export function makeReceiver(options: ReceiverOptions, wallMs: () => number = Da
 }
 
 /** [RC6] By the call's own name, so that each try of it is refused alike. */
-export function isPoisoned(callSid: string, every: number | undefined): boolean {
+function isPoisoned(callSid: string, every: number | undefined): boolean {
   return every !== undefined && Number.parseInt(callSid.slice(-6), 16) % every === 0
 }
 

@@ -26,7 +26,7 @@ export type Struck = {
 }
 
 /** What the run did: how many calls and blows it meant, what was struck, and how many dead letters were run again. */
-export type Done = {
+type Done = {
   calls: number
   ceiling: number
   blows: number

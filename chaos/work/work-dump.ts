@@ -10,7 +10,7 @@ const ROWS_MAX = 100_000
 const CONNECT_MS = 2_000
 
 /** How much is left to do: calls that are not ended, ended calls whose work was not made, items that are neither done nor a person's. */
-export type Left = { calls: number; live: number; unmade: number; items: number }
+type Left = { calls: number; live: number; unmade: number; items: number }
 
 const LEFT = `select (select count(*) from call)::int as calls, (select count(*) from call where state <> 'ended')::int as live,
   (select count(*) from call where state = 'ended' and not has_work)::int as unmade,

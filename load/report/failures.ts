@@ -217,7 +217,7 @@ export function failuresOf(calls: readonly FinishedCall[], errors: readonly stri
 }
 
 /** Why this call is a failure; undefined when it is none. */
-export function failureOf(call: FinishedCall): Found | undefined {
+function failureOf(call: FinishedCall): Found | undefined {
   const outcome = setUpOutcome(call)
   if (outcome === 'refused') return refused(call.report)
   if (outcome === 'failed') return neverSetUp(call.report)

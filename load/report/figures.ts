@@ -11,11 +11,11 @@ import { round, type Summary, summarise } from './statistics.ts'
 import type { ModelSight } from './witness.ts'
 
 /** p99 of frame lateness above which the generator counts as late. */
-export const LATE_P99_MS = 10
+const LATE_P99_MS = 10
 /** Lateness of a single call's pacing above which the generator counts as late. */
-export const LATE_CALL_MS = 100
+const LATE_CALL_MS = 100
 /** A caller who was connected for so long and heard nothing until the end has a broken call. */
-export const MUTE_MS = 3_000
+const MUTE_MS = 3_000
 const FRAME_MS = 20
 
 /** One finished call with what it was meant to do. */
@@ -79,7 +79,7 @@ export type Figures = {
   generator: GeneratorFigures
 }
 
-export type GeneratorFigures = {
+type GeneratorFigures = {
   processes: number
   latenessMs: { n: number; p50: number | null; p99: number | null; max: number | null }
   lateCalls: number
@@ -147,7 +147,7 @@ export function isMute(call: FinishedCall): boolean {
 }
 
 /** How a call ended, in the report's words. */
-export function endOf({ agentEnd, endCause }: CallReport): string {
+function endOf({ agentEnd, endCause }: CallReport): string {
   return agentEnd === undefined ? endCause : `agent-${agentEnd}`
 }
 

@@ -5,7 +5,7 @@ import { figuresOf, isClean } from './figures.ts'
 import { distribution, histogram, summarise } from './statistics.ts'
 
 /** How the run was asked for. */
-export type RunDescription = {
+type RunDescription = {
   urls: string[]
   calls: number
   ratePerSecond: number
@@ -15,7 +15,7 @@ export type RunDescription = {
   seed: number
 }
 
-export type MachineDescription = { cpu: string; cores: number; node: string }
+type MachineDescription = { cpu: string; cores: number; node: string }
 
 export type LoadReport = {
   startedAt: string

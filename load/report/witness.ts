@@ -11,7 +11,7 @@ const JOIN_MS_MAX = 5_000
 export type WitnessLine = { t: number; event: string; call?: number; session?: string } & Record<string, unknown>
 
 /** A moment in a call, `t` in monotonic µs. */
-export type CallMoment = { call: number; t: number }
+type CallMoment = { call: number; t: number }
 
 /** What the model simulator saw, as far as it knew the call. */
 export type ModelSight = {

@@ -15,7 +15,7 @@ import type { Shared } from './shared.ts'
 const BODY_BYTES_MAX = 1_000_000
 const LISTED_MAX = 5_000
 
-export type ControlOptions = { shared: Shared; sessions: ReadonlySet<Session>; counts: () => Record<string, number> }
+type ControlOptions = { shared: Shared; sessions: ReadonlySet<Session>; counts: () => Record<string, number> }
 
 type Answer = { status: number; body: unknown }
 

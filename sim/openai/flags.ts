@@ -58,7 +58,7 @@ export const FLAGS = {
   help: { type: 'boolean' },
 } as const
 
-export type Flags =
+type Flags =
   | { kind: 'start'; options: StartOptions; readyFile: string | undefined }
   | { kind: 'help' }
   | { kind: 'wrong'; problems: string[] }

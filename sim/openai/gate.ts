@@ -10,7 +10,7 @@ const PATHS = new Set(['/v1/realtime', '/openai/v1/realtime'])
 /** Refused after the 101: an error event with `code`, then a close. */
 export type Farewell = { type: string; code: string; message: string; closeCode: number; closeReason: string }
 
-export type Verdict =
+type Verdict =
   | { kind: 'open'; model: string }
   | { kind: 'refused'; status: number; type: string; code: string; message: string }
   | { kind: 'farewell'; farewell: Farewell }

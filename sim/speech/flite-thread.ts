@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parentPort } from 'node:worker_threads'
 
-export type Utterance = { id: number; text: string; voice: string }
+type Utterance = { id: number; text: string; voice: string }
 export type Uttered = { id: number; wav: Uint8Array } | { id: number; error: string }
 
 // node:wasi prints one experimental warning a thread; it says nothing a reader of the simulator could act on.

@@ -9,9 +9,6 @@ const CLIP = 32635
 /** The µ-law code of silence. */
 export const ULAW_SILENCE = 0xff
 
-/** The A-law code of silence. */
-export const ALAW_SILENCE = 0xd5
-
 /** Linear 16-bit value of each µ-law code. */
 export const ULAW_TO_LINEAR = Int16Array.from({ length: 256 }, (_, code) => decodeUlawCode(code))
 
@@ -41,13 +38,6 @@ export function encodeUlaw(samples: Int16Array): Buffer {
 export function decodeUlaw(codes: Uint8Array): Int16Array {
   const samples = new Int16Array(codes.length)
   for (let i = 0; i < codes.length; i++) samples[i] = ULAW_TO_LINEAR[codes[i]!]!
-  return samples
-}
-
-/** Decodes A-law codes to linear 16-bit samples. */
-export function decodeAlaw(codes: Uint8Array): Int16Array {
-  const samples = new Int16Array(codes.length)
-  for (let i = 0; i < codes.length; i++) samples[i] = ALAW_TO_LINEAR[codes[i]!]!
   return samples
 }
 

@@ -8,7 +8,7 @@ import { to8k } from './resample.ts'
 import { readWav } from './wav.ts'
 
 /** Where the Debian package puts the voice. */
-export const HUMAN_PROMPTS_DIR = '/usr/share/asterisk/sounds/en_US_f_Allison'
+const HUMAN_PROMPTS_DIR = '/usr/share/asterisk/sounds/en_US_f_Allison'
 
 const MIN_MS = 900
 const MAX_MS = 4_200

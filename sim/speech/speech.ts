@@ -17,7 +17,7 @@ const CALLER_CLIPS_MIN = 8
 const VOICES = ['slt', 'rms', 'awb', 'kal'] as const
 
 /** A flite voice. */
-export type Voice = (typeof VOICES)[number]
+type Voice = (typeof VOICES)[number]
 
 /** Sound of one utterance: 8 kHz µ-law, `ms` long, audible until `speechEndMs`. */
 export type Clip = {
@@ -29,7 +29,7 @@ export type Clip = {
   source: 'human' | 'synthesised'
 }
 
-export type SpeechOptions = {
+type SpeechOptions = {
   /** Folder of the disk cache; `.data/speech` under the current directory by default. */
   cacheDir?: string
   /** Folder of the human prompts; where Debian's package puts them by default. */

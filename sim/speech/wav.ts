@@ -7,7 +7,7 @@ const TAG_PCM = 1
 const TAG_ULAW = 7
 
 /** Sound as linear samples at `rateHz`. */
-export type Sound = { samples: Int16Array; rateHz: number }
+type Sound = { samples: Int16Array; rateHz: number }
 
 type Format = { tag: number; channels: number; rateHz: number; bits: number }
 

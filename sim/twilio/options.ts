@@ -57,7 +57,7 @@ export type OutboundAnswer =
   | { kind: 'busy' | 'no-answer'; ringMs: number }
 
 /** What a caller does when a Gather asks. Undefined fields: nothing. */
-export type GatherAnswer = { digits?: string; speech?: string }
+type GatherAnswer = { digits?: string; speech?: string }
 
 export type TwilioSimOptions = {
   accountSid: string

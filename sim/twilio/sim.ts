@@ -13,12 +13,12 @@ import { type OutboundRequest, openRest, type RestServer } from './rest.ts'
 import { openWitness } from './witness.ts'
 
 export type { Call } from './call/call.ts'
-export type { CallerScript, Step } from './media/script.ts'
-export type { Faults, OutboundAnswer, PlaceCallOptions, TwilioSimOptions } from './options.ts'
+export type { CallerScript } from './media/script.ts'
+export type { PlaceCallOptions } from './options.ts'
 export type { CallReport } from './report.ts'
 export type { SpokenClip } from './wire/clip-frames.ts'
 
-export const CALLS_MAX = 5000
+const CALLS_MAX = 5000
 /** Ended calls that REST still knows. */
 const ENDED_KEPT_MAX = 2000
 const CLOSE_MS_MAX = 5_000

@@ -15,7 +15,7 @@ export type Witness = {
 }
 
 /** A witness that writes nowhere. */
-export const NO_WITNESS: Witness = { note: () => {}, close: async () => {} }
+const NO_WITNESS: Witness = { note: () => {}, close: async () => {} }
 
 class FileWitness implements Witness {
   private readonly file: WriteStream

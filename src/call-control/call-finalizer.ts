@@ -27,18 +27,18 @@ import type { Wheel, WheelTimer } from '../kit/wheel.ts'
 import type { Metrics } from '../ops/metrics.ts'
 import { endOfRow, withOutcome } from './resume.ts'
 
-export const ENDING_RETRY_MS = 1_000
-export const ENDING_TRIES = 30
-export const ENDINGS_MAX = 10_000
+const ENDING_RETRY_MS = 1_000
+const ENDING_TRIES = 30
+const ENDINGS_MAX = 10_000
 /** How often an end looks for a row that is not there yet, each ENDING_RETRY_MS. */
 const ROW_AWAITED_TRIES = 5
 const SETTLE_LOOK_MS = 50
 const LOOK_MS = 1_000
 /** Waits before each look at a call that is over for the carrier: a minute in all, until a silent lease is certainly suspect. */
-export const OVER_LOOKS_MS: readonly number[] = [5_000, 15_000, 40_000]
+const OVER_LOOKS_MS: readonly number[] = [5_000, 15_000, 40_000]
 export const OVERS_MAX = 10_000
 /** Shorter than the pod that tells another one of an end waits for its answer. */
-export const KNOWN_MS = 500
+const KNOWN_MS = 500
 
 export type CallFinalizerParts = {
   records: CallRecords

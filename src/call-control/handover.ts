@@ -23,7 +23,7 @@ import type { Checkpoints, PodCalls } from './pod-calls.ts'
 import { PREPARE_MAX_MS } from './stream-admission.ts'
 import type { StreamGrants } from './stream-grants.ts'
 
-export const HANDOVER_MAX_MS = 60_000
+const HANDOVER_MAX_MS = 60_000
 /** The other pod must prepare within what is left of HANDOVER_MAX_MS. */
 export const SPEAKER_WAIT_MS = 20_000
 const LOOK_MS = 20
@@ -31,7 +31,7 @@ const FLUSH_MS = 500
 /** A pod that has not announced itself so long is not asked. */
 const POD_AGE_MAX_MS = 12_000
 
-export type HandoverParts = {
+type HandoverParts = {
   pod: string
   calls: PodCalls
   admission: Admission

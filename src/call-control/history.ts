@@ -3,7 +3,7 @@
 import { appendFileSync } from 'node:fs'
 import type { CallSid } from '../kit/ids.ts'
 
-export type HistoryEvent = 'claimed' | 'acts' | 'fenced' | 'released' | 'ended' | 'tool'
+type HistoryEvent = 'claimed' | 'acts' | 'fenced' | 'released' | 'ended' | 'tool'
 
 /** Writes one line: monotonic µs of this machine, pod, call, epoch, event. */
 export type History = (event: HistoryEvent, call: CallSid, epoch: number, detail?: Record<string, string>) => void

@@ -19,7 +19,7 @@ const KEEP_MS = 3_000
 const NAMED_AWAITED_TRIES = 10
 
 /** A caller who came to no agent, as the store of the work keeps the call. */
-export type OverflowCaller = CallIdentity & { pack: string; packVersion: string; pod: string }
+type OverflowCaller = CallIdentity & { pack: string; packVersion: string; pod: string }
 
 /** Where messages and call-backs are kept; repeated, nothing changes. */
 export interface OverflowStore {
@@ -32,9 +32,9 @@ export interface OverflowStore {
 }
 
 /** What is offered to callers who waited too long; undefined: a person when there is one. */
-export type OverflowKind = Overflow['kind'] | undefined
+type OverflowKind = Overflow['kind'] | undefined
 
-export type OverflowParts = {
+type OverflowParts = {
   kind: OverflowKind
   language: string
   fallbackNumber: string | undefined

@@ -34,9 +34,9 @@ export type Expected = CallIdentity & {
     | { kind: 'handover'; checkpoint: string; intents: ToolIntent[] }
 }
 export type ToldEnd = { callSid: CallSid; cause: 'caller-hung-up' | 'carrier-lost' }
-export type ExpectAnswer = { kind: 'ready' | 'refused' | 'silent' }
+type ExpectAnswer = { kind: 'ready' | 'refused' | 'silent' }
 /** Whether the pod that was told of an end has the call. */
-export type EndAnswer = { kind: 'held' | 'unknown' | 'silent' }
+type EndAnswer = { kind: 'held' | 'unknown' | 'silent' }
 export type StoreWord = 'well' | 'away' | 'unknown'
 
 /** Questions to other pods. */

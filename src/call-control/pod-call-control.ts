@@ -60,9 +60,9 @@ const STREAM_LOOK_MS = 200
 const EXPECT_MS = 2_000
 
 /** What a call was lost by. `pod-lost`: also a pod that could not take it back. `not-answered`: its transfer. */
-export type ResumeCause = 'pod-lost' | 'socket-lost' | 'not-answered'
+type ResumeCause = 'pod-lost' | 'socket-lost' | 'not-answered'
 
-export type PodCallControlParts = {
+type PodCallControlParts = {
   pod: string
   packOf: { name: string; version: string }
   calls: PodCalls

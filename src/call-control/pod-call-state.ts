@@ -22,7 +22,7 @@ export type Detached = { origin: Origin; checkpoint: string; hasPlace: boolean }
 export type AwaitedTransfer = { origin: Origin; to: string; request: EndRequest }
 
 /** What the step needs to know of a call that was made. */
-export type Made = { readonly epoch: number; readonly origin: Origin }
+type Made = { readonly epoch: number; readonly origin: Origin }
 
 /** A call that was made here. `hasStream`: its stream has begun. */
 export type Held<C extends Made> =
@@ -56,7 +56,7 @@ export type PodCallState<C extends Made> =
     }
 
 /** How a call that was made here is over for itself. `hasLastWords`: they are still on their way. */
-export type CallOver = { cause: EndCause; next: Next; request: EndRequest; hasLastWords: boolean }
+type CallOver = { cause: EndCause; next: Next; request: EndRequest; hasLastWords: boolean }
 
 export type PodCallEvent<C extends Made> =
   /** A question about it begins, or the last one has been answered. */
@@ -96,7 +96,7 @@ export type PodCallEffect<C extends Made> =
   /** Nobody asked for the call again: it is over. */
   | { kind: 'give-up'; detached: Detached }
 
-export type Stepped<C extends Made> = { state: PodCallState<C>; effects: PodCallEffect<C>[] }
+type Stepped<C extends Made> = { state: PodCallState<C>; effects: PodCallEffect<C>[] }
 
 /** The call that was made here and is not over; in preparation of another epoch, the one before. */
 export function heldIn<C extends Made>(state: PodCallState<C>): Held<C> | undefined {

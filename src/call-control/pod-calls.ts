@@ -35,21 +35,21 @@ import {
   step,
 } from './pod-call-state.ts'
 
-export const CHECKPOINT_AFTER_MS = 200
+const CHECKPOINT_AFTER_MS = 200
 export const SIGN_MS = 30_000
 /** A tool after a handoff waits so long for the checkpoint of it. */
-export const KEEP_MAX_MS = 1_000
-export const NEXT_KEPT_MS = 120_000
-export const NEXT_MAX = 10_000
-export const RESUME_AWAITED_MS = 30_000
-export const DETACHED_MAX = 10_000
+const KEEP_MAX_MS = 1_000
+const NEXT_KEPT_MS = 120_000
+const NEXT_MAX = 10_000
+const RESUME_AWAITED_MS = 30_000
+const DETACHED_MAX = 10_000
 /** Longer than a transfer may ring. */
-export const TRANSFER_AWAITED_MS = 60_000
-export const TRANSFERS_AWAITED_MAX = 10_000
+const TRANSFER_AWAITED_MS = 60_000
+const TRANSFERS_AWAITED_MAX = 10_000
 /** A store that is away is asked again, for as long as the transfer is awaited, where the call is. */
 const SAVE_RETRY_MS = 1_000
 /** Offers of callers who wait, so that their numbers are known when their turn comes. Beyond it the oldest leaves. */
-export const QUEUED_MAX = 20_000
+const QUEUED_MAX = 20_000
 
 /** Where checkpoints go; never waits (store/records/checkpoint-writer.ts). */
 export interface Checkpoints {
@@ -59,7 +59,7 @@ export interface Checkpoints {
   remove(callSid: CallSid): void
 }
 
-export type PodCallsParts = Omit<PodCallMakerParts, 'onEnded' | 'onChanged' | 'onFenced' | 'keep' | 'heldAs'> & {
+type PodCallsParts = Omit<PodCallMakerParts, 'onEnded' | 'onChanged' | 'onFenced' | 'keep' | 'heldAs'> & {
   checkpoints: Checkpoints | undefined
   placesOf: PlacesOf
   finalizer: CallFinalizer

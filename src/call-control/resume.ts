@@ -14,12 +14,12 @@ import type { EndCause } from '../call/end-cause.ts'
 import type { Next, Phase, TransferOutcome } from '../call/state.ts'
 import type { CallRow } from '../control/records.ts'
 
-export const FAILOVERS_MAX = 5
+const FAILOVERS_MAX = 5
 /** How often in its life a call comes back from a transfer. */
-export const RETURNS_MAX = 2
+const RETURNS_MAX = 2
 
 /** What follows. `finish`: the call is over, and its end is still to be written. */
-export type RowStep =
+type RowStep =
   | { kind: 'answer'; next: Next }
   | { kind: 'finish'; cause: EndCause; next: Next }
   /** [RZ5] The agent's part ended with this transfer, whose own end is awaited. */

@@ -20,12 +20,12 @@ import type { PodCalls } from './pod-calls.ts'
 import { transferIn } from './resume.ts'
 
 /** How long a stream waits for the stores. */
-export const ENTER_STORE_MS = 1_000
+const ENTER_STORE_MS = 1_000
 /** How long a prepared call's model may take until the pod that gives it away is told. */
 export const PREPARE_MAX_MS = 4_000
 const LOOK_MS = 20
 
-export type StreamAdmissionParts = {
+type StreamAdmissionParts = {
   pod: string
   calls: PodCalls
   leases: LeaseStore

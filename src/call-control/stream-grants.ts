@@ -7,8 +7,8 @@ import type { StreamGrant } from './call-control.ts'
 import type { StreamTokens } from './stream-token.ts'
 
 /** A token used before it was repeated is refused: the carrier repeats a webhook only when it got no answer. */
-export const GRANT_KEPT_MS = 20_000
-export const GRANTS_MAX = 20_000
+const GRANT_KEPT_MS = 20_000
+const GRANTS_MAX = 20_000
 
 export class StreamGrants {
   readonly #tokens: StreamTokens

@@ -17,11 +17,7 @@ const TOKEN_USES_MAX = 50_000 // some 800 streams a second at the default time t
 export type StreamToken = { callSid: CallSid; pod: string; exp: number; nonce: string; epoch: number }
 
 /** The outcome of checking a token; only `valid` lets the stream in (after TokenUse agreed). */
-export type TokenCheck =
-  | ({ kind: 'valid' } & StreamToken)
-  | { kind: 'forged' }
-  | { kind: 'expired' }
-  | { kind: 'other-call' }
+type TokenCheck = ({ kind: 'valid' } & StreamToken) | { kind: 'forged' } | { kind: 'expired' } | { kind: 'other-call' }
 
 /** Mints tokens under the first secret, verifies them under each. */
 export interface StreamTokens {
@@ -85,7 +81,7 @@ function decode(payload: Buffer): StreamToken | undefined {
 }
 
 /** What came of using a token: first use, used before, or refused because the memory of used ones is full. */
-export type TokenTake = { kind: 'fresh' } | { kind: 'used' } | { kind: 'full' }
+type TokenTake = { kind: 'fresh' } | { kind: 'used' } | { kind: 'full' }
 
 /** Remembers used tokens until they expire (rule TK3). */
 export class TokenUse {

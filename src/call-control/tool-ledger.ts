@@ -37,7 +37,7 @@ export const OUTCOME_UNKNOWN =
 
 type Answer = Awaited<ReturnType<ToolGate['before']>>
 
-export type LedgerParts = {
+type LedgerParts = {
   /** undefined: this pod is alone and keeps nothing; keys are given all the same. */
   records: Pick<CallRecords, 'intend' | 'settle'> | undefined
   callId: CallId

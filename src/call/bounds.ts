@@ -10,7 +10,7 @@ import { amountsOf } from './tariff.ts'
 import { requestResponse } from './turn.ts'
 
 /** From this share of a bound on it is near. */
-export const NEAR_SHARE = 0.8
+const NEAR_SHARE = 0.8
 /** How often a call with a budget is looked at. */
 const BUDGET_LOOK_MS = 5_000
 
@@ -26,7 +26,7 @@ const GOODBYE = {
 }
 
 /** How the machine begins to close a call. */
-export type BeginClosing = (
+type BeginClosing = (
   state: CallState,
   settings: CallSettings,
   effects: Effect[],

@@ -42,8 +42,8 @@ const HAS_NO_LAST_WORDS: ReadonlySet<EndCause> = new Set([
   'transferred',
 ])
 
-export type CallWorld = { clock: Clock; wheel: Wheel; log: Log; meter: CallMeter }
-export type CallOptions = {
+type CallWorld = { clock: Clock; wheel: Wheel; log: Log; meter: CallMeter }
+type CallOptions = {
   callId: CallId
   callSid: CallSid
   settings: CallSettings

@@ -18,7 +18,7 @@ import { itemIdOf, type TranscriptItem } from './transcript.ts'
 export const GAP_MAX_MS = 120_000
 
 /** A tool call as the records know it. */
-export type KnownTool = { toolCallId: string; name: string; argumentsText: string; output: string | undefined }
+type KnownTool = { toolCallId: string; name: string; argumentsText: string; output: string | undefined }
 
 /** A checkpoint as read. */
 export type CheckpointReading = { kind: 'read'; state: CallState } | { kind: 'unreadable'; reason: string }

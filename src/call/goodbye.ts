@@ -22,7 +22,7 @@ function mayTakeBack({ phase, hasTakenBack, isLegOpen, model }: CallState): bool
 }
 
 /** How long the caller has spoken in this turn, in ms of the call. */
-export function spokenMs({ lastedMs, spokeFromMs }: CallState): number {
+function spokenMs({ lastedMs, spokeFromMs }: CallState): number {
   return spokeFromMs === undefined ? 0 : lastedMs - spokeFromMs
 }
 

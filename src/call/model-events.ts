@@ -64,7 +64,7 @@ const RENEWAL_CALM_MS = 60_000
 /** Arguments of a tool that is out; beyond it they are no JSON any more, and the tool is answered with that. */
 const ARGUMENTS_MAX_CHARS = 65_536
 /** A caller waits for each of them as long as a link may take to be ready. */
-export const SLOW_LINKS_MAX = 3
+const SLOW_LINKS_MAX = 3
 const NOT_ACTIVE = 'response_cancel_not_active'
 const ALREADY_ACTIVE = 'conversation_already_has_active_response'
 /** Cancelled by somebody's wish: the caller's words, or ours. */
@@ -293,7 +293,7 @@ function letGoOfRetry(state: CallState, effects: Effect[]): void {
 }
 
 /** [ME3] An answer came to nothing: the next rung is taken (owed-turn.ts). `request`: what is asked for again. */
-export function answerFailed(
+function answerFailed(
   state: CallState,
   trouble: Trouble,
   request: ResponseRequest,

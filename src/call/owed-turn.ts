@@ -18,7 +18,7 @@ export const LIMIT_WAIT_MAX_MS = 10_000
 const LIMIT_WAITS_MAX = 2
 export const TOOL_HOLD_MS = 5_000
 export const DIALS_MAX = 6
-export const DIAL_BUCKET_MS = 20_000
+const DIAL_BUCKET_MS = 20_000
 /** The present stretch and the three before it: at least a minute. */
 const DIAL_BUCKETS = 4
 const ASK_AGAIN_MS = 200
@@ -30,7 +30,7 @@ const TOOLS_OUT_MAX = 32
 export type Trouble = { code: string; limit?: 'rate' | 'quota'; retryAfterMs?: number; isLink?: true }
 
 /** What is done about it. */
-export type Remedy = { kind: 'ask'; waitMs: number } | { kind: 'dial'; elsewhere: boolean } | { kind: 'give-up' }
+type Remedy = { kind: 'ask'; waitMs: number } | { kind: 'dial'; elsewhere: boolean } | { kind: 'give-up' }
 
 /** Who ends turns: as configured, until the first configuration was sent as the settings say. */
 export function turnTakingOf(state: CallState, settings: CallSettings): TurnTaking {

@@ -27,12 +27,12 @@ export type Phase =
   | { kind: 'closing'; cause: EndCause; next: Next; isBroken?: true }
   | { kind: 'ended'; cause: EndCause; next: Next }
 
-export type ModelState =
+type ModelState =
   | { kind: 'dialing'; attempt: number }
   | { kind: 'ready'; isRenewing: boolean }
   | { kind: 'lost'; attempt: number }
 
-export type ResponseState =
+type ResponseState =
   | { kind: 'idle' }
   | { kind: 'requested'; asked: AskedResponse }
   /**
@@ -51,7 +51,7 @@ export type ResponseState =
     }
 
 /** A request that was sent, kept until its response has begun to sound: it may have to be made again. */
-export type AskedResponse = { requestId: string; request: ResponseRequest }
+type AskedResponse = { requestId: string; request: ResponseRequest }
 
 /** What made an answer due. */
 export type DueCause = 'greeting' | 'caller' | 'digits' | 'tool' | 'request' | 'model'
@@ -60,7 +60,7 @@ export type DueCause = 'greeting' | 'caller' | 'digits' | 'tool' | 'request' | '
 export type Rung = 0 | 1 | 2 | 3
 
 /** An answer that the caller is owed: from what made it due to its first sound, or to another named outcome. */
-export type OwedTurn = {
+type OwedTurn = {
   cause: DueCause
   /** The highest rung of this turn. */
   reached: Rung
@@ -95,7 +95,7 @@ export type TurnOutcome =
 export type Strikes = { rung: Rung; limitWaits: number }
 
 /** A tool that the model called and that has not answered. `holds`: the answers of the others wait for it. */
-export type ToolOut = { id: string; holds: boolean }
+type ToolOut = { id: string; holds: boolean }
 
 export type CallState = {
   version: typeof STATE_VERSION
@@ -180,7 +180,7 @@ export type CallState = {
 export type CallCount = 'barge-in' | 'model-error' | 'redial' | 'renewal' | 'turn' | 'turn-outcome' | 'limit'
 
 /** What a call may cost. */
-export type CallBudget = { amount: number; prices: Tariff }
+type CallBudget = { amount: number; prices: Tariff }
 
 /** Settings of one call that the machine needs; constant for its life. */
 export type CallSettings = {
@@ -293,7 +293,7 @@ export type Effect =
 
 export type Step = { state: CallState; effects: Effect[] }
 
-export const NO_USAGE: Usage = {
+const NO_USAGE: Usage = {
   inputTokens: 0,
   outputTokens: 0,
   inputAudioTokens: 0,

@@ -15,7 +15,7 @@ export type Tariff = {
 }
 
 /** Tokens as the provider bills them; what is not known counts as none. */
-export type BilledTokens = {
+type BilledTokens = {
   inputTokens?: number
   outputTokens?: number
   inputAudioTokens?: number

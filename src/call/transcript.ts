@@ -32,9 +32,9 @@ export type TranscriptItem =
   /** `id` is the call's, `itemId` its item's; `owner`: whose tool it is, where there is more than one agent. */
   | ToolItem
 
-export type MessageItem = TranscriptItem & { kind: 'message' }
+type MessageItem = TranscriptItem & { kind: 'message' }
 
-export type ToolItem = {
+type ToolItem = {
   kind: 'tool'
   id: string
   name: string
@@ -118,7 +118,7 @@ export function clipText(text: string): string {
 }
 
 /** What a transcription brings of the caller's words. */
-export type CallerWords =
+type CallerWords =
   | { kind: 'caller-said'; itemId: string; text: string }
   | { kind: 'caller-said-part'; itemId: string; text: string }
   | { kind: 'caller-unclear'; itemId: string }

@@ -36,21 +36,21 @@ import { askWithin, type StoreAnswer } from './store-answer.ts'
 export const STORE_MS = 300
 export const LOCAL_MAX_MS = 300_000
 /** What is left of the limit for calls that the pods do not know of each other. */
-export const LOCAL_SHARE = 0.9
+const LOCAL_SHARE = 0.9
 
 /** A place; `isLocal`: given by this pod alone, the store does not know of it yet. */
 export type Placement = Grant & { isLocal: boolean }
-export type Refusal = (Acquired & { kind: 'refused' })['reason'] | 'store-away'
-export type Admitted =
+type Refusal = (Acquired & { kind: 'refused' })['reason'] | 'store-away'
+type Admitted =
   | ({ kind: 'granted' } & Placement)
   | { kind: 'queued'; ahead: number; etaMs: number }
   | { kind: 'refused'; reason: Refusal; retryAfterMs: number }
-export type Waited =
+type Waited =
   | ({ kind: 'granted' } & Placement)
   | (Polled & { kind: 'waiting' | 'gone' })
   /** Nothing is known of the place in the queue: let the caller wait on and ask again. */
   | { kind: 'away'; retryAfterMs: number }
-export type Resumed =
+type Resumed =
   | ({ kind: 'transferred'; isUnbacked: boolean } & Placement)
   | { kind: 'fenced'; epoch: number }
   | { kind: 'refused'; reason: 'no-pod' | 'store-away'; retryAfterMs: number }
@@ -75,7 +75,7 @@ export type AdmitRequest = {
   /** The caller may wait; false: full means refused. */
   queue: boolean
 }
-export type ResumeRequest = {
+type ResumeRequest = {
   callSid: CallSid
   fromEpoch: number
   tenant: string
@@ -88,7 +88,7 @@ export type ResumeRequest = {
 /** What admission asks of the store of leases. */
 type AdmissionStore = Pick<LeaseStore, 'acquire' | 'poll' | 'transfer' | 'movePool'>
 
-export type AdmissionParts = {
+type AdmissionParts = {
   store: AdmissionStore
   clock: Clock
   wheel: Wheel

@@ -10,14 +10,14 @@
 import type { Clock } from '../kit/clock.ts'
 import type { PoolLimit } from './ports.ts'
 
-export const K = 1.5
+const K = 1.5
 export const ASKS_FREE = 10
 export const WINDOW_MS = 30_000
 export const CEILING_MIN = 1
-export const CEILING_CUT = 0.9
+const CEILING_CUT = 0.9
 export const CUT_EVERY_MS = 5_000
 export const RISE_EVERY_MS = 10_000
-export const RISE_SHARE = 0.01
+const RISE_SHARE = 0.01
 export const POOLS_MAX = 256
 const BUCKETS = 10
 const BUCKET_MS = WINDOW_MS / BUCKETS
@@ -26,7 +26,7 @@ type Bucket = { number: number; asks: number; accepts: number }
 type Pool = { buckets: Bucket[]; callsMax: number; ceiling: number; cutAtMs: number; risenAtMs: number }
 
 /** `shed`: do not connect now. `probability`: of being shed, for the metric. */
-export type Permit = { kind: 'go' | 'shed'; probability: number }
+type Permit = { kind: 'go' | 'shed'; probability: number }
 
 export class ConnectThrottle {
   readonly #clock: Clock

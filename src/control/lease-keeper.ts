@@ -30,10 +30,10 @@ import {
 import { askWithin } from './store-answer.ts'
 
 export const RENEW_MS = 5_000
-export const JITTER = 0.1
+const JITTER = 0.1
 export const BATCH_MAX = 500
-export const PODS_MS = 2_000
-export const REAP_MS = 1_000
+const PODS_MS = 2_000
+const REAP_MS = 1_000
 export const REAP_MAX = 200
 /** Two renewals and one question: a round that is missing longer is a store that is away. */
 export const WELL_MS = 12_000
@@ -47,7 +47,7 @@ const WHY_PAUSED: Readonly<Record<string, string>> = {
 /** What the keeper asks of the store of leases. */
 type KeeperStore = Pick<LeaseStore, 'announce' | 'renew' | 'reassert' | 'pods' | 'reap'>
 
-export type KeeperParts = {
+type KeeperParts = {
   store: KeeperStore
   clock: Clock
   wheel: Wheel

@@ -17,10 +17,10 @@ export const POOLS_MAX = 64
 export const TENANTS_MAX = 10_000
 export const NUMBERS_MAX = 100_000
 export const CALLS_MAX = 1_000_000
-export const DEFAULT_NAME = 'default'
-export const WAIT_MAX_MS = 120_000
+const DEFAULT_NAME = 'default'
+const WAIT_MAX_MS = 120_000
 /** Callers who are served within WAIT_MAX_MS when a call lasts 180 s, doubled: a longer queue waits in vain. */
-export const QUEUE_PER_CALL = (2 * WAIT_MAX_MS) / 180_000
+const QUEUE_PER_CALL = (2 * WAIT_MAX_MS) / 180_000
 const E164 = /^\+[1-9]\d{6,14}$/
 
 /** One thing to mend in the file; `path` is like `tenants[2].burst`, or empty for the whole file. */
@@ -46,7 +46,7 @@ export type Limits = {
   /** The file bounds what somebody spends: prices are needed. */
   needsPrices: boolean
 }
-export type LimitsResult = { kind: 'ok'; limits: Limits } | { kind: 'invalid'; problems: LimitProblem[] }
+type LimitsResult = { kind: 'ok'; limits: Limits } | { kind: 'invalid'; problems: LimitProblem[] }
 
 const NO_BUDGET: TenantBudget = { minutes: undefined, money: undefined }
 

@@ -30,13 +30,13 @@ import type { PodState } from './ports.ts'
 import { ASK_AFTER_MS } from './self-fence.ts'
 
 export const SAMPLE_MS = 1_000
-export const TICK_MS = 100
+const TICK_MS = 100
 export const FLUSH_RETRY_MS = 1_000
 /** Part of the grace that is not for handovers: natural ends, forcing and flushing. */
-export const GRACE_KEPT_MS = 60_000
+const GRACE_KEPT_MS = 60_000
 
 /** What the machine's effects come to. */
-export type PodActions = {
+type PodActions = {
   /** Tell the store the pod's state and penalty now (LeaseKeeper.announceNow). */
   announce: () => Promise<void>
   /** Hand the call over at a turn boundary; false: it stays. Reports once, at the latest when the call ends. */
@@ -48,7 +48,7 @@ export type PodActions = {
   exit: (cause: ExitCause) => void
 }
 
-export type PodDriverParts = {
+type PodDriverParts = {
   clock: Clock
   wheel: Wheel
   log: Log

@@ -10,16 +10,16 @@
 /** One second of the event loop: p99 of its delay, and its utilisation from 0 to 1. */
 export type LagSample = { atMs: number; p99Ms: number; utilization: number }
 
-export const LAG_WINDOW_MS = 1_000
+const LAG_WINDOW_MS = 1_000
 export const CALM_MS = 5_000
-export const BUSY_P99_MS = 20
-export const LEAVE_P99_MS = 50
-export const LEAVE_UTILIZATION = 0.75
-export const LEAVE_AFTER_MS = 2_000
-export const MOVE_P99_MS = 100
-export const MOVE_AFTER_MS = 5_000
-export const FULL_P99_MS = 200
-export const FULL_AFTER_MS = 3_000
+const BUSY_P99_MS = 20
+const LEAVE_P99_MS = 50
+const LEAVE_UTILIZATION = 0.75
+const LEAVE_AFTER_MS = 2_000
+const MOVE_P99_MS = 100
+const MOVE_AFTER_MS = 5_000
+const FULL_P99_MS = 200
+const FULL_AFTER_MS = 3_000
 /** After a hole in the samples a row begins anew. */
 const HOLE_MS = 3 * LAG_WINDOW_MS
 const RECENT_MAX = 20

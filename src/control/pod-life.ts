@@ -45,7 +45,7 @@ export type DrainCause = 'signal' | 'request' | 'scale-in'
 export type ForceCause = 'deadline' | 'second-signal' | 'fenced'
 export type ExitCause = 'flushed' | 'flush-overdue' | 'fenced'
 
-export type Phase =
+type Phase =
   | { kind: 'warming' }
   | { kind: 'ready' | 'cordoned' | 'suspect' }
   | { kind: 'draining'; cause: DrainCause; sinceMs: number; forceAtMs: number }

@@ -12,7 +12,7 @@ import type { LeaseStore, Spent } from './ports.ts'
 import { askWithin } from './store-answer.ts'
 
 export const TELL_MS = 10_000
-export const NEAR_SHARE = 0.8
+const NEAR_SHARE = 0.8
 const TELL_ANSWER_MS = 1_000
 const TENANTS_MAX = 10_000
 /** The store counts money in whole millionths. */
@@ -23,7 +23,7 @@ export type TenantBudget = { minutes: number | undefined; money: number | undefi
 /** What a call of this pod has lasted and cost here so far. */
 export type CallSpending = { callSid: CallSid; tenant: string; ms: number; money: number }
 
-export type SpendingParts = {
+type SpendingParts = {
   store: Pick<LeaseStore, 'spend'>
   budgetOf: (tenant: string) => TenantBudget
   /** The calls that act here. */

@@ -33,10 +33,8 @@ export type TransferRule = {
   hosts: readonly string[]
   clients: readonly string[]
 }
-export type TransferRefusal = 'not-a-target' | 'no-such-number' | 'kind' | 'country' | 'host' | 'client' | 'too-often'
-export type TransferVerdict =
-  | { kind: 'allowed'; to: string }
-  | { kind: 'refused'; reason: TransferRefusal; words: string }
+type TransferRefusal = 'not-a-target' | 'no-such-number' | 'kind' | 'country' | 'host' | 'client' | 'too-often'
+type TransferVerdict = { kind: 'allowed'; to: string } | { kind: 'refused'; reason: TransferRefusal; words: string }
 
 /** The call that is to be transferred. `writtenParty`: what its far end is counted as (IDN4); `ownNumber`: ours in the call. */
 export type TransferCall = {
@@ -46,7 +44,7 @@ export type TransferCall = {
   ownNumber: string
 }
 
-export type TransferPolicyParts = {
+type TransferPolicyParts = {
   /** undefined: by our own numbers (TRP3). */
   rule: TransferRule | undefined
   ownNumbers: readonly string[]

@@ -5,7 +5,7 @@
 
 export const BLOCK_BYTES = 4_096
 /** 16 MiB of free blocks. */
-export const POOL_BLOCKS_MAX = 4_096
+const POOL_BLOCKS_MAX = 4_096
 const OUT_BYTES = 16_384
 
 const pool: Buffer[] = []

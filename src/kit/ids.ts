@@ -5,8 +5,6 @@ import { randomBytes } from 'node:crypto'
 export type CallId = string & { readonly brand: 'CallId' }
 /** The carrier's id of a call (Twilio: `CA` + 32 hex). */
 export type CallSid = string & { readonly brand: 'CallSid' }
-/** The carrier's id of one media stream (Twilio: `MZ` + 32 hex). */
-export type StreamSid = string & { readonly brand: 'StreamSid' }
 
 /** A new call id, 20 characters, safe in URLs and logs. */
 export function newCallId(): CallId {

@@ -11,7 +11,7 @@ import type { Writable } from 'node:stream'
 import { type DestinationStream, pino } from 'pino'
 import { neverWait } from './standard-error.ts'
 
-export const LOG_WAITING_MAX_BYTES = 1_048_576
+const LOG_WAITING_MAX_BYTES = 1_048_576
 export const LINES_PER_SECOND = 20
 const LOG_FLUSH_MS = 500
 
@@ -25,7 +25,7 @@ export interface Log {
 }
 
 /** Removes the `pii.` fields of a log record (rule LG2). */
-export function withoutPii(fields: Record<string, unknown>): Record<string, unknown> {
+function withoutPii(fields: Record<string, unknown>): Record<string, unknown> {
   let copy: Record<string, unknown> | undefined
   for (const key of Object.keys(fields)) {
     if (!key.startsWith('pii.')) continue

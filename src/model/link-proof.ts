@@ -16,7 +16,7 @@ export const LOOK_AGAIN_MS = 100
  * The link: `ask` sends it a question that a provider that lives must answer; `onStalled` is told once that it did not. `onNoProof`: told once
  * that this provider answers no such question.
  */
-export interface Proven {
+interface Proven {
   ask(): void
   onStalled(): void
   onNoProof(): void

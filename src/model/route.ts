@@ -26,12 +26,6 @@ export interface Routes {
   next(dial: { isResume: boolean; elsewhere?: boolean }): Way
 }
 
-/** One address for every dial. */
-export function oneRoute(url: URL, headers: Readonly<Record<string, string>> = {}): Routes {
-  const route: Route = { url, headers, accepted() {}, lost: lossToTell, released() {} }
-  return { next: () => ({ kind: 'go', route }) }
-}
-
 /** The loss as the call knows it. */
 export function lossToTell({ code, fatal, retryAfterMs }: LinkLoss): ModelLoss {
   return { code, fatal, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }

@@ -13,7 +13,7 @@ const STUCK_MS = 2_000 // one delay of this length …
 const STUCK_WINDOWS = 8 // … in each of the last 8 half-second readings: no pod recovers calls from that
 
 /** What the probes look at. `notReady` gives every reason against new calls; none means ready. */
-export type HealthOptions = {
+type HealthOptions = {
   lag: Pick<LagMeter, 'last' | 'isStuck'>
   notReady: () => readonly string[]
   /** What an operator should mend though calls go on; default none. [HE5] */

@@ -15,7 +15,7 @@ const WAIT_BOUNDS_MS = [500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 120_00
 const TOOLS_MAX = 100 // tools with a histogram of their own; the rest share `other`
 
 /** Which way audio goes: from the caller, or to the caller. */
-export type Direction = 'inbound' | 'outbound'
+type Direction = 'inbound' | 'outbound'
 
 /** What gauges read at the scrape; undefined, or a throw, leaves the sample out (MX2). */
 export interface MetricSources {

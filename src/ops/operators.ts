@@ -13,7 +13,7 @@ import { type Log, sampled } from '../kit/log.ts'
 
 /** `metrics`: GET /metrics. `drain`: POST /drain. `read`: records and lists. `work`: runs work again. `erase`: erases. */
 export const SCOPES = ['metrics', 'drain', 'read', 'work', 'erase'] as const
-export type Scope = (typeof SCOPES)[number]
+type Scope = (typeof SCOPES)[number]
 
 export const WRONG_MAX = 10
 export const WRONG_MS = 60_000

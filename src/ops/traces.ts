@@ -44,7 +44,7 @@ const nullTrace: CallTrace = { turn() {}, end() {} }
 export const noTraces: Traces = { call: () => nullTrace, close: async () => {} }
 
 /** Where spans go (base URL of an OTLP/HTTP collector) and from which pod; a try to send ends at `exportTimeoutMs`. */
-export type TracesOptions = { endpoint: string | undefined; pod: string; log: Log; exportTimeoutMs?: number }
+type TracesOptions = { endpoint: string | undefined; pod: string; log: Log; exportTimeoutMs?: number }
 
 /** Opens tracing towards an OTLP/HTTP collector, or hands out `noTraces` without an endpoint. */
 export async function openTraces(options: TracesOptions): Promise<Traces> {

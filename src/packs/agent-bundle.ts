@@ -11,8 +11,8 @@ import { dirname, extname, resolve, sep } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import type { BuildFailure, Loader, Message, Plugin } from 'esbuild'
 
-export type Bundle = { kind: 'made'; code: string; version: string; files: readonly string[] }
-export type BundleOutcome = Bundle | { kind: 'failed'; problem: string; cause: unknown }
+type Bundle = { kind: 'made'; code: string; version: string; files: readonly string[] }
+type BundleOutcome = Bundle | { kind: 'failed'; problem: string; cause: unknown }
 
 const LOADERS: Readonly<Record<string, Loader>> = {
   '.ts': 'ts',

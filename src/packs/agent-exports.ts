@@ -22,7 +22,7 @@ type Values = Readonly<Record<string, unknown>>
 /** What stands beside the agent and completes each of its calls. */
 export type Beside = Omit<PackCall, 'agent'>
 export type Entry = { name: string; value: unknown }
-export type CallReading = { kind: 'read'; call: PackCall } | { kind: 'refused'; problem: string }
+type CallReading = { kind: 'read'; call: PackCall } | { kind: 'refused'; problem: string }
 
 const ENTRY_NAMES = ['pack', 'default', 'createAgent', 'agent', 'getStartingAgent'] as const
 const BESIDE_NAMES = ['options', 'greeting', 'voice', 'modelAudio', 'toolEffects', 'onSession'] as const

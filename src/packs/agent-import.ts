@@ -10,7 +10,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { inspect } from 'node:util'
 
 export type Exports = Readonly<Record<string, unknown>>
-export type ImportOutcome = { kind: 'loaded'; exports: Exports } | { kind: 'failed'; problem: string; cause: unknown }
+type ImportOutcome = { kind: 'loaded'; exports: Exports } | { kind: 'failed'; problem: string; cause: unknown }
 
 const PLACE = /(?:\(|at (?:async )?)((?:file:\/\/)?\/[^()]*?):(\d+):(\d+)\)?$/
 const SHOWN_CHARS_MAX = 300

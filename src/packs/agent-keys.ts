@@ -3,7 +3,7 @@
 import { nearlySpelt } from '../kit/spelling.ts'
 
 /** An option that the SDK drops; `line` and `column` begin at 1. */
-export type UnknownKey = { name: string; nearest: string | undefined; line: number; column: number }
+type UnknownKey = { name: string; nearest: string | undefined; line: number; column: number }
 
 const KNOWN = [
   ...['name', 'instructions', 'prompt', 'handoffDescription', 'handoffs', 'model', 'modelSettings', 'tools'],

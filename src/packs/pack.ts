@@ -7,7 +7,7 @@ import type { Direction, FarParty } from '../call/identity.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 
 /** What the SDK tells a tool of its call; only the id is looked at. */
-export type ToolDetails = { toolCall?: unknown }
+type ToolDetails = { toolCall?: unknown }
 
 /** What a pack's tools may know of their call and do to it. */
 export interface CallActions {
@@ -39,10 +39,10 @@ export interface CallActions {
 }
 
 /** What became of a wish to end the call. */
-export type EndAnswer = { kind: 'accepted' } | { kind: 'refused'; reason: string; words: string }
+type EndAnswer = { kind: 'accepted' } | { kind: 'refused'; reason: string; words: string }
 
 /** What became of a wish to transfer; `reason` is a fixed word (control/transfer-policy.ts). */
-export type TransferAnswer = { kind: 'accepted' } | { kind: 'refused'; reason: string; words: string }
+type TransferAnswer = { kind: 'accepted' } | { kind: 'refused'; reason: string; words: string }
 
 /** Who speaks first, and from what instructions. */
 export type Greeting = { kind: 'agent'; instructions?: string } | { kind: 'caller-first' }

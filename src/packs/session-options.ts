@@ -11,8 +11,8 @@ type Values = Record<string, unknown>
 type Refusal = (value: unknown, plane: PlaneLimits) => string | undefined
 /** What follows from the plane's own settings. */
 export type PlaneLimits = { canChooseModel: boolean; modelAudio: 'pcmu' | 'pcm16' | undefined }
-export type OptionsReading = { kind: 'read'; options: SessionOptions } | { kind: 'refused'; problems: string[] }
-export type SessionOptions = PackSessionOptions & { context?: object }
+type OptionsReading = { kind: 'read'; options: SessionOptions } | { kind: 'refused'; problems: string[] }
+type SessionOptions = PackSessionOptions & { context?: object }
 
 const obeyed = (): undefined => undefined
 const because = (reason: string) => (): string => reason

@@ -39,7 +39,7 @@ import { shareSdk } from './sdk-resolution.ts'
 import { nearestOf, type PlaneLimits } from './session-options.ts'
 
 /** How long a module may take to load, ms. */
-export const LOAD_MS = 30_000
+const LOAD_MS = 30_000
 /** How long a function of the module may take to make the agent of a call, ms: a caller waits. */
 const CREATE_MAX_MS = 10_000
 

@@ -19,7 +19,7 @@ const TOKEN_PRICES: readonly PriceName[] = [
 ]
 
 /** Tokens of one call of mean length. */
-export type CallTokens = {
+type CallTokens = {
   turns: number
   audioIn: number
   audioCached: number
@@ -47,7 +47,7 @@ export function tokensOfCall(input: PlanInput): CallTokens {
 }
 
 /** `perCall` undefined: nothing has a price. `unpriced`: what would cost something and has none. */
-export type CallCost = { perCall: number | undefined; unpriced: readonly PriceName[] }
+type CallCost = { perCall: number | undefined; unpriced: readonly PriceName[] }
 
 /** [PLC2] */
 export function costOfCall(input: PlanInput): CallCost {

@@ -9,7 +9,7 @@ import type { ModelAudio } from './wire.ts'
 type Amount = { unit: string; min: number; max: number; fallback: number; isWhole?: true; about: string }
 
 /** Amounts; every one but the prices has a default. */
-export const AMOUNTS = {
+const AMOUNTS = {
   calls: { unit: 'calls', min: 1, max: 1_000_000, fallback: 1_000, isWhole: true, about: 'calls at once at the peak' },
   minutes: { unit: 'minutes', min: 0.1, max: 180, fallback: 3, about: 'mean length of a call' },
   target: { unit: 'calls', min: 1, max: 1_000, fallback: 25, about: 'calls that a pod is meant to hold' },
@@ -60,7 +60,7 @@ export const AMOUNTS = {
 } as const satisfies Record<string, Amount>
 
 /** Prices, in one currency of the reader's choice. */
-export const PRICES = {
+const PRICES = {
   'price-audio-in': 'a million tokens of audio that the model hears anew',
   'price-audio-cached': 'a million tokens of audio that it has cached',
   'price-audio-out': 'a million tokens of audio that it speaks',
@@ -70,11 +70,11 @@ export const PRICES = {
   'price-carrier-minute': 'a minute of a call at the carrier, stream included',
 } as const
 
-export type AmountName = keyof typeof AMOUNTS
+type AmountName = keyof typeof AMOUNTS
 export type PriceName = keyof typeof PRICES
 export type PlanInput = Record<AmountName, number> & { audio: ModelAudio; prices: Partial<Record<PriceName, number>> }
 
-export type PlanFlags =
+type PlanFlags =
   | { kind: 'plan'; input: PlanInput; isJson: boolean }
   | { kind: 'help' }
   | { kind: 'wrong'; problems: readonly string[] }

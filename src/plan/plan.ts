@@ -9,7 +9,7 @@ import { storeSections } from './stores.ts'
 import { formatTable } from './table.ts'
 
 /** `wrong`: lines for standard error, each naming its flag. */
-export type PlanOutput = { kind: 'said'; text: string } | { kind: 'wrong'; text: string }
+type PlanOutput = { kind: 'said'; text: string } | { kind: 'wrong'; text: string }
 
 /** All that is planned for an input. */
 export function makePlan(input: PlanInput): Section[] {

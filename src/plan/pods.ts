@@ -15,7 +15,7 @@ export function podsFor(calls: number, perPod: number, headroomPercent: number):
 }
 
 /** Pods of each region, and what asks for them. */
-export type RegionPods = {
+type RegionPods = {
   atTarget: number
   podLost: number
   regionLost: number | undefined

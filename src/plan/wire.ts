@@ -18,7 +18,7 @@ export type ModelAudio = 'pcmu' | 'pcm16'
 const RAW_BYTES: Readonly<Record<ModelAudio, number>> = { pcmu: 160, pcm16: 960 }
 
 /** One direction of one leg. `messageBytes`: the JSON text; `wireBytes`: with all heads. */
-export type Direction = { name: string; messageBytes: number; wireBytes: number }
+type Direction = { name: string; messageBytes: number; wireBytes: number }
 
 const base64Of = (bytes: number): string => 'A'.repeat(4 * Math.ceil(bytes / 3))
 

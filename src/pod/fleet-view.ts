@@ -12,7 +12,7 @@ const USAGE_MS = 2_000
 const ASK_PEERS_MS = 1_000
 const ASK_PEERS_MAX = 5
 const LIVE_MS = 15_000
-export const KEPT_SHARE = 0.3
+const KEPT_SHARE = 0.3
 
 export class FleetView {
   readonly #parts: {

@@ -136,7 +136,7 @@ async function checkTables(work: WorkStore, log: Log): Promise<void> {
 }
 
 /** [WPA1] */
-export function materialOf(row: CallRow): CallMaterial {
+function materialOf(row: CallRow): CallMaterial {
   const reading: CheckpointReading =
     row.checkpoint === undefined ? { kind: 'unreadable', reason: 'was not written' } : readCheckpoint(row.checkpoint)
   const state = reading.kind === 'read' ? reading.state : undefined

@@ -37,7 +37,7 @@ export interface ErasureStore {
   retain(retention: Retention): Promise<number>
 }
 
-export type EraserParts = {
+type EraserParts = {
   store: Pick<ErasureStore, 'round' | 'retain'>
   retention: Retention
   clock: Clock

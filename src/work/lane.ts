@@ -18,7 +18,7 @@ const OFFER_AGAIN_MS = 1_000
 /** Why an item left the lane. */
 export type LaneOutcome = 'done' | 'retry' | 'dead' | 'uncertain' | 'lost' | 'unwritten'
 
-export type LaneParts = {
+type LaneParts = {
   store: WorkStore
   wheel: Wheel
   log: Log

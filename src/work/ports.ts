@@ -12,7 +12,7 @@ import type { CallIdentity } from '../call/identity.ts'
 import type { CallId, CallSid } from '../kit/ids.ts'
 
 /** In the order of the chain: each waits for the one that AFTER names. */
-export const WORK_TYPES = ['record', 'analysis', 'crm', 'recording', 'voicemail', 'call-back'] as const
+const WORK_TYPES = ['record', 'analysis', 'crm', 'recording', 'voicemail', 'call-back'] as const
 export type WorkType = (typeof WORK_TYPES)[number]
 
 /** `crm` tells what `record` and `analysis` found, also when analysis is dead. A recording comes when the carrier says so. */

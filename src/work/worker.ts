@@ -15,8 +15,8 @@ import type { Job } from './job.ts'
 import { Lane, type LaneOutcome } from './lane.ts'
 import { AFTER, type WorkDepth, type WorkFailure, type WorkItem, type WorkStore, type WorkType } from './ports.ts'
 
-export const CLAIM_MAX = 100
-export const DERIVE_MAX = 500
+const CLAIM_MAX = 100
+const DERIVE_MAX = 500
 const DB_WAIT_FIRST_MS = 500
 const DB_WAIT_MAX_MS = 15_000
 const DRAIN_LOOK_MS = 50
@@ -35,7 +35,7 @@ export type WorkerTimes = {
   holdBackMs: number
 }
 
-export const WORKER_TIMES: WorkerTimes = {
+const WORKER_TIMES: WorkerTimes = {
   pollMs: 500,
   leaseMs: 30_000,
   jobMaxMs: 120_000,
@@ -55,7 +55,7 @@ export const ROOMS: Readonly<Record<WorkType, number>> = {
   'call-back': 8,
 }
 
-export type WorkerParts = {
+type WorkerParts = {
   name: string
   store: WorkStore
   jobs: readonly Job[]

@@ -10,7 +10,7 @@ const PACKAGES = fileURLToPath(new URL('../../node_modules/', import.meta.url))
 const ENDING = '.txtar'
 
 /** An agent module as somebody may have written it. */
-export type Shape = { name: string; entry: string; folder: string }
+type Shape = { name: string; entry: string; folder: string }
 
 /** The names of all shapes. */
 export async function shapeNames(): Promise<string[]> {

@@ -30,7 +30,7 @@ const RENEW_EVERY_MS = 250
 const NAMES = ['pod-b', 'pod-a'] as const
 
 /** A live call on one of the pods. */
-export type LiveCall = { callSid: CallSid; hangUp(): void; done: Promise<CallReport> }
+type LiveCall = { callSid: CallSid; hangUp(): void; done: Promise<CallReport> }
 
 export class TwoPods {
   readonly edges: Edge[] = []

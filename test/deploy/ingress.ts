@@ -19,7 +19,7 @@ const READY_MAX_MS = 40_000
 const ANSWER_MAX_MS = 8_000
 
 /** One open stream: who has it, and what the pod saw of the signature. */
-export type Stream = {
+type Stream = {
   pod: string
   saw: string
   closed: Promise<unknown>

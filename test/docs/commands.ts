@@ -16,7 +16,7 @@ const SAYS_MAX_MS = 60_000
 const ENDS_MAX_MS = 60_000
 
 /** A command as it stands on a page, without its remark. */
-export type Documented = { page: string; line: number; command: string }
+type Documented = { page: string; line: number; command: string }
 
 /** The pages that tell a reader what to run. docs/cases.md tells what failed once. */
 export function pages(): string[] {
@@ -53,14 +53,14 @@ export function commandsOf(page: string, text = readFileSync(join(ROOT, page), '
 }
 
 /** [DC2] */
-export function newcomerEnvironment(more: Record<string, string> = {}): Record<string, string> {
+function newcomerEnvironment(more: Record<string, string> = {}): Record<string, string> {
   const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => !folder.includes('node_modules'))
   const { HOME = '/' } = process.env
   return { PATH: folders.join(delimiter), HOME, LC_ALL: 'C.UTF-8', npm_config_update_notifier: 'false', ...more }
 }
 
 /** A command that runs, in a group of its own as in a terminal. */
-export type Running = {
+type Running = {
   said(): string
   /** Its exit status, when it has ended. */
   readonly code: Promise<number | null>

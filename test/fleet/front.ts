@@ -14,10 +14,10 @@ const TINY_POD = new URL('./tiny-pod.ts', import.meta.url).pathname
 const STATE_MAX_MS = 20_000
 const LOOK_EVERY_MS = 20
 
-export type TinyPod = HaproxyPod & { program: Launched; url: string }
+type TinyPod = HaproxyPod & { program: Launched; url: string }
 
 /** What a tiny pod says of a request it got. */
-export type Answer = { status: number; pod: string; url: string; headers: Record<string, string> }
+type Answer = { status: number; pod: string; url: string; headers: Record<string, string> }
 
 export type FrontOptions = { maxConn?: number; perSource?: SourceLimits }
 

@@ -10,7 +10,7 @@ const START_MAX_MS = 30_000
 const children: ChildProcess[] = []
 
 /** `errors`: what it said on standard error; `said`: on both. */
-export type Run = { child: ChildProcess; errors: () => string; said: () => string; code: Promise<number | null> }
+type Run = { child: ChildProcess; errors: () => string; said: () => string; code: Promise<number | null> }
 
 /** Starts a role with these variables and no others that mean something to the plane. */
 export function run(env: Record<string, string>, role = 'worker'): Run {

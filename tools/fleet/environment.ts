@@ -6,10 +6,10 @@ import { randomBytes } from 'node:crypto'
 import { SLOW_START_CALLS } from '../../src/control/pod-life.ts'
 import type { HaproxyPod } from './haproxy-config.ts'
 
-export type FleetLimits = { pods: number; ceiling: number; callsMax?: number }
+type FleetLimits = { pods: number; ceiling: number; callsMax?: number }
 
 /** Where the parts of a fleet are. */
-export type FleetPlaces = { baseUrl: string; redisUrl: string; databaseUrl: string; model: ModelPlace | undefined }
+type FleetPlaces = { baseUrl: string; redisUrl: string; databaseUrl: string; model: ModelPlace | undefined }
 
 /** A model that is not the operator's own: the simulator, or what a test has started. */
 export type ModelPlace = { url: string; apiKey?: string }

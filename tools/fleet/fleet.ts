@@ -76,7 +76,7 @@ export type Fleet = {
 }
 
 /** The offline model of a fleet. */
-export type Model = { program: Launched; url: string; controlUrl: string; witnessFile: string }
+type Model = { program: Launched; url: string; controlUrl: string; witnessFile: string }
 
 type Closing = () => Promise<void>
 

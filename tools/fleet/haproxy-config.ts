@@ -18,7 +18,7 @@
 /** A pod as HAProxy sees it; `name` is POD_NAME. */
 export type HaproxyPod = { name: string; host: string; port: number }
 
-export type HaproxyConfigOptions = {
+type HaproxyConfigOptions = {
   /** May be empty: pods are added at run time too. */
   pods: readonly HaproxyPod[]
   /** What follows `bind`: `127.0.0.1:8080`, or `:443 ssl crt /etc/ssl/voice.pem alpn http/1.1`. */

@@ -17,7 +17,7 @@ const PORT_MIN = 20_000
 const PORT_MAX = 31_999
 const PORT_TRIES = 200
 
-export type LaunchOptions = {
+type LaunchOptions = {
   name: string
   command: string
   args: readonly string[]
@@ -139,7 +139,7 @@ export function describeExit({ code, signal }: Exit): string {
 }
 
 /** The last lines of a log file, at most TAIL_BYTES of them. */
-export function tailOf(path: string): string {
+function tailOf(path: string): string {
   const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0
   const tail = Buffer.alloc(Math.min(size, TAIL_BYTES))
   const file = openSync(path, 'r')

@@ -50,7 +50,7 @@ Ctrl-C drains and ends everything in order; a second one ends it at once.
 `
 
 /** What the command line asks for. */
-export type Asked =
+type Asked =
   | {
       kind: 'run'
       pods: number

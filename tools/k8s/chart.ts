@@ -12,13 +12,13 @@ import type { K8sTools } from './programs.ts'
 
 export const CHART = join(ROOT, 'deploy/helm/voiceplane')
 /** The release and namespace of every rendering here. */
-export const RELEASE = 'vp'
+const RELEASE = 'vp'
 export const NAMESPACE = 'voice'
 const HELM_MAX_MS = 30_000
 
 /** One rendered Kubernetes object. */
 export type Manifest = { apiVersion: string; kind: string; metadata: { name: string }; [key: string]: unknown }
-export type Rendered = { kind: 'rendered'; manifests: Manifest[]; text: string } | { kind: 'refused'; reason: string }
+type Rendered = { kind: 'rendered'; manifests: Manifest[]; text: string } | { kind: 'refused'; reason: string }
 
 /** What to render: value files of the chart by name (`values-small.yaml`) or others by their whole path, and `--set` texts; `strings` are kept as strings. */
 export type RenderOptions = {

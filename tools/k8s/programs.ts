@@ -32,9 +32,9 @@ const PROGRAMS = ['helm', 'kubectl'] as const
 
 /** Where the programs and types lie. */
 export type K8sTools = { helm: string; kubectl: string; typesFolder: string }
-export type Fetched = ({ kind: 'ready' } & K8sTools) | { kind: 'failed'; message: string }
+type Fetched = ({ kind: 'ready' } & K8sTools) | { kind: 'failed'; message: string }
 
-export type FetchOptions = {
+type FetchOptions = {
   /** Where to keep them; the project's .tools unless a test hands in another. */
   folder?: string
   npm?: string

@@ -15,7 +15,7 @@ import { ROOT } from '../tree.ts'
 import { CHART } from './chart.ts'
 
 export const SCHEMA_FILE = join(CHART, 'values.schema.json')
-export const SETTINGS_FILE = join(CHART, 'files/settings.json')
+const SETTINGS_FILE = join(CHART, 'files/settings.json')
 
 /** Variables that the chart sets, with the value to change instead. */
 export const OWN: Readonly<Record<string, string>> = {
@@ -53,18 +53,18 @@ const UNITS: readonly [RegExp, string][] = [
 /** The most repeats that the expressions of Go know. */
 const REPEATS_MAX = 1_000
 
-export type Schema = Record<string, unknown>
+type Schema = Record<string, unknown>
 
 const variables = (): [string, Variable<unknown>][] => Object.entries(VARIABLES) as [string, Variable<unknown>][]
 
 /** The names of the plane's secrets. */
-export const secretNames = (): string[] =>
+const secretNames = (): string[] =>
   variables()
     .filter(([, { secret }]) => secret)
     .map(([name]) => name)
 
 /** [KG1] The schema of `settings`. */
-export function settingsSchema(): Schema {
+function settingsSchema(): Schema {
   const plain = variables().filter(([name, { secret }]) => !secret && OWN[name] === undefined)
   const refused = variables().filter(([name, { secret }]) => secret || OWN[name] !== undefined)
   return {
@@ -144,7 +144,7 @@ const spent = { type: 'number', minimum: 0.001, maximum: 1_000_000_000 }
 const quota: Schema = { guaranteed: whole(0), burst: whole(0), weight, minutesPerDay: spent, moneyPerDay: spent }
 
 /** The schema of `limits`: the names and forms of src/control/limits.ts; what must fit together the pod says when it starts. */
-export function limitsSchema(): Schema {
+function limitsSchema(): Schema {
   const key = { type: 'string', pattern: VARIABLE }
   const endpoint = {
     type: 'object',

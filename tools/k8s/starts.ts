@@ -31,7 +31,7 @@ const AT_ONCE = 2
 const VARIANTS_MAX = 16
 
 /** What one variant gave. */
-export type Started = {
+type Started = {
   variant: string
   /** The roles whose pods became ready, or whose job ended with 0. */
   roles: string[]

@@ -15,7 +15,7 @@ import { launch, pickPort } from '../fleet/launch.ts'
 const COMMAND_MAX_MS = 2_000
 const PLACES = ['/usr/sbin/haproxy', '/usr/local/sbin/haproxy', '/opt/homebrew/bin/haproxy', '/usr/local/bin/haproxy']
 
-export type HaproxyOptions = {
+type HaproxyOptions = {
   pods: readonly HaproxyPod[]
   /** A free one unless given. */
   port?: number
@@ -27,7 +27,7 @@ export type HaproxyOptions = {
 }
 
 /** A server's state as HAProxy sees it: `UP`, `NOLB` (drains), `DOWN`, `MAINT`, with a number of checks while it changes. */
-export type ServerState = { pod: string; state: string; sessions: number }
+type ServerState = { pod: string; state: string; sessions: number }
 
 export type Haproxy = {
   readonly port: number

@@ -11,7 +11,7 @@ const USER = 'postgres'
 const SERVER_CONNECTIONS = 10
 const CLIENTS_MAX = 1_000
 
-export type PgbouncerOptions = {
+type PgbouncerOptions = {
   /** Where PostgreSQL listens on 127.0.0.1. */
   postgresPort: number
   /** A free one unless given. */

@@ -13,7 +13,7 @@ const USER = 'postgres'
 const START_TRIES = 5
 const START_RETRY_MS = 100
 
-export type PostgresOptions = {
+type PostgresOptions = {
   /** A free one unless given. */
   port?: number
   /** Default 100, as PostgreSQL's own. */

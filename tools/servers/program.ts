@@ -15,7 +15,7 @@ const STOP_MAX_MS = 5_000
 /** Lines of its output kept for an error; beyond it the oldest are dropped. */
 const LINES_MAX = 40
 
-export type ProgramOptions = {
+type ProgramOptions = {
   command: string
   args: readonly string[]
   /** The user it runs as when we are root. */

@@ -11,7 +11,7 @@ const USER = 'redis'
 const START_TRIES = 5
 const START_RETRY_MS = 100
 
-export type RedisOptions = {
+type RedisOptions = {
   /** A free one unless given. */
   port?: number
   /** Further arguments of redis-server, after ours: they win. */

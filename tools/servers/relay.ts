@@ -7,7 +7,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
 const CONNECTIONS_MAX = 256
 
-export type RelayState = 'open' | 'cut' | 'frozen'
+type RelayState = 'open' | 'cut' | 'frozen'
 
 export type Relay = {
   /** Where it listens on 127.0.0.1. */

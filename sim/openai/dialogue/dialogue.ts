@@ -14,7 +14,7 @@ import { minimalArguments } from './minimal-arguments.ts'
 import { fill, fillDeep, type Script, type ScriptTurn } from './script.ts'
 
 /** A function tool of the session. */
-export type Tool = { name: string; parameters?: unknown }
+type Tool = { name: string; parameters?: unknown }
 
 /** What a response will put out, in order. */
 export type Output =

@@ -12,7 +12,7 @@ const SCRATCH_BYTES = 65_536
 const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
 
 /** `audio` of 'append' is valid only until the next call when it is small; copy it to keep it. */
-export type Incoming =
+type Incoming =
   | { kind: 'append'; audio: Buffer; eventId: string | undefined }
   | { kind: 'append-invalid'; eventId: string | undefined }
   | { kind: 'event'; event: unknown }

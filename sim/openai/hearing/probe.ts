@@ -1,11 +1,13 @@
 // Probe frames: 160 µ-law bytes that carry the time they were written, for measuring latency and loss on one machine.
 // Bytes 0-7 "VPPROBE1", 8-15 monotonic µs, 16-19 call number, 20-23 frame number (all big-endian), then silence.
 
+import { ULAW_SILENCE } from '../../speech/g711.ts'
+
 const MAGIC = Buffer.from('VPPROBE1', 'latin1')
 const PROBE_BYTES = 160
 
 /** What a probe frame says. */
-export type Probe = { sentUs: number; call: number; frame: number }
+type Probe = { sentUs: number; call: number; frame: number }
 
 /** The call number of a stream whose call is not known. */
 export const UNKNOWN_CALL = 0xffffffff
@@ -23,7 +25,7 @@ export function readProbe(bytes: Buffer, from: number): Probe {
 
 /** A probe frame. */
 export function writeProbe(probe: Probe): Buffer {
-  const frame = Buffer.alloc(PROBE_BYTES, 0xff)
+  const frame = Buffer.alloc(PROBE_BYTES, ULAW_SILENCE)
   MAGIC.copy(frame, 0)
   frame.writeUInt32BE(Math.floor(probe.sentUs / 0x1_0000_0000), 8)
   frame.writeUInt32BE(probe.sentUs % 0x1_0000_0000, 12)

@@ -7,7 +7,7 @@ const START_FRAMES = 3
 const WINDOW_FRAMES = 5
 const RELEASE = 0.6
 
-export type VadSettings = { threshold: number; silenceMs: number }
+type VadSettings = { threshold: number; silenceMs: number }
 
 export class EnergyVad {
   #startPower = 0

@@ -112,7 +112,7 @@ function chance(seed: number, drawn: number, salt: number): number {
   return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
 }
 
-export type CallOutput = { kind: 'call'; name: string; argumentsJson: string }
+type CallOutput = { kind: 'call'; name: string; argumentsJson: string }
 
 /** [BA3] The calls that a bad answer puts out; none when it calls no tool, or the session has none to call. */
 export function callsOf(bad: BadAnswer, tools: readonly { name: string; parameters?: unknown }[]): CallOutput[] {
@@ -147,4 +147,4 @@ export function badEndOf(bad: BadAnswer | undefined): BadEnd | undefined {
   return bad?.kind === 'cancelled' ? { status: 'cancelled', details: null } : undefined
 }
 
-export type BadEnd = { status: 'failed' | 'incomplete' | 'cancelled'; details: Record<string, unknown> | null }
+type BadEnd = { status: 'failed' | 'incomplete' | 'cancelled'; details: Record<string, unknown> | null }

@@ -9,7 +9,7 @@ import { invalidValue, isObject, type Problem } from '../kit/checks.ts'
 import type { AudioFormat } from '../voice/fragments.ts'
 import type { McpTool } from './mcp.ts'
 
-export type TurnDetection =
+type TurnDetection =
   | {
       type: 'server_vad'
       threshold: number

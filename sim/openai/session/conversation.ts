@@ -9,7 +9,7 @@ import { type AudioFormat, BYTES_PER_MS, type Utterance } from '../voice/fragmen
 const ITEMS_MAX = 1_000
 const CALLER_SOUNDS_MAX = 4
 
-export type Content = {
+type Content = {
   type: string
   text?: string
   transcript?: string | null

@@ -12,14 +12,14 @@ import type { EventSink } from './response-host.ts'
 /** An MCP server as a client configures it. */
 export type McpTool = { type: 'mcp'; server_label?: string; require_approval?: unknown; allowed_tools?: unknown }
 /** A call that the model makes; `output` is what the server answers. */
-export type McpCall = { server: string; name: string; argumentsJson: string; output: string; needsApproval: boolean }
+type McpCall = { server: string; name: string; argumentsJson: string; output: string; needsApproval: boolean }
 
 const LIST_MS = 60
 const RUN_MS = 80
 const PENDING_MAX = 100
 
 /** What the servers need of their session. */
-export type McpHost = EventSink & {
+type McpHost = EventSink & {
   after(ms: number, run: () => void): void
   addItem(item: Item): string | null
   /** The model has the output now. */

@@ -25,7 +25,7 @@ import { Turns } from './turns.ts'
 
 const CLOSE_WAIT_MS = 1_000
 
-export type SessionOptions = { shared: Shared; socket: WebSocket; stream: Duplex; model: string; number: number }
+type SessionOptions = { shared: Shared; socket: WebSocket; stream: Duplex; model: string; number: number }
 
 export class Session {
   readonly id: string

@@ -58,7 +58,7 @@ function encode(ulaw: Buffer, format: AudioFormat): Buffer {
 }
 
 /** Cuts encoded audio by the law; exported for the tests of the law. */
-export function cut(audio: Buffer, text: string, format: AudioFormat, law: ChunkLaw): Fragment[] {
+function cut(audio: Buffer, text: string, format: AudioFormat, law: ChunkLaw): Fragment[] {
   const random = randomFrom(text)
   const sizes: number[] = []
   for (let left = audio.length; left > 0; ) {

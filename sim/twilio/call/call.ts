@@ -19,7 +19,7 @@ import { stopForks } from './stream-verb.ts'
 export type TwimlSource =
   | { kind: 'url'; url: string; method: 'GET' | 'POST'; params?: Record<string, string> }
   | { kind: 'text'; xml: string }
-export type Interruption = { kind: 'hang-up'; cause: EndCause } | { kind: 'redirect'; source: TwimlSource }
+type Interruption = { kind: 'hang-up'; cause: EndCause } | { kind: 'redirect'; source: TwimlSource }
 /** What follows a document: another one, or the end of the call. */
 export type Next = { kind: 'goto'; source: TwimlSource } | { kind: 'end'; cause: EndCause }
 export type CallPlan = PlaceCallOptions & {

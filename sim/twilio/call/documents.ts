@@ -9,7 +9,7 @@ import type { Call, Next, TwimlSource } from './call.ts'
 import { parseTwiml } from './twiml-root.ts'
 import { runVerbs } from './verbs.ts'
 
-export const DOCUMENTS_MAX = 500
+const DOCUMENTS_MAX = 500
 
 type Progress = { call: Call; hasUsedFallback: boolean; documents: number }
 

@@ -3,7 +3,7 @@
 
 import { newSid } from './sid.ts'
 
-export const QUEUE_CALLS_MAX = 1000
+const QUEUE_CALLS_MAX = 1000
 
 type Waiter = { callSid: string; sinceMs: number; release: () => void }
 type Queue = { sid: string; waiters: Waiter[]; totalWaitMs: number; left: number }

@@ -27,7 +27,7 @@ const GATHER_ANSWER_S = 1
 const RECORD_S = 3
 
 /** What a verb leads to: the next one, another document, out of the queue, or the end. */
-export type Step = { kind: 'continue' } | { kind: 'leave' } | Next
+type Step = { kind: 'continue' } | { kind: 'leave' } | Next
 const CONTINUE: Step = { kind: 'continue' }
 
 /** Runs all verbs of a document; what follows it. */

@@ -2,7 +2,7 @@
 // O1: the fragment is neither sent nor signed.
 // O2: a value outside its range is brought to the nearest bound; an unknown policy is reported as 11243 and ignored.
 
-export const TOTAL_MS_MAX = 15_000
+const TOTAL_MS_MAX = 15_000
 
 export type RetryCause = '4xx' | '5xx' | 'ct' | 'rt'
 export type Overrides = {

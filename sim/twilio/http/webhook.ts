@@ -12,7 +12,7 @@ import { type Overrides, overridesOf, type RetryCause } from './overrides.ts'
 import { dialUrl, NOT_DIALLED, type Rewrites } from './rewrite.ts'
 import { type FormParams, sign, withoutFragment } from './signature.ts'
 
-export const REDIRECTS_MAX = 10
+const REDIRECTS_MAX = 10
 const RESPONSE_BYTES_MAX = 256 * 1024
 
 /** `contentType`: of the answer; a proxy's own error page is HTML, a pod answers XML. */
@@ -24,7 +24,7 @@ export type Attempt = {
   contentType?: string
   error?: string
 }
-export type WebhookRequest = {
+type WebhookRequest = {
   url: string
   method: 'GET' | 'POST'
   params: FormParams

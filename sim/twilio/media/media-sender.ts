@@ -8,11 +8,11 @@ import { type ClipFrames, FRAME_MS } from '../wire/clip-frames.ts'
 import { BINARY, maskedFrame, TEXT } from '../wire/frame.ts'
 import { MediaTemplate } from '../wire/media-message.ts'
 
-export const SOCKET_BYTES_MAX = 1024 * 1024
+const SOCKET_BYTES_MAX = 1024 * 1024
 /** Larger than any message a plane should take. */
 const OVERSIZED_BYTES = 2 * 1024 * 1024
 
-export type Sending = 'sent' | 'lost' | 'blocked' | 'closed'
+type Sending = 'sent' | 'lost' | 'blocked' | 'closed'
 
 export class MediaSender {
   framesSent = 0

@@ -5,6 +5,7 @@
 // B5: what arrives while nothing is left to play waits `lateTicks` turns of the clock, as on a line with a delay of its own.
 // B4: more than BUFFER_BYTES_MAX (10 minutes) is not kept; MARKS_MAX bounds the marks.
 
+import { ULAW_SILENCE } from '../../speech/g711.ts'
 import { FRAME_BYTES } from '../wire/clip-frames.ts'
 
 export const BUFFER_BYTES_MAX = 10 * 60 * 8000
@@ -14,7 +15,7 @@ const SPENT_CHUNKS_MAX = 64
 
 export class Playout {
   /** The frame taken last; only its first `takenBytes` are agent audio, the rest is silence. */
-  readonly frame: Buffer = Buffer.alloc(FRAME_BYTES, 0xff)
+  readonly frame: Buffer = Buffer.alloc(FRAME_BYTES, ULAW_SILENCE)
   takenBytes = 0
   receivedBytes = 0
   playedBytes = 0
@@ -66,7 +67,7 @@ export class Playout {
     else this.holdTicks = undefined
     if (this.holdTicks === undefined || this.lateTicks === 0) this.take()
     else if (this.takenBytes > 0) {
-      this.frame.fill(0xff)
+      this.frame.fill(ULAW_SILENCE)
       this.takenBytes = 0
     }
   }
@@ -102,7 +103,7 @@ export class Playout {
       this.head++
       this.headOffset = 0
     }
-    if (filled < FRAME_BYTES && (filled > 0 || this.takenBytes > 0)) this.frame.fill(0xff, filled)
+    if (filled < FRAME_BYTES && (filled > 0 || this.takenBytes > 0)) this.frame.fill(ULAW_SILENCE, filled)
     this.takenBytes = filled
     this.takenTotal += filled
     if (this.head === this.chunks.length && this.head > 0) {

@@ -3,19 +3,13 @@
 // V2: at most RECORDED_FRAMES_MAX (3 hours); what comes later is not recorded.
 
 import { writeFile } from 'node:fs/promises'
+import { ULAW_SILENCE, ULAW_TO_LINEAR } from '../../speech/g711.ts'
 import { FRAME_BYTES } from '../wire/clip-frames.ts'
 
 const RECORDED_FRAMES_MAX = 3 * 3600 * 50
 const BLOCK_FRAMES = 500
 const HEADER_BYTES = 44
 const RATE = 8000
-
-const LINEAR = new Int16Array(256)
-for (let code = 0; code < 256; code++) {
-  const u = ~code & 0xff
-  const magnitude = ((((u & 0x0f) << 3) + 0x84) << ((u >> 4) & 7)) - 0x84
-  LINEAR[code] = (u & 0x80) !== 0 ? -magnitude : magnitude
-}
 
 export class Recording {
   private readonly left: Buffer[] = []
@@ -27,8 +21,8 @@ export class Recording {
     if (this.frames >= RECORDED_FRAMES_MAX) return
     const inBlock = this.frames % BLOCK_FRAMES
     if (inBlock === 0) {
-      this.left.push(Buffer.alloc(BLOCK_FRAMES * FRAME_BYTES, 0xff))
-      this.right.push(Buffer.alloc(BLOCK_FRAMES * FRAME_BYTES, 0xff))
+      this.left.push(Buffer.alloc(BLOCK_FRAMES * FRAME_BYTES, ULAW_SILENCE))
+      this.right.push(Buffer.alloc(BLOCK_FRAMES * FRAME_BYTES, ULAW_SILENCE))
     }
     const at = inBlock * FRAME_BYTES
     left?.copy(this.left.at(-1)!, at, leftAt, leftAt + FRAME_BYTES)
@@ -44,8 +38,8 @@ export class Recording {
     const wav = Buffer.alloc(HEADER_BYTES + samples * 4)
     writeHeader(wav, samples)
     for (let i = 0; i < samples; i++) {
-      wav.writeInt16LE(LINEAR[left[i]!]!, HEADER_BYTES + i * 4)
-      wav.writeInt16LE(LINEAR[right[i]!]!, HEADER_BYTES + i * 4 + 2)
+      wav.writeInt16LE(ULAW_TO_LINEAR[left[i]!]!, HEADER_BYTES + i * 4)
+      wav.writeInt16LE(ULAW_TO_LINEAR[right[i]!]!, HEADER_BYTES + i * 4 + 2)
     }
     await writeFile(path, wav)
   }

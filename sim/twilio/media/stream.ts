@@ -20,7 +20,7 @@ const CLOSE_MS_MAX = 2_000
 const BAD_FRAMES_FROM_MS = 1_000
 const BAD_FRAME_EVERY_MS = 200
 
-export type StreamIdentity = {
+type StreamIdentity = {
   accountSid: string
   callSid: string
   streamSid: string

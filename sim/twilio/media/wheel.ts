@@ -10,7 +10,7 @@ import { Lateness } from './lateness.ts'
 const TICK_MS = 2
 const SLOTS = 10
 const LATE_MS = 10
-export const CATCH_UP_MS_MAX = 10_000
+const CATCH_UP_MS_MAX = 10_000
 
 /** Something that acts every 20 ms. */
 export type Leg = {

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
 
-export type SeenRequest = {
+type SeenRequest = {
   path: string
   method: string
   headers: IncomingMessage['headers']
@@ -24,7 +24,7 @@ export type WireMessage = {
   dtmf?: { track: string; digit: string }
   stop?: Record<string, unknown>
 }
-export type SeenMessage = { atMs: number; message: WireMessage }
+type SeenMessage = { atMs: number; message: WireMessage }
 export type PlaneStream = {
   socket: WebSocket
   request: IncomingMessage

@@ -7,7 +7,7 @@ export const DOCUMENT_CHARS_MAX = 256 * 1024
 export const DEPTH_MAX = 16
 
 export type Element = { name: string; attributes: Record<string, string>; children: Element[]; text: string }
-export type Parsed = { kind: 'document'; root: Element } | { kind: 'invalid'; at: number; text: string }
+type Parsed = { kind: 'document'; root: Element } | { kind: 'invalid'; at: number; text: string }
 
 const NAME = /[A-Za-z_][A-Za-z0-9_.:-]*/y
 const SPACE = /[ \t\r\n]*/y

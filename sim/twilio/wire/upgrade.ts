@@ -8,12 +8,12 @@ import { request as httpRequest } from 'node:http'
 import { request as httpsRequest } from 'node:https'
 import type { Socket } from 'node:net'
 
-export const HANDSHAKE_MS_MAX = 10_000
+const HANDSHAKE_MS_MAX = 10_000
 /** Characters of a refusal's body that are kept. */
 const BODY_CHARS_MAX = 300
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 
-export type Upgrade =
+type Upgrade =
   | { kind: 'open'; socket: Socket; head: Buffer }
   | { kind: 'refused'; status?: number; errorCode: number; text: string }
 

@@ -15,7 +15,7 @@ import type { Peers } from '../peers.ts'
 import { Rescue, type RescueOutcome, type RescueParts, STORE_MS } from './rescue.ts'
 
 export const RESCUES_MAX = 50
-export const WATCHED_MAX = 10_000
+const WATCHED_MAX = 10_000
 const LOOK_BATCH = 1_000
 const SWEEP_PAGE = 500
 const SWEEP_PAGES_MAX = 200
@@ -35,7 +35,7 @@ export const RESCUE_TIMES = {
 }
 export type RescueTimes = typeof RESCUE_TIMES
 
-export type RescuerParts = RescueParts & {
+type RescuerParts = RescueParts & {
   pod: string
   peers: Pick<Peers, 'storeWord'>
   pods: () => readonly PodEntry[]

@@ -18,7 +18,7 @@ import { endOfRow } from '../resume.ts'
 import { RESCUE_TIMES } from './rescuer.ts'
 
 export const SWEEP_MAX = 1_000
-export const SWEEP_PAGE = 200
+const SWEEP_PAGE = 200
 /** Calls of which the carrier is asked at once. */
 const AT_ONCE = 10
 
@@ -31,7 +31,7 @@ export const SWEEP_TIMES = { sweepMs: 30_000, settleMs: 60_000 }
 /** `ended`: its end was written. `kept`: its lease, or the carrier, knows it live. `later`: another is at it. `failed`: no word of the carrier. `moot`: somebody was first. */
 export type SweepOutcome = 'ended' | 'kept' | 'later' | 'failed' | 'moot'
 
-export type SweeperParts = {
+type SweeperParts = {
   records: Pick<CallRecords, 'silent' | 'take' | 'find' | 'end'>
   /** undefined: the worker knows no leases. */
   leases: Pick<LeaseStore, 'look' | 'usage' | 'release'> | undefined

@@ -36,14 +36,14 @@ const STREAM_SID = /^MZ[0-9a-f]{32}$/
 export type OnStart = (leg: Leg, parameters: Record<string, string>) => LegListener | undefined
 
 /** What the media stream tells its owner. */
-export type StreamOwner = {
+type StreamOwner = {
   onStart: OnStart
   /** The stream has ended without a `start`; once. */
   onNeverStarted?: () => void
 }
 
 /** What a stream asks of its socket. */
-export type StreamSocket = Pick<WebSocketConnection, 'sendText' | 'sendBase64' | 'keepAlive' | 'close'>
+type StreamSocket = Pick<WebSocketConnection, 'sendText' | 'sendBase64' | 'keepAlive' | 'close'>
 
 export class MediaStream implements Leg {
   readonly callSid: string

@@ -25,7 +25,7 @@ export type MediaMessage =
   | { kind: 'unreadable'; reason: string }
 
 /** Where the payload of a plain media message lies. */
-export type MediaRange = { timestampMs: number; payloadStart: number; payloadEnd: number }
+type MediaRange = { timestampMs: number; payloadStart: number; payloadEnd: number }
 
 const [HEAD, STREAM, MEDIA, TIMESTAMP, PAYLOAD, MARK_HEAD, MARK] = patternsOf(
   '{"event":"media","sequenceNumber":"',

@@ -12,13 +12,13 @@ import { validateRequest } from 'twilio/lib/webhooks/webhooks.js'
 const SIGNATURE = /^[+/0-9A-Za-z]{27}=$/ // base64 of SHA-1
 
 /** The outcome of a check. */
-export type SignatureResult = { kind: 'valid' } | { kind: 'missing' } | { kind: 'forged' }
+type SignatureResult = { kind: 'valid' } | { kind: 'missing' } | { kind: 'forged' }
 
 /** The form's fields as parsed; a repeated field is an array. */
 export type FormFields = Record<string, string | string[]>
 
 /** What a header may be in node:http. */
-export type HeaderValue = string | string[] | undefined
+type HeaderValue = string | string[] | undefined
 
 /** Verifies what claims to come from Twilio. `path` is path and query exactly as received. */
 export interface Signatures {

@@ -20,7 +20,7 @@ import { makeSignatures, type Signatures } from './signature.ts'
 import { uncheckedProblem } from './unchecked.ts'
 
 const MEDIA_PATH = /^\/media\/([a-z0-9-]{1,63})\/(CA[0-9a-f]{32})\/([\w-]{20,400})\/?$/
-export const UPGRADES_PENDING_MAX = 1_000
+const UPGRADES_PENDING_MAX = 1_000
 const STATUS_TEXT: Readonly<Record<number, string>> = {
   400: 'Bad Request',
   403: 'Forbidden',

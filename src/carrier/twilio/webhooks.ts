@@ -32,9 +32,9 @@ import { overflow, WAIT_POLL_MS, wantsCallBack } from './answers/waiting.ts'
 import { type FormFields, makeSignatures, type Signatures } from './signature.ts'
 import { causeOfStatus, isOverStatus, outcomeCarried, outcomeOfDial } from './status-words.ts'
 
-export const WEBHOOKS_IN_FLIGHT_MAX = 500 // of all paths together (WH5)
+const WEBHOOKS_IN_FLIGHT_MAX = 500 // of all paths together (WH5)
 /** The carrier's forms are below 4 kB; the proxies of the fleet keep a whole one (docs/fleet.md). */
-export const WEBHOOK_BODY_MAX_BYTES = 16_384
+const WEBHOOK_BODY_MAX_BYTES = 16_384
 export const FORM_FIELDS_MAX = 200
 const DESK_ANSWER_MS = 8_000 // Twilio gives up after 15 s with everything included (WH4)
 const IN_CALL_ANSWER_MS = 3_500 // for a caller who is in: shorter than the first-byte time of CALL_OVERRIDES (WH7)
@@ -45,17 +45,8 @@ const LANGUAGE = /^[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})?$/
 const RECORDING_SID = /^RE[0-9a-f]{32}$/
 const RECORDING_URL_MAX = 2_000
 
-export type {
-  Answer,
-  CallControl,
-  CallOffer,
-  NextStep,
-  StreamGrant,
-  WaitStep,
-} from '../../call-control/call-control.ts'
-
 /** The part of the configuration that the webhooks read. */
-export type WebhookConfig = {
+type WebhookConfig = {
   readonly http: { readonly publicBaseUrl: string }
   readonly twilio: {
     readonly signatureCheck: 'on' | 'off' | 'off-loopback'
@@ -73,7 +64,7 @@ export type WebhookConfig = {
 }
 
 /** What the webhooks need. `baseUrl` overrides the configured public base (a port learnt at listen). */
-export type WebhookOptions = {
+type WebhookOptions = {
   config: WebhookConfig
   callControl: CallControl
   log: Log

@@ -15,7 +15,7 @@ import {
 export const SETTINGS: PodLifeSettings = { graceMs: 120_000, naturalMs: 20_000, arrivalsMs: 10_000, inFlightMax: 3 }
 export const sid = (n: number): CallSid => `CA${n}` as CallSid
 export const many = (n: number): CallSid[] => Array.from({ length: n }, (_, i) => sid(i))
-export type Noted = PodEffect & { atMs: number }
+type Noted = PodEffect & { atMs: number }
 
 /** A pod that takes events; ticks each 100 ms while `run` goes. */
 export class Life {

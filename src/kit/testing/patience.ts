@@ -4,7 +4,7 @@
 //      main thread in schedstat; elsewhere nothing is allowed for).
 import { readFileSync } from 'node:fs'
 
-export const COMES_MS = 30_000
+const COMES_MS = 30_000
 const LOOK_EVERY_MS = 5
 
 /** Waits until `isSo`, `withinMs` at most; then it throws `what`. [TP1] */
@@ -25,7 +25,7 @@ function runDelayMs(pid: number | 'self' = 'self'): number {
   }
 }
 
-export type Watch = {
+type Watch = {
   /** The time since the start that counts, in ms. [TP2] */
   elapsedMs(): number
   /** The same where `pid` is judged, a process that was started after this watch. */

@@ -7,7 +7,7 @@ import type { Socket } from 'node:net'
 
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 /** Time for the refusal to reach the peer: a socket that is destroyed with bytes unread resets the connection. */
-export const REFUSED_LINGER_MS = 1_000
+const REFUSED_LINGER_MS = 1_000
 const KEY = /^[+/0-9A-Za-z]{22}==$/
 
 /** The `Sec-WebSocket-Accept` value for a client's key. */
@@ -47,7 +47,7 @@ export function refuseUpgrade(socket: Socket, status: number, reason: string, te
 }
 
 /** [WA2] Ends a socket that has got its last answer. What its peer still sends is thrown away. */
-export function destroyAfterLinger(socket: Socket): void {
+function destroyAfterLinger(socket: Socket): void {
   if (socket.destroyed) return
   const timer = setTimeout(() => socket.destroy(), REFUSED_LINGER_MS)
   timer.unref()

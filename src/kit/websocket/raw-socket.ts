@@ -11,7 +11,7 @@ import { TlsWrites } from './tls-writes.ts'
 import { canWriteTo, type WriteHandle, writeTo } from './write-request.ts'
 
 /** Takes `lengthBytes` bytes from the beginning of `buffer`. */
-export type TakeBytes = (buffer: Buffer, lengthBytes: number) => void
+type TakeBytes = (buffer: Buffer, lengthBytes: number) => void
 
 /** How the bytes of a socket go out. */
 type Out =

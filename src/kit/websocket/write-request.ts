@@ -35,7 +35,7 @@ export function canWriteTo(handle: object | null): handle is WriteHandle {
 }
 
 /** What became of a write: out, waiting in the handle, or refused. */
-export type Written = 'out' | 'waits' | 'failed'
+type Written = 'out' | 'waits' | 'failed'
 
 /** Hands `bytes` to the kernel; `onFailed` is called when a write that had to wait fails later. */
 export function writeTo(handle: WriteHandle, bytes: Buffer, onFailed: () => void): Written {

@@ -35,7 +35,7 @@ export interface AgentOwner extends AgentSink {
   agentChanged(): void
 }
 
-export type RuntimeOptions = { model: string; defaults: SessionDefaults; log: Log; begin?: AgentState }
+type RuntimeOptions = { model: string; defaults: SessionDefaults; log: Log; begin?: AgentState }
 type SpeakingAgent = { responseId: string; agent: PackAgent; isOver: boolean }
 
 export class AgentRuntime {

@@ -7,7 +7,7 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import { FakeClock } from '../../kit/clock.ts'
 import { Wheel } from '../../kit/wheel.ts'
 import { ANSWER_MS, LOOK_AGAIN_MS, QUIET_MS } from '../link-proof.ts'
-import { oneRoute } from '../route.ts'
+import { oneRoute } from '../testing/one-route.ts'
 import { Link, type LinkSettings } from './link.ts'
 
 const closers: (() => unknown)[] = []

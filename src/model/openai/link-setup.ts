@@ -13,7 +13,7 @@ export const CONFIGURE_ID = 'vp-configure'
 /** That of a later one, on a link that serves. */
 export const RECONFIGURE_ID = 'vp-reconfigure'
 export const RENEWAL_LOOK_MS = 50
-export const RENEWAL_HOLD_MS = 60_000
+const RENEWAL_HOLD_MS = 60_000
 /** A session that is said to end sooner, or to last longer, is said so by a wrong clock. */
 const EXPIRES_MIN_MS = 2_000
 const EXPIRES_MAX_MS = 24 * 3_600_000

@@ -50,7 +50,7 @@ export type LinkSettings = {
 }
 
 /** What a link tells its owner. */
-export interface LinkListener {
+interface LinkListener {
   onLinkEvent(link: Link, event: ServerEvent): void
   onLinkAudio(link: Link, responseId: string, itemId: string, ulaw: Buffer): void
   /** An event came that means nothing but that a response is being made. */

@@ -37,7 +37,7 @@ const REFUSED_MAX = 12
 const TOLD_MAX = 50
 
 /** Where the setting stands that the `param` of a refusal speaks of; undefined: nothing that may be left out. [RFF3] */
-export function refusedPath(param: unknown): string | undefined {
+function refusedPath(param: unknown): string | undefined {
   if (typeof param !== 'string') return undefined
   const [first = '', ...after] = param
     .replace(/^session\./, '')

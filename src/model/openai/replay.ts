@@ -5,7 +5,7 @@
 import { contentOf, itemIdOf, type TranscriptItem } from '../../call/transcript.ts'
 
 /** One `conversation.item.create` event; shape of the provider's ConversationItemCreateEvent. */
-export type ItemCreate = { type: 'conversation.item.create'; item: Record<string, unknown> }
+type ItemCreate = { type: 'conversation.item.create'; item: Record<string, unknown> }
 
 /** The events that rebuild `history` in an empty conversation, in order. */
 export function replayEvents(history: readonly TranscriptItem[]): ItemCreate[] {

@@ -10,7 +10,8 @@ import type { ModelEvent, ModelListener, ModelLoss } from '../../call/ports.ts'
 import { FakeClock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { Wheel } from '../../kit/wheel.ts'
-import { type LinkLoss, oneRoute, type Routes, type Way } from '../route.ts'
+import type { LinkLoss, Routes, Way } from '../route.ts'
+import { oneRoute } from '../testing/one-route.ts'
 import { OpenAiSession } from './session.ts'
 
 const SHED: ModelLoss = { code: 'MODEL_SHED', fatal: false, retryAfterMs: 700 }

@@ -10,7 +10,7 @@ import type { TranscriptItem } from '../../call/transcript.ts'
 import { FakeClock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { Wheel } from '../../kit/wheel.ts'
-import { oneRoute } from '../route.ts'
+import { oneRoute } from '../testing/one-route.ts'
 import { type LinkSettings, PING_MS } from './link.ts'
 import { OpenAiSession } from './session.ts'
 

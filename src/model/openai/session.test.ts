@@ -11,7 +11,7 @@ import { messageOf, type TranscriptItem } from '../../call/transcript.ts'
 import { FakeClock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
 import { Wheel } from '../../kit/wheel.ts'
-import { oneRoute } from '../route.ts'
+import { oneRoute } from '../testing/one-route.ts'
 import { OpenAiSession } from './session.ts'
 
 const CONNECT_MS = 2_000

@@ -67,7 +67,7 @@ export type SessionSettings = {
   /** What the provider refused in the calls of this pod. */
   refusals?: SettingRefusals
 }
-export type SessionWorld = { clock: Clock; wheel: Wheel; log: Log }
+type SessionWorld = { clock: Clock; wheel: Wheel; log: Log }
 
 const lossOf = (code: string): LinkLoss => ({ code, fatal: isFatalCode(code), isLimit: isLimitCode(code) })
 const codeOf = (error: Record<string, unknown>): string => text(error.code) || text(error.type) || 'unknown'

@@ -2,7 +2,7 @@
 import { contentOf, itemIdOf, type MessagePart, type TranscriptItem } from '../../call/transcript.ts'
 
 /** An item in the shape of the SDK's `item_update`. */
-export type ShownItem = { itemId: string } & Record<string, unknown>
+type ShownItem = { itemId: string } & Record<string, unknown>
 
 /** The items of `history`, in order. */
 export function shownHistory(history: readonly TranscriptItem[]): ShownItem[] {

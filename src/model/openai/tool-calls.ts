@@ -28,7 +28,7 @@ type Deeds = {
   /** The model has been answered already; this is what the tool says after all. */
   tellLate(name: string, output: string): void
 }
-export type ToolWorld = { log: Log; wheel: Wheel; toolMaxMs: number }
+type ToolWorld = { log: Log; wheel: Wheel; toolMaxMs: number }
 
 export class ToolCalls {
   readonly #start: SessionStart

@@ -12,7 +12,7 @@ import { viewOf } from '../../kit/websocket/memory.ts'
 export type ServerEvent = { type: string } & Record<string, unknown>
 
 /** An audio delta: base64 text in `buffer[audioStart..audioEnd)`. */
-export type AudioDelta = { responseId: string; itemId: string; audioStart: number; audioEnd: number }
+type AudioDelta = { responseId: string; itemId: string; audioStart: number; audioEnd: number }
 
 const DELTA_KEY = Buffer.from('"delta":"')
 const QUOTE = 0x22

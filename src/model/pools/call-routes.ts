@@ -18,8 +18,8 @@ import { type LinkLoss, lossToTell, type Route, type Routes, type Way } from '..
 
 const FAILURES_MAX = 2
 /** When a dial that was shed is worth another try; spread, so that those shed together do not come back together. */
-export const SHED_RETRY_MS = 1_000
-export const SHEDS_MAX = 2
+const SHED_RETRY_MS = 1_000
+const SHEDS_MAX = 2
 export const MOVE_RETRY_MS = 150
 
 type Word = 'asked' | Awaited<ReturnType<MovePool>>

@@ -19,17 +19,17 @@ import { Breaker } from './breaker.ts'
 import { CallRoutes, type LinkSource, type PoolLink, type PoolPlace } from './call-routes.ts'
 
 export const NEWS_MS = 2_000
-export const RETELL_MS = 5_000
+const RETELL_MS = 5_000
 const TELL_MS = 1_000
 
 /** What became of a dial. `given-up`: its call was over first. */
-export type ConnectOutcome = 'accepted' | 'limit' | 'refused' | 'failed' | 'shed' | 'given-up'
+type ConnectOutcome = 'accepted' | 'limit' | 'refused' | 'failed' | 'shed' | 'given-up'
 
 type Pool = { limit: PoolLimit; place: PoolPlace; breaker: Breaker; links: number; foreign: number }
 /** What was last seen of the cell: a FleetView and a LeaseKeeper fit. */
 type Seen = { fleet: { readonly usage: CellUsage | undefined }; keeper: { pods(): readonly PodEntry[] } }
 
-export type ModelPoolsParts = {
+type ModelPoolsParts = {
   limits: Limits
   places: ReadonlyMap<string, PoolPlace>
   clock: Clock

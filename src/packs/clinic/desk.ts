@@ -23,7 +23,7 @@ import type { ClinicSeed, Provider, Service } from './seed.ts'
 import { APPOINTMENTS_PER_CALLER_MAX, type AppointmentStore } from './store.ts'
 
 /** Slots offered at once: more cannot be kept in mind by ear. */
-export const OFFERED_SLOTS_MAX = 3
+const OFFERED_SLOTS_MAX = 3
 const NAME_LENGTH_MAX = 80
 const CONTACT_DIGITS_MIN = 6
 const CONTACT_DIGITS_MAX = 15
@@ -33,10 +33,8 @@ export const NO_CONTACT = 'none'
 export type DeskError = { error: { code: string; sentence: string; retry: boolean } }
 export type OfferedSlot = { slot_id: string; spoken: string; provider: string; start: string }
 export type SlotsAnswer = { slots: OfferedSlot[]; sentence?: string } | DeskError
-export type BookingAnswer =
-  | { reference: string; reference_spoken: string; spoken: string; provider: string }
-  | DeskError
-export type HoursAnswer = { hours: { day: string; spoken: string }[]; open_now: boolean; spoken: string } | DeskError
+type BookingAnswer = { reference: string; reference_spoken: string; spoken: string; provider: string } | DeskError
+type HoursAnswer = { hours: { day: string; spoken: string }[]; open_now: boolean; spoken: string } | DeskError
 
 /** The front desk of one clinic. */
 export class FrontDesk {
@@ -182,7 +180,7 @@ export class FrontDesk {
 }
 
 /** Letters and digits one by one, as they are to be said. */
-export function speakReference(reference: string): string {
+function speakReference(reference: string): string {
   return [...reference].join(' ')
 }
 

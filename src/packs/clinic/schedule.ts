@@ -12,7 +12,7 @@ const LEAD_MINUTES = 60
 export const CELL_MINUTES = 30
 
 export type Slot = { id: string; provider: Provider; service: Service; date: string; minute: number }
-export type SlotCheck = { kind: 'valid'; slot: Slot } | { kind: 'unknown' } | { kind: 'past' }
+type SlotCheck = { kind: 'valid'; slot: Slot } | { kind: 'unknown' } | { kind: 'past' }
 
 /** The slot that an id names, if the clinic has it and it has not begun. */
 export function checkSlot(seed: ClinicSeed, id: string, now: LocalMoment): SlotCheck {

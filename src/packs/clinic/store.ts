@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { CELL_MINUTES, type Slot } from './schedule.ts'
 
 /** Appointments kept at once. */
-export const APPOINTMENTS_MAX = 20_000
+const APPOINTMENTS_MAX = 20_000
 /** Appointments to come that one caller may hold. */
 export const APPOINTMENTS_PER_CALLER_MAX = 4
 // Without letters and digits that sound or look alike on the phone.
@@ -14,8 +14,8 @@ const REFERENCE_LETTERS = 'ACFHJKMRWXY34679'
 const REFERENCE_LENGTH = 6
 
 /** `contact`: the digits the patient can be reached at, or `none`; it identifies nobody. */
-export type Appointment = { reference: string; slot: Slot; callerKey: string; patientName: string; contact: string }
-export type Booking =
+type Appointment = { reference: string; slot: Slot; callerKey: string; patientName: string; contact: string }
+type Booking =
   | { kind: 'booked'; appointment: Appointment }
   | { kind: 'taken' }
   | { kind: 'too-many' }

@@ -13,7 +13,7 @@ export const WRONG_KEY: LinkLoss = { code: 'invalid_api_key', fatal: true }
 export const RESUME = { isResume: true }
 export const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-export function limitsOf(pools: object[]): Limits {
+function limitsOf(pools: object[]): Limits {
   const result = parseLimits(JSON.stringify({ pools }))
   assert.ok(result.kind === 'ok', JSON.stringify(result))
   return result.limits

@@ -14,7 +14,7 @@ import { type Ticket, WaitingLine } from './line.ts'
 import { Roster, type RosterView } from './roster.ts'
 
 /** Whether a new call may enter now, and where. */
-export type Room = { kind: 'room'; pod: string; pool: string } | { kind: 'full' | 'tenant-full' | 'no-pod' }
+type Room = { kind: 'room'; pod: string; pool: string } | { kind: 'full' | 'tenant-full' | 'no-pod' }
 
 export class Cell {
   readonly ledger = new Ledger()

@@ -24,7 +24,7 @@ export type Lease = {
   /** When its state ends, unless it is renewed. */
   untilMs: number
 }
-export type Verdict = 'ok' | 'tenant-full' | 'full'
+type Verdict = 'ok' | 'tenant-full' | 'full'
 /** What is counted of the leases. */
 export type Counts = { tenants: Map<string, number>; pods: Map<string, number>; pools: Map<string, number> }
 type Bucket = { tokens: number; atMs: number }

@@ -49,7 +49,7 @@ const TIMEOUT_MS = 300
 /** How long opening waits for a Redis that does not answer; it goes on without it then. */
 const OPEN_WAIT_MS = 1_000
 
-export type RedisLeasesOptions = {
+type RedisLeasesOptions = {
   url: string
   cell: string
   times?: LeaseTimes

@@ -29,7 +29,7 @@ import type { Row, Sql, SqlQuery } from './sql.ts'
 import * as statements from './statements.ts'
 
 /** A call that has just ended, for what follows in the same transaction. */
-export type EndedCall = Pick<CallRow, 'callId' | 'callSid' | 'tenant' | 'pack' | 'packVersion'> & { cause: string }
+type EndedCall = Pick<CallRow, 'callId' | 'callSid' | 'tenant' | 'pack' | 'packVersion'> & { cause: string }
 
 export type SqlRecordsOptions = {
   /** Looked at before the first use, again until it resolves. */

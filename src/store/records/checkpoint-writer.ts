@@ -13,11 +13,11 @@ import type { Wheel, WheelTimer } from '../../kit/wheel.ts'
 
 export const EVERY_MS = 50
 export const BATCH_MAX = 200
-export const BUFFERED_MAX = 20_000
+const BUFFERED_MAX = 20_000
 export const RETRY_MIN_MS = 100
 export const RETRY_MAX_MS = 2_000
 
-export type CheckpointWriterParts = {
+type CheckpointWriterParts = {
   records: Pick<CallRecords, 'save'>
   wheel: Wheel
   log: Log

@@ -19,7 +19,7 @@ import { type Clock, systemClock } from '../../kit/clock.ts'
 import { VoiceError } from '../../kit/errors.ts'
 import type { CallSid } from '../../kit/ids.ts'
 
-export const ENDED_MAX = 2_000
+const ENDED_MAX = 2_000
 
 /** The epoch that wrote the checkpoint: its number counts within it. */
 type KeptRow = CallRow & {

@@ -16,7 +16,7 @@ const LOCK = 8_417_302_519
 const MIGRATION_MAX_MS = 120_000
 const UNDEFINED_TABLE = '42P01'
 
-export type Migration = { version: number; name: string; text: string }
+type Migration = { version: number; name: string; text: string }
 
 /** The migrations of this program, lowest first. */
 export function readMigrations(): Migration[] {

@@ -11,12 +11,12 @@ import { messageOf, VoiceError } from '../../kit/errors.ts'
 import { type Log, silentLog } from '../../kit/log.ts'
 import type { Row, Sql, SqlQuery } from './sql.ts'
 
-export const POOL_MAX = 10
-export const TIMEOUT_MS = 3_000
+const POOL_MAX = 10
+const TIMEOUT_MS = 3_000
 export const WAITING_MAX = 1_000
 const IDLE_MS = 30_000
 
-export type PostgresOptions = { url: string; poolMax?: number; timeoutMs?: number; log?: Log }
+type PostgresOptions = { url: string; poolMax?: number; timeoutMs?: number; log?: Log }
 
 /** Makes the pool; connects when first asked. */
 export function openPostgres(options: PostgresOptions): Sql {

@@ -26,7 +26,7 @@ const WRONG_SERVER = /^(READONLY|MASTERDOWN|LOADING|MOVED|ASK|CLUSTERDOWN|NOREPL
 /** It has lost what `prepare` brought. */
 const UNPREPARED = /^VPINIT\b|^ERR Function not found/
 
-export type ConnectionOptions = {
+type ConnectionOptions = {
   /** `redis://[user:password@]host:port[/db]` or `rediss://`. */
   url: string
   timeoutMs: number

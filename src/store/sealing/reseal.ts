@@ -17,7 +17,7 @@ const SAY_EVERY_MS = 2_000
 const TIMEOUT_MS = 60_000
 
 /** Rows that were read, that were written anew, that changed meanwhile, and that no key opens. */
-export type Resealed = { rows: number; written: number; moved: number; unopened: number }
+type Resealed = { rows: number; written: number; moved: number; unopened: number }
 
 type Sealed = SealedField & { kind: 'sealed' }
 /** One column that is written anew; `old` is what was read, `null` where marks had none. */

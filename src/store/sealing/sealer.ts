@@ -19,7 +19,7 @@ const PREFIX = 'vp2:'
 const SEALED = /^vp([12]):([a-z0-9-]{1,32}):([A-Za-z0-9_-]+)$/
 const KEY_ID = /^[a-z0-9-]{1,32}$/
 /** More keys at once are not a rotation. */
-export const KEYS_MAX = 8
+const KEYS_MAX = 8
 
 type Key = { id: string; secret: Buffer; mark: Buffer; seal: Buffer }
 
@@ -112,6 +112,6 @@ export function openWithout(text: string): string {
 }
 
 /** `+49 30 123` and `+4930123` are one number; `client:` and `sip:` names stay as they are. */
-export function normalised(number: string): string {
+function normalised(number: string): string {
   return /^[+\d\s().-]+$/.test(number) ? number.replace(/[^+\d]/g, '') : number.trim().toLowerCase()
 }

@@ -6,13 +6,13 @@ import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type 
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import type { LookupFunction } from 'node:net'
 
-export const ANSWER_MAX_BYTES = 1_048_576
+const ANSWER_MAX_BYTES = 1_048_576
 
-export type HttpAnswer =
+type HttpAnswer =
   | { kind: 'answer'; status: number; headers: IncomingMessage['headers']; text: string }
   | { kind: 'failed'; reason: string }
 
-export type HttpPoolOptions = { connectionsMax: number; lookup?: LookupFunction }
+type HttpPoolOptions = { connectionsMax: number; lookup?: LookupFunction }
 
 export class HttpPool {
   readonly #http: HttpAgent

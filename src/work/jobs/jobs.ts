@@ -12,7 +12,7 @@ import { makeCrmJob, makeRecordingJob, makeVoicemailJob } from './deliveries.ts'
 import type { FindMaterial } from './material.ts'
 import { makeRecordJob } from './record.ts'
 
-export type JobSettings = {
+type JobSettings = {
   analysisMax: number
   analysis: { kind: 'model' | 'rules'; url: string; model: string; key: string | undefined }
   prices: Tariff | undefined

@@ -18,7 +18,7 @@ import {
   type WorkType,
 } from '../ports.ts'
 
-export type FakeItem = WorkItem & {
+type FakeItem = WorkItem & {
   state: WorkState
   dueMs: number
   result?: WorkResult

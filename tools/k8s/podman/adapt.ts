@@ -13,7 +13,7 @@ import { type Container, findWorkloads, type PodSpec } from '../pods.ts'
 const USER = 1_000
 
 export type Adapted = { manifest: Manifest; preStop: readonly string[] | undefined }
-export type AdaptOptions = {
+type AdaptOptions = {
   name: string
   address: string
   /** Where its volumes are made. */

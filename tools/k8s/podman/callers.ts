@@ -7,7 +7,7 @@ const NUMBER = '+15005550001'
 /** As a carrier needs them: from the end of a stream to its question, and from the answer to the next stream. */
 const AFTER_STREAM = { actionMs: 200, openMs: 200 }
 
-export type Callers = {
+type Callers = {
   /** Resolves with each call's report when all have hung up. */
   done: Promise<CallReport[]>
 

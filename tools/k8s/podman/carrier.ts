@@ -4,7 +4,7 @@ import { request } from 'node:http'
 
 const ANSWER_MAX_MS = 10_000
 
-export type Answer = { status: number; body: string }
+type Answer = { status: number; body: string }
 
 /** Speaks to `port` of this machine as the carrier that knows `authToken`; what it signs begins with `baseUrl`. */
 export class Carrier {

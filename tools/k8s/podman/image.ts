@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { ROOT } from '../../tree.ts'
 import { podman, run } from './program.ts'
 
-export const BASE = 'docker.io/library/node:24-bookworm-slim'
+const BASE = 'docker.io/library/node:24-bookworm-slim'
 export const IMAGE = 'localhost/voiceplane:check'
 const PULL_MAX_MS = 60_000
 const DEBIAN_MAX_MS = 300_000

@@ -22,7 +22,7 @@ export function missingOnMachine(): string | undefined {
   return `missing ${missing.join(', ')}; run: apt-get install -y --no-install-recommends ${PACKAGES.join(' ')}`
 }
 
-export type RunOptions = { maxMs: number; onLine?: (line: string) => void }
+type RunOptions = { maxMs: number; onLine?: (line: string) => void }
 
 /** Runs a program to its end; its output as lines. Rejects with its last lines when it fails. */
 export async function run(command: string, args: readonly string[], options: RunOptions): Promise<string[]> {

@@ -40,7 +40,7 @@ export function send(reply: FastifyReply, { status, twiml, retryAfterSeconds }: 
 }
 
 /** What the way in needs. */
-export type EntryParts = {
+type EntryParts = {
   signatures: Signatures
   /** The public address that signatures are checked against. */
   baseUrl: () => string

@@ -13,32 +13,32 @@ import type { CallSid } from '../../../kit/ids.ts'
 import type { Log } from '../../../kit/log.ts'
 import { Gate } from './gate.ts'
 
-export const REST_ACTIVE_MAX = 50
-export const REST_WAITING_MAX = 10_000 // the calls of a large cell; more are found again by the next round of a rescue
-export const REST_ATTEMPT_MS = 5_000
+const REST_ACTIVE_MAX = 50
+const REST_WAITING_MAX = 10_000 // the calls of a large cell; more are found again by the next round of a rescue
+const REST_ATTEMPT_MS = 5_000
 export const REST_TRIES_MAX = 4
-export const RETRY_AFTER_MAX_MS = 30_000
+const RETRY_AFTER_MAX_MS = 30_000
 const RETRY_FIRST_MS = 500 // when 429 names no time: doubled each time, plus up to a half by chance
 const REASON_CHARACTERS_MAX = 200
 /** Calls of one pair of numbers that are looked at. */
-export const FOUND_MAX = 20
+const FOUND_MAX = 20
 const NOT_FOUND = 20_404
 const NOT_IN_PROGRESS = 21_220
 
-export type RestFailure = { kind: 'failed'; status: number | undefined; code: number | undefined; reason: string }
+type RestFailure = { kind: 'failed'; status: number | undefined; code: number | undefined; reason: string }
 /** `over`: the carrier knows no live call by this SID. */
 export type Redirected = { kind: 'redirected' } | { kind: 'over' } | RestFailure
 /** `unknown`: no answer came, and the call may have been made. `status` and `code` are the carrier's. */
-export type Created =
+type Created =
   | { kind: 'created'; callSid: CallSid }
   | { kind: 'refused'; status: number; code: number | undefined; reason: string }
   | { kind: 'unknown'; reason: string }
 /** Calls that we made, newest first. */
-export type FoundCalls =
+type FoundCalls =
   | { kind: 'found'; calls: readonly { callSid: CallSid; status: string; createdAtMs: number }[] }
   | RestFailure
 /** A call to be made. `url` is asked when it is answered, `statusUrl` told how it ended; both absolute. */
-export type NewCall = { to: string; from: string; url: string; statusUrl: string; ringSeconds: number }
+type NewCall = { to: string; from: string; url: string; statusUrl: string; ringSeconds: number }
 
 /** `status` is the carrier's own word: queued, ringing, in-progress, completed, busy, failed, no-answer or canceled. */
 export type CallStatus = { kind: 'known'; status: string } | { kind: 'unknown' } | RestFailure
