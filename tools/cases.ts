@@ -6,7 +6,7 @@
 import './node-version.mjs'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { readCommandLine } from './command-line.ts'
 import { runTests } from './test.ts'
 import { idsCitedIn } from './titles.ts'
 import { ROOT } from './tree.ts'
@@ -105,19 +105,15 @@ export function gapsOf(cases: readonly Case[]): string[] {
 }
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = readCommandLine(USAGE, {
     allowPositionals: true,
-    options: { help: { type: 'boolean' }, list: { type: 'boolean' } },
+    options: { list: { type: 'boolean' } },
   })
-  if (values.help) {
-    console.log(USAGE)
-    return 0
-  }
   const all = casesOfTree()
   const unknown = positionals.filter((id) => !all.some((one) => one.id === id))
   if (unknown.length > 0 || all.length === 0) {
-    console.error(all.length === 0 ? `${CASES_PAGE} has no case` : `no such case: ${unknown.join(', ')}`)
-    return 1
+    console.error(all.length === 0 ? `${CASES_PAGE} has no case` : `no such case: ${unknown.join(', ')}; see --list`)
+    return all.length === 0 ? 1 : 2
   }
   const chosen = positionals.length === 0 ? all : all.filter(({ id }) => positionals.includes(id))
   for (const { id, title, tests, decision } of chosen)

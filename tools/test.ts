@@ -10,8 +10,8 @@
 import './node-version.mjs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { parseArgs } from 'node:util'
 import { describeEnd, exitCodeOf, runChild } from './child.ts'
+import { readCommandLine } from './command-line.ts'
 import { setUp } from './setup.ts'
 import { listFiles, ROOT } from './tree.ts'
 
@@ -63,7 +63,7 @@ export async function runTests(filters: readonly string[], name?: string): Promi
   )
   if (files.length === 0) {
     console.error(filters.length === 0 ? 'there is no *.test.ts' : `no *.test.ts begins with ${filters.join(' or ')}`)
-    return 1
+    return filters.length === 0 ? 1 : 2
   }
   const ready = await setUp('test')
   if (ready.kind === 'failed') {
@@ -111,10 +111,9 @@ function runnerArguments(concurrency: number, name: string | undefined): string[
 }
 
 if (import.meta.main) {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = readCommandLine(USAGE, {
     allowPositionals: true,
-    options: { help: { type: 'boolean' }, name: { type: 'string' } },
+    options: { name: { type: 'string' } },
   })
-  if (values.help) console.log(USAGE)
-  else process.exitCode = await runTests(positionals, values.name)
+  process.exitCode = await runTests(positionals, values.name)
 }
