@@ -222,7 +222,7 @@ test('[CF4] without a token the plane stays on loopback', () => {
   assert.deepEqual(variablesOf({ TWILIO_AUTH_TOKEN_SECONDARY: TOKEN }), ['TWILIO_AUTH_TOKEN_SECONDARY'])
 })
 
-test('[CF4] checks can be turned off only on loopback outside production', () => {
+test('[SAFE-8][CF4] checks can be turned off only on loopback outside production', () => {
   const off = { TWILIO_SIGNATURE_CHECK: 'off', TWILIO_AUTH_TOKEN: TOKEN, PUBLIC_BASE_URL: 'http://localhost:8080' }
   for (const HOST of ['localhost', '::1', '[::1]', '127.0.0.2']) {
     assert.equal(configOf({ ...off, HOST }).twilio.signatureCheck, 'off')
@@ -252,7 +252,7 @@ test('the proxies that are trusted are addresses or networks', () => {
     assert.deepEqual(variablesOf({ TRUSTED_PROXIES: text }), ['TRUSTED_PROXIES'], text)
 })
 
-test('[S14] signature checks cannot be off behind a public address, even when the pod listens on loopback', () => {
+test('[SAFE-8][S14] signature checks cannot be off behind a public address, even when the pod listens on loopback', () => {
   const off = { TWILIO_SIGNATURE_CHECK: 'off', TWILIO_AUTH_TOKEN: TOKEN }
   for (const base of [
     'https://voice.example.test',

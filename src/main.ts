@@ -20,6 +20,8 @@ import { type ServingRole, unusedSettings } from './unused-settings.ts'
 import { startWorker } from './worker.ts'
 
 const EXIT_CONFIG = 78 // EX_CONFIG of sysexits.h
+/** An argument that is not known. */
+const EXIT_USAGE = 2
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)))
 const HELP = `Voiceplane answers phone calls with AI agents.
 
@@ -43,16 +45,24 @@ const exit = process.exit.bind(process)
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
 async function main(): Promise<number> {
-  const role = process.argv[2] ?? 'all'
-  if (role === '--help' || role === '-h' || role === 'help') {
+  const [role = 'all', ...rest] = process.argv.slice(2)
+  const asked = role === 'plan' ? [] : [role, ...rest]
+  if (asked.some((word) => ['--help', '-h', 'help'].includes(word))) {
     say(HELP)
     return 0
   }
   if (!isRole(role)) {
     process.stderr.write(`There is no role ${JSON.stringify(role)}. Roles: ${ROLES.join(', ')}. See --help.\n`)
-    return EXIT_CONFIG
+    return EXIT_USAGE
   }
-  if (role === 'plan') return plan(process.argv.slice(3))
+  if (role === 'plan') return plan(rest)
+  if (rest.length > 0) {
+    const [word] = rest
+    process.stderr.write(
+      `The role ${role} takes no argument ${JSON.stringify(word)}: settings are environment variables. See --help.\n`,
+    )
+    return EXIT_USAGE
+  }
   const reading = readConfig(undefined, role)
   if (reading.kind === 'invalid') {
     process.stderr.write(`${formatProblems(reading.problems)}\n`)
@@ -75,7 +85,7 @@ function plan(args: readonly string[]): number {
   const { kind, text } = runPlan(args)
   if (kind === 'said') process.stdout.write(text)
   else process.stderr.write(text)
-  return kind === 'said' ? 0 : EXIT_CONFIG
+  return kind === 'said' ? 0 : EXIT_USAGE
 }
 
 async function work(config: Config): Promise<number> {

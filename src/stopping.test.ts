@@ -78,7 +78,7 @@ suite('the way out of a process', () => {
     assert.equal(role.code, 0)
   })
 
-  test('[O2][WO2] a role that has drained without a signal exits with 0, one that was fenced with its own code', async () => {
+  test('[POD-13][O2][WO2] a role that has drained without a signal exits with 0, one that was fenced with its own code', async () => {
     const drained = await new Role().start()
     drained.over.resolve('drained')
     await turn()

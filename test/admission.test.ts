@@ -24,12 +24,12 @@ after(() => plane.close())
 
 describe('who may come in', () => {
   for (const [how, signing] of WRONG) {
-    test(`[SG1] a webhook whose signature is ${how} is refused with 403, and no call is made`, async () => {
+    test(`[CALL-1][SG1] a webhook whose signature is ${how} is refused with 403, and no call is made`, async () => {
       assert.equal((await raw.voice(newCallSid(), signing)).status, 403)
       assert.equal(plane.edge.pod.calls.size, 0)
     })
 
-    test(`[ED1] an upgrade whose signature is ${how} is refused before the 101`, async () => {
+    test(`[CALL-1][ED1] an upgrade whose signature is ${how} is refused before the 101`, async () => {
       const callSid = newCallSid()
       assert.equal(await raw.upgrade(await raw.offer(callSid), signing), 403)
       await raw.over(callSid)
@@ -37,7 +37,7 @@ describe('who may come in', () => {
     })
   }
 
-  test('[SG2] the secondary token is accepted for webhook and upgrade while tokens are rotated', async () => {
+  test('[SAFE-5][SG2] the secondary token is accepted for webhook and upgrade while tokens are rotated', async () => {
     const callSid = newCallSid()
     const { status, body } = await raw.voice(callSid, { token: SECONDARY })
     assert.equal(status, 200)
@@ -49,7 +49,7 @@ describe('who may come in', () => {
     await plane.settled()
   })
 
-  test('[ED1] a stream token is good once, for its own call, unforged', async () => {
+  test('[CALL-4][ED1] a stream token is good once, for its own call, unforged', async () => {
     const callSid = newCallSid()
     const path = await raw.offer(callSid)
     assert.equal(await raw.upgrade(path.replace(callSid, newCallSid())), 403, 'for another call')
@@ -67,7 +67,7 @@ describe('who may come in', () => {
     await plane.settled()
   })
 
-  test('[ED1] a live call goes on while its stream URL is tried a second time', async () => {
+  test('[CALL-4][ED1] a live call goes on while its stream URL is tried a second time', async () => {
     const report = await plane.call(LISTEN, { faults: { reuseStreamUrl: true } })
     assert.deepEqual([report.reuseStatus, report.wasDropped], [403, false])
     await plane.settled()
@@ -88,7 +88,7 @@ describe('who may come in', () => {
     await plane.settled()
   })
 
-  test('[DK1] two webhooks for one Call SID at once get one answer and make one model session', () =>
+  test('[CALL-2][DK1] two webhooks for one Call SID at once get one answer and make one model session', () =>
     Plane.with({}, async (own) => {
       const report = await own.call(LISTEN, { faults: { duplicateWebhook: true } })
       assert.equal(report.wasDropped, false)
@@ -98,7 +98,7 @@ describe('who may come in', () => {
       assert.equal(own.ended.length, 1)
     }))
 
-  test('[DK4] a token expires, and a call whose stream never comes is given back by its own timer', () =>
+  test('[CALL-4][CALL-5][DK4] a token expires, and a call whose stream never comes is given back by its own timer', () =>
     Plane.with({ env: { STREAM_TOKEN_TTL_MS: '1000' } }, async (own) => {
       const carrier = new RawCarrier(own.edge.url)
       const path = await carrier.offer(newCallSid())
@@ -108,7 +108,7 @@ describe('who may come in', () => {
       assert.equal(own.ended[0]!.cause, 'stream-never-came')
     }))
 
-  test('[DK2] a pod that is full says so in words and refuses no live call', () =>
+  test('[CALL-3][DK2] a pod that is full says so in words and refuses no live call', () =>
     Plane.with({ env: { CALLS_MAX: '1' } }, async (own) => {
       const carrier = new RawCarrier(own.edge.url)
       const first = await carrier.open()

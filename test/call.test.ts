@@ -18,7 +18,7 @@ const SCRIPT = clinicScript([
 
 describe('a call', { concurrency: 3 }, () => {
   for (const audio of ['pcmu', 'pcm16'] as const) {
-    test(`[TR3] from greeting to hang-up with a tool: every sentence is recognised at the far end (${audio}), nothing is left`, () =>
+    test(`[TALK-1][TR3] from greeting to hang-up with a tool: every sentence is recognised at the far end (${audio}), nothing is left`, () =>
       Plane.with({ env: { MODEL_AUDIO: audio }, model: { scripts: [SCRIPT] } }, async (plane) => {
         const recordTo = join(plane.folder, 'call.wav')
         const say = await plane.say('I need an appointment')
@@ -67,7 +67,7 @@ describe('a call', { concurrency: 3 }, () => {
       }))
   }
 
-  test('[TU2] barge-in: cleared at once, truncated at what was heard, late audio dropped, and the next turn works', () =>
+  test('[TALK-2][TU2] barge-in: cleared at once, truncated at what was heard, late audio dropped, and the next turn works', () =>
     Plane.with({ model: { faults: { lateDeltas: 4 } } }, async (plane) => {
       const line = await plane.say('I need an appointment')
       const steps = [

@@ -13,7 +13,7 @@ const leavingBy = (name: string, args: Record<string, unknown>): Script[] => [
 ]
 
 describe('keys and ends', { concurrency: 4 }, () => {
-  test('[TU4] keypad digits reach the model as one message, and it answers', () => {
+  test('[TALK-3][TU4] keypad digits reach the model as one message, and it answers', () => {
     const scripts = [clinicScript([{ say: 'Hello.' }, { say: 'Thank you.' }])]
     return Plane.with({ hasRelay: true, model: { scripts } }, async (plane) => {
       const steps = [
@@ -33,7 +33,7 @@ describe('keys and ends', { concurrency: 4 }, () => {
     })
   })
 
-  test('[CM5] an agent that ends the call is heard to its last word, then the carrier hangs up', () =>
+  test('[END-2][CM5] an agent that ends the call is heard to its last word, then the carrier hangs up', () =>
     Plane.with({ model: { scripts: leavingBy('end_call', {}) } }, async (plane) => {
       const report = await plane.call(ENDED_BY_AGENT)
       assert.deepEqual(
@@ -46,7 +46,7 @@ describe('keys and ends', { concurrency: 4 }, () => {
       assert.equal(plane.ended[0]!.cause, 'agent-ended')
     }))
 
-  test('[CM5] a transfer says its sentence to the end, then dials the person', () =>
+  test('[END-4][CM5] a transfer says its sentence to the end, then dials the person', () =>
     Plane.with({ model: { scripts: leavingBy('transfer_to_human', { reason: 'asked' }) } }, async (plane) => {
       const report = await plane.call(ENDED_BY_AGENT)
       const [connect, dial, last] = report.verbs

@@ -78,7 +78,7 @@ const carrierMessages = fc.array(
   { maxLength: 30 },
 )
 
-test('[MW2] the carrier may say anything on a live stream', () =>
+test('[TALK-8][MW2] the carrier may say anything on a live stream', () =>
   withoutThrowing(() =>
     Plane.with({ env: ROOM }, async (plane) => {
       const carrier = new RawCarrier(plane.edge.url)
@@ -96,7 +96,7 @@ test('[MW2] the carrier may say anything on a live stream', () =>
     }),
   ))
 
-test('[FR3] the carrier may write any bytes on the socket of a live stream', () =>
+test('[TALK-8][FR3] the carrier may write any bytes on the socket of a live stream', () =>
   withoutThrowing(() =>
     Plane.with({ env: ROOM }, async (plane) => {
       const carrier = new RawCarrier(plane.edge.url)
@@ -173,7 +173,7 @@ const modelMessages = fc
     return { messages, end }
   })
 
-test('[OW3] the model may say anything on a live link, close it and cut it', async () => {
+test('[TALK-8][OW3] the model may say anything on a live link, close it and cut it', async () => {
   const server = new WebSocketServer({ host: '127.0.0.1', port: 0 })
   await once(server, 'listening')
   let script: { messages: (string | Uint8Array)[]; end: string } = { messages: [], end: 'stays' }

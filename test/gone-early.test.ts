@@ -26,7 +26,7 @@ function slowPack(ms: number): Pack {
 }
 
 suite('a caller who is gone early', { concurrency: 2 }, () => {
-  test('[P19] before the agent was made: the webhook is answered, the place is free, no model is dialled', () =>
+  test('[CALL-6][P19] before the agent was made: the webhook is answered, the place is free, no model is dialled', () =>
     Plane.with({ pack: slowPack(1_500), env: { CALLS_MAX: '1' } }, async (plane) => {
       const raw = new RawCarrier(plane.edge.url)
       const callSid = newCallSid()

@@ -20,7 +20,7 @@ const count = (log: WitnessLine[], name: string): number => log.filter(({ event 
 
 describe('a model that', { concurrency: 8 }, () => {
   for (const status of [401, 403, 404]) {
-    test(`[CM4] refuses with ${status} for good: it is asked once, the caller hears a sentence, the call ends`, () =>
+    test(`[MODEL-2][CM4] refuses with ${status} for good: it is asked once, the caller hears a sentence, the call ends`, () =>
       Plane.with(refusing(status, -1), async (plane) => {
         const report = await plane.call(ENDED_BY_PLANE)
         assert.deepEqual(
@@ -41,7 +41,7 @@ describe('a model that', { concurrency: 8 }, () => {
       }))
   }
 
-  test('[ME4] never comes is given up after the bound, and the person is dialled', () =>
+  test('[MODEL-3][ME4] never comes is given up after the bound, and the person is dialled', () =>
     Plane.with({ ...refusing(503, -1), env: { FALLBACK_NUMBER: '+15005550009' } }, async (plane) => {
       const report = await plane.call(ENDED_BY_PLANE)
       assert.ok(
@@ -73,7 +73,7 @@ describe('a model that', { concurrency: 8 }, () => {
   }
 
   for (const act of [{ kind: 'drop' }, { kind: 'close', code: 1011 }, { kind: 'expire' }] as const) {
-    test(`[CM4] is lost by ${act.kind} while the agent speaks comes back with the history, and the agent speaks again`, () =>
+    test(`[MODEL-1][CM4] is lost by ${act.kind} while the agent speaks comes back with the history, and the agent speaks again`, () =>
       Plane.with({ hasRelay: true, model: { scripts: [BRIEF] } }, async (plane) => {
         const steps = [
           { waitForAgent: 'finished' as const, timeoutMs: 8_000 },
@@ -106,7 +106,7 @@ describe('a model that', { concurrency: 8 }, () => {
       }))
   }
 
-  test('[CM4] drops the link mid-speech: what was sent is still heard, nothing is left over', () => {
+  test('[MODEL-1][CM4] drops the link mid-speech: what was sent is still heard, nothing is left over', () => {
     const faults = { midResponse: { afterAudioMs: 800, act: { kind: 'drop' as const }, count: 1 } }
     return Plane.with({ model: { scripts: [BRIEF], faults } }, async (plane) => {
       const report = await plane.call({
@@ -119,7 +119,7 @@ describe('a model that', { concurrency: 8 }, () => {
     })
   })
 
-  test('does not answer within its bound is dialled again', () =>
+  test('[MODEL-4] does not answer within its bound is dialled again', () =>
     Plane.with({ env: { MODEL_STALL_MS: '1000' } }, async (plane) => {
       const placed = plane.carrier.placeCall({ caller: stay(5_000) })
       await plane.until(() => plane.model.liveSessions() === 1)
@@ -139,7 +139,7 @@ describe('a model that', { concurrency: 8 }, () => {
     ],
   ]
   for (const [what, parts, ms] of caps) {
-    test(`[OS2] ${what} is replaced in time, at a turn boundary, and the caller hears nothing of it`, () =>
+    test(`[MODEL-5][OS2] ${what} is replaced in time, at a turn boundary, and the caller hears nothing of it`, () =>
       Plane.with({ hasRelay: true, ...parts }, async (plane) => {
         const report = await plane.call(stay(ms))
         assert.deepEqual([report.wasDropped, report.utterances], [false, 1])

@@ -70,7 +70,7 @@ const hears = async (lines: number): Promise<Step[]> => {
 
 describe('the agent in charge', { concurrency: 4 }, () => {
   for (const how of ['a kill', 'a drain'] as const) {
-    test(`[P1] goes on after a handoff in another pod, moved by ${how}: its instructions, tools and voice are those before`, async () => {
+    test(`[POD-8][P1] goes on after a handoff in another pod, moved by ${how}: its instructions, tools and voice are those before`, async () => {
       const ran: Ran = []
       await TwoPods.with({ pack: (pod) => deskPack(pod, ran), script: script(TO_BILLING, LOOK_UP) }, async (pods) => {
         const steps = [...(await hears(1)), { stayMs: 80_000 }]
@@ -127,7 +127,7 @@ describe('the agent in charge', { concurrency: 4 }, () => {
 })
 
 describe('a tool of a name that two agents have', { concurrency: 4 }, () => {
-  test('[P17] runs under the agent that was asked for it, in one pod', async () => {
+  test('[TOOL-3][P17] runs under the agent that was asked for it, in one pod', async () => {
     const ran: Ran = []
     const parts = { pack: deskPack('pod', ran), model: { scripts: [script(LOOK_UP, TO_BILLING, lookUp('nine'))] } }
     await Plane.with(parts, async (plane) => {
@@ -140,7 +140,7 @@ describe('a tool of a name that two agents have', { concurrency: 4 }, () => {
     })
   })
 
-  test('[P17] runs again under its own agent, with its own key and context, where its pod was killed while it ran', async () => {
+  test('[TOOL-3][P17] runs again under its own agent, with its own key and context, where its pod was killed while it ran', async () => {
     const ran: Ran = []
     const never = new Promise<void>(() => {})
     const gate: Gate = (pod, agent) => (pod === 'pod-0' && agent === 'billing' ? never : Promise.resolve())
@@ -189,7 +189,7 @@ describe('a tool that was cut short by the loss of its pod', { concurrency: 3 },
     ['that is `keyed` runs again under its first key', { pay: 'keyed' }, true],
     ['that is `read` runs again under its first key', { pay: 'read' }, true],
   ] as const) {
-    test(`[P28][TG6] ${what}`, async () => {
+    test(`[TOOL-2][P28][TG6] ${what}`, async () => {
       const ran: Ran = []
       const turns = script(PAY)
       await TwoPods.with({ pack: (pod) => tillPack(pod, ran, toolEffects), script: turns }, async (pods) => {
@@ -268,7 +268,7 @@ describe('decisions about tools', { concurrency: 2 }, () => {
       ['pod-0 asked', 'pod-1 asked', 'pod-1 opened 42'],
     ],
   ] as const) {
-    test(`[P1] an approval ${what}`, async () => {
+    test(`[TOOL-6][P1] an approval ${what}`, async () => {
       const seen: string[] = []
       await TwoPods.with({ pack: (pod) => vaultPack(pod, seen, answersIn), script: script(OPEN) }, async (pods) => {
         const call = pods.place({ steps: [...(await hears(1)), { stayMs: 80_000 }], maxMs: 90_000 })

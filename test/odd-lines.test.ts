@@ -57,7 +57,7 @@ describe('odd lines', { concurrency: 4 }, () => {
       },
     ))
 
-  test('[P14] a key during a prompt silences it, and the answer to the key comes next', () =>
+  test('[TALK-3][P14] a key during a prompt silences it, and the answer to the key comes next', () =>
     Plane.with(
       { hasRelay: true, model: { speed: 20, scripts: [clinicScript([{ say: PROMPT }, { say: 'Appointments.' }])] } },
       async (plane) => {
@@ -79,7 +79,7 @@ describe('odd lines', { concurrency: 4 }, () => {
       },
     ))
 
-  test('[P14] a pack whose prompts must be heard whole says so', () =>
+  test('[TALK-3][P14] a pack whose prompts must be heard whole says so', () =>
     Plane.with(
       {
         pack: clinicWith({ keysInterrupt: false }),
@@ -99,7 +99,7 @@ describe('odd lines', { concurrency: 4 }, () => {
     ))
 
   for (const playLateMs of [260, 800])
-    test(`[P16][PY7] last words on a line that is ${playLateMs} ms late are heard whole before the agent's hang-up`, () =>
+    test(`[END-2][P16][PY7] last words on a line that is ${playLateMs} ms late are heard whole before the agent's hang-up`, () =>
       Plane.with(
         {
           carrier: { faults: { playLateMs } },

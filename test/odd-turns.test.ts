@@ -34,7 +34,7 @@ const said = (plane: Plane, id: string): boolean =>
 const HANG_UP_LATE: CallerScript = { ...stay(12_000), isEndedByAgent: true }
 
 describe('odd turns', { concurrency: 4 }, () => {
-  test('[P45][GB1][TU6] a cough during the goodbye of a call does not cut it: it is heard to its end, then the line goes', async () => {
+  test('[END-3][P45][GB1][TU6] a cough during the goodbye of a call does not cut it: it is heard to its end, then the line goes', async () => {
     await withCall(greets, HANG_UP_LATE, async ({ plane, model, placed }) => {
       await plane.until(() => said(plane, 'item_greeting'))
       model.last.speak('goodbye', BYE_MS, 'end_call')
@@ -51,7 +51,7 @@ describe('odd turns', { concurrency: 4 }, () => {
     })
   })
 
-  test('[P45][GB2] a caller who goes on speaking during the goodbye has the call back, and is answered', async () => {
+  test('[END-3][P45][GB2] a caller who goes on speaking during the goodbye has the call back, and is answered', async () => {
     await withCall(greets, stay(9_000), async ({ plane, model, placed }) => {
       await plane.until(() => said(plane, 'item_greeting'))
       model.last.speak('goodbye', BYE_MS, 'end_call')

@@ -65,7 +65,7 @@ const saidIn = (items: readonly { kind: string; text?: string }[], text: string)
   items.some((item) => item.kind === 'agent' && item.text === text)
 
 describe('history edited by code', { concurrency: 4 }, () => {
-  test('[A4][P23] what was taken out stays out and what was put in is there, in its place: over a lost link, and in another pod', async () => {
+  test('[TALK-7][A4][P23] what was taken out stays out and what was put in is there, in its place: over a lost link, and in another pod', async () => {
     const sessions: Sessions = {}
     const turns = script({ say: 'Noted.' }, { say: 'Thank you.' })
     await TwoPods.with({ pack: (pod) => heldPack(pod, sessions), script: turns }, async (pods) => {

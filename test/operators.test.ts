@@ -48,7 +48,7 @@ describe('operators', () => {
   })
   after(() => edge.close())
 
-  test('[S1][OPR1] a drain that a page of another site asks for, through a proxy on the same machine, is refused', async () => {
+  test('[SAFE-3][S1][OPR1] a drain that a page of another site asks for, through a proxy on the same machine, is refused', async () => {
     const tricks: Record<string, string>[] = [
       { origin: 'https://evil.example', 'content-type': 'text/plain' },
       { 'x-forwarded-for': '127.0.0.1' },
@@ -60,7 +60,7 @@ describe('operators', () => {
     assert.equal(edge.pod.driver.phase, 'ready')
   })
 
-  test('[S1] /metrics, /admin and /internal too ask for a credential from loopback; the probes do not', async () => {
+  test('[SAFE-3][S1] /metrics, /admin and /internal too ask for a credential from loopback; the probes do not', async () => {
     assert.equal((await ask(`${edge.url}/metrics`)).status, 401)
     assert.equal((await ask(`${edge.url}/metrics`, METRICS_TOKEN)).status, 200)
     assert.equal((await ask(`${edge.url}/metrics`, ADMIN_TOKEN)).status, 200)
@@ -78,7 +78,7 @@ describe('operators', () => {
     assert.equal((await ask(`${edge.url}/ready`)).status, 200)
   })
 
-  test('[S19][OPR3] each request of an operator is one line: who, what, with which outcome, and no token', async () => {
+  test('[OPS-3][S19][OPR3] each request of an operator is one line: who, what, with which outcome, and no token', async () => {
     lines.length = 0
     await ask(`${edge.url}/metrics`, METRICS_TOKEN)
     await ask(`${edge.url}/drain`, METRICS_TOKEN, { method: 'POST' })
@@ -102,7 +102,7 @@ describe('operators', () => {
     assert.doesNotMatch(await (await ask(`${edge.url}/administration`, ADMIN_TOKEN)).text(), /worker/)
   })
 
-  test('[S1][HE4] with OPS_PORT operators have a listener of their own, and the port of the calls knows nothing of them', async () => {
+  test('[OPS-4][S1][HE4] with OPS_PORT operators have a listener of their own, and the port of the calls knows nothing of them', async () => {
     const apart = await openEdge({ ADMIN_TOKEN, OPS_PORT: '0' })
     assert.notEqual(apart.opsUrl, apart.url)
     for (const path of ['/metrics', '/drain', '/admin/work'])
@@ -127,7 +127,7 @@ describe('operators', () => {
   })
 })
 
-test('[S19][OPR3] an audit line repeats a Call SID or an id of the path and no other text; refusals are sampled', async () => {
+test('[OPS-3][S19][OPR3] an audit line repeats a Call SID or an id of the path and no other text; refusals are sampled', async () => {
   const lines: Line[] = []
   const credentials = [
     { id: 'reader', scopes: ['read' as const], token: ADMIN_TOKEN },
@@ -224,7 +224,7 @@ describe('[S18] secrets in a rolling change', () => {
         ] as const)),
   ])
 
-  test('[TK4] stream tokens are good at pods of the same step and of the next, both ways; a stranger’s never', () => {
+  test('[SAFE-5][TK4] stream tokens are good at pods of the same step and of the next, both ways; a stranger’s never', () => {
     const callSid = `CA${'1'.repeat(32)}` as CallSid
     for (const [from, to] of neighbours) {
       const token = makeStreamTokens({ ...from, ttlMs: 1_000 }).mint({ callSid, pod: 'a', epoch: 1, nowMs: 0 })
@@ -240,7 +240,7 @@ describe('[S18] secrets in a rolling change', () => {
       assert.equal(makeStreamTokens({ ...to, ttlMs: 1_000 }).verify(strange, { callSid, nowMs: 1 }).kind, 'forged')
   })
 
-  test('[PE4] questions between pods are taken in the same way, over real sockets', async () => {
+  test('[SAFE-5][PE4] questions between pods are taken in the same way, over real sockets', async () => {
     for (const [from, to] of neighbours) {
       const app = fastify()
       const answers = {
@@ -258,7 +258,7 @@ describe('[S18] secrets in a rolling change', () => {
     }
   })
 
-  test('[OPR1] both admin tokens are good while they are changed', async () => {
+  test('[SAFE-5][OPR1] both admin tokens are good while they are changed', async () => {
     const edge = await openEdge({ ADMIN_TOKEN: `${ADMIN_TOKEN}-2`, ADMIN_TOKEN_SECONDARY: ADMIN_TOKEN })
     for (const token of [ADMIN_TOKEN, `${ADMIN_TOKEN}-2`])
       assert.equal((await ask(`${edge.url}/metrics`, token)).status, 200)
@@ -266,7 +266,7 @@ describe('[S18] secrets in a rolling change', () => {
   })
 })
 
-test('[O16][OPR5] with the database away an admin route answers 503 and tells no address; a bug is a 500 that tells nothing', async () => {
+test('[OPS-6][O16][OPR5] with the database away an admin route answers 503 and tells no address; a bug is a 500 that tells nothing', async () => {
   const lines: Line[] = []
   const credentials = [{ id: 'admin', scopes: ['read' as const, 'work' as const], token: ADMIN_TOKEN }]
   const operators = new Operators(credentials, { log: keeping(lines), nowMs: () => 0 })

@@ -118,7 +118,7 @@ const soundAfterBad = (log: readonly WitnessLine[]): boolean => {
 const isLogged = (plane: Plane, code: string): boolean => plane.log.some((line) => line.code === code)
 
 describe('a model that', { concurrency: 6 }, () => {
-  test('[P2] calls a tool that no agent has is told so and asked again; the log has the cause', () =>
+  test('[TOOL-4][P2] calls a tool that no agent has is told so and asked again; the log has the cause', () =>
     take({ turns: [[{ kind: 'unknown-tool' }]] }, async ({ plane, sinceGreeting }) => {
       assert.ok(soundAfterBad(sinceGreeting))
       assert.equal(count(sinceGreeting, 'function_output'), 1)
@@ -126,7 +126,7 @@ describe('a model that', { concurrency: 6 }, () => {
       assert.equal(await outcome(plane, 'answered'), 2)
     }))
 
-  test('[P3] sends broken arguments is told so and asked again; the tool has not run', () =>
+  test('[TOOL-4][P3] sends broken arguments is told so and asked again; the tool has not run', () =>
     take({ turns: [[{ kind: 'broken-arguments' }]] }, async ({ plane, sinceGreeting, deeds }) => {
       assert.ok(soundAfterBad(sinceGreeting))
       assert.equal(count(sinceGreeting, 'function_output'), 1)
@@ -142,7 +142,7 @@ describe('a model that', { concurrency: 6 }, () => {
       assert.ok(isLogged(plane, 'TOOL_ARGUMENTS_BROKEN'))
     }))
 
-  test('[P3] calls a tool that never returns is told so after its bound', () =>
+  test('[TOOL-5][P3] calls a tool that never returns is told so after its bound', () =>
     take(
       {
         turns: [[{ kind: 'two-tools' }]],
@@ -158,7 +158,7 @@ describe('a model that', { concurrency: 6 }, () => {
       },
     ))
 
-  test('[P3] calls a tool that nobody approves is told so after its bound', () => {
+  test('[TOOL-5][P3] calls a tool that nobody approves is told so after its bound', () => {
     const refund = tool({
       name: 'fast',
       description: 'Pays back.',
@@ -210,7 +210,7 @@ describe('a model that', { concurrency: 6 }, () => {
     })
   })
 
-  test('[P4] takes 6.5 s for the arguments of a tool keeps its link, and the tool runs', () =>
+  test('[MODEL-4][P4] takes 6.5 s for the arguments of a tool keeps its link, and the tool runs', () =>
     take(
       {
         turns: [[{ kind: 'slow-arguments', ms: 6_500 }]],
@@ -235,7 +235,7 @@ describe('a model that', { concurrency: 6 }, () => {
       },
     ))
 
-  test('[P5] is limited is asked again when it said, in this turn and in a later one', () => {
+  test('[LIMIT-4][P5] is limited is asked again when it said, in this turn and in a later one', () => {
     const message = 'Rate limit reached for tokens. Please try again in 1.5s. Visit the page of limits.'
     const limited: BadAnswer = { kind: 'failed', code: 'rate_limit_exceeded', message }
     return take({ turns: [[limited], [limited, limited]], listenMs: 6_000 }, async ({ plane, sinceGreeting, log }) => {
@@ -251,7 +251,7 @@ describe('a model that', { concurrency: 6 }, () => {
     })
   })
 
-  test('[P6] fails every response gets another link, and then the caller hears a sentence', () =>
+  test('[TALK-5][P6] fails every response gets another link, and then the caller hears a sentence', () =>
     take(
       {
         turns: [Array.from({ length: 50 }, (): BadAnswer => ({ kind: 'failed', code: 'server_error' }))],
@@ -269,7 +269,7 @@ describe('a model that', { concurrency: 6 }, () => {
       },
     ))
 
-  test('[P6] fails every response of three turns: the caller who goes on talking gets a person', () =>
+  test('[TALK-5][P6] fails every response of three turns: the caller who goes on talking gets a person', () =>
     take(
       {
         turns: [1, 2, 3].map(() =>
@@ -346,7 +346,7 @@ describe('a model that', { concurrency: 6 }, () => {
     { kind: 'cancelled' },
     { kind: 'empty' },
   ] as const) {
-    test(`[P4] [P22] says nothing (${bad.kind}) is asked again, and the caller hears that the line lives`, () =>
+    test(`[TALK-4][P4] [P22] says nothing (${bad.kind}) is asked again, and the caller hears that the line lives`, () =>
       take(
         { turns: [[bad]], listenMs: 9_000, parts: { env: { MODEL_STALL_MS: '2000', TURN_FILLER_MS: '1000' } } },
         async ({ plane, sinceGreeting }) => {

@@ -105,7 +105,7 @@ describe('two model pools', { concurrency: 3 }, () => {
       assert.equal(await plane.counter('voice_model_connects_total{pool="other",outcome="accepted"}'), 6)
     }))
 
-  test('[CR1] [MP2] a pool that refuses with 429 is left by the calls it refuses, its ceiling is learnt, and new calls avoid it', () =>
+  test('[LIMIT-2][CR1] [MP2] a pool that refuses with 429 is left by the calls it refuses, its ceiling is learnt, and new calls avoid it', () =>
     withPools({ model: { ceiling: 2 } }, async (plane, other) => {
       const first = place(plane, 10, 9_000)
       await plane.until(() => plane.calls().filter(({ state }) => state.model.kind === 'ready').length === 10)
@@ -129,7 +129,7 @@ describe('two model pools', { concurrency: 3 }, () => {
       )
     }))
 
-  test('[CR1] a pool that dies: its calls go on in the other one within 3 s', () =>
+  test('[MODEL-6][CR1] a pool that dies: its calls go on in the other one within 3 s', () =>
     withPools({ own: { weight: 1 }, other: { weight: 3 } }, async (plane, other) => {
       const calls = place(plane, 8, 8_000)
       const isReady = () => plane.calls().every(({ state }) => state.model.kind === 'ready')
@@ -152,7 +152,7 @@ describe('two model pools', { concurrency: 3 }, () => {
       assert.deepEqual([...new Set(plane.ended.map(({ cause }) => cause))], ['caller-hung-up'])
     }))
 
-  test('[CR4] a pool that refuses the key: its calls are served by the other one, and it is not asked by each of them', () =>
+  test('[MODEL-7][CR4] a pool that refuses the key: its calls are served by the other one, and it is not asked by each of them', () =>
     withPools({ other: { weight: 100 }, flags: ['--bad-key', KEY] }, async (plane, other) => {
       const report = await plane.call(LISTEN)
       assert.deepEqual([report.wasDropped, report.scriptTimeouts], [false, []])
@@ -165,7 +165,7 @@ describe('two model pools', { concurrency: 3 }, () => {
       assert.equal(count(await other.witness(), 'session_refused'), 1)
     }))
 
-  test('[CR4] two pools that refuse the key: the call is given up with a sentence', () =>
+  test('[MODEL-7][CR4] two pools that refuse the key: the call is given up with a sentence', () =>
     withPools({ flags: ['--bad-key', KEY], model: { badKeys: ['a-key-for-tests'] } }, async (plane) => {
       const report = await plane.call({ ...stay(9_000), isEndedByAgent: true })
       assert.deepEqual(
@@ -178,7 +178,7 @@ describe('two model pools', { concurrency: 3 }, () => {
 })
 
 describe('two model pools, one of which answers nobody', () => {
-  test('[P6] [CR1] a call whose answers all fail in its pool is answered in the other one', () =>
+  test('[TALK-5][P6] [CR1] a call whose answers all fail in its pool is answered in the other one', () =>
     withPools({ own: { weight: 1_000 } }, async (plane, other) => {
       plane.model.faults.badAnswers = Array.from({ length: 50 }, () => ({ kind: 'failed', code: 'server_error' }))
       const report = await plane.call(stay(9_000))

@@ -37,7 +37,7 @@ const refusals = ({ log }: Plane) =>
   log.flatMap(({ code, setting, level }) => (code === 'MODEL_SETTING_REFUSED' ? [`${level} ${setting}`] : []))
 const inForce = (log: Awaited<ReturnType<Plane['witness']>>) => log.filter(({ event }) => event === 'session_updated')
 
-test('[P54][RFF1][RFF5][HE5] calls to an agent with an unknown voice are heard; one log line names the setting and what is known, and /ready the setting', async () => {
+test('[MODEL-8][P54][RFF1][RFF5][HE5] calls to an agent with an unknown voice are heard; one log line names the setting and what is known, and /ready the setting', async () => {
   await heardBy(
     () => ({ voice: 'nova' }),
     async (plane) => {

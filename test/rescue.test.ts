@@ -154,7 +154,7 @@ afterEach(async () => {
 const STAYS = { steps: [{ stayMs: 30_000 }], maxMs: 40_000 }
 
 suite('a pod goes without a word', () => {
-  test('[RU2][RX2] its caller is sent to another pod and talks on; the lost pod acts no more', async () => {
+  test('[POD-1][RU2][RX2] its caller is sent to another pod and talks on; the lost pod acts no more', async () => {
     const ground = await Ground.open(2)
     const call = ground.carrier.placeCall({ caller: STAYS })
     const callSid = call.callSid as CallSid

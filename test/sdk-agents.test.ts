@@ -57,13 +57,13 @@ const toolsTold = (log: WitnessLine[]): string[][] =>
 const count = (log: WitnessLine[], name: string): number => log.filter(({ event }) => event === name).length
 
 describe('an agent written for the SDK', { concurrency: 8 }, () => {
-  test('[AR1] answers with its tool', async () => {
+  test('[TALK-6][AR1] answers with its tool', async () => {
     const { outputs, said } = await run('simple', calling('get_forecast', { town: 'Oslo' }))
     assert.deepEqual(outputs, ['In Oslo it is 14 degrees with light rain.'])
     assert.deepEqual(said, ['Hello.', 'There you are.'])
   })
 
-  test('[AR1] has a tool that needs approval: it runs when the session approves', async () => {
+  test('[TALK-6][AR1] has a tool that needs approval: it runs when the session approves', async () => {
     const { outputs } = await run('approval', calling('refund_order', { orderId: 'A1', amount: 20 }))
     assert.deepEqual(outputs, ['Paid 20 dollars back for order A1.'])
   })
@@ -74,7 +74,7 @@ describe('an agent written for the SDK', { concurrency: 8 }, () => {
     assert.equal(said.at(-1), 'There you are.')
   })
 
-  test('[AR1] hands off inside one session: instructions and tools change, and the new agent uses its own', async () => {
+  test('[TALK-6][AR1] hands off inside one session: instructions and tools change, and the new agent uses its own', async () => {
     const script: Script = {
       name: 'acceptance',
       turns: [
@@ -91,7 +91,7 @@ describe('an agent written for the SDK', { concurrency: 8 }, () => {
     assert.deepEqual(said, ['Hello.', 'This is billing.', 'It is open.'])
   })
 
-  test('[AR1] has an output guardrail: it interrupts the agent while it speaks, and the agent corrects itself', async () => {
+  test('[TALK-6][AR1] has an output guardrail: it interrupts the agent while it speaks, and the agent corrects itself', async () => {
     const promise =
       'With this account you have guaranteed profits every single year, whatever the market does, and I can tell you more.'
     const script: Script = {

@@ -8,7 +8,7 @@ import { Plane, stay } from './plane.ts'
 
 const script = { name: 'spoken', turns: [{ say: 'Hello.' }] }
 
-test('[P47][PH4] a call that loses its model for good ends with the apology in the language of its callers', async () => {
+test('[CALL-9][P47][PH4] a call that loses its model for good ends with the apology in the language of its callers', async () => {
   const agent = new RealtimeAgent<unknown>({ name: 'Desk', instructions: 'Be brief.' })
   const openCall = (): PackCall => ({ agent, config: { toolChoice: 'sometimes' as never } })
   const pack = { name: 'p', version: '1', openCall }
@@ -21,7 +21,7 @@ test('[P47][PH4] a call that loses its model for good ends with the apology in t
   })
 })
 
-test('[P47][PH4] a full pod says so in the language of its callers', async () => {
+test('[CALL-9][P47][PH4] a full pod says so in the language of its callers', async () => {
   const agent = new RealtimeAgent<unknown>({ name: 'Desk', instructions: 'Be brief.' })
   const pack = { name: 'p', version: '1', openCall: (): PackCall => ({ agent }) }
   const env = { CALLER_LANGUAGE: 'pt-BR', CALLS_MAX: '1' }

@@ -59,7 +59,7 @@ test('[O13] a port that another program has is said with the setting to change',
   }
 })
 
-test('[O13] a misspelt setting is warned about by name; the pod serves all the same', async () => {
+test('[OPS-7][O13] a misspelt setting is warned about by name; the pod serves all the same', async () => {
   const env = { OPENAI_REALTIME_URL: 'ws://127.0.0.1:9/v1/realtime', PORT: '0', CALLS_MX: '5' }
   const { code, said } = await run('src/main.ts', ['edge'], env, (child, text) => {
     if (text.includes('the edge is listening')) child.kill('SIGTERM')

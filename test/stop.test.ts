@@ -86,7 +86,7 @@ async function liveCall({ carrier }: Pod, caller: CallerScript) {
 }
 
 describe('a pod', { concurrency: 3 }, () => {
-  test('on the first SIGTERM refuses new calls with 503, serves the live one to its end, and exits 0', () =>
+  test('[POD-5][OPS-1] on the first SIGTERM refuses new calls with 503, serves the live one to its end, and exits 0', () =>
     withPod({}, async (pod) => {
       const say = await speech.say('Thank you very much', 'rms')
       const finished = { waitForAgent: 'finished' as const, timeoutMs: 8_000 }
@@ -111,7 +111,7 @@ describe('a pod', { concurrency: 3 }, () => {
       assert.deepEqual(await pod.exit, [0, null])
     }))
 
-  test('on the second SIGTERM closes at once and exits 0', () =>
+  test('[POD-5] on the second SIGTERM closes at once and exits 0', () =>
     withPod({}, async (pod) => {
       const call = await liveCall(pod, { steps: [{ stayMs: 9_000 }], maxMs: 10_000 })
       pod.child.kill('SIGTERM')
@@ -124,7 +124,7 @@ describe('a pod', { concurrency: 3 }, () => {
       await call.done
     }))
 
-  test('at the drain deadline ends what is left, and the caller is told so by /twilio/next', () =>
+  test('[POD-6] at the drain deadline ends what is left, and the caller is told so by /twilio/next', () =>
     withPod({ DRAIN_DEADLINE_MS: '500' }, async (pod) => {
       const call = await liveCall(pod, { steps: [{ stayMs: 9_000 }], maxMs: 10_000, isEndedByAgent: true })
       pod.child.kill('SIGTERM')
@@ -168,7 +168,7 @@ export const createAgent = async () => {
     }
   })
 
-  test('[P53][AF1][AF2] an agent that ends the process, or throws from a timer, ends nothing: its call and the others go on', async () => {
+  test('[TOOL-8][P53][AF1][AF2] an agent that ends the process, or throws from a timer, ends nothing: its call and the others go on', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'agent-'))
     const file = join(folder, 'agent.ts')
     await writeFile(
@@ -220,7 +220,7 @@ export default new RealtimeAgent({ name: 'clinic', instructions: 'You answer.', 
     assert.equal((await fetch(`${url}/drain`, { method: 'POST', headers })).status, 200)
   }
 
-  test('[O2] after POST /drain serves the live call to its end, then exits 0 without a signal', () =>
+  test('[POD-5][O2] after POST /drain serves the live call to its end, then exits 0 without a signal', () =>
     withPod({}, async (pod) => {
       const call = await liveCall(pod, { steps: [{ stayMs: 1_500 }, { hangUp: true }], maxMs: 20_000 })
       await drain(pod)
@@ -269,7 +269,7 @@ export default new RealtimeAgent({ name: 'clinic', instructions: 'You answer.', 
     }
   })
 
-  test('[CF2] that is configured wrongly tells every problem by name with its fix, and exits 78', async () => {
+  test('[DEPLOY-1][CF2] that is configured wrongly tells every problem by name with its fix, and exits 78', async () => {
     const child = start({
       PORT: 'many',
       CALLS_MAX: '0',

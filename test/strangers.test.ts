@@ -58,7 +58,7 @@ async function signedWebhook(): Promise<number> {
   return answer.status
 }
 
-test('[S2] [LIS1] [UNA2] slow strangers end at the stated bound, signed webhooks are all answered, and a call goes on', async () => {
+test('[SAFE-1][S2] [LIS1] [UNA2] slow strangers end at the stated bound, signed webhooks are all answered, and a call goes on', async () => {
   const talking = plane.carrier.placeCall({ caller: stay(8_000) })
   await plane.until(() => plane.calls().length > 0)
   const slow: [string, Slow][] = []
@@ -82,7 +82,7 @@ test('[S2] [LIS1] [UNA2] slow strangers end at the stated bound, signed webhooks
   assert.equal(next.wasDropped, false)
 })
 
-test('[S2] [UNA2] more strangers a second than there are places: those who show a signature pass all the same', async () => {
+test('[SAFE-1][S2] [UNA2] more strangers a second than there are places: those who show a signature pass all the same', async () => {
   let isOver = false
   const flood = (async () => {
     while (!isOver) {

@@ -86,7 +86,7 @@ const isBack =
     pods.items(pod, call.callSid).filter((item) => item.kind === 'agent').length >= 3
 
 describe('a transfer that is not answered', { concurrency: 4 }, () => {
-  test('[P31][HC5] its pod is killed while it rings: the caller comes back to the agent on the other pod', async () => {
+  test('[END-5][P31][HC5] its pod is killed while it rings: the caller comes back to the agent on the other pod', async () => {
     await ringing(async (at) => {
       const { pods, call } = at
       await pods.kill(0)

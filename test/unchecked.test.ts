@@ -61,7 +61,7 @@ const PAGES: [string, string | undefined, string[]][] = [
   ['no host', '', []],
 ]
 
-test('[S21] [UCH1] [UCH2] without signature checks no web page places a call or opens a stream', async () => {
+test('[SAFE-8][S21] [UCH1] [UCH2] without signature checks no web page places a call or opens a stream', async () => {
   const { text } = await send(webhook('/twilio/voice', own()))
   const path = /url="ws:\/\/[^/]+(\/media\/[^"]+)"/.exec(text)?.[1]
   assert.ok(path !== undefined, text)

@@ -77,7 +77,7 @@ function pipe(): { given: number; close: () => void } {
 }
 
 for (const kind of ['pipe', 'socket'] as const) {
-  test(`[S6] [LG3] [STE1] [STE2] a pod whose standard error is a full ${kind} answers forgeries, carries its calls on, takes new ones, and exits`, async () => {
+  test(`[SAFE-10][S6] [LG3] [STE1] [STE2] a pod whose standard error is a full ${kind} answers forgeries, carries its calls on, takes new ones, and exits`, async () => {
     const file = join(folder, `agent-${kind}.ts`)
     await writeFile(file, AGENT)
     const port = await pickPort()

@@ -230,14 +230,14 @@ async function served(env: Record<string, string>): Promise<number> {
   return count
 }
 
-test('[O13] six calls at a pod alone: three are taken with CEILING_CALLS=3, or with three in LIMITS_FILE', async () => {
+test('[LIMIT-1][O13] six calls at a pod alone: three are taken with CEILING_CALLS=3, or with three in LIMITS_FILE', async () => {
   assert.equal(await served({}), 6)
   assert.equal(await served({ CEILING_CALLS: '3' }), 3)
   writeFileSync(limitsFile, JSON.stringify({ pools: [{ pool: 'default', callsMax: 3 }] }))
   assert.equal(await served({ LIMITS_FILE: limitsFile }), 3)
 })
 
-test('[O13] [P65] what does nothing is told at the start, by name, in one line and with the reason', async () => {
+test('[OPS-7][O13] [P65] what does nothing is told at the start, by name, in one line and with the reason', async () => {
   const edge = run(
     { PORT: '0', OPENAI_REALTIME_URL: 'ws://127.0.0.1:9/', RETENTION_DAYS: '30', DEMO_CALL: 'off' },
     'edge',

@@ -128,7 +128,7 @@ afterEach(async () => {
 const verbsOf = ({ verbs }: CallReport) => verbs.map(({ verb, detail }) => (verb === 'Say' ? `Say ${detail}` : verb))
 
 suite('a caller who waits', () => {
-  test('[WQ2] waits through three polls, hears the place when it changed, and is connected', async () => {
+  test('[WAIT-1][WQ2] waits through three polls, hears the place when it changed, and is connected', async () => {
     const bench = await Bench.open()
     bench.callControl.places = [waiting(2), waiting(1), waiting(1), grant('pod-7')]
     const report = await bench.call(PATIENT)
@@ -173,7 +173,7 @@ suite('a caller who waits', () => {
     assert.equal(bench.callControl.asked.length, asked)
   })
 
-  test('[WH7] is not lost when call control does not know for a while', async () => {
+  test('[WAIT-2][WH7] is not lost when call control does not know for a while', async () => {
     const bench = await Bench.open()
     bench.callControl.places = [new Error('away'), new Error('away'), waiting(1), grant('pod-1')]
     const report = await bench.call(PATIENT)
@@ -189,7 +189,7 @@ suite('a caller who waits', () => {
     assert.deepEqual(bench.callControl.asked.slice(0, 4), ['offer', 'wait', 'offer', 'wait'])
   })
 
-  test('[WQ4] is handed to a human past the bound, and the call ends after that', async () => {
+  test('[WAIT-3][WQ4] is handed to a human past the bound, and the call ends after that', async () => {
     const bench = await Bench.open({ dial: () => ({ status: 'completed', ms: 50 }) })
     bench.callControl.places = [waiting(2), { kind: 'overflow', to: { kind: 'transfer', number: HUMAN } }]
     const report = await bench.call(hangsUpAfter(8_000))
@@ -197,7 +197,7 @@ suite('a caller who waits', () => {
     assert.deepEqual([report.endCause, bench.callControl.asked.at(-2)], ['twiml-hangup', 'next answered'])
   })
 
-  test('[WQ4] hears a sentence in the own language when nothing else is left', async () => {
+  test('[WAIT-3][WQ4] hears a sentence in the own language when nothing else is left', async () => {
     const bench = await Bench.open()
     bench.callControl.places = [{ kind: 'overflow', to: { kind: 'hang-up' } }]
     const report = await bench.call(hangsUpAfter(8_000))

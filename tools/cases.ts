@@ -6,8 +6,9 @@
 import './node-version.mjs'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { readCommandLine } from './command-line.ts'
 import { runTests } from './test.ts'
+import { idsCitedIn } from './titles.ts'
 import { ROOT } from './tree.ts'
 
 export const CASES_PAGE = 'docs/cases.md'
@@ -67,12 +68,6 @@ export function readCases(text: string): Case[] {
     })
 }
 
-/** The tests of `text` whose titles cite `id`; a conformance suite has its titles in a table (`title:`, `name:`). */
-function citations(text: string, id: string): number {
-  const titles = text.matchAll(/(?<![\w.])(?:(?:test|it|suite|describe)\(\s*|(?:title|name): )(['"`])(.*?)\1/g)
-  return [...titles].filter((match) => match[2]!.includes(`[${id}]`)).length
-}
-
 /** What is missing of `one` (rule CS2); `readFile` gives undefined for a file that is not there. */
 export function findGaps(one: Case, readFile: (path: string) => string | undefined): string[] {
   const gaps = FIELDS.filter((field) => one[field] === '').map((field) => `no ${field}`)
@@ -85,7 +80,7 @@ export function findGaps(one: Case, readFile: (path: string) => string | undefin
   for (const path of one.tests) {
     const text = readFile(path)
     if (text === undefined) gaps.push(`${path} does not exist`)
-    else if (citations(text, one.id) === 0) gaps.push(`${path} has no test that cites [${one.id}]`)
+    else if (!idsCitedIn(text).has(one.id)) gaps.push(`${path} has no test that cites [${one.id}]`)
   }
   return gaps
 }
@@ -110,19 +105,15 @@ export function gapsOf(cases: readonly Case[]): string[] {
 }
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = readCommandLine(USAGE, {
     allowPositionals: true,
-    options: { help: { type: 'boolean' }, list: { type: 'boolean' } },
+    options: { list: { type: 'boolean' } },
   })
-  if (values.help) {
-    console.log(USAGE)
-    return 0
-  }
   const all = casesOfTree()
   const unknown = positionals.filter((id) => !all.some((one) => one.id === id))
   if (unknown.length > 0 || all.length === 0) {
-    console.error(all.length === 0 ? `${CASES_PAGE} has no case` : `no such case: ${unknown.join(', ')}`)
-    return 1
+    console.error(all.length === 0 ? `${CASES_PAGE} has no case` : `no such case: ${unknown.join(', ')}; see --list`)
+    return all.length === 0 ? 1 : 2
   }
   const chosen = positionals.length === 0 ? all : all.filter(({ id }) => positionals.includes(id))
   for (const { id, title, tests, decision } of chosen)

@@ -5,8 +5,8 @@
 import './node-version.mjs'
 import { readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { describeEnd, runChild } from './child.ts'
+import { readCommandLine } from './command-line.ts'
 import { runTests } from './test.ts'
 import { listFiles, ROOT } from './tree.ts'
 import { findBreaches, isRead } from './tree-rules.ts'
@@ -23,7 +23,8 @@ const USAGE = `npm run check [-- --no-test]
 Runs what CI runs: format and lint, types, tree rules (lock file, addresses, machine paths), walls, dead
 exports and log rules, rules and pages, tests.
 
-  --no-test  all but the tests`
+  --no-test  all but the tests
+  --help     this text`
 
 async function runProgram(command: string, args: readonly string[]): Promise<Verdict> {
   const PATH = `${join(ROOT, 'node_modules', '.bin')}${delimiter}${process.env.PATH ?? ''}`
@@ -94,7 +95,6 @@ export async function runSteps(steps: readonly Step[], print: (line: string) => 
 }
 
 if (import.meta.main) {
-  const { values } = parseArgs({ options: { 'no-test': { type: 'boolean' }, help: { type: 'boolean' } } })
-  if (values.help) console.log(USAGE)
-  else process.exitCode = await runSteps(values['no-test'] ? STEPS : [...STEPS, TESTS], console.log)
+  const { values } = readCommandLine(USAGE, { options: { 'no-test': { type: 'boolean' } } })
+  process.exitCode = await runSteps(values['no-test'] ? STEPS : [...STEPS, TESTS], console.log)
 }

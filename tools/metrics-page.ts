@@ -15,7 +15,14 @@ import { registerProcess } from '../src/ops/process.ts'
 import { isWholeCell } from '../src/ops/tally.ts'
 import { WorkMetrics } from '../src/ops/work.ts'
 import { makeClinicPack } from '../src/packs/clinic/clinic.ts'
+import { readCommandLine } from './command-line.ts'
 import { ROOT } from './tree.ts'
+
+const USAGE = `npm run metrics-page
+
+Writes docs/metrics.md from the metrics that a pod and a worker register.
+
+  --help  this text`
 
 export const METRICS_PAGE = join(ROOT, 'docs/metrics.md')
 
@@ -147,6 +154,7 @@ ${table([...inBoth.filter(isOurs), ...inBoth.filter((one) => !isOurs(one))])}
 }
 
 if (import.meta.main) {
+  readCommandLine(USAGE, {})
   writeFileSync(METRICS_PAGE, await metricsPage())
   console.log('docs/metrics.md is written')
 }

@@ -7,8 +7,16 @@ import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { type AptOptions, type AptOutcome, installPackages } from './apt.ts'
 import { exitCodeOf } from './child.ts'
+import { readCommandLine } from './command-line.ts'
 import { type Audience, adviceWithoutApt, commandFor, findMissing, type Need } from './needs.ts'
 import { startProgress } from './progress.ts'
+
+const USAGE = `node tools/setup.ts [test|bench]
+
+Brings what the tests (or the benches) need beyond npm: as root on Debian it installs what is missing, otherwise it names the
+command to run.
+
+  --help  this text`
 
 type SetUp = { kind: 'ready' } | { kind: 'failed'; message: string; exitCode: number }
 
@@ -64,9 +72,10 @@ function isOnPath(program: string): boolean {
 }
 
 if (import.meta.main) {
-  const audience = process.argv[2] ?? 'test'
-  if (audience !== 'test' && audience !== 'bench') {
-    console.error('usage: node tools/setup.ts [test|bench]')
+  const { positionals } = readCommandLine(USAGE, { allowPositionals: true })
+  const [audience = 'test', more] = positionals
+  if (more !== undefined || (audience !== 'test' && audience !== 'bench')) {
+    console.error(`${JSON.stringify(more ?? audience)} is no set-up; see --help`)
     process.exit(2)
   }
   const result = await setUp(audience)

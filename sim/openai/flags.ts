@@ -3,12 +3,13 @@ import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { readScript, type Script } from './dialogue/script.ts'
 import { FAULT_ORDER } from './fault-shape.ts'
-import { DEFAULTS, type Faults } from './options.ts'
+import { DEFAULTS, type Faults, NO_FAULTS } from './options.ts'
 import type { StartOptions } from './sim.ts'
 
-export const HELP = `A simulator of the OpenAI Realtime API on ws://127.0.0.1:PORT/v1/realtime.
+export const HELP = `The offline model: a simulator of the OpenAI Realtime API on ws://127.0.0.1:PORT/v1/realtime. It needs no key and
+nothing from outside. It speaks aloud, hears when the caller speaks, follows a script, and understands nothing.
 
-  node sim/openai/main.ts [flags]
+  npm run sim-model -- [flags]        or        node sim/openai/main.ts [flags]
 
   --port N               port of 127.0.0.1; 0 takes a free one (0)
   --witness FILE         append the witness log (JSON lines) to FILE
@@ -30,11 +31,12 @@ export const HELP = `A simulator of the OpenAI Realtime API on ws://127.0.0.1:PO
   --faults JSON          standing faults, such as {"slowMs":50,"reorderDones":true}
   --help                 this text
 
+Faults: ${Object.keys(NO_FAULTS).join(', ')} (sim/openai/options.ts says what each does).
 When it listens it prints one line: {"port":N,"url":"ws://…","control":"http://…"}. SIGTERM or SIGINT ends it.
 Control: POST /sim/faults {"set":{…},"act":{"kind":"drop"},"session":…|"call":…}, POST /sim/script, GET /sim/sessions.
 `
 
-const FLAGS = {
+export const FLAGS = {
   port: { type: 'string' },
   witness: { type: 'string' },
   'ready-file': { type: 'string' },

@@ -15,7 +15,7 @@ import {
 
 const TRY_AGAIN_MS = 10_000
 
-const HELP = `Places one simulated call and prints its time line.
+const HELP = `The simulated carrier and caller: places one call at a plane and prints its time line.
 
   node sim/twilio/main.ts --base http://127.0.0.1:8080 --auth-token TOKEN [options]
 
@@ -35,6 +35,7 @@ const HELP = `Places one simulated call and prints its time line.
   --must-hear-ms N   the call fails when the caller hears less sound than that
   --tries N          calls placed until one is right, 10 s apart (default 1)
   --json             print the report as one JSON line at the end
+  --help             this text
 `
 
 const OPTIONS = {
@@ -126,12 +127,22 @@ function print(report: CallReport): void {
   for (const [name, value] of rows) if (value !== '') process.stdout.write(`${name.padEnd(10)} ${value}\n`)
 }
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({ options: OPTIONS })
-  if (values.help === true) {
+/** undefined: there is no call to place; help or a problem was printed. */
+function readFlags() {
+  try {
+    const { values } = parseArgs({ options: OPTIONS })
+    if (values.help !== true) return values
     process.stdout.write(HELP)
-    return
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\nSee --help.\n`)
+    process.exitCode = 2
   }
+  return undefined
+}
+
+async function main(): Promise<void> {
+  const values = readFlags()
+  if (values === undefined) return
   const speech = await openSpeech({ cacheDir: values['speech-dir'] })
   const maxMs = Number(values['max-s']) * 1000
   const lines = await Promise.all((values.say ?? []).map((text) => speech.say(text, 'rms')))

@@ -91,7 +91,7 @@ test('[PE1] a peer’s question is answered, with a body of a megabyte', async (
   assert.deepEqual([seen.expected.length, seen.refused], [1, 1])
 })
 
-test('[S10] [PE1] a stranger is refused by the head alone, before any body, and the connection is closed', async () => {
+test('[SAFE-4][S10] [PE1] a stranger is refused by the head alone, before any body, and the connection is closed', async () => {
   const { port, seen } = await open()
   const now = Date.now()
   const strangers: [string, string | undefined][] = [

@@ -277,7 +277,7 @@ suite('what a call is on its pod', () => {
     assert.deepEqual([nameOf(state), effects.map(effectOf)], ['following transfer', ['decide 1', 'write-end']])
   })
 
-  test('[P55][PCS1][PCS2] in whatever order things happen, no call acts after it was relinquished, and each is relinquished or ended once', () => {
+  test('[POD-3][P55][PCS1][PCS2] in whatever order things happen, no call acts after it was relinquished, and each is relinquished or ended once', () => {
     const events = Object.values(EVENTS).filter(({ kind }) => kind !== 'made')
     fc.assert(
       fc.property(fc.array(fc.nat({ max: events.length }), { maxLength: 40 }), (picks) => {

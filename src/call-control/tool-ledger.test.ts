@@ -134,7 +134,7 @@ for (const [what, of, expected] of [
   })
 }
 
-test('[P28][TG1][TG6] a tool that is keyed runs again under its first key', async () => {
+test('[TOOL-2][P28][TG1][TG6] a tool that is keyed runs again under its first key', async () => {
   const carried = { intents: [{ ...INTENT, key: 'c:1:7' }], pending: ['t'] }
   const { answer, ran } = await carriedLedger({ carried, intends: ['known'], effect: 'keyed' }).ask()
   assert.deepEqual([answer, ran], [{ kind: 'go' }, ['c:1:7']])
@@ -170,7 +170,7 @@ test('[P61][TG8] a tool that changes something and is out is not begun again wit
   }
 })
 
-test('[P61][TG2] records that are silent hold a tool INTENT_MAX_MS, however long a try takes', async () => {
+test('[TOOL-1][P61][TG2] records that are silent hold a tool INTENT_MAX_MS, however long a try takes', async () => {
   const clock = new FakeClock()
   const wheel = new Wheel({ clock, onError: (error) => assert.fail(String(error)) })
   let tries = 0

@@ -162,7 +162,7 @@ suite('the time of a call', () => {
 
   for (const how of ['handover', 'failover'] as const)
     for (const skewMs of [0, 1_500, -3_600_000])
-      test(`[S9][CB1][CK4] three ${how}s leave the end of a call where it was, with clocks ${skewMs} ms apart`, async () => {
+      test(`[POD-9][S9][CB1][CK4] three ${how}s leave the end of a call where it was, with clocks ${skewMs} ms apart`, async () => {
         let pod = new Pod(settings).open()
         let passedS = 0
         for (let moves = 0; moves < 3; moves += 1) {
@@ -192,7 +192,7 @@ suite('the time of a call', () => {
     )
   })
 
-  test('[S9][CB3] that the end is near is told once, however often the call moves', async () => {
+  test('[MONEY-4][S9][CB3] that the end is near is told once, however often the call moves', async () => {
     const first = new Pod(settings).open()
     await first.pass(81_000)
     assert.deepEqual(first.limits, ['call-time-near'])
@@ -212,7 +212,7 @@ suite('the time of a call', () => {
     assert.equal(second.asked.length, 1)
   })
 
-  test('[S8][CB3] the agent says goodbye when the time is over; without its words the plane says a sentence', async () => {
+  test('[MONEY-4][S8][CB3] the agent says goodbye when the time is over; without its words the plane says a sentence', async () => {
     const spoken = new Pod(settings).open()
     await spoken.pass(101_000)
     assert.match(spoken.asked.at(-1)!, /goodbye/)
@@ -229,7 +229,7 @@ suite('the time of a call', () => {
 suite('the silence of a caller', () => {
   const settings = { silenceAskMs: 20_000, silenceEndMs: 15_000, greeting: { kind: 'agent' as const } }
 
-  test('[S8][CB2] a caller who says nothing is asked once, then the call ends with a goodbye', async () => {
+  test('[END-7][S8][CB2] a caller who says nothing is asked once, then the call ends with a goodbye', async () => {
     const pod = new Pod(settings).open()
     const askedS = await secondsUntil(pod, () => pod.asked.some((words) => words.includes('still there')), 60)
     assert.ok(askedS >= 20 && askedS <= 22, `${askedS} s`)
@@ -264,7 +264,7 @@ suite('the silence of a caller', () => {
     assert.ok(askedS >= 79 && askedS <= 83, `${askedS} s`)
   })
 
-  test('[S9][CB2] a move does not renew the silence of a caller', async () => {
+  test('[POD-9][S9][CB2] a move does not renew the silence of a caller', async () => {
     let pod = new Pod({ ...settings, greeting: { kind: 'caller-first' } }).open()
     await pod.pass(15_000)
     pod = pod.move({ ...settings, greeting: { kind: 'caller-first' } }, 'handover').open()
@@ -285,7 +285,7 @@ suite('the silence of a caller', () => {
 })
 
 suite('the money of a call', () => {
-  test('[S8][CB3] near its budget a call tells so once, at it the agent says goodbye; a move keeps what was spent', async () => {
+  test('[POD-9][MONEY-4][S8][CB3] near its budget a call tells so once, at it the agent says goodbye; a move keeps what was spent', async () => {
     const settings = { budget: { amount: 1, prices: PRICES } }
     const first = new Pod(settings).open()
     first.spends(13_000) // 0.83

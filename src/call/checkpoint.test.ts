@@ -65,7 +65,7 @@ test('[OD4] the strikes of a call come back with it, and its tools that are out 
   assert.deepEqual(back.tools, [{ id: 't', holds: true }])
 })
 
-test('[CK1] a checkpoint of an older release has the fields it lacks as a new call has them', () => {
+test('[DEPLOY-4][CK1] a checkpoint of an older release has the fields it lacks as a new call has them', () => {
   const { owed: _owed, strikes: _strikes, tools: _tools, dials: _dials, ...old } = owing()
   const reading = readCheckpoint(JSON.stringify(old))
   assert.ok(reading.kind === 'read')

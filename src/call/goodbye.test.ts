@@ -49,7 +49,7 @@ suite('a goodbye', () => {
     assert.equal(life.state.phase.kind, 'live')
   })
 
-  test('[P45][GB3] is taken back once in a call, also when it moves between', () => {
+  test('[END-3][P45][GB3] is taken back once in a call, also when it moves between', () => {
     const life = closing()
     life.speaks(3_000)
     life.says('answer')

@@ -1,5 +1,5 @@
 // The call as a pure machine: no I/O, no clock, no randomness. The driver turns the world into events and effects
-// into deeds. Rules (SPEC.md, chapter "The call"):
+// into deeds. Rules:
 // CM1: a call ends once; after that every event is ignored.
 // CM2: one response at a time: a request waits while another is requested or active (turn.ts).
 // CM3: any terminal signal (stop, close, loss, status callback, agent, limit) leads to the same end.

@@ -170,7 +170,7 @@ const limited = (retryAfterMs: number): Partial<Ended> => ({
 })
 
 suite('an answer that comes to nothing', () => {
-  test('[P5] [OD3] a limit is waited for as the provider says, with a sound, twice; and the next turn has its own tries', () => {
+  test('[LIMIT-4][P5] [OD3] a limit is waited for as the provider says, with a sound, twice; and the next turn has its own tries', () => {
     const world = new World().live().caller()
     for (const [i, waitMs] of [1_500, 700].entries()) {
       world.response(`a${i}`, limited(waitMs))
@@ -622,7 +622,7 @@ suite('any order of bad answers', () => {
     },
   )
 
-  test('[OD1] [OD5] [OD6] no turn ends in silence: each has one outcome within its bound, a sound meanwhile, and no storm of dials', () => {
+  test('[TALK-4][OD1] [OD5] [OD6] no turn ends in silence: each has one outcome within its bound, a sound meanwhile, and no storm of dials', () => {
     fc.assert(property, { numRuns: 1_000 })
   })
 })

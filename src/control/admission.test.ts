@@ -155,7 +155,7 @@ suite('admission with a store', () => {
 
 suite('admission without a store', () => {
   for (const mode of ['hangs', 'rejects', 'throws'] as const) {
-    test(`[AD2] a store that ${mode}: the pod fills its static share and refuses the rest`, async () => {
+    test(`[STORE-1][AD2] a store that ${mode}: the pod fills its static share and refuses the rest`, async () => {
       const world = new World()
       world.mode = mode
       // floor(0.9 · 40 / 2 ready pods) = 18
@@ -204,7 +204,7 @@ suite('admission without a store', () => {
     assert.deepEqual(places, ['a/main/1', 'a/second/1', 'a/second/1', 'a/second/1', 'a/main/1', 'store-away'])
   })
 
-  test('[AD3] the share ends five minutes after the last answer, and never begins before the first', async () => {
+  test('[STORE-1][AD3] the share ends five minutes after the last answer, and never begins before the first', async () => {
     const world = new World()
     assert.equal(await world.admit(1), 'b/main/1')
     world.seen.lastSuccessAtMs = undefined

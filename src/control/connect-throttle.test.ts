@@ -93,7 +93,7 @@ test('[TH1] asks that were given up before an answer leave nothing behind', () =
   }
 })
 
-test('[TH3] a burst of refusals for the limit lowers the ceiling once, to less than what was in use', () => {
+test('[LIMIT-3][TH3] a burst of refusals for the limit lowers the ceiling once, to less than what was in use', () => {
   const clock = new FakeClock(1)
   const throttle = new ConnectThrottle({ clock, pools: [POOL] })
   for (let i = 0; i < 50; i += 1) throttle.refused('a', { kind: 'limit', inUse: 500 })
@@ -105,7 +105,7 @@ test('[TH3] a burst of refusals for the limit lowers the ceiling once, to less t
   assert.equal(throttle.ceilingOf('a'), 405)
 })
 
-test('[TH4] the ceiling rises step by step to the configured one and no further', () => {
+test('[LIMIT-3][TH4] the ceiling rises step by step to the configured one and no further', () => {
   const clock = new FakeClock(1)
   const throttle = new ConnectThrottle({ clock, pools: [POOL] })
   throttle.refused('a', { kind: 'limit', inUse: 1_000 })

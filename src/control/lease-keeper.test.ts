@@ -251,7 +251,7 @@ suite('the keeper of leases', () => {
     }))
 
   for (const mode of ['rejects', 'hangs', 'throws'] as const) {
-    test(`[KE7] cut off alone from a store that ${mode}, the pod gives up its calls once, in time`, () =>
+    test(`[POD-13][KE7] cut off alone from a store that ${mode}, the pod gives up its calls once, in time`, () =>
       inWorld(async (world) => {
         world.held = [lease(1)]
         await world.run(RENEW_MS)
@@ -273,7 +273,7 @@ suite('the keeper of leases', () => {
   }
 
   for (const peers of ['away', 'unknown'] as const) {
-    test(`[KE7] when the peers say ${peers}, the calls stay for as long as it takes, and all is well afterwards`, () =>
+    test(`[STORE-2][KE7] when the peers say ${peers}, the calls stay for as long as it takes, and all is well afterwards`, () =>
       inWorld(async (world) => {
         world.held = [lease(1)]
         world.peers = peers

@@ -30,7 +30,7 @@ suite('the lag of a pod', () => {
     assert.equal(after([60, 0, 0, 0, 0, 60, 0, 0, 0, 0]).penalty, 10)
   })
 
-  test('[PG1] [PG3] one bad second moves nothing; two take the pod out of placement', () => {
+  test('[POD-14][PG1] [PG3] one bad second moves nothing; two take the pod out of placement', () => {
     assert.equal(after([60, 0, 60, 0]).isLagging, false)
     assert.equal(after([60, 60]).isLagging, true)
     assert.equal(

@@ -110,7 +110,7 @@ suite('the life of a pod, by property', () => {
     assert.ok(handovers > 100, `only ${handovers} handovers: the property says little`)
   })
 
-  test('[LV5] never more than five handovers in a second', () => {
+  test('[POD-7][LV5] never more than five handovers in a second', () => {
     const property = fc.property(fc.integer({ min: 1, max: 60 }), (calls) => {
       const life = ready({ inFlightMax: 100 })
       life.calls = many(calls)

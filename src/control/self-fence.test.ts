@@ -81,7 +81,7 @@ suite('self-fence', () => {
     for (let i = 1; i < asked.length; i += 1) assert.ok(asked[i]! - asked[i - 1]! >= ASK_EVERY_MS)
   })
 
-  test('[SF3] [SF4] a pod cut off alone is fenced after 45 s and before its slots are granted again', () => {
+  test('[POD-13][SF3] [SF4] a pod cut off alone is fenced after 45 s and before its slots are granted again', () => {
     const { fencedAtMs } = live(times(90))
     assert.ok(
       fencedAtMs !== undefined && fencedAtMs >= FENCE_AFTER_MS && fencedAtMs <= FENCE_LATEST_MS,

@@ -55,7 +55,7 @@ class World {
 
 const callOf = (n: number, tenant = 'acme'): CallSpending => ({ callSid: `CA${n}` as CallSid, tenant, ms: 0, money: 0 })
 
-test('[S8][SPN1][SPN2][SPN3] two pods spend one budget; near it and at it each says so once, and new calls are refused', async () => {
+test('[MONEY-3][S8][SPN1][SPN2][SPN3] two pods spend one budget; near it and at it each says so once, and new calls are refused', async () => {
   const world = new World()
   const [one, two] = [world.pod(), world.pod()]
   one.calls.push(callOf(1), callOf(2))

@@ -25,7 +25,7 @@ class Reader extends Writable {
 
 const LINE = `${'x'.repeat(99)}\n`
 
-test('[S6] [LG3] lines wait up to the bound, further ones are dropped, counted and told of', async () => {
+test('[SAFE-10][S6] [LG3] lines wait up to the bound, further ones are dropped, counted and told of', async () => {
   const reader = new Reader()
   const lines = new LogLines(reader, { waitingMaxBytes: 1_000 })
   for (let i = 0; i < 25; i += 1) lines.write(LINE)
@@ -81,7 +81,7 @@ test('[S6] [LG4] of many lines with one message some are written, and a second l
   }
 })
 
-test('[LG2] personal data stays out unless it was asked for', () => {
+test('[SAFE-7][LG2] personal data stays out unless it was asked for', () => {
   const written = (showPii: boolean): string => {
     let text = ''
     const write = (line: string): void => {

@@ -29,7 +29,7 @@ async function open(reasons: string[] = [], isStuck = false, last: LagReading | 
   return app
 }
 
-test('[HE1] a live pod is alive while it drains; a stuck loop is not', async () => {
+test('[OPS-1][HE1] a live pod is alive while it drains; a stuck loop is not', async () => {
   const draining = await open(['draining'], false, { p99Ms: 1.5, maxMs: 2 })
   const alive = await draining.inject('/healthz')
   assert.equal(alive.statusCode, 200)
@@ -39,7 +39,7 @@ test('[HE1] a live pod is alive while it drains; a stuck loop is not', async () 
   assert.deepEqual(stuck.json(), { alive: false, eventLoopLagMs: null })
 })
 
-test('[HE2] readiness names every reason against new calls', async () => {
+test('[OPS-1][HE2] readiness names every reason against new calls', async () => {
   const ready = await (await open()).inject('/ready')
   assert.equal(ready.statusCode, 200)
   assert.deepEqual(ready.json(), { ready: true, reasons: [] })

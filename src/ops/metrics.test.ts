@@ -65,7 +65,7 @@ test('[MX1] counts are read at the scrape, and a second scrape does not add them
   }
 })
 
-test('[MX2] a gauge that is unknown, throws or is no number is absent, and comes back when it can be read', async () => {
+test('[OPS-2][MX2] a gauge that is unknown, throws or is no number is absent, and comes back when it can be read', async () => {
   let active: number | undefined
   let leases: Record<string, number> | undefined
   const registry = new Registry()

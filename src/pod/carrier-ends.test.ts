@@ -37,7 +37,7 @@ const saidIn = (checkpoint: string | undefined): string[] => {
 }
 
 suite('a call that is over for the carrier', () => {
-  test('[DK6][EG5] whose pod died is ended by any pod that is told, for what the carrier said, and its slot is free', async () => {
+  test('[END-8][DK6][EG5] whose pod died is ended by any pod that is told, for what the carrier said, and its slot is free', async () => {
     for (const cause of ['caller-hung-up', 'carrier-lost'] as const) {
       const shared = await ground()
       const first = await talking(shared)
@@ -53,7 +53,7 @@ suite('a call that is over for the carrier', () => {
     }
   })
 
-  test('[EG11] is not resumed: not where it was told, from that moment on, and by no pod once the callback is answered', async () => {
+  test('[END-9][EG11] is not resumed: not where it was told, from that moment on, and by no pod once the callback is answered', async () => {
     const shared = await ground()
     const first = await start('pod-a', shared)
     const second = await start('pod-b', shared)

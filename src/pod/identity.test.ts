@@ -29,7 +29,7 @@ function assertTheirs(control: CallActions | undefined, path: string): void {
   assert.equal(control?.direction, 'outbound', path)
 }
 
-test('[P12][P18][DK8] far party and tenant of an outbound call are the same after a failover and a handover', async () => {
+test('[CALL-10][P12][P18][DK8] far party and tenant of an outbound call are the same after a failover and a handover', async () => {
   const on = await ground()
   const env = { LIMITS_FILE: await limitsFile() }
   const first = await start('a', on, env)

@@ -146,7 +146,7 @@ suite('a call that is over while its agent is made', () => {
 })
 
 suite('a stream that opens at another pod than the picked one', () => {
-  test('[P19][MD4] the picked pod drops what it prepared, or is about to, without a trace', async () => {
+  test('[CALL-8][P19][MD4] the picked pod drops what it prepared, or is about to, without a trace', async () => {
     for (const isMade of [true, false]) {
       const shared = await ground()
       const first = await start('pod-a', shared)

@@ -40,7 +40,7 @@ suite('a pod alone', () => {
     assert.equal((await rig.offer(sid(9))).kind, 'stream')
   })
 
-  test('[O17] [PG6] a pod whose loop is far too late says busy to new calls, keeps its live ones, and takes new ones when it is calm', async () => {
+  test('[POD-14][O17] [PG6] a pod whose loop is far too late says busy to new calls, keeps its live ones, and takes new ones when it is calm', async () => {
     const rig = await start('pod-1', undefined, { CALLS_MAX: '100' })
     await rig.offer(sid(1))
     let p99Ms = 500
@@ -91,7 +91,7 @@ suite('a pod alone', () => {
     assert.deepEqual(await rig.next(sid(8)), { kind: 'unknown-call' })
   })
 
-  test('[DK5] a call whose socket broke goes on here, with its history, under the next epoch', async () => {
+  test('[POD-11][DK5] a call whose socket broke goes on here, with its history, under the next epoch', async () => {
     const rig = await start('pod-1', undefined)
     await rig.offer(sid(1))
     const leg = await rig.open(sid(1))
@@ -105,7 +105,23 @@ suite('a pod alone', () => {
     assert.deepEqual(said(rig, sid(1)), ['a check up please', 'on which day'])
   })
 
-  test('[P58][PD1] a pod alone that drains waits for a call whose socket broke, and lets it go on', async () => {
+  test('[POD-11][AW3] a call whose socket broke waits 30 s for the question that brings it back, then it has ended', async () => {
+    const on = await ground()
+    const rig = await start('pod-1', on)
+    await rig.offer(sid(1))
+    const leg = await rig.open(sid(1))
+    leg!.onLegEnd({ cause: 'lost', code: 1006 })
+    rig.aheadMs += 29_000
+    await wait(300)
+    assert.deepEqual([(await on.records.find(sid(1)))?.state, (await on.leases.usage()).inUse], ['live', 1])
+    rig.aheadMs += 1_000
+    while ((await on.records.find(sid(1)))?.state === 'live') await wait(5)
+    await until('all is written', () => rig.pod.finalizer.pendingCount === 0)
+    assert.equal((await on.records.find(sid(1)))?.cause, 'carrier-lost')
+    assert.equal((await on.leases.usage()).inUse, 0)
+  })
+
+  test('[POD-11][P58][PD1] a pod alone that drains waits for a call whose socket broke, and lets it go on', async () => {
     const rig = await start('pod-a', undefined, { DRAIN_NATURAL_MS: '60000' })
     for (const n of [1, 2]) {
       await rig.offer(sid(n))
@@ -146,7 +162,7 @@ suite('a pod alone', () => {
 })
 
 suite('pods of a fleet', () => {
-  test('[DK5] a call whose pod is lost goes on elsewhere, with its history; the lost pod acts no more', async () => {
+  test('[POD-1][DK5] a call whose pod is lost goes on elsewhere, with its history; the lost pod acts no more', async () => {
     const shared = await ground()
     const first = await start('pod-a', shared)
     await first.offer(sid(1))
@@ -167,7 +183,7 @@ suite('pods of a fleet', () => {
     assert.equal((await shared.leases.usage()).inUse, 1)
   })
 
-  test('[LV8] a pod that fences itself lets its calls go, says that it is off, and another one goes on', async () => {
+  test('[POD-13][LV8] a pod that fences itself lets its calls go, says that it is off, and another one goes on', async () => {
     const shared = await ground()
     const first = await start('pod-a', shared)
     await first.offer(sid(1))
@@ -224,7 +240,7 @@ suite('pods of a fleet', () => {
     assert.deepEqual(await second.next(sid(1), dialed('answered')), { kind: 'hang-up' })
   })
 
-  test('[P31] nobody answers a transfer: the agent gets the call back at any pod, twice; then the person of FALLBACK_NUMBER is tried, then a sentence', async () => {
+  test('[END-5][P31] nobody answers a transfer: the agent gets the call back at any pod, twice; then the person of FALLBACK_NUMBER is tried, then a sentence', async () => {
     const shared = await ground()
     const env = { FALLBACK_NUMBER: '+12025550100' }
     const first = await start('pod-a', shared, env)
@@ -311,7 +327,7 @@ suite('pods of a fleet', () => {
     assert.deepEqual([...rig.metrics.transfers.entries()], [['allowed', 1]])
   })
 
-  test('[P31] the end of a transfer that a person answers is told in its row; a call without its agent does not come back', async () => {
+  test('[END-6][P31] the end of a transfer that a person answers is told in its row; a call without its agent does not come back', async () => {
     const shared = await ground()
     const first = await start('pod-a', shared, { FALLBACK_NUMBER: '+12025550100' })
     for (const n of [1, 2]) {
@@ -342,7 +358,7 @@ suite('pods of a fleet', () => {
     assert.equal((await shared.leases.usage()).inUse, 0)
   })
 
-  test('[EG4] a stream that opened on another pod than the picked one stays, whatever the picked one does', async () => {
+  test('[CALL-8][EG4] a stream that opened on another pod than the picked one stays, whatever the picked one does', async () => {
     const shared = await ground()
     const first = await start('pod-a', shared)
     const answer = await first.offer(sid(1))
@@ -367,7 +383,7 @@ suite('pods of a fleet', () => {
     assert.equal((await shared.records.find(sid(1)))?.cause, 'transferred')
   })
 
-  test('[RZ2] what breaks again and again ends with an apology, and its end is written', async () => {
+  test('[POD-10][RZ2] what breaks again and again ends with an apology, and its end is written', async () => {
     const shared = await ground()
     const first = await start('pod-a', shared)
     await first.offer(sid(1))
@@ -452,7 +468,7 @@ suite('pods of a fleet', () => {
     )
   })
 
-  test('[HO1-HO3] a draining pod hands its calls over: prepared, then given, and the caller is told the way', async () => {
+  test('[POD-7][HO1-HO3] a draining pod hands its calls over: prepared, then given, and the caller is told the way', async () => {
     const shared = await ground()
     const first = await start('pod-a', shared)
     await first.offer(sid(1))

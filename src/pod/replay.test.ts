@@ -37,7 +37,7 @@ test('[DK11] a stream that brings nothing any more is over when the carrier asks
   assert.equal(rig.legs.length, 1)
 })
 
-test('[S13] [DK12] a call that has ended is not admitted again, at its own pod', async () => {
+test('[CALL-7][S13] [DK12] a call that has ended is not admitted again, at its own pod', async () => {
   const rig = await start('pod-1', undefined, { CALLS_MAX: '1' })
   await rig.offer(sid(1))
   await rig.open(sid(1))
@@ -48,7 +48,7 @@ test('[S13] [DK12] a call that has ended is not admitted again, at its own pod',
   assert.equal((await rig.offer(sid(2))).kind, 'stream', 'no place was taken')
 })
 
-test('[S13] [DK12] nor at another pod, by the records; a live call of another pod is none that has ended', async () => {
+test('[CALL-7][S13] [DK12] nor at another pod, by the records; a live call of another pod is none that has ended', async () => {
   const on = await ground()
   const first = await start('pod-1', on)
   const second = await start('pod-2', on)
@@ -60,7 +60,7 @@ test('[S13] [DK12] nor at another pod, by the records; a live call of another po
   assert.deepEqual(await second.offer(sid(1)), { kind: 'over' })
 })
 
-test('[DK12] while the records are away a call is admitted all the same', async () => {
+test('[STORE-8][DK12] while the records are away a call is admitted all the same', async () => {
   const on = await ground()
   const rig = await start('pod-1', {
     ...on,

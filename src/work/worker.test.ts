@@ -47,7 +47,7 @@ function rig(
   return { worker, store, outcomes, close }
 }
 
-test('[WE1] the chain of a call is worked in its order, each item once', async () => {
+test('[WORK-2][WE1] the chain of a call is worked in its order, each item once', async () => {
   const seen: string[] = []
   const { worker, store, close } = rig(async ({ callSid, type }) => {
     seen.push(`${callSid.slice(-2)} ${type}`)
@@ -184,7 +184,7 @@ test('[WE4] analysis waits while other work has been due for long', async () => 
   await close()
 })
 
-test('[O14][WOP1] what the store has not said, or not for a while, is absent from the figures', async () => {
+test('[OPS-2][O14][WOP1] what the store has not said, or not for a while, is absent from the figures', async () => {
   const { worker, store, close } = rig(() => Promise.resolve(DONE), { times: { depthMs: 500 } })
   const registry = new Registry()
   new WorkMetrics().register(registry, () => worker.depth)

@@ -29,7 +29,7 @@ test('a simple agent runs its tool', async () => {
   rehearsal.close()
 })
 
-test('a tool that needs approval runs when the session approves and not when it rejects', async () => {
+test('[TOOL-6] a tool that needs approval runs when the session approves and not when it rejects', async () => {
   const rehearsal = await open('approval.ts')
   await rehearsal.connect()
   const small = await rehearsal.callTool('refund_order', { orderId: 'A1', amount: 20 })

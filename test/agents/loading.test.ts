@@ -68,7 +68,7 @@ test('[A1] the example of all exports in the README loads without a warning, and
 })
 
 describe('what does not load is said with file and line', () => {
-  test('[A1] [A8] an error of the syntax, of an import and of the code name the place in the author’s file', async () => {
+  test('[DEPLOY-2][A1] [A8] an error of the syntax, of an import and of the code name the place in the author’s file', async () => {
     const syntax = await refused({ 'agent.ts': 'const one = 1\nexport default {{\n' })
     assert.match(syntax, /agent\.ts could not be loaded: .* at \/.*agent\.ts:2:\d+/)
     const missing = await refused({ 'agent.ts': `${HEAD}import { a } from './desk/absent'\nexport const agent = a` })
@@ -191,7 +191,7 @@ export const greetingText = 'Hello'`
     assert.equal(process.exit, before)
   })
 
-  test('[A8] a top-level await that never ends is refused after its bound, by the whole program too', async () => {
+  test('[DEPLOY-2][A8] a top-level await that never ends is refused after its bound, by the whole program too', async () => {
     const files = { 'agent.ts': `await new Promise(() => {})\n${ONE}` }
     assert.match(
       await refused(files, { loadMs: 200 }),

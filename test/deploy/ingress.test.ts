@@ -64,7 +64,7 @@ describe('the ingress of the chart', () => {
     }
   })
 
-  test('a pod that drains keeps its streams and gets what is named for it, and nothing else', async () => {
+  test('[DEPLOY-5] a pod that drains keeps its streams and gets what is named for it, and nothing else', async () => {
     const [address = ''] = ingress.addresses
     const stream = await ingress.open(pathOf(nameOf(address)))
     await ingress.setReady(address, false)
@@ -80,7 +80,7 @@ describe('the ingress of the chart', () => {
     stream.close()
   })
 
-  test('a pod frozen for 2 s loses nothing; one that stays frozen is cut off within 3.5 s, its calls go elsewhere', async () => {
+  test('[POD-12] a pod frozen for 2 s loses nothing; one that stays frozen is cut off within 3.5 s, its calls go elsewhere', async () => {
     const address = ingress.addresses[1]!
     const stream = await ingress.open(pathOf(nameOf(address)))
     ingress.signal(address, 'SIGSTOP')

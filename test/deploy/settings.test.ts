@@ -127,7 +127,7 @@ describe('the chart’s schema is made from the plane’s variables', () => {
     }
   })
 
-  test('[O8] the chart accepts a text exactly when the plane does', () => {
+  test('[DEPLOY-7][O8] the chart accepts a text exactly when the plane does', () => {
     const ranges = JSON.parse(makeSettings()).ranges as Record<string, { min: number; max: number }>
     let accepted = 0
     for (const [name, { form, parse }] of plain) {
@@ -168,7 +168,7 @@ describe('helm refuses a setting that the plane would not take', () => {
     ['limits.pool=own', /additional properties 'pool' not allowed/],
   ]
   for (const [set, wanted] of refusals) {
-    test(`[O8] ${set}`, async () => {
+    test(`[DEPLOY-7][O8] ${set}`, async () => {
       const option = set.startsWith('settings') ? { strings: [set] } : { sets: [set] }
       const rendered = await renderChart(tools, option)
       assert.equal(rendered.kind, 'refused')

@@ -100,7 +100,7 @@ describe('the configuration of every container of every rendering is read by the
   })
 })
 
-test('[O1] every pod of every rendering starts as it is rendered and becomes ready by its own probes', async (t) => {
+test('[DEPLOY-8][O1] every pod of every rendering starts as it is rendered and becomes ready by its own probes', async (t) => {
   const started = await startVariants(tools)
   const summary = Object.fromEntries(started.map(({ variant, roles }) => [variant, roles.sort()]))
   t.diagnostic(

@@ -30,7 +30,7 @@ async function withFront(
 const THREE = ['pod-a', 'pod-b', 'pod-c']
 
 describe('HAProxy before a fleet', { concurrency: 3 }, () => {
-  test('[HP2] a media stream and a webhook reach exactly the pod they name, with the signature', () =>
+  test('[DEPLOY-5][HP2] a media stream and a webhook reach exactly the pod they name, with the signature', () =>
     withFront(THREE, async (front) => {
       for (const name of THREE) {
         const stream = await front.stream(name, 'CA7', { 'X-Twilio-Signature': 'of-the-stream' })
@@ -90,7 +90,7 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       for (const open of [resumed, other]) open.close()
     }))
 
-  test('[HP4][HP5] SIGSTOP: the callers of a frozen pod are cut in time, and a webhook that hangs in it is asked of another', () =>
+  test('[POD-12][DEPLOY-6][HP4][HP5] SIGSTOP: the callers of a frozen pod are cut in time, and a webhook that hangs in it is asked of another', () =>
     withFront(THREE, async (front) => {
       const stream = await front.stream('pod-a', 'CA1')
       const hanging = front.post('/twilio/hang?pod=pod-a&on=pod-a')
@@ -107,7 +107,7 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       assert.equal((await front.post('/twilio/next?pod=pod-a')).pod, 'pod-a')
     }))
 
-  test('a pod that stalls for two seconds keeps its callers', () =>
+  test('[POD-12] a pod that stalls for two seconds keeps its callers', () =>
     withFront(['pod-a', 'pod-b'], async (front) => {
       const stream = await front.stream('pod-a', 'CA1')
       front.pod('pod-a').program.kill('SIGSTOP')
@@ -118,7 +118,7 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       stream.close()
     }))
 
-  test('[HP4] a draining pod keeps its sockets and what is named for it, and gets no new call; none is refused meanwhile', () =>
+  test('[DEPLOY-5][HP4] a draining pod keeps its sockets and what is named for it, and gets no new call; none is refused meanwhile', () =>
     withFront(THREE, async (front) => {
       const stream = await front.stream('pod-a', 'CA1')
       await front.drain('pod-a')
@@ -149,7 +149,7 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       assert.equal((await front.post('/twilio/next?pod=pod-a')).pod, 'pod-b')
     }))
 
-  test('[HP5] a webhook whose pod dies with it is answered by another pod; without any pod it is 503', () =>
+  test('[DEPLOY-6][HP5] a webhook whose pod dies with it is answered by another pod; without any pod it is 503', () =>
     withFront(['pod-a', 'pod-b'], async (front) => {
       const answer = await front.post('/twilio/die?pod=pod-a&on=pod-a')
       assert.deepEqual([answer.status, answer.pod], [200, 'pod-b'])
@@ -173,7 +173,7 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       assert.notEqual(died.pod, 'pod-c')
     }))
 
-  test('[HP5] when every pod refuses, the refusal reaches the carrier as it is', () =>
+  test('[DEPLOY-6][HP5] when every pod refuses, the refusal reaches the carrier as it is', () =>
     withFront(['pod-a', 'pod-b'], async (front) => {
       for (const name of ['pod-a', 'pod-b']) await front.drain(name)
       const response = await fetch(`${front.haproxy.url}/twilio/voice`, { method: 'POST', body: 'CallSid=CA1' })
@@ -181,7 +181,7 @@ describe('HAProxy before a fleet', { concurrency: 3 }, () => {
       assert.match(await response.text(), /pod-[ab]/)
     }))
 
-  test('[HP1] only the paths of carrier and provider pass, however the others are spelt', () =>
+  test('[SAFE-2][HP1] only the paths of carrier and provider pass, however the others are spelt', () =>
     withFront(['pod-a'], async (front) => {
       const closed = ['/', '/metrics', '/healthz', '/ready', '/drain', '/internal/calls', '/api/v1/calls', '/twilio']
       const spelt = [

@@ -9,7 +9,7 @@ import { newCallSid, RawCarrier } from '../raw-carrier.ts'
 const agent = new RealtimeAgent<unknown>({ name: 'A', instructions: 'x' })
 const pack: Pack = { name: 'still', version: '1', openCall: () => ({ agent, greeting: { kind: 'caller-first' } }) }
 
-test('[S8][SPN2][SPN3] a tenant that has spent its day gets no new calls; its live call goes on, and the operator is told', async () => {
+test('[MONEY-3][S8][SPN2][SPN3] a tenant that has spent its day gets no new calls; its live call goes on, and the operator is told', async () => {
   const prices = { currency: 'USD', modelMinute: 60 }
   const env = { PRICES: JSON.stringify(prices), TENANT_MONEY_PER_DAY: '3' }
   await Plane.with({ pack, env }, async (plane) => {

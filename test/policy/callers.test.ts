@@ -39,7 +39,7 @@ async function flood(
   return { inside, heard }
 }
 
-test('[S8][CPL1] forty calls at once from one number get three places; others get in, and nobody is sent to the human', async () => {
+test('[MONEY-1][S8][CPL1] forty calls at once from one number get three places; others get in, and nobody is sent to the human', async () => {
   await Plane.with({ pack, env: { FALLBACK_NUMBER: HUMAN, CALLS_MAX: '50' } }, async (plane) => {
     const carrier = new RawCarrier(plane.edge.url)
     const { inside, heard } = await flood([carrier], '+15005551234', 40)
@@ -63,7 +63,7 @@ test('[S8][CPL1] forty calls at once from one number get three places; others ge
   })
 })
 
-test('[S8][P11][CPL1] withheld callers share a part of the places, and none of them another one’s three', async () => {
+test('[MONEY-2][S8][P11][CPL1] withheld callers share a part of the places, and none of them another one’s three', async () => {
   await Plane.with({ pack, env: { CALLS_MAX: '12', CALLS_WITHHELD_PERCENT: '50' } }, async (plane) => {
     const carrier = new RawCarrier(plane.edge.url)
     const inside: string[] = []
@@ -76,7 +76,7 @@ test('[S8][P11][CPL1] withheld callers share a part of the places, and none of t
   })
 })
 
-test('[S8][P11][CPL1] one SIP caller, and one number in other spellings, has three places and not the part of all who are withheld', async () => {
+test('[MONEY-2][S8][P11][CPL1] one SIP caller, and one number in other spellings, has three places and not the part of all who are withheld', async () => {
   await Plane.with({ pack, env: { CALLS_MAX: '20', CALLS_WITHHELD_PERCENT: '50' } }, async (plane) => {
     const carrier = new RawCarrier(plane.edge.url)
     const inside: string[] = []
@@ -102,7 +102,7 @@ test('[S8][P11][CPL1] one SIP caller, and one number in other spellings, has thr
   })
 })
 
-test('[S8][CPL1][CPL2] two pods of a fleet count a caller together, by a key that is not the number', async () => {
+test('[MONEY-1][S8][CPL1][CPL2] two pods of a fleet count a caller together, by a key that is not the number', async () => {
   redis = await startRedis()
   postgres = await startPostgres()
   await runMigrations(postgres.url)

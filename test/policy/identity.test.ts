@@ -51,7 +51,7 @@ const inbound = (n: number) => ({ From: `+1500555100${n}`, To: OURS, Direction: 
 const outbound = (n: number) => ({ From: OURS, To: `+1500555200${n}`, Direction: 'outbound-api' })
 const seven = [1, 2, 3, 4, 5, 6, 7]
 
-test('[P18][DK8] outbound calls leave the places that are kept from them; inbound calls get those', async () => {
+test('[LIMIT-5][P18][DK8] outbound calls leave the places that are kept from them; inbound calls get those', async () => {
   const limits = {
     pools: [{ pool: 'main', callsMax: 6, connectsPerSecond: 1_000 }],
     reserve: { inbound: 1, outbound: 4 },
@@ -67,7 +67,7 @@ test('[P18][DK8] outbound calls leave the places that are kept from them; inboun
   })
 })
 
-test('[P18][DK8] the tenant of an outbound call is the one whose number calls', async () => {
+test('[CALL-10][P18][DK8] the tenant of an outbound call is the one whose number calls', async () => {
   const limits = {
     pools: [{ pool: 'main', callsMax: 10, connectsPerSecond: 1_000 }],
     tenants: [{ tenant: 'acme', numbers: [OURS], burst: 2 }],
@@ -81,7 +81,7 @@ test('[P18][DK8] the tenant of an outbound call is the one whose number calls', 
   })
 })
 
-test('[P11][P12] a pack is told whom the call is with, whoever called, and never a withheld number as somebody', async () => {
+test('[TOOL-7][P11][P12] a pack is told whom the call is with, whoever called, and never a withheld number as somebody', async () => {
   const controls: CallActions[] = []
   await Plane.with({ pack: notingPack(controls) }, async (plane) => {
     const carrier = new RawCarrier(plane.edge.url)

@@ -31,7 +31,7 @@ function trustingPack(controls: CallActions[]): Pack {
   }
 }
 
-test('[S7][HC4] a transfer that the plane does not allow is told to the agent, counted, and never dialled', async () => {
+test('[MONEY-5][S7][HC4] a transfer that the plane does not allow is told to the agent, counted, and never dialled', async () => {
   const controls: CallActions[] = []
   const env = { ADMIN_TOKEN: OPERATOR }
   await Plane.with({ pack: trustingPack(controls), env }, async (plane) => {
@@ -55,7 +55,7 @@ test('[S7][HC4] a transfer that the plane does not allow is told to the agent, c
   })
 })
 
-test('[S7] a transfer that is allowed is dialled for a bounded time', async () => {
+test('[END-4][S7] a transfer that is allowed is dialled for a bounded time', async () => {
   const controls: CallActions[] = []
   const env = { TRANSFER_MAX_MS: '600000' }
   await Plane.with({ pack: trustingPack(controls), env }, async (plane) => {

@@ -94,7 +94,7 @@ for (const world of worlds)
   describe(`erasing on ${world.name}`, () => {
     const tenant = `tenant-${world.name.replaceAll(' ', '-')}`
 
-    test('[ERS1][ESQ2] one caller is erased with all that hangs on him, however the number is written; nobody else is', async () => {
+    test('[ERASE-1][ERS1][ESQ2] one caller is erased with all that hangs on him, however the number is written; nobody else is', async () => {
       const database = await world.open()
       const gone = [await leaveCall(database, tenant, FROM), await leaveCall(database, tenant, FROM)]
       const live = await leaveCall(database, tenant, FROM, false)
@@ -160,7 +160,7 @@ test('[ESQ3] of a request that is done no number is left, and while it is open n
     assert.deepEqual(await ask(`select 1 from ${table} where call_sid = $1`, [live]), [], table)
 })
 
-test('[ESQ2] with a key that is gone nothing is erased, since nobody could say whose calls they are', async () => {
+test('[ERASE-4][ESQ2] with a key that is gone nothing is erased, since nobody could say whose calls they are', async () => {
   const callSid = await leaveCall(await onPostgres(A), 'keyless', FROM)
   const isMissing = (error: unknown) => error instanceof VoiceError && error.code === 'DATA_KEY_MISSING'
   for (const keys of [B, undefined]) {
@@ -186,7 +186,7 @@ test('[ESQ1] more calls than a batch go in one request', async () => {
   assert.deepEqual([erased, isDone], [BATCH * 2 + 7, true])
 })
 
-test('[ERS2] by age: each tenant has its days, live calls and calls with work left stay, the latter twice as long', async () => {
+test('[ERASE-5][ERS2] by age: each tenant has its days, live calls and calls with work left stay, the latter twice as long', async () => {
   const database = await onPostgres()
   await database.erasures.request({ tenant: 'default', from: undefined })
   const [old, young, strict, live, busy, stuck] = await Promise.all([
@@ -262,7 +262,7 @@ test('[ERS1][ERS2][ERS3] the worker goes through requests each minute and by age
   wheel.close()
 })
 
-test('[P63][O4][EOP1][EOP3] a misspelt member erases nothing; a whole tenant goes only by the word and the count', async () => {
+test('[ERASE-2][ERASE-3][P63][O4][EOP1][EOP3] a misspelt member erases nothing; a whole tenant goes only by the word and the count', async () => {
   const app = fastify()
   const database = await onPostgres(A)
   await app.register(erasureRoutes, { store: database.erasures, operators })
@@ -288,7 +288,7 @@ test('[P63][O4][EOP1][EOP3] a misspelt member erases nothing; a whole tenant goe
   await app.close()
 })
 
-test('[EOP1][EOP2][OPR1] the routes: token, form, what was erased, and 409 where a key is gone', async () => {
+test('[ERASE-3][ERASE-4][EOP1][EOP2][OPR1] the routes: token, form, what was erased, and 409 where a key is gone', async () => {
   const app = fastify()
   const database = await onPostgres(A)
   await app.register(erasureRoutes, { store: database.erasures, operators })

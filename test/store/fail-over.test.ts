@@ -76,7 +76,7 @@ async function synced({ old, next }: Ground): Promise<void> {
 }
 
 suite('Redis', () => {
-  test('[P15][RCN5] that became a replica and kept its connection is left for the new primary within seconds', () =>
+  test('[STORE-5][P15][RCN5] that became a replica and kept its connection is left for the new primary within seconds', () =>
     withPair(async (ground) => {
       const { old, next, relay, store } = ground
       await synced(ground)
@@ -125,7 +125,7 @@ suite('Redis', () => {
     }))
 })
 
-test('[P15][PO4] a Postgres that became read-only is left for the new one, by all connections at once', async () => {
+test('[STORE-5][P15][PO4] a Postgres that became read-only is left for the new one, by all connections at once', async () => {
   const [old, next] = await Promise.all([startPostgres(), startPostgres()])
   const relay = await startRelay(old.port)
   const records = await openRecords({ kind: 'postgres', url: old.url.replace(String(old.port), String(relay.port)) })

@@ -126,7 +126,7 @@ suite('random commands', () => {
     ['pinned', PINNED_SEED],
     ['new', undefined],
   ] as const)
-    test(`[LM1][LUP1] the store on Redis answers as the one in memory; no count is wrong, nothing is left over (${name} seed)`, async () => {
+    test(`[LIMIT-1][LM1][LUP1] the store on Redis answers as the one in memory; no count is wrong, nothing is left over (${name} seed)`, async () => {
       const property = fc.asyncProperty(
         fc.array(commandArbitrary, { minLength: 30, maxLength: 160 }),
         async (commands) => {
@@ -141,7 +141,7 @@ suite('random commands', () => {
       await fc.assert(property, { numRuns: RUNS, ...(seed === undefined ? {} : { seed }) })
     })
 
-  test('[LL2] a tenant below its guarantee is never refused and never waits', async () => {
+  test('[WAIT-7][LL2] a tenant below its guarantee is never refused and never waits', async () => {
     const property = fc.asyncProperty(comeAndGo, async (steps) => {
       const world = await worlds.open()
       try {

@@ -67,7 +67,7 @@ suite('a Redis that fails', () => {
     await store.close()
   })
 
-  test('[LE1][LC4] a Redis that restarts empty recovers: nothing new enters until the live calls were asserted', async () => {
+  test('[STORE-3][LE1][LC4] a Redis that restarts empty recovers: nothing new enters until the live calls were asserted', async () => {
     const { store } = await openStore(600)
     await prepare(store)
     await sleep(650)
@@ -100,7 +100,7 @@ suite('a Redis that fails', () => {
     await store.close()
   })
 
-  test('[RCN2][RCN3] a frozen Redis rejects within the bound, and serves when it is awake', async () => {
+  test('[STORE-7][RCN2][RCN3] a frozen Redis rejects within the bound, and serves when it is awake', async () => {
     const { store } = await openStore()
     await prepare(store)
     redis.kill('SIGSTOP')
@@ -119,7 +119,7 @@ suite('a Redis that fails', () => {
     await store.close()
   })
 
-  test('[LF1] the library of another version stays beside ours', async () => {
+  test('[DEPLOY-4][LF1] the library of another version stays beside ours', async () => {
     const other = "#!lua name=vp0\nredis.register_function('vp0_acquire', function() return 'old' end)"
     await control.call('FUNCTION', 'LOAD', 'REPLACE', other)
     const { store } = await openStore()

@@ -217,7 +217,7 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
-    name: '[S8][LCA1][LCA2] a far party has its places, live and waiting; the next call of it is refused, those of others are not',
+    name: '[MONEY-1][S8][LCA1][LCA2] a far party has its places, live and waiting; the next call of it is refused, those of others are not',
     limits: limitsOf({ callsMax: 5 }),
     run: async ({ store }) => {
       const of = (name: number, key: string, more: Partial<AcquireRequest> = {}) =>
@@ -404,7 +404,7 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
-    name: '[LM5] a transfer needs no slot, moves the count, raises the epoch, and is repeated while its stream is awaited',
+    name: '[POD-4][LM5] a transfer needs no slot, moves the count, raises the epoch, and is repeated while its stream is awaited',
     limits: limitsOf({ callsMax: 2 }),
     pods: 2,
     run: async ({ store }) => {
@@ -457,7 +457,7 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
-    name: '[P24][LPD3] the calls of a lost pod overfill full ones by half, evenly; new calls wait until those are below again',
+    name: '[POD-4][P24][LPD3] the calls of a lost pod overfill full ones by half, evenly; new calls wait until those are below again',
     limits: limitsOf({ callsMax: 100 }),
     pods: 3,
     run: async ({ store }) => {
@@ -539,7 +539,7 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
-    name: '[LUP2] a mass of leases due at once stops reaping for one ttl; when it is due again it is believed',
+    name: '[STORE-4][LUP2] a mass of leases due at once stops reaping for one ttl; when it is due again it is believed',
     limits: limitsOf({ callsMax: 100 }),
     run: async ({ store, advance }) => {
       await open(store, 1, 20)

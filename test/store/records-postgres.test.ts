@@ -130,7 +130,7 @@ test('[RQ2] batches that meet in opposite order do not deadlock', async () => {
   await Promise.all(fleet.map((one) => one.close()))
 })
 
-test('[RR5][PO1][PO2] a frozen database costs each request its bound, a crowd is refused at once, and the thaw is felt', async () => {
+test('[STORE-7][RR5][PO1][PO2] a frozen database costs each request its bound, a crowd is refused at once, and the thaw is felt', async () => {
   const records = await openRecords({ kind: 'postgres', url: pgbouncer.url, poolMax: 2, timeoutMs: 1_000 })
   const callSid = nextSid()
   await records.open(openRequest(callSid))

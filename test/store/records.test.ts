@@ -46,7 +46,7 @@ for (const { name, runs, open } of PLACES) {
 
     for (const { title, run } of CASES) test(title, () => run(records))
 
-    test('[RR1][RR2][RR4] whatever two pods do at once: no write of a stale epoch is accepted, a call ends once', async () => {
+    test('[POD-3][RR1][RR2][RR4] whatever two pods do at once: no write of a stale epoch is accepted, a call ends once', async () => {
       await fc.assert(
         fc.asyncProperty(moves, (rounds) => play(records, rounds)),
         { numRuns: runs },

@@ -35,7 +35,7 @@ test('[MG1] on the embedded database they make the same', async () => {
   await sql.close()
 })
 
-test('[MG3] no migration takes anything away; numbers rise, each once', () => {
+test('[DEPLOY-4][MG3] no migration takes anything away; numbers rise, each once', () => {
   const migrations = readMigrations()
   for (const { name, text } of migrations) assert.doesNotMatch(text.replaceAll(/--.*$/gm, ''), TAKES_AWAY, name)
   const numbers = migrations.map(({ version }) => version)

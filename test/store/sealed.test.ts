@@ -172,7 +172,7 @@ const isMissing = (error: unknown): boolean =>
   error.code === 'DATA_KEY_MISSING' &&
   !SECRETS.some((one) => error.message.includes(one))
 
-test('[S12][CDC1] with keys no number and no word of a call is anywhere in the database; the plane reads all of it', async () => {
+test('[SAFE-6][S12][CDC1] with keys no number and no word of a call is anywhere in the database; the plane reads all of it', async () => {
   const database = await onPostgres(sealerOf(A))
   const callSid = await leaveCall(database)
   const texts = await dump()
@@ -252,7 +252,7 @@ test('[S17][SCO1] the columns that are sealed are those of the schema, and every
 })
 
 describe('[RSL1][RSL4] rotation', () => {
-  test('after reseal the new key alone reads all of it, what was plain too; a key that went before is told', async () => {
+  test('[ERASE-6] after reseal the new key alone reads all of it, what was plain too; a key that went before is told', async () => {
     const { url } = postgres
     const old = await leaveCall(await onPostgres(sealerOf(A)))
     const plain = await leaveCall(await onPostgres(KEYLESS))

@@ -73,7 +73,7 @@ for (const { name, open } of PLACES) {
     }
     const PERSON = '+15005550166'
 
-    test('[P30][SW5] one person has one open call-back in a tenant, however many ask at once; a tenant has a bound', async () => {
+    test('[WAIT-6][P30][SW5] one person has one open call-back in a tenant, however many ask at once; a tenant has a bound', async () => {
       const tenant = `tenant-${nextSid()}`
       const body = { language: 'de' }
       const asked = await Promise.all(
@@ -183,7 +183,7 @@ for (const { name, open } of PLACES) {
       assert.equal((await db.work.finish(heldOf(second), RECORD)).kind, 'lost', 'once')
     })
 
-    test('[WK4] a failed item waits, is dead after its last attempt, its successor goes on, and a person runs it again', async () => {
+    test('[WORK-2][WK4] a failed item waits, is dead after its last attempt, its successor goes on, and a person runs it again', async () => {
       const callSid = await endedCall()
       await db.work.finish(heldOf(await one('record')), RECORD)
       const waits = await one('analysis')

@@ -75,7 +75,7 @@ test('[S23] [PFO1] other users of the machine have no way to the database, whate
   assert.deepEqual([modeOf('shared'), modeOf('shared/database')], ['750', '700'])
 })
 
-test('[EM1] a call that ends gets its record in the same process, and the pod’s port shows it', async () => {
+test('[WORK-6][EM1] a call that ends gets its record in the same process, and the pod’s port shows it', async () => {
   const embedded = await openEmbedded(configOf('one'), silentLog)
   const callSid = await endCall(embedded)
   const record = await analysed(embedded, callSid)
@@ -92,7 +92,7 @@ test('[EM1] a call that ends gets its record in the same process, and the pod’
   await embedded.close()
 })
 
-test('[EM4] a call that an earlier process left live is ended and gets its record', async () => {
+test('[WORK-6][EM4] a call that an earlier process left live is ended and gets its record', async () => {
   const config = configOf('left-live')
   const first = await openEmbedded(config, silentLog)
   const callSid = nextSid()

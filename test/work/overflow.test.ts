@@ -159,7 +159,7 @@ suite('a caller who waited too long', { concurrency: 1 }, () => {
     ['hang-up', PERSON],
     ['vanish', ''],
   ] as const)
-    test(`[P29][P83][OVF4] leaves a message, ended by ${end}: the receiver is told once, and operators find it`, async () => {
+    test(`[WAIT-4][P29][P83][OVF4] leaves a message, ended by ${end}: the receiver is told once, and operators find it`, async () => {
       await house({ overflow: 'voicemail' }, async (home) => {
         const report = await overflowed(home, { message: { seconds: 7, end } })
         assert.match(saidIn(report), /Signalton/)
@@ -197,7 +197,7 @@ suite('a caller who waited too long', { concurrency: 1 }, () => {
     })
   })
 
-  test('[P30] presses 1, is called back once, and talks to an agent who knows why', async () => {
+  test('[WAIT-5][P30] presses 1, is called back once, and talks to an agent who knows why', async () => {
     await house({ overflow: 'call-back' }, async (home) => {
       const report = await overflowed(home, { presses: '1' })
       assert.match(saidIn(report), /Wir rufen Sie zurück/)
@@ -218,7 +218,7 @@ suite('a caller who waited too long', { concurrency: 1 }, () => {
     })
   })
 
-  test('[P30][OVF2] who asks twice is called once; who withholds the number is offered nothing', async () => {
+  test('[WAIT-6][P30][OVF2] who asks twice is called once; who withholds the number is offered nothing', async () => {
     await house(
       { overflow: 'call-back', answer: () => ({ kind: 'no-answer', ringMs: 50 }), times: { againMs: 100 } },
       async (home) => {
@@ -244,7 +244,7 @@ suite('a caller who waited too long', { concurrency: 1 }, () => {
     )
   })
 
-  test('[P30][CBK1] a create whose answer is lost is looked up: the person is dialled once', async () => {
+  test('[WAIT-5][P30][CBK1] a create whose answer is lost is looked up: the person is dialled once', async () => {
     const carrier = { createFaults: ['answer-lost' as const] }
     await house({ overflow: 'call-back', carrier, times: { settleMs: 500 } }, async (home) => {
       await overflowed(home, { presses: '1' })

@@ -87,7 +87,7 @@ const endsOf = async (callSid: CallSid): Promise<number> =>
 const ownEnd = (callSid: CallSid, checkpoint: string) =>
   db.records.end({ callSid, epoch: 1, cause: 'agent-ended', next: { kind: 'none' }, checkpoint })
 
-test('[SWP1][SW4] a call whose pod and whose callback were lost is ended with its three items', async () => {
+test('[POD-15][SWP1][SW4] a call whose pod and whose callback were lost is ended with its three items', async () => {
   const callSid = await silentCall()
   const young = nextSid()
   await db.records.open(openRequest(young))
@@ -99,7 +99,7 @@ test('[SWP1][SW4] a call whose pod and whose callback were lost is ended with it
   assert.equal((await db.records.find(young))?.state, 'live')
 })
 
-test('[DK6][EG5][SW4] the carrier’s word at a pod that never knew the call ends it with its three items', async () => {
+test('[END-8][DK6][EG5][SW4] the carrier’s word at a pod that never knew the call ends it with its three items', async () => {
   const callSid = await silentCall()
   const metrics = new Metrics()
   const finalizer = endingsOf(metrics)
@@ -110,7 +110,7 @@ test('[DK6][EG5][SW4] the carrier’s word at a pod that never knew the call end
   assert.deepEqual(await itemsOf(callSid), THREE)
 })
 
-test(`[WK1][RR4] pod, carrier and two sweeps at the same moment, ${RACES} times: one end, three items, and the pod’s last words where it was first`, async () => {
+test(`[END-1][WORK-1][WK1][RR4] pod, carrier and two sweeps at the same moment, ${RACES} times: one end, three items, and the pod’s last words where it was first`, async () => {
   const metrics = new Metrics()
   const finalizer = endingsOf(metrics)
   const outcomes: SweepOutcome[] = []

@@ -52,7 +52,7 @@ async function endedCall(): Promise<CallSid> {
   return callSid
 }
 
-test('[EC2] a cause of another version reads as not known, in the row and in the record; a known one says who ended the call', async () => {
+test('[OPS-5][EC2] a cause of another version reads as not known, in the row and in the record; a known one says who ended the call', async () => {
   const callSid = await endedCall()
   const read = async () => {
     const [row, record] = [await db.records.find(callSid), await db.work.record(callSid)]
@@ -94,7 +94,7 @@ async function claimOf(callSid: CallSid, type: WorkType, leaseMs?: number): Prom
 const itemsOf = (callSid: CallSid) =>
   sql.query('select type, state from work_item where call_sid = $1 order by id', [callSid])
 
-test('[WK1][SW4] pods that end, workers that derive and hooks that add at the same moment make three items', async () => {
+test('[WORK-1][WK1][SW4] pods that end, workers that derive and hooks that add at the same moment make three items', async () => {
   for (let round = 0; round < 5; round++) {
     const callSid = nextSid()
     await db.records.open(openRequest(callSid))

@@ -61,7 +61,7 @@ async function spokenCall(): Promise<CallSid> {
   return callSid
 }
 
-test('a worker at its most talkative says no number and no word of a call, also when a receiver throws them back', async () => {
+test('[SAFE-7] a worker at its most talkative says no number and no word of a call, also when a receiver throws them back', async () => {
   const callSid = await spokenCall()
   const { port } = receiver.address() as AddressInfo
   const worker = await startWorkerProcess(postgres.url, {

@@ -66,7 +66,7 @@ test('[WP2] it does what follows a call, shows its figures, and ends with 0 when
   assert.equal(await worker.code, 0)
 })
 
-test('[OPR1][WOP2] the admin API asks for its token, lists what is dead, runs it again, and gives the record of a call', async () => {
+test('[OPS-5][OPR1][WOP2] the admin API asks for its token, lists what is dead, runs it again, and gives the record of a call', async () => {
   const worker = await start({ ADMIN_TOKEN })
   const callSid = await endedCall()
   await until('the chain is done', async () => (await statesOf(callSid)).every((state) => state === 'done'))
@@ -147,7 +147,7 @@ test('[CC2] a worker, a migration and a resealing are asked for nothing but what
   assert.equal(await worker.code, 0, worker.errors())
 })
 
-test('[SCW2] a pod on a database without tables is alive, not ready, and says why and what to do; a migration makes it ready', async () => {
+test('[DEPLOY-3][SCW2] a pod on a database without tables is alive, not ready, and says why and what to do; a migration makes it ready', async () => {
   await sql.query('create database bare')
   const url = postgres.url.replace(/postgres$/, 'bare')
   const port = await findFreePort()

@@ -74,7 +74,7 @@ async function hold(callSid: CallSid): Promise<() => Promise<unknown>> {
   return () => leases.renew({ pod: 'pod-a', leases: [{ callSid, tenant: 'acme', epoch: 1, pool: 'main' }] })
 }
 
-test('[WP3][SWP2][SWP3] what neither lease nor carrier knows is ended and worked; what a pod renews is let alone', async () => {
+test('[POD-15][WP3][SWP2][SWP3] what neither lease nor carrier knows is ended and worked; what a pod renews is let alone', async () => {
   const held = await silentCall()
   const renew = await hold(held)
   const lost = await silentCall()

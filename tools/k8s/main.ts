@@ -3,7 +3,7 @@
 // KM1: every variant is linted, rendered, typed and held to our rules; each finding is one line; any finding is exit code 1.
 // KM2: every ingress configuration that is rendered is read by the real HAProxy.
 import '../node-version.mjs'
-import { parseArgs } from 'node:util'
+import { readCommandLine } from '../command-line.ts'
 import { lintChart, packageChart, renderChart } from './chart.ts'
 import { checkIngress } from './ingress.ts'
 import { findLooseEnds } from './links.ts'
@@ -12,6 +12,16 @@ import { findBreaches } from './rules.ts'
 import { startVariants } from './starts.ts'
 import { checkTyped } from './typed.ts'
 import { VARIANTS, type Variant } from './variants.ts'
+
+const USAGE = `npm run chart [-- --start | --package FOLDER --image NAME]
+
+Lints and renders the Helm chart in each of its variants, and holds what is rendered to the types of Kubernetes, to the
+project's own rules and to the real HAProxy. Each finding is a line; any finding is exit code 1.
+
+  --start           start every pod that is rendered as a process of this machine instead
+  --package FOLDER  make the archive of the chart in FOLDER instead
+  --image NAME      the image that the archive names, without a tag
+  --help            this text`
 
 /** All findings of one variant. */
 export async function checkVariant(tools: K8sTools, { options, forAgent }: Variant): Promise<string[]> {
@@ -48,7 +58,7 @@ async function startAll(tools: K8sTools): Promise<number> {
 }
 
 if (import.meta.main) {
-  const { values } = parseArgs({
+  const { values } = readCommandLine(USAGE, {
     options: { package: { type: 'string' }, image: { type: 'string' }, start: { type: 'boolean' } },
   })
   const tools = await fetchK8sTools()

@@ -6,11 +6,11 @@
 import '../node-version.mjs'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { parseArgs } from 'node:util'
 import { type Condition, MISFITS, variablesOf } from '../../src/config-checks.ts'
 import { CALLS_MAX, NUMBERS_MAX, POOLS_MAX, TENANTS_MAX } from '../../src/control/limits.ts'
 import { AMOUNT_MAX, AMOUNT_NAMES, CURRENCY } from '../../src/prices.ts'
 import { type Form, VARIABLES, type Variable } from '../../src/variables.ts'
+import { readCommandLine } from '../command-line.ts'
 import { ROOT } from '../tree.ts'
 import { CHART } from './chart.ts'
 
@@ -36,6 +36,14 @@ export const OWN: Readonly<Record<string, string>> = {
   DATA_DIR: 'change edge.dataSize, which is the size of the folder',
   TWILIO_SIGNATURE_CHECK: 'signatures are always checked in a cluster',
 }
+
+const USAGE = `npm run chart-schema [-- --check]
+
+Writes the chart's values.schema.json and files/settings.json from src/variables.ts, src/config-checks.ts and
+src/control/limits.ts.
+
+  --check  write nothing; exit code 1 when a file is not as it would be written
+  --help   this text`
 
 const UNITS: readonly [RegExp, string][] = [
   [/_MS$/, 'milliseconds'],
@@ -242,7 +250,7 @@ export function staleFiles(): string[] {
 }
 
 if (import.meta.main) {
-  const { values } = parseArgs({ options: { check: { type: 'boolean' } } })
+  const { values } = readCommandLine(USAGE, { options: { check: { type: 'boolean' } } })
   const stale = staleFiles()
   if (values.check === true && stale.length > 0) {
     console.error(`stale: ${stale.join(', ')}; run npm run chart-schema and commit what it writes`)

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { suite, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
+import { writeCheckpoint } from '../../call/checkpoint.ts'
+import { initialState } from '../../call/state.ts'
 import { makeLiveCalls } from '../../carrier/twilio/rest/live-calls.ts'
 import type { CallStatus, Redirected } from '../../carrier/twilio/rest/rest.ts'
 import { LEASE_TIMES, type PodHeartbeat } from '../../control/ports.ts'
@@ -241,6 +243,21 @@ suite('the rescuer', () => {
     world.status = async () => ({ kind: 'known', status: 'ringing' })
     await world.run(25_000)
     assert.deepEqual([world.redirected.length, (await world.records.find(sid(1)))?.state], [0, 'live'])
+  })
+
+  test('[POD-2][RX5] a call that is with a person is left there as long as the carrier has it', async () => {
+    const world = await World.open(1)
+    const next = { kind: 'transfer' as const, to: '+12025550143' }
+    const phase = { kind: 'ended' as const, cause: 'transferred' as const, next }
+    const text = writeCheckpoint({ ...initialState(), phase })
+    await world.records.save([{ callSid: sid(1), epoch: 1, sequence: 1, text }])
+    await world.leases.release({ callSid: sid(1), epoch: 1 })
+    await world.run(180_000)
+    assert.ok(world.asked.length > 0, 'the carrier was not asked')
+    assert.deepEqual([world.redirected, (await world.records.find(sid(1)))?.state], [[], 'live'])
+    world.status = async () => ({ kind: 'known', status: 'completed' })
+    await world.run(180_000)
+    assert.equal((await world.records.find(sid(1)))?.state, 'ended')
   })
 
   test('[RX4] the slot of a call that has ended is given back before its lease is dropped', async () => {

@@ -206,7 +206,7 @@ test('[WH2] two webhooks of one call at once share one offer and one answer', as
   assert.equal(count, 1)
 })
 
-test('[WH3] draining gives 503 with Retry-After; full gives a sentence, or the human when there is one', async () => {
+test('[CALL-3][WH3] draining gives 503 with Retry-After; full gives a sentence, or the human when there is one', async () => {
   const plain = await open()
   plain.callControl.answer = () => ({ kind: 'busy', reason: 'draining' })
   const draining = await plain.post('/twilio/voice', fields)
@@ -369,7 +369,7 @@ test('[S22] [WH12] an address that is too long is refused on every path, and a l
   assert.deepEqual(callControl.events, [['stream', CALL, 'e'.repeat(256)]])
 })
 
-test('[S22] [WH11] a call that is over for the carrier does not enter', async () => {
+test('[CALL-7][S22] [WH11] a call that is over for the carrier does not enter', async () => {
   const { callControl, post } = await open()
   const over = ['completed', 'busy', 'failed', 'no-answer', 'canceled']
   for (const CallStatus of over) {

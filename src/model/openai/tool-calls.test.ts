@@ -59,7 +59,7 @@ suite('a tool call', () => {
     assert.equal(bench.wheel.size, 0)
   })
 
-  test('[P3] [OT5] that has not answered in time is answered for, once; what it answers later is a note', () => {
+  test('[TOOL-5][P3] [OT5] that has not answered in time is answered for, once; what it answers later is a note', () => {
     const bench = new Bench()
     bench.call('c', '{}')
     bench.run(TOOL_MAX_MS - 100)

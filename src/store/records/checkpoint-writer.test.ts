@@ -103,7 +103,7 @@ test('[CW2] a crowd is written in batches one after the other, the longest waiti
   assert.equal(writer.pendingCount, 0)
 })
 
-test('[CW3] while the records are away it tries again ever more slowly, with the newest of each call', async () => {
+test('[STORE-6][CW3] while the records are away it tries again ever more slowly, with the newest of each call', async () => {
   const { writer, saves, pass } = makeGround()
   writer.put(write(1, 1))
   await pass(100)
@@ -127,7 +127,7 @@ test('[CW3] while the records are away it tries again ever more slowly, with the
   assert.equal(saves.length, 10, 'as quick as before')
 })
 
-test('[CW4] beyond the bound the call that has waited longest is dropped and counted', async () => {
+test('[STORE-6][CW4] beyond the bound the call that has waited longest is dropped and counted', async () => {
   const { writer, saves, pass } = makeGround({ bufferedMax: 2 })
   for (const n of [1, 2, 3]) writer.put(write(n, 1))
   writer.put(write(2, 2))

@@ -181,7 +181,7 @@ test('[P30][CBK1] two kills in one call-back, at every pair of steps, dial nobod
     }
 })
 
-test('[P30][CBK2] busy and no answer are dialled again later, at most DIALS_MAX times; then the item is dead and names it', async () => {
+test('[WORK-5][P30][CBK2] busy and no answer are dialled again later, at most DIALS_MAX times; then the item is dead and names it', async () => {
   const world = new World()
   world.outcomes = ['busy', 'no-answer']
   await world.toItsEnd()
@@ -198,7 +198,7 @@ test('[P30][CBK2] busy and no answer are dialled again later, at most DIALS_MAX 
   assert.deepEqual([world.item.state, world.dialled.length], ['done', DIALS_MAX + 1], 'a person may run it again')
 })
 
-test('[P30][CBK3] one that is too old is not dialled; one that a person runs again is', async () => {
+test('[WORK-5][P30][CBK3] one that is too old is not dialled; one that a person runs again is', async () => {
   const world = new World()
   world.nowMs += EXPIRES_MS + 1
   await world.toItsEnd()

@@ -68,7 +68,7 @@ function webhookTo(url: string, more: Partial<WebhookSettings> = {}, intents: st
   return new Webhook({ settings, store, clock: systemClock })
 }
 
-test('[WDL1][WS1] a delivery bears its key, and a signature that each secret verifies', async () => {
+test('[WORK-3][WDL1][WS1] a delivery bears its key, and a signature that each secret verifies', async () => {
   const there = await receiver((_got, response) => response.writeHead(200).end('ok'))
   const webhook = webhookTo(there.url)
   const outcome = await webhook.deliver(item(3), 'call.ended', { summary: 'é' }, never)
@@ -154,7 +154,7 @@ test('[HP2][HP3] a receiver that hangs, drips, floods or is not there is tried a
   for (const there of [hangs, drips, floods]) there.close()
 })
 
-test('[WDL3][WT2] a private address is refused for good, by number and by name, before anything is sent', async () => {
+test('[SAFE-9][WDL3][WT2] a private address is refused for good, by number and by name, before anything is sent', async () => {
   const there = await receiver((_got, response) => response.writeHead(200).end())
   const { port } = new URL(there.url)
   for (const host of ['127.0.0.1', 'localhost', '[::1]', '[::ffff:127.0.0.1]', '2130706433']) {
@@ -264,7 +264,7 @@ test('[WT1][WT2] addresses are judged, and one bad one of a name is enough', asy
   assert.equal(await look(), REFUSED)
 })
 
-test('[WDL4][WK5] a receiver without keys gets a call once; what is not known waits for a person', async () => {
+test('[WORK-4][WDL4][WK5] a receiver without keys gets a call once; what is not known waits for a person', async () => {
   let status = 200
   const there = await receiver((_got, response) =>
     status === 0 ? response.destroy() : response.writeHead(status).end(),

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { CallReport } from '../../../sim/twilio/sim.ts'
+import { readCommandLine } from '../../command-line.ts'
 import { type Manifest, renderChart } from '../chart.ts'
 import { fetchK8sTools, type K8sTools } from '../programs.ts'
 import { type Adapted, adaptForPodman, MODEL_PORT } from './adapt.ts'
@@ -28,6 +29,13 @@ const BASE_URL = 'https://voice.example.com'
 /** Long enough for natural ends (2 s here), handovers, and to be alive after them. */
 const CALLS = { count: 12, stayMs: 40_000 }
 const CALL_SID = `CA${'5'.repeat(32)}`
+
+const USAGE = `npm run chart-containers
+
+Runs the rendered chart as containers of this machine: the image by its Dockerfile, the migration, two edge pods and the
+ingress, with a real Redis and PostgreSQL. Needs root, podman and three minutes.
+
+  --help  this text`
 
 let failures = 0
 const say = (line: string): void => console.log(line)
@@ -250,6 +258,7 @@ async function lookAtLeaving(leaving: Pod, carrier: Carrier, staying: Pod): Prom
   look('the next call goes to the pod that stays', answer.body.includes(name), answer.status)
 }
 
+readCommandLine(USAGE, {})
 try {
   await main()
   say(failures === 0 ? 'all as it should be' : `${failures} looks failed`)

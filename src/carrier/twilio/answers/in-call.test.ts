@@ -175,7 +175,7 @@ test('[WH7] a call control that throws or stalls is asked again by a caller who 
   assert.deepEqual(codes, ['WEBHOOK_FAILED', 'CALL_CONTROL_STALLED'])
 })
 
-test('[WH7] after ASK_TRIES_MAX the caller is handed to the human, or hears an apology', async () => {
+test('[WAIT-2][WH7] after ASK_TRIES_MAX the caller is handed to the human, or hears an apology', async () => {
   for (const human of [HUMAN, undefined]) {
     const { callControl, post } = await open(human === undefined ? {} : { human })
     callControl.step = () => Promise.reject(new Error('away'))
@@ -248,7 +248,7 @@ test('[WH8] a caller whose place is not known enters anew, a bounded number of t
   assert.match((await post(path)).body, /<Say language="de-DE">.*belegt.*<Hangup\/>/)
 })
 
-test('[WQ4] each overflow of call control is carried, in the language of the waiting', async () => {
+test('[WAIT-3][WQ4] each overflow of call control is carried, in the language of the waiting', async () => {
   const { callControl, post } = await open()
   const overflowOf = async (to: (WaitStep & { kind: 'overflow' })['to']) => {
     callControl.place = { kind: 'overflow', to }
