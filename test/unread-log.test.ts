@@ -10,7 +10,7 @@ import { after, before, test } from 'node:test'
 import { type OpenAiSim, startOpenAiSim } from '../sim/openai/sim.ts'
 import { startTwilioSim, type TwilioSim } from '../sim/twilio/sim.ts'
 import { until } from '../src/kit/testing/patience.ts'
-import { pickPort } from '../tools/fleet/launch.ts'
+import { pickPort } from '../tools/ports.ts'
 import { LISTEN, stay, TOKEN } from './plane.ts'
 
 const MAIN = new URL('../src/main.ts', import.meta.url).pathname

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startTwilioSim } from '../../sim/twilio/sim.ts'
 import { until } from '../../src/kit/testing/patience.ts'
 import { type Fleet, startFleet } from '../../tools/fleet/fleet.ts'
-import { pickPort } from '../../tools/fleet/launch.ts'
+import { pickPort } from '../../tools/ports.ts'
 import { testEnvironment } from '../../tools/test.ts'
 
 const MAIN = new URL('../../tools/fleet/main.ts', import.meta.url).pathname

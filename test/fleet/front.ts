@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { WebSocket } from 'ws'
 import { until } from '../../src/kit/testing/patience.ts'
 import type { HaproxyPod, SourceLimits } from '../../tools/fleet/haproxy-config.ts'
-import { type Launched, launch, pickPort } from '../../tools/fleet/launch.ts'
+import { type Launched, launch } from '../../tools/launch.ts'
+import { pickPort } from '../../tools/ports.ts'
 import { type Haproxy, startHaproxy } from '../../tools/servers/haproxy.ts'
 
 const TINY_POD = new URL('./tiny-pod.ts', import.meta.url).pathname

@@ -40,7 +40,7 @@ test('[VG1][VG3][VB1] what was acknowledged outlives an immediate restart, direc
   await postgres.stop()
 })
 
-test('[VP2] a parent that is killed takes its server along', async () => {
+test('[FG2] a parent that is killed takes its server along', async () => {
   const url = new URL('./postgres.ts', import.meta.url).href
   const script = `import { startPostgres } from ${JSON.stringify(url)}
     const postgres = await startPostgres()
