@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { comesAbout, until } from '../src/kit/testing/patience.ts'
 import { familyOf, parseStat } from './runner/procfs.ts'
 
 const MAIN = new URL('./main.ts', import.meta.url).pathname
@@ -38,19 +39,20 @@ async function cutOff(children: number, act: (pid: number) => Promise<void>) {
       if (pid !== bench.pid && began !== undefined) seen.set(pid, began)
     }
   }
-  const untilMs = performance.now() + 90_000
-  while (seen.size < children && performance.now() < untilMs) {
-    look()
-    await sleep(LOOK_MS)
-  }
-  assert.ok(seen.size >= children, `only ${seen.size} children came up`)
+  await until(
+    () => `${children} children, of which ${seen.size} are up`,
+    () => {
+      look()
+      return seen.size >= children
+    },
+    90_000,
+  )
   const watch = setInterval(look, LOOK_MS)
   await act(bench.pid!)
     .then(() => exited)
     .finally(() => clearInterval(watch))
   const alive = () => [...seen].filter(([pid, began]) => beganAt(pid) === began).map(([pid]) => pid)
-  const endMs = performance.now() + GONE_MS
-  while (alive().length > 0 && performance.now() < endMs) await sleep(LOOK_MS)
+  await comesAbout(() => alive().length === 0, GONE_MS)
   return { left: alive(), output, exitCode: bench.exitCode }
 }
 

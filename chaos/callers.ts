@@ -5,12 +5,11 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Bench } from '../bench/runner/bench.ts'
 import type { LoadReport } from '../load/report/report.ts'
+import { comesAbout } from '../src/kit/testing/patience.ts'
 
 const HANG_UP_MS_MAX = 40_000
-const POLL_MS = 100
 
 type CallerPlan = {
   url: string
@@ -94,8 +93,7 @@ export function startCallers(run: Bench, plan: CallerPlan): Callers {
 }
 
 async function waitTalking(run: Bench, calls: number, maxMs: number, last: () => CallerTally): Promise<boolean> {
-  const deadline = performance.now() + maxMs
-  while (last().talking < calls && performance.now() < deadline) await sleep(POLL_MS)
+  await comesAbout(() => last().talking >= calls, maxMs)
   run.note(`${last().talking} of ${calls} calls talk`)
   return last().talking >= calls
 }

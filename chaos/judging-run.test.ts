@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { until } from '../src/kit/testing/patience.ts'
 import { isRunning, runJudge } from './judging-run.ts'
 
 /** Starts a grandchild that leads a group of its own and inherits the output, and tells its pid. */
@@ -36,8 +36,7 @@ suite('a run that judges', () => {
     assert.equal(kind, 'hung')
     assert.ok(ms >= 2_500 && ms < 6_000, `${ms} ms`)
     const pid = Number(await readFile(join(folder, 'pid'), 'utf8'))
-    for (let tries = 0; tries < 50 && isRunning(pid); tries++) await sleep(20)
-    assert.equal(isRunning(pid), false)
+    await until('the grandchild has ended', () => !isRunning(pid))
   })
 
   test('[JR2] a run that ends in order when its bound is over is hung all the same', async () => {

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { LeaseStore } from '../src/control/ports.ts'
 import type { CallSid } from '../src/kit/ids.ts'
+import { until } from '../src/kit/testing/patience.ts'
 import { openRedisLeases } from '../src/store/leases/redis.ts'
 import { type RedisServer, startRedis } from '../tools/servers/redis.ts'
 import { type HolderOrder, SKEWED_TIMES } from './agents/skewed-order.ts'
@@ -64,7 +65,7 @@ suite('a pod whose wall clock is hours off', { concurrency: true }, () => {
       })
       const holder = startHolder(order, skewMs)
       try {
-        while (holder.answers('renewed').length === 0 && holder.child.exitCode === null) await sleep(20)
+        await until('it renews', () => holder.answers('renewed').length > 0 || holder.child.exitCode !== null)
         const offMs = Number(holder.answers('wall')[0]) - Date.now() - skewMs
         assert.ok(Math.abs(offMs) < 10_000, `its clock is off by ${offMs} ms beside the skew`)
         assert.equal((holder.answers('acquired')[0] as { kind: string }).kind, 'granted')

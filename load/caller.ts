@@ -58,6 +58,7 @@ async function prepare(setup: CallerSetup): Promise<Run> {
   const clips = speech.callerClips()
   await speech.close()
   const sim = await startTwilioSim({
+    patience: 'wall',
     accountSid: setup.accountSid,
     authToken: setup.authToken,
     number: setup.number,

@@ -13,6 +13,7 @@ import {
   findDefaultExports,
   findEmptyNames,
   findOwnClocks,
+  findOwnUntils,
   findProcessUse,
   findUnrunTests,
 } from '../tools/architecture/source-rules.ts'
@@ -145,6 +146,16 @@ describe('single files and folders', () => {
       ['test/a.test.ts', 'assert.ok(performance.now() - startedMs < 300)', 1],
       ['test/a.test.ts', 'assert.ok(watch.elapsedMs() < 300)', 0],
       ['src/a.ts', 'const endMs = performance.now() + 2_000', 0],
+    ]))
+
+  test('[X10] one `until`', () => holds(findOwnUntils))
+  test('counter-proof: [X10]', () =>
+    bites(findOwnUntils, [
+      ['test/a.ts', 'async function until(isTrue: () => boolean) {}', 1],
+      ['src/a/testing/b.ts', 'export async function eventually<T>(look: () => T) {}', 1],
+      ['src/a.test.ts', 'function waitUntilGone(pid: number) {}', 1],
+      ['test/a.ts', 'class A { until(isTrue: () => boolean) { return until("it", isTrue) } }', 0],
+      ['src/a/b.ts', 'function untilReady() {}', 0],
     ]))
 
   test('[X3] no name that says nothing', () => assert.deepEqual(findEmptyNames(paths), []))

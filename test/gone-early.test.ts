@@ -4,6 +4,7 @@ import { suite, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { systemClock } from '../src/kit/clock.ts'
 import { silentLog } from '../src/kit/log.ts'
+import { until } from '../src/kit/testing/patience.ts'
 import { makeClinicPack } from '../src/packs/clinic/clinic.ts'
 import type { Pack } from '../src/packs/pack.ts'
 import { Plane } from './plane.ts'
@@ -21,14 +22,6 @@ function slowPack(ms: number): Pack {
       await pause(ms)
       return clinic.openCall(control)
     },
-  }
-}
-
-async function soon(what: string, isTrue: () => boolean): Promise<void> {
-  const untilMs = performance.now() + SOON_MS
-  while (!isTrue()) {
-    assert.ok(performance.now() < untilMs, what)
-    await pause(20)
   }
 }
 
@@ -60,9 +53,9 @@ suite('a caller who is gone early', { concurrency: 2 }, () => {
       Plane.with({ env: { CALLS_MAX: '1' } }, async (plane) => {
         const raw = new RawCarrier(plane.edge.url)
         const stream = await raw.open({ start: false })
-        await soon('the model is dialled', () => plane.model.liveSessions() === 1)
+        await until('the model is dialled', () => plane.model.liveSessions() === 1, SOON_MS)
         leave(stream.socket)
-        await soon('the model is let go', () => plane.model.liveSessions() === 0)
+        await until('the model is let go', () => plane.model.liveSessions() === 0, SOON_MS)
         assert.equal(plane.edge.pod.calls.size, 0)
         const second = newCallSid()
         assert.match((await raw.voice(second)).body, /<Stream /, 'the only place is free')

@@ -8,12 +8,12 @@ import { readConfig } from '../src/config.ts'
 import { startEdge } from '../src/edge.ts'
 import { systemClock } from '../src/kit/clock.ts'
 import { silentLog } from '../src/kit/log.ts'
+import { until } from '../src/kit/testing/patience.ts'
 import { UNAUTHENTICATED_MAX } from '../src/kit/unauthenticated.ts'
 import { makeClinicPack } from '../src/packs/clinic/clinic.ts'
 import { ADMIN_TOKEN, LISTEN, Plane } from './plane.ts'
 import { newCallSid, sign } from './raw-carrier.ts'
 
-const WITHIN_MS = 20_000
 const OVER = 100
 
 let plane: Plane
@@ -38,14 +38,6 @@ function raw(url: string, sent = ''): Raw {
   })
   if (sent !== '') socket.write(sent)
   return one
-}
-
-async function until(isTrue: () => boolean): Promise<void> {
-  const untilMs = performance.now() + WITHIN_MS
-  while (!isTrue()) {
-    assert.ok(performance.now() < untilMs, 'it did not come about in time')
-    await sleep(20)
-  }
 }
 
 const ask = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`
@@ -74,9 +66,9 @@ test('[S2] [LIS2] silent connections at the listener of OPS_PORT are bounded lik
     silent.push(raw(i % 2 === 0 ? plane.edge.opsUrl : plane.edge.url))
     if (i % 50 === 49) await sleep(10)
   }
-  await until(() => silent.filter(({ isClosed }) => isClosed).length >= OVER)
+  await until('those over the bound are ended', () => silent.filter(({ isClosed }) => isClosed).length >= OVER)
   assert.equal((await fetch(`${plane.edge.opsUrl}/ready`)).status, 200)
-  await until(() => silent.every(({ isClosed }) => isClosed))
+  await until('all are ended', () => silent.every(({ isClosed }) => isClosed))
   const report = await plane.call(LISTEN)
   assert.equal(report.wasDropped, false)
 })
@@ -117,7 +109,7 @@ test('[S2] [UNA4] a request that shows nothing is the last of its connection, an
       '/metrics',
     ]) {
       const one = raw(url, ask(path))
-      await until(() => one.isClosed)
+      await until('it is ended', () => one.isClosed)
       assert.match(one.text, /^HTTP\/1\.1 (200|401|403|404|503) /, path)
       assert.match(one.text, /\r\nconnection: close\r\n/i, path)
     }
@@ -128,7 +120,7 @@ test('[S2] [UNA4] pipelined requests that show nothing are not answered, and the
   for (const url of [plane.edge.url, plane.edge.opsUrl])
     for (const path of ['/nope', '/ready', '/admin/calls', '/metrics']) {
       const one = raw(url, ask(path).repeat(10_000))
-      await until(() => one.isClosed)
+      await until('it is ended', () => one.isClosed)
       assert.ok(countOf(one.text, 'HTTP/1.1 ') <= 1, `${path}: ${countOf(one.text, 'HTTP/1.1 ')} answers`)
     }
   assert.equal(plane.edge.pod.driver.phase, before)
@@ -144,15 +136,15 @@ test('[P62][S2] [LIS3] what Node would answer by itself is counted, answered onc
   for (const url of [plane.edge.url, plane.edge.opsUrl])
     for (const [what, request, answer] of odd) {
       const one = raw(url, request)
-      await until(() => one.isClosed)
+      await until('it is ended', () => one.isClosed)
       assert.match(one.text, answer, what)
       const many = raw(url, request.repeat(10_000))
-      await until(() => many.isClosed)
+      await until('it is ended', () => many.isClosed)
       assert.ok(countOf(many.text, 'HTTP/1.1 ') <= 1, `${what}: ${countOf(many.text, 'HTTP/1.1 ')} answers`)
     }
   // HTTP/1.0 has no Host.
   const old = raw(plane.edge.url, 'GET /healthz HTTP/1.0\r\n\r\n')
-  await until(() => old.isClosed)
+  await until('the old one is ended', () => old.isClosed)
   assert.match(old.text, /^HTTP\/1\.[01] 200 /)
 })
 

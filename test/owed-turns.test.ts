@@ -7,6 +7,7 @@ import { z } from 'zod'
 import type { BadAnswer } from '../sim/openai/session/bad-answers.ts'
 import type { CallReport } from '../sim/twilio/sim.ts'
 import type { CallState } from '../src/call/state.ts'
+import { comesAbout } from '../src/kit/testing/patience.ts'
 import type { Pack, PackAgent, PackCall } from '../src/packs/pack.ts'
 import { Plane, type PlaneParts, type WitnessLine } from './plane.ts'
 
@@ -90,10 +91,9 @@ async function take(journey: Journey, judge: (seen: Seen) => void | Promise<void
     const heard = (): number => plane.calls()[0]?.state.turns ?? Number.POSITIVE_INFINITY
     for (const [i, bad] of turns.entries()) {
       plane.model.faults.badAnswers = structuredClone(bad)
-      const untilMs = performance.now() + 60_000
       // A link that is lost takes the end of the words with it: then the bad answer alone tells that they came.
       const isMet = (): boolean => heard() > i || plane.model.faults.badAnswers.length < bad.length
-      while (!isMet() && performance.now() < untilMs) await wait(20)
+      await comesAbout(isMet, 60_000)
       // The next turn's are set when this one has been listened to.
       if (i + 1 < turns.length) await wait(listenMs - 500)
     }

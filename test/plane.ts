@@ -15,6 +15,7 @@ import { readConfig } from '../src/config.ts'
 import { type Edge, startEdge } from '../src/edge.ts'
 import { systemClock } from '../src/kit/clock.ts'
 import type { Log } from '../src/kit/log.ts'
+import { comesAbout, until } from '../src/kit/testing/patience.ts'
 import { makeClinicPack } from '../src/packs/clinic/clinic.ts'
 import type { Pack } from '../src/packs/pack.ts'
 import { ModelRelay } from './model-relay.ts'
@@ -23,8 +24,6 @@ export const TOKEN = '0123456789abcdef0123456789abcdef'
 /** The operators' token of the planes of tests. */
 export const ADMIN_TOKEN = 'an-operators-token-for-the-tests'
 const GONE_MAX_MS = 20_000
-const UNTIL_MAX_MS = 20_000
-const LOOK_EVERY_MS = 20
 /** The witness log is flushed each 250 ms. */
 const WITNESS_FLUSH_MS = 350
 
@@ -173,12 +172,8 @@ export class Plane {
   }
 
   /** Waits until `isTrue`, at most `withinMs`. */
-  async until(isTrue: () => boolean, withinMs = UNTIL_MAX_MS): Promise<void> {
-    const untilMs = performance.now() + withinMs
-    while (!isTrue()) {
-      assert.ok(performance.now() < untilMs, 'it did not come about in time')
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
-    }
+  until(isTrue: () => boolean, withinMs?: number): Promise<void> {
+    return until(String(isTrue), isTrue, withinMs)
   }
 
   /** Does `act` to every session of the model now. */
@@ -221,10 +216,7 @@ export class Plane {
       timers: this.edge.timers,
       sessions: this.model.liveSessions(),
     })
-    const untilMs = performance.now() + GONE_MAX_MS
-    while (performance.now() < untilMs && Object.values(left()).some((count) => count > 0)) {
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
-    }
+    await comesAbout(() => Object.values(left()).every((count) => count === 0), GONE_MAX_MS)
     assert.deepEqual(left(), { calls: 0, timers: 0, sessions: 0 })
     assert.deepEqual(
       this.log.filter(({ level }) => level === 'error'),

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import type { StartOptions } from '../sim/openai/sim.ts'
-import { type Launched, launch } from '../tools/fleet/launch.ts'
+import { type Launched, launch } from '../tools/launch.ts'
 import { LISTEN, Plane, type PlaneParts, stay, type WitnessLine } from './plane.ts'
 
 const KEY = 'the-key-of-the-other-pool'

@@ -4,13 +4,12 @@ import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { after, before, test } from 'node:test'
-import { startWatch } from '../src/kit/testing/patience.ts'
+import { startWatch, until } from '../src/kit/testing/patience.ts'
 import { Plane } from './plane.ts'
 
 /** The bound of S4: descriptors are back by then. */
 const BACK_MS = 5_000
 const SOCKETS = 200
-const LOOK_EVERY_MS = 50
 
 let plane: Plane
 before(async () => {
@@ -54,10 +53,10 @@ for (const [what, request] of REFUSED) {
       socket.destroySoon()
       await once(socket, 'close')
     }
-    const untilMs = performance.now() + BACK_MS
-    while (descriptors() > before + 5 && performance.now() < untilMs)
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
-    assert.ok(descriptors() <= before + 5, `${descriptors()} descriptors, ${before} before`)
+    await until(
+      () => `${descriptors()} descriptors, ${before} before`,
+      () => descriptors() <= before + 5,
+    )
   })
 
   test(`[S4] [WA2] ${what}: a peer that never closes, and goes on sending, is ended`, async () => {

@@ -12,6 +12,7 @@ import { type Edge, startEdge } from '../src/edge.ts'
 import { systemClock } from '../src/kit/clock.ts'
 import type { CallSid } from '../src/kit/ids.ts'
 import { silentLog } from '../src/kit/log.ts'
+import { until } from '../src/kit/testing/patience.ts'
 import { Wheel } from '../src/kit/wheel.ts'
 import { makeClinicPack } from '../src/packs/clinic/clinic.ts'
 import { makeMemoryLeases } from '../src/store/leases/memory.ts'
@@ -25,8 +26,6 @@ const ADMIN_TOKEN = 'an-operators-token-for-the-tests'
 const PUBLIC = 'https://plane.example.test'
 /** A step that no store takes for a jump of its clock. */
 const STEP_MS = 9_000
-const COMES_MS = 30_000
-const LOOK_EVERY_MS = 20
 /** The sweep is so often that every pod finds every call, whoever reaped it. */
 const RESCUE_TIMES = { lookMs: 100, sweepMs: 100, absentMs: 400, endedMs: 600, takeMs: 1_000 }
 
@@ -88,14 +87,6 @@ class Ground {
       this.#aheadMs += Math.min(STEP_MS, left)
       await this.leases.usage()
       for (const [pod, edge] of this.edges.entries()) if (pod !== lost) await edge.pod.keeper.renewNow()
-    }
-  }
-
-  async until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-    const untilMs = performance.now() + COMES_MS
-    while (!(await isSo())) {
-      assert.ok(performance.now() < untilMs, `did not come about: ${what}`)
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
     }
   }
 
@@ -169,19 +160,19 @@ suite('a pod goes without a word', () => {
     const callSid = call.callSid as CallSid
     const [first, second] = ground.edges.map(({ pod }) => pod)
     const greeted = () => first!.calls.get(callSid)?.call.state.transcript.items.length ?? 0
-    await ground.until('the greeting', () => greeted() > 0)
-    await ground.until('its checkpoint', async () => (await ground.records.find(callSid))?.checkpoint !== undefined)
+    await until('the greeting', () => greeted() > 0)
+    await until('its checkpoint', async () => (await ground.records.find(callSid))?.checkpoint !== undefined)
     await ground.lose(0)
     ground.reach(1)
     await ground.pass(14_000, 0)
     assert.equal(second!.calls.size, 0, 'too early: the lease is not suspect yet')
     await ground.pass(12_000, 0)
-    await ground.until('the call at the second pod', () => second!.calls.get(callSid)?.isActive === true)
+    await until('the call at the second pod', () => second!.calls.get(callSid)?.isActive === true)
     const answered = () => second!.calls.get(callSid)!.call.state.transcript.items.length
-    await ground.until('the agent speaks again', () => answered() > greeted())
-    await ground.until('its voice is on its way', () => (second!.calls.get(callSid)?.call.remainingMs ?? 0) > 0)
+    await until('the agent speaks again', () => answered() > greeted())
+    await until('its voice is on its way', () => (second!.calls.get(callSid)?.call.remainingMs ?? 0) > 0)
     // On a full machine the carrier hears it later than the pod has sent it.
-    await ground.until('the caller hears it', () => call.record.ear.utterances >= 2)
+    await until('the caller hears it', () => call.record.ear.utterances >= 2)
     const row = await ground.records.find(callSid)
     assert.deepEqual([row?.state, row?.epoch, row?.pod, row?.resumes], ['live', 2, 'pod-1', 1])
     assert.equal((await ground.leases.usage()).inUse, 1)
@@ -190,7 +181,7 @@ suite('a pod goes without a word', () => {
     const report = await call.done
     assert.deepEqual([report.streams, report.endCause], [2, 'caller-hung-up'])
     assert.ok(report.utterances >= 2, `utterances heard: ${report.utterances}`)
-    await ground.until('one end', () => ground.ends.length > 0)
+    await until('one end', () => ground.ends.length > 0)
     assert.deepEqual(ground.ends, ['ended caller-hung-up'])
   })
 
@@ -199,14 +190,14 @@ suite('a pod goes without a word', () => {
     const ground = await Ground.open(3, { carrier: { afterStream } })
     const call = ground.carrier.placeCall({ caller: STAYS })
     const callSid = call.callSid as CallSid
-    await ground.until('the call', () => ground.edges[0]!.pod.calls.get(callSid)?.isActive === true)
+    await until('the call', () => ground.edges[0]!.pod.calls.get(callSid)?.isActive === true)
     await ground.lose(0, 'cut')
     call.hangUp()
     await call.done
     assert.equal((await ground.records.find(callSid))?.state, 'live')
     await ground.pass(26_000, 0)
-    await ground.until('the end', async () => (await ground.records.find(callSid))?.state === 'ended')
-    await ground.until('the slot', async () => (await ground.leases.usage()).inUse === 0)
+    await until('the end', async () => (await ground.records.find(callSid))?.state === 'ended')
+    await until('the slot', async () => (await ground.leases.usage()).inUse === 0)
     await new Promise((resolve) => setTimeout(resolve, 300))
     assert.deepEqual(ground.ends, ['ended caller-hung-up'])
     assert.equal(await ground.rescues('ended'), 1)
@@ -216,13 +207,13 @@ suite('a pod goes without a word', () => {
     const ground = await Ground.open(2, { hasRest: false })
     const call = ground.carrier.placeCall({ caller: STAYS })
     const callSid = call.callSid as CallSid
-    await ground.until('the call', () => ground.edges[0]!.pod.calls.get(callSid)?.isActive === true)
+    await until('the call', () => ground.edges[0]!.pod.calls.get(callSid)?.isActive === true)
     await ground.lose(0)
     await ground.pass(26_000, 0)
     await new Promise((resolve) => setTimeout(resolve, 1_500))
     assert.equal((await ground.records.find(callSid))?.state, 'live', 'it may still come back')
     await ground.pass(50_000, 0)
-    await ground.until('the end', async () => (await ground.records.find(callSid))?.state === 'ended')
+    await until('the end', async () => (await ground.records.find(callSid))?.state === 'ended')
     assert.deepEqual(ground.ends, ['ended carrier-lost'])
     assert.equal(call.isOver, false)
   })

@@ -15,6 +15,7 @@ import type { CallRecords } from '../src/control/records.ts'
 import { type Edge, startEdge } from '../src/edge.ts'
 import { systemClock } from '../src/kit/clock.ts'
 import type { CallSid } from '../src/kit/ids.ts'
+import { until } from '../src/kit/testing/patience.ts'
 import { Wheel } from '../src/kit/wheel.ts'
 import type { Pack } from '../src/packs/pack.ts'
 import { makeMemoryLeases } from '../src/store/leases/memory.ts'
@@ -26,8 +27,6 @@ import { keepingLog, type LogLine, TOKEN } from './plane.ts'
 
 const PUBLIC = 'https://plane.example.test'
 /** A pod that drains waits ten seconds for calls that are on their way to it. */
-const COMES_MS = 40_000
-const LOOK_EVERY_MS = 20
 const PODS = 2
 
 /** A session configuration as the plane put it on the wire. */
@@ -158,12 +157,7 @@ export class TwoPods {
   }
 
   async until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-    const untilMs = performance.now() + COMES_MS
-    while (!(await isSo())) {
-      if (performance.now() > untilMs)
-        assert.fail(`did not come about: ${what}; logged: ${JSON.stringify(this.logs.slice(-5))}`)
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
-    }
+    await until(() => `${what}; logged: ${JSON.stringify(this.logs.slice(-5))}`, isSo)
   }
 
   /** What was said to the model in a session, oldest session first. */

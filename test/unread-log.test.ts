@@ -7,14 +7,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type OpenAiSim, startOpenAiSim } from '../sim/openai/sim.ts'
 import { startTwilioSim, type TwilioSim } from '../sim/twilio/sim.ts'
-import { pickPort } from '../tools/fleet/launch.ts'
+import { until } from '../src/kit/testing/patience.ts'
+import { pickPort } from '../tools/ports.ts'
 import { LISTEN, stay, TOKEN } from './plane.ts'
 
 const MAIN = new URL('../src/main.ts', import.meta.url).pathname
-const READY_MAX_MS = 20_000
 const FORGERIES = 400
 
 let model: OpenAiSim
@@ -57,13 +56,10 @@ export function createAgent() {
 
 /** Waits until the pod answers. */
 async function ready(url: string): Promise<void> {
-  const untilMs = performance.now() + READY_MAX_MS
-  while (performance.now() < untilMs) {
+  await until('the pod answers', async () => {
     const answer = await fetch(`${url}/ready`, { signal: AbortSignal.timeout(1_000) }).catch(() => undefined)
-    if (answer?.ok === true) return
-    await sleep(50)
-  }
-  assert.fail('the pod does not answer')
+    return answer?.ok === true
+  })
 }
 
 /** A pipe that nobody reads. `given` is the end of the pod. */

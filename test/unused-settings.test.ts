@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { type Config, readConfig } from '../src/config.ts'
+import { until } from '../src/kit/testing/patience.ts'
 import { sorrySentence } from '../src/pod/call-settings.ts'
 import { limitsOf } from '../src/pod/pod-settings.ts'
 import { type ServingRole, unusedSettings, useOf } from '../src/unused-settings.ts'
@@ -242,11 +243,8 @@ test('[OPS-7][O13] [P65] what does nothing is told at the start, by name, in one
     'edge',
   )
   const all = run({ PORT: '0', DATA_DIR: folder, EXIT_AFTER_DEMO: 'on', DEMO_CALL: 'off', VAD_EAGERNESS: 'low' }, 'all')
-  const untilMs = performance.now() + 30_000
-  while (!/do nothing here/.test(edge.errors()) || !/do nothing here/.test(all.errors())) {
-    assert.ok(performance.now() < untilMs, `${edge.said()}\n${all.said()}`)
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
+  const isTold = () => [edge, all].every((one) => /do nothing here/.test(one.errors()))
+  await until(() => `${edge.said()}\n${all.said()}`, isTold)
   const told = (text: string) => text.split('\n').filter((line) => line.includes('settings do nothing here'))
   assert.deepEqual(
     told(edge.errors()).map((line) => JSON.parse(line).settings),

@@ -10,7 +10,7 @@ import { openCarrierRest } from '../src/carrier/twilio/rest/rest.ts'
 import { twilioWebhooks } from '../src/carrier/twilio/webhooks.ts'
 import type { CallSid } from '../src/kit/ids.ts'
 import { silentLog } from '../src/kit/log.ts'
-import { startWatch } from '../src/kit/testing/patience.ts'
+import { startWatch, until } from '../src/kit/testing/patience.ts'
 import { grant, ToldCallControl, waiting } from './told-call-control.ts'
 
 const ACCOUNT = `AC${'0'.repeat(31)}1`
@@ -18,7 +18,6 @@ const TOKEN = '0123456789abcdef0123456789abcdef'
 const HUMAN = '+15005550009'
 /** A nine-second pause takes 90 ms. */
 const TIME_SCALE = 0.01
-const LOOK_EVERY_MS = 5
 const WAIT_MAX_MS = 20_000
 
 /** Talks to the agent once it is there, then hangs up. */
@@ -109,11 +108,7 @@ class Bench {
   }
 
   async until(isTrue: () => boolean): Promise<void> {
-    const untilMs = performance.now() + WAIT_MAX_MS
-    while (!isTrue()) {
-      assert.ok(performance.now() < untilMs, `did not come about in time: ${this.callControl.asked.join(', ')}`)
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
-    }
+    await until(() => `asked so far: ${this.callControl.asked.join(', ')}`, isTrue)
   }
 
   async close(): Promise<void> {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
+import { until } from '../src/kit/testing/patience.ts'
 import { exitCodeOf, runChild } from './child.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'voiceplane-child-'))
@@ -18,12 +19,6 @@ function isAlive(pid: number): boolean {
   } catch {
     return false
   }
-}
-
-/** Waits until the process is gone, at most 3 s. */
-async function waitUntilGone(pid: number): Promise<boolean> {
-  for (let turn = 0; turn < 150 && isAlive(pid); turn++) await new Promise((resolve) => setTimeout(resolve, 20))
-  return !isAlive(pid)
 }
 
 test('a child that ends by itself gives its lines and its exit code', async () => {
@@ -41,7 +36,7 @@ test('[K1][K2] at the time bound the child and its own children are ended', asyn
   const { end, lines } = await runChild('sh', ['-c', script], { maxMs: 300, output: 'keep' })
   assert.deepEqual(end, { kind: 'timed-out', afterMs: 300 })
   assert.equal(exitCodeOf(end), 1)
-  assert.ok(await waitUntilGone(Number(lines[0])))
+  await until('it is gone', () => !isAlive(Number(lines[0])))
 })
 
 test('[K3] an interrupt sent to the tool ends its children and gives 128 + 2', async () => {
@@ -58,5 +53,5 @@ process.exitCode = exitCodeOf(end)`,
   child.kill('SIGINT')
   const [code] = await once(child, 'exit')
   assert.equal(code, 130)
-  assert.ok(await waitUntilGone(Number(String(pid))))
+  await until('it is gone', () => !isAlive(Number(String(pid))))
 })

@@ -24,7 +24,7 @@ const TESTS_OF_TOOLS: Readonly<Record<string, string>> = {
   'test/architecture.test.ts': 'tools/architecture/',
   'test/deploy/chart.test.ts': 'tools/k8s/',
   'test/fleet/arguments.test.ts': 'tools/fleet/',
-  'test/fleet/fleet.test.ts': 'tools/fleet/',
+  'test/fleet/fleet.test.ts': 'tools/',
   'test/fleet/haproxy.test.ts': 'tools/fleet/',
 }
 

@@ -11,6 +11,7 @@ import { openPglite } from '../../src/store/records/pglite.ts'
 import { openPostgres } from '../../src/store/records/postgres.ts'
 import type { Sql } from '../../src/store/records/sql.ts'
 import { ROOMS } from '../../src/work/worker.ts'
+import { findFreePort } from '../../tools/ports.ts'
 import { startPgbouncer } from '../../tools/servers/pgbouncer.ts'
 import { startPostgres } from '../../tools/servers/postgres.ts'
 import { seedEndedCalls } from '../backlog/ended-calls.ts'
@@ -18,7 +19,6 @@ import { type Drain, judge, linesOf } from '../backlog/told.ts'
 import type { AnswererLine } from '../peers/answerer.ts'
 import { atMost, type Bench, type BenchCase, type BenchResult } from '../runner/bench.ts'
 import { type Child, startChild } from '../runner/child.ts'
-import { freePort } from '../runner/free-port.ts'
 import { medianOf } from '../runner/load.ts'
 import { atLeastScaled, besideReference, type MachineSpeed } from '../runner/reference.ts'
 
@@ -158,7 +158,7 @@ async function startRole(
   model: Child,
   crm: Child,
 ): Promise<Child> {
-  const port = await freePort()
+  const port = await findFreePort()
   return startChild(
     {
       name: role,

@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket, WebSocketServer } from 'ws'
+import { until } from '../../src/kit/testing/patience.ts'
 import { Bench } from '../runner/bench.ts'
 import { type Child, startChild } from '../runner/child.ts'
 import { buildFloor } from '../runner/floor.ts'
@@ -98,13 +99,6 @@ class ToldModel {
   close(): void {
     for (const client of this.#sockets.clients) client.terminate()
     this.#http.close()
-  }
-}
-
-async function until(what: string, isTrue: () => boolean): Promise<void> {
-  for (let waited = 0; !isTrue(); waited += 10) {
-    assert.ok(waited < 30_000, `waited for: ${what}`)
-    await sleep(10)
   }
 }
 

@@ -29,6 +29,6 @@ test('[CH1][CH2] a child is up at its ready line and ended by its pid', async ()
 test('[CH1][CH3] a child that dies first is reported with what it said', async () => {
   await assert.rejects(
     run('console.error("no such module"); process.exit(3)'),
-    /peer: ended before.*code 3[\s\S]*no such module/,
+    /peer ended before.*code 3[\s\S]*no such module/,
   )
 })

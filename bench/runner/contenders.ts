@@ -4,10 +4,10 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { packagesOf } from '../../tools/needs.ts'
+import { findFreePort } from '../../tools/ports.ts'
 import type { Bench } from './bench.ts'
 import { type Child, type ChildCommand, startChild } from './child.ts'
 import { buildFloor } from './floor.ts'
-import { freePort } from './free-port.ts'
 import { allocatorOfImage } from './image-allocator.ts'
 import { BENCH_OPERATOR } from './metrics.ts'
 import type { Model } from './model.ts'
@@ -114,7 +114,7 @@ function trustedFront({ tls }: Model): { url: string; env: Record<string, string
 export async function startPlane(bench: Bench, modelUrl: string, options: PlaneOptions): Promise<Bridge> {
   const entry = pathOf('../../src/main.ts')
   if (!existsSync(entry)) throw new Error('src/main.ts is not there: the plane cannot be measured')
-  const port = await freePort()
+  const port = await findFreePort()
   const url = `http://127.0.0.1:${port}`
   const command: ChildCommand = {
     name: options.podName ?? 'voiceplane',

@@ -7,9 +7,9 @@ import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { findFreePort } from '../../tools/ports.ts'
 import type { Bench } from './bench.ts'
 import { startChild } from './child.ts'
-import { freePort } from './free-port.ts'
 
 const HAPROXY = '/usr/sbin/haproxy'
 const CONNECTIONS_MAX = 8_192
@@ -25,7 +25,7 @@ export async function startTerminator(bench: Bench, port: number): Promise<TlsFr
   const base = join(bench.folder, `tls-${++started}`)
   const certificateFile = `${base}.crt`
   await makeCertificate(certificateFile, `${certificateFile}.key`)
-  const [tlsPort, monitorPort] = [await freePort(), await freePort()]
+  const [tlsPort, monitorPort] = [await findFreePort(), await findFreePort()]
   await writeFile(`${base}.cfg`, configuration(port, tlsPort, monitorPort, certificateFile))
   await startChild(
     {

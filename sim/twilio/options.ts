@@ -92,6 +92,11 @@ export type TwilioSimOptions = {
   outbound?: (to: string) => OutboundAnswer
   /** How long the carrier takes to go on after a media stream has ended. Default: no time. */
   afterStream?: AfterStreamDelays
+  /**
+   * By which clock callers pause, stay and wait. `own`, the default: by the time that this process had, so that a machine that is busy with
+   * other things costs a caller no patience. `wall`: by the clock on the wall, as load is made.
+   */
+  patience?: 'own' | 'wall'
   /** Factor on the time that Say, Play and Pause take. Default 1. */
   verbTimeScale?: number
   /** Answers of REST that refuse, used up one by one. */

@@ -5,6 +5,7 @@ import { type AddressInfo, connect, type Socket } from 'node:net'
 import { after, test } from 'node:test'
 import { type FastifyInstance, fastify } from 'fastify'
 import type { CallId, CallSid } from '../kit/ids.ts'
+import { until } from '../kit/testing/patience.ts'
 import {
   type Expected,
   makePeers,
@@ -127,13 +128,9 @@ test('[S10] [PE5] bodies that are read at once are bounded, also those of peers;
   const { port, url, seen } = await open()
   const header = stamp(SECRET, Date.now(), '/internal/expect', '{}')
   const podCall = Array.from({ length: PEER_BODIES_MAX }, () => begin(port, header, PEER_BODY_MAX_BYTES))
-  const untilMs = performance.now() + 10_000
-  while (seen.authenticated < PEER_BODIES_MAX && performance.now() < untilMs)
-    await new Promise((resolve) => setTimeout(resolve, 10))
+  await until('all bodies are being read', () => seen.authenticated === PEER_BODIES_MAX)
   assert.equal(await answerOf(begin(port, header, PEER_BODY_MAX_BYTES)), 'HTTP/1.1 503 Service Unavailable')
   for (const socket of podCall) socket.destroy()
   const peers = makePeers(SECRET, () => Date.now())
-  let word = await peers.storeWord(url, 10_000)
-  while (word !== 'well' && performance.now() < untilMs) word = await peers.storeWord(url, 10_000)
-  assert.equal(word, 'well')
+  await until('places are back', async () => (await peers.storeWord(url, 10_000)) === 'well')
 })

@@ -4,7 +4,8 @@ import { afterEach, suite, test } from 'node:test'
 import { readCheckpoint, writeCheckpoint } from '../call/checkpoint.ts'
 import { OVERS_MAX } from '../call-control/call-finalizer.ts'
 import { SIGN_MS } from '../call-control/pod-calls.ts'
-import { closeRigs, converse, ground, type Rig, sid, start, until, wait } from './testing/rig.ts'
+import { until } from '../kit/testing/patience.ts'
+import { closeRigs, converse, ground, type Rig, sid, start, wait } from './testing/rig.ts'
 
 afterEach(closeRigs)
 

@@ -4,8 +4,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, test } from 'node:test'
+import { until } from '../kit/testing/patience.ts'
 import type { CallActions } from '../packs/pack.ts'
-import { closeRigs, converse, ground, sid, start, until, wait } from './testing/rig.ts'
+import { closeRigs, converse, ground, sid, start, wait } from './testing/rig.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'voiceplane-identity-'))
 after(() => rm(folder, { recursive: true, force: true }))

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { afterEach, suite, test } from 'node:test'
 import type { Answer } from '../call-control/call-control.ts'
-import { startWatch } from '../kit/testing/patience.ts'
+import { startWatch, until } from '../kit/testing/patience.ts'
 import { sorrySentence } from './call-settings.ts'
-import { closeRigs, ground, type Rig, sid, start, until, wait } from './testing/rig.ts'
+import { closeRigs, ground, type Rig, sid, start, wait } from './testing/rig.ts'
 
 const SORRY = sorrySentence({ fleet: { callerLanguage: 'en' } })
 

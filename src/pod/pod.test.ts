@@ -11,8 +11,9 @@ import type { Leg } from '../call/ports.ts'
 import { initialState } from '../call/state.ts'
 import type { NextStep } from '../call-control/call-control.ts'
 import { SPEAKER_WAIT_MS } from '../call-control/handover.ts'
+import { until } from '../kit/testing/patience.ts'
 import { sorrySentence } from './call-settings.ts'
-import { closeRigs, converse, dialed, ground, said, sid, start, until, wait } from './testing/rig.ts'
+import { closeRigs, converse, dialed, ground, said, sid, start, wait } from './testing/rig.ts'
 
 const SORRY = sorrySentence({ fleet: { callerLanguage: 'en' } })
 
@@ -102,6 +103,22 @@ suite('a pod alone', () => {
     assert.equal(step.kind, 'stream')
     assert.ok(await rig.open(sid(1), 2))
     assert.deepEqual(said(rig, sid(1)), ['a check up please', 'on which day'])
+  })
+
+  test('[POD-11][AW3] a call whose socket broke waits 30 s for the question that brings it back, then it has ended', async () => {
+    const on = await ground()
+    const rig = await start('pod-1', on)
+    await rig.offer(sid(1))
+    const leg = await rig.open(sid(1))
+    leg!.onLegEnd({ cause: 'lost', code: 1006 })
+    rig.aheadMs += 29_000
+    await wait(300)
+    assert.deepEqual([(await on.records.find(sid(1)))?.state, (await on.leases.usage()).inUse], ['live', 1])
+    rig.aheadMs += 1_000
+    while ((await on.records.find(sid(1)))?.state === 'live') await wait(5)
+    await until('all is written', () => rig.pod.finalizer.pendingCount === 0)
+    assert.equal((await on.records.find(sid(1)))?.cause, 'carrier-lost')
+    assert.equal((await on.leases.usage()).inUse, 0)
   })
 
   test('[POD-11][P58][PD1] a pod alone that drains waits for a call whose socket broke, and lets it go on', async () => {

@@ -1,7 +1,8 @@
 // Signed requests that somebody has seen and sends again: nothing of a live call changes, and an ended one takes no place.
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
-import { closeRigs, dialed, ground, sid, start, until, wait } from './testing/rig.ts'
+import { until } from '../kit/testing/patience.ts'
+import { closeRigs, dialed, ground, sid, start, wait } from './testing/rig.ts'
 
 afterEach(closeRigs)
 

@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { Registry } from 'prom-client'
 import { FakeClock, systemClock } from '../kit/clock.ts'
 import { type Log, silentLog } from '../kit/log.ts'
+import { until } from '../kit/testing/patience.ts'
 import { Wheel } from '../kit/wheel.ts'
 import { WorkMetrics } from '../ops/work.ts'
 import { BACK_OFF_MAX_MS, backOffMs } from './back-off.ts'
@@ -44,14 +45,6 @@ function rig(
     assert.deepEqual(errors, [])
   }
   return { worker, store, outcomes, close }
-}
-
-async function until(what: string, isSo: () => boolean, withinMs = 30_000): Promise<void> {
-  const endMs = performance.now() + withinMs
-  while (!isSo()) {
-    assert.ok(performance.now() < endMs, what)
-    await new Promise((resolve) => setTimeout(resolve, 3))
-  }
 }
 
 test('[WORK-2][WE1] the chain of a call is worked in its order, each item once', async () => {

@@ -10,6 +10,7 @@ import { LEASE_TIMES } from '../../src/control/ports.ts'
 import { type Edge, startEdge } from '../../src/edge.ts'
 import { systemClock } from '../../src/kit/clock.ts'
 import type { CallSid } from '../../src/kit/ids.ts'
+import { until } from '../../src/kit/testing/patience.ts'
 import { Wheel } from '../../src/kit/wheel.ts'
 import type { Pack } from '../../src/packs/pack.ts'
 import { makeMemoryLeases } from '../../src/store/leases/memory.ts'
@@ -20,8 +21,6 @@ import { keepingLog, type LogLine } from '../plane.ts'
 const ACCOUNT = `AC${'0'.repeat(31)}1`
 const TOKEN = '0123456789abcdef0123456789abcdef'
 const PUBLIC = 'https://plane.example.test'
-const COMES_MS = 45_000
-const LOOK_EVERY_MS = 20
 const RENEW_EVERY_MS = 250
 /**
  * All pods of a test share one process: when it stalls, each of them sees its own lag and asks for no calls. Of two such pods the
@@ -125,14 +124,7 @@ export class TwoPods {
   }
 
   async until(what: string, isSo: () => boolean): Promise<void> {
-    const untilMs = performance.now() + COMES_MS
-    while (!isSo()) {
-      assert.ok(
-        performance.now() < untilMs,
-        `did not come about: ${what}; logged: ${JSON.stringify(this.log.slice(0, 5))}`,
-      )
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
-    }
+    await until(() => `${what}; logged: ${JSON.stringify(this.log.slice(0, 5))}`, isSo)
   }
 
   async close(): Promise<void> {

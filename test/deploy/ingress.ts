@@ -3,15 +3,18 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, copyFileSync, existsSync, renameSync, rmSync, symlinkSync } from 'node:fs'
-import { connect, createServer, type Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect as connectTls, type TLSSocket } from 'node:tls'
+import { until } from '../../src/kit/testing/patience.ts'
 import { renderChart } from '../../tools/k8s/chart.ts'
 import { type NameServer, startNameServer } from '../../tools/k8s/dns.ts'
 import { tlsFolder, writeCertificate, writeIngress } from '../../tools/k8s/ingress.ts'
 import { fetchK8sTools } from '../../tools/k8s/programs.ts'
-import { makeFolder, type Program, startProgram } from '../../tools/servers/program.ts'
+import { type Launched, launch } from '../../tools/launch.ts'
+import { findFreePort } from '../../tools/ports.ts'
+import { makeFolder } from '../../tools/servers/program.ts'
 
 export { delay }
 
@@ -37,7 +40,7 @@ export class Ingress {
   readonly #folder: string
   readonly #hasTls: boolean
   readonly #metricsPort: number
-  #proxy: Program | undefined
+  #proxy: Launched | undefined
 
   private constructor(parts: {
     addresses: readonly string[]
@@ -65,7 +68,7 @@ export class Ingress {
     const hasTls = options.tls !== undefined
     const tools = await fetchK8sTools()
     if (tools.kind === 'failed') throw new Error(tools.message)
-    const [port, podPort, metricsPort] = [await freePort(), await freePort(), await freePort()]
+    const [port, podPort, metricsPort] = [await findFreePort(), await findFreePort(), await findFreePort()]
     const names = await startNameServer(addresses)
     const folder = makeFolder('ingress', 'haproxy')
     chmodSync(folder, 0o755)
@@ -79,9 +82,9 @@ export class Ingress {
       if (rendered.kind === 'refused') throw new Error(rendered.reason)
       const config = writeIngress(rendered.manifests, folder)!
       const args = ['-W', '-db', '-f', config]
-      const ready = /Loading success/
-      const proxy = { command: 'haproxy', args, user: 'haproxy', ready, stopSignal: 'SIGTERM' as const }
-      ingress.#proxy = await startProgram(proxy)
+      const isReadyLine = (line: string) => line.includes('Loading success')
+      const proxy = { name: 'the ingress', command: 'haproxy', args, user: 'haproxy', isReadyLine }
+      ingress.#proxy = await launch({ ...proxy, deathSignal: 'SIGTERM' })
       await ingress.#untilAllServe()
       return ingress
     } catch (error) {
@@ -91,13 +94,10 @@ export class Ingress {
   }
 
   async #untilAllServe(): Promise<void> {
-    const untilMs = performance.now() + READY_MAX_MS
     for (const address of this.addresses) {
       const path = `/twilio/next?pod=edge-x2x4z-${address.replaceAll('.', '-')}`
-      while ((await this.post(path, 'CA1')).body !== address) {
-        assert.ok(performance.now() < untilMs, `${address} did not come into rotation`)
-        await delay(100)
-      }
+      const isServing = async () => (await this.post(path, 'CA1')).body === address
+      await until(`${address} is in rotation`, isServing, READY_MAX_MS)
     }
   }
 
@@ -230,14 +230,5 @@ function read(socket: Socket, isWhole: (text: string) => boolean): Promise<strin
       else reject(error)
     }
     socket.on('data', onChunk).on('close', onClose)
-  })
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
   })
 }

@@ -5,14 +5,14 @@ import { chmodSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { after, before, describe, test } from 'node:test'
 import { runChild } from '../../tools/child.ts'
-import type { Launched } from '../../tools/fleet/launch.ts'
 import { type Manifest, NAMESPACE, renderChart } from '../../tools/k8s/chart.ts'
 import { type NameServer, startNameServer } from '../../tools/k8s/dns.ts'
 import { hostsOf, makePodFolder, type PodPlace, resolveContainer, type Startable } from '../../tools/k8s/kubelet.ts'
 import { findWorkloads, type Workload } from '../../tools/k8s/pods.ts'
 import { fetchK8sTools } from '../../tools/k8s/programs.ts'
 import { renderedSecrets, roleOf, runJob, startPod } from '../../tools/k8s/starts.ts'
-import { findFreePort } from '../../tools/servers/program.ts'
+import type { Launched } from '../../tools/launch.ts'
+import { findFreePort } from '../../tools/ports.ts'
 
 const CALL_MAX_MS = 100_000
 /** What is started, in the order in which each finds what it needs. */

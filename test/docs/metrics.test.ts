@@ -4,16 +4,15 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { until } from '../../src/kit/testing/patience.ts'
 import { METRICS_PAGE, metricsPage, podFigures, workerFigures } from '../../tools/metrics-page.ts'
+import { findFreePort } from '../../tools/ports.ts'
 import { startPostgres } from '../../tools/servers/postgres.ts'
-import { findFreePort } from '../../tools/servers/program.ts'
 import { ROOT } from '../../tools/tree.ts'
 import { endPrograms, run, startWorkerProcess } from '../work/worker-process.ts'
 
 const RULES = join(ROOT, 'deploy/prometheus')
 const TOKEN = 'a-token-of-operators-for-this-test'
-const READY_MAX_MS = 30_000
 after(endPrograms)
 
 /** [O15] What promtool finds on a page: nothing when it is clean. */
@@ -39,11 +38,10 @@ test('[O15] the page of a pod is clean, and docs/metrics.md has the same figures
   const port = await findFreePort()
   const pod = run({ PORT: String(port), ADMIN_TOKEN: TOKEN, OPENAI_REALTIME_URL: 'ws://127.0.0.1:9/' }, 'edge')
   const url = `http://127.0.0.1:${port}`
-  const untilMs = performance.now() + READY_MAX_MS
-  while ((await fetch(`${url}/ready`).catch(() => undefined))?.ok !== true) {
-    assert.ok(pod.child.exitCode === null && performance.now() < untilMs, pod.said())
-    await sleep(50)
-  }
+  await until(pod.said, async () => {
+    assert.equal(pod.child.exitCode, null, pod.said())
+    return (await fetch(`${url}/ready`).catch(() => undefined))?.ok === true
+  })
   const page = await scrape(url)
   assert.equal(findingsOf(page), '')
   assert.deepEqual(

@@ -8,23 +8,15 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startTwilioSim } from '../../sim/twilio/sim.ts'
+import { until } from '../../src/kit/testing/patience.ts'
 import { type Fleet, startFleet } from '../../tools/fleet/fleet.ts'
-import { pickPort } from '../../tools/fleet/launch.ts'
+import { pickPort } from '../../tools/ports.ts'
 import { testEnvironment } from '../../tools/test.ts'
 
 const MAIN = new URL('../../tools/fleet/main.ts', import.meta.url).pathname
 /** A fresh store admits nothing for ten seconds. */
 const ADMITTED_MAX_MS = 60_000
-const LOOK_MAX_MS = 60_000
 const LOOK_EVERY_MS = 50
-
-async function eventually(what: string, isSo: () => boolean | Promise<boolean>, maxMs = LOOK_MAX_MS): Promise<void> {
-  const untilMs = performance.now() + maxMs
-  while (!(await isSo())) {
-    if (performance.now() > untilMs) assert.fail(`not within ${maxMs} ms: ${what}`)
-    await sleep(LOOK_EVERY_MS)
-  }
-}
 
 const isAlive = (pid: number): boolean => {
   try {
@@ -87,21 +79,21 @@ test('[FL1][FP1][FP2] a fleet takes a signed call through HAProxy, survives the 
     const pidBefore = pod.pid
     pod.kill('SIGKILL')
     await closed
-    await eventually('the loss is said', () =>
+    await until('the loss is said', () =>
       said.some((line) => line.startsWith(`${name} (pid ${pidBefore}) ended: SIGKILL`)),
     )
-    await eventually('the pod is up again', () => said.includes(`${name} is up again (pid ${pod.pid})`))
+    await until('the pod is up again', () => said.includes(`${name} is up again (pid ${pod.pid})`))
     assert.notEqual(pod.pid, pidBefore)
-    await eventually('HAProxy sees it', async () => (await fleet.haproxy.states()).every(({ state }) => state === 'UP'))
+    await until('HAProxy sees it', async () => (await fleet.haproxy.states()).every(({ state }) => state === 'UP'))
     const [worker] = fleet.workers
     assert.equal((await fetch(`${worker!.url}/ready`)).status, 200)
     const workerPid = worker!.pid
     worker!.kill('SIGKILL')
-    await eventually('the worker is up again', () => said.includes(`worker-1 is up again (pid ${worker!.pid})`))
+    await until('the worker is up again', () => said.includes(`worker-1 is up again (pid ${worker!.pid})`))
     assert.notEqual(worker!.pid, workerPid)
     const added = await fleet.addPod()
     assert.equal(added.name, 'pod-3')
-    await eventually('HAProxy sees the new one', async () =>
+    await until('HAProxy sees the new one', async () =>
       (await fleet.haproxy.states()).some(({ pod, state }) => pod === 'pod-3' && state === 'UP'),
     )
     call.hangUp()
@@ -143,7 +135,7 @@ describe('npm run fleet', { concurrency: 2 }, () => {
     const { child, out, err } = start(['--pods', '1', '--port', String(port), '--logs', logs])
     const exit = once(child, 'exit')
     try {
-      await eventually('the table', () => out().includes('Place ten calls') || child.exitCode !== null)
+      await until('the table', () => out().includes('Place ten calls') || child.exitCode !== null)
       assert.match(out(), new RegExp(`HAProxy.+http://127\\.0\\.0\\.1:${port}`), err())
       assert.match(out(), /TWILIO_AUTH_TOKEN=[0-9a-f]{32} npm run load -- --url http:/)
       const pods = /pod-1 +(http:\S+) +(\d+) +pod-1\.log/.exec(out())!
@@ -157,7 +149,7 @@ describe('npm run fleet', { concurrency: 2 }, () => {
       assert.deepEqual(await once(second.child, 'exit'), [1, null])
       assert.match(second.err(), /is taken: choose another with --port/)
       child.kill('SIGINT')
-      await eventually('it says that it drains', () => err().includes('draining: live calls go on'))
+      await until('it says that it drains', () => err().includes('draining: live calls go on'))
       assert.ok(isAlive(Number(pods[2])), 'the pod was not given time to drain')
       child.kill('SIGINT')
       assert.deepEqual(await exit, [0, null], err())
@@ -176,11 +168,11 @@ describe('npm run fleet', { concurrency: 2 }, () => {
     await chmod(logs, 0o755)
     const { child, out } = start(['--pods', '1', '--port', String(await pickPort()), '--logs', logs], { TMPDIR: logs })
     try {
-      await eventually('the table', () => out().includes('Place ten calls') || child.exitCode !== null)
+      await until('the table', () => out().includes('Place ten calls') || child.exitCode !== null)
       const pids = pidsIn(out())
       assert.equal(pids.length, 6, out())
       child.kill('SIGKILL')
-      await eventually('all have gone', () => !pids.some(isAlive))
+      await until('all have gone', () => !pids.some(isAlive))
     } finally {
       child.kill('SIGKILL')
       await rm(logs, { recursive: true, force: true })

@@ -1,18 +1,15 @@
-// Tiny pods behind a real HAProxy, and clients for them.
-import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { WebSocket } from 'ws'
+import { until } from '../../src/kit/testing/patience.ts'
 import type { HaproxyPod, SourceLimits } from '../../tools/fleet/haproxy-config.ts'
-import { type Launched, launch, pickPort } from '../../tools/fleet/launch.ts'
+import { type Launched, launch } from '../../tools/launch.ts'
+import { pickPort } from '../../tools/ports.ts'
 import { type Haproxy, startHaproxy } from '../../tools/servers/haproxy.ts'
 
 const TINY_POD = new URL('./tiny-pod.ts', import.meta.url).pathname
-const STATE_MAX_MS = 20_000
-const LOOK_EVERY_MS = 20
 
 type TinyPod = HaproxyPod & { program: Launched; url: string }
 
@@ -59,13 +56,15 @@ export class Front {
 
   /** Waits until HAProxy holds `name` for `state` (`UP`, `NOLB`, `DOWN`). */
   async seen(name: string, state: string): Promise<void> {
-    const untilMs = performance.now() + STATE_MAX_MS
-    while (performance.now() < untilMs) {
-      const found = (await this.haproxy.states()).find(({ pod }) => pod === name)
-      if (found?.state === state) return
-      await sleep(LOOK_EVERY_MS)
-    }
-    assert.fail(`HAProxy does not hold ${name} for ${state}: ${JSON.stringify(await this.haproxy.states())}`)
+    let seen: unknown
+    await until(
+      () => `HAProxy holds ${name} for ${state}: ${JSON.stringify(seen)}`,
+      async () => {
+        const states = await this.haproxy.states()
+        seen = states
+        return states.find(({ pod }) => pod === name)?.state === state
+      },
+    )
   }
 
   /** How many requests to `path` a pod has seen the head of. */

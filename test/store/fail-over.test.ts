@@ -7,6 +7,7 @@ import pg from 'pg'
 import type { LeaseStore } from '../../src/control/ports.ts'
 import { LEASE_TIMES } from '../../src/control/ports.ts'
 import { VoiceError } from '../../src/kit/errors.ts'
+import { until } from '../../src/kit/testing/patience.ts'
 import { openRedisLeases } from '../../src/store/leases/redis.ts'
 import { runMigrations } from '../../src/store/records/migrate.ts'
 import { openRecords } from '../../src/store/records/open.ts'
@@ -69,11 +70,9 @@ const ask = (store: LeaseStore, n: number) =>
 /** `next` has what `old` has. */
 async function synced({ old, next }: Ground): Promise<void> {
   await say(next, 'REPLICAOF', '127.0.0.1', old.port)
-  const endMs = performance.now() + BACK_MAX_MS
-  while (!String(await say(next, 'INFO', 'replication')).includes('master_link_status:up')) {
-    assert.ok(performance.now() < endMs, 'the replica did not come up')
-    await pause(20)
-  }
+  await until('the replica is up', async () =>
+    String(await say(next, 'INFO', 'replication')).includes('master_link_status:up'),
+  )
 }
 
 suite('Redis', () => {

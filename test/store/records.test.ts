@@ -5,13 +5,13 @@ import pg from 'pg'
 import type { CallRecords } from '../../src/control/records.ts'
 import { VoiceError } from '../../src/kit/errors.ts'
 import type { CallSid } from '../../src/kit/ids.ts'
-import { startWatch } from '../../src/kit/testing/patience.ts'
+import { comesAbout, startWatch } from '../../src/kit/testing/patience.ts'
 import { checkMigrated, migrate, readMigrations, runMigrations } from '../../src/store/records/migrate.ts'
 import { openRecords } from '../../src/store/records/open.ts'
 import { openPostgres } from '../../src/store/records/postgres.ts'
+import { findFreePort } from '../../tools/ports.ts'
 import { type Pgbouncer, startPgbouncer } from '../../tools/servers/pgbouncer.ts'
 import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
-import { findFreePort } from '../../tools/servers/program.ts'
 import { moves, play } from './records-interleavings.ts'
 import { CASES, endRequest, nextSid, openRequest } from './records-suite.ts'
 
@@ -194,10 +194,8 @@ test('[RR5] Postgres killed with an immediate restart loses no write that was ac
     await postgres.restartImmediate()
   }
   const atRestart = [...acknowledged.values()].reduce((sum, one) => sum + one, 0)
-  const deadlineMs = performance.now() + 30_000
   const total = () => [...acknowledged.values()].reduce((sum, one) => sum + one, 0)
-  while (total() < atRestart + sids.length && performance.now() < deadlineMs)
-    await new Promise((resolve) => setTimeout(resolve, 50))
+  await comesAbout(() => total() >= atRestart + sids.length, 30_000)
   isOver = true
   await Promise.all(writers)
   assert.ok(total() > atRestart, 'writes go on after the restart')

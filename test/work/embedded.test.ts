@@ -14,7 +14,7 @@ import { type Config, readConfig } from '../../src/config.ts'
 import { defaultLimits } from '../../src/control/limits.ts'
 import type { CallSid } from '../../src/kit/ids.ts'
 import { silentLog } from '../../src/kit/log.ts'
-import { startWatch } from '../../src/kit/testing/patience.ts'
+import { startWatch, until } from '../../src/kit/testing/patience.ts'
 import { Operators, SCOPES } from '../../src/ops/operators.ts'
 import { type Embedded, openEmbedded } from '../../src/pod/embedded/embedded.ts'
 import { endRequest, nextSid, openRequest } from '../store/records-suite.ts'
@@ -44,21 +44,15 @@ async function endCall({ stores: { records } }: Embedded): Promise<CallSid> {
   return callSid
 }
 
-async function until<T>(what: string, look: () => Promise<T | undefined>, withinMs = 10_000): Promise<T> {
-  const endMs = performance.now() + withinMs
-  for (;;) {
-    const found = await look()
-    if (found !== undefined) return found
-    assert.ok(performance.now() < endMs, what)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-}
-
-const analysed = (embedded: Embedded, callSid: CallSid) =>
-  until('the record has its analysis', async () => {
-    const record = await embedded.record(callSid)
-    return record?.analysis === undefined ? undefined : record
+/** The record once it has its analysis. */
+async function analysed(embedded: Embedded, callSid: CallSid) {
+  let record = await embedded.record(callSid)
+  await until('the record has its analysis', async () => {
+    record = await embedded.record(callSid)
+    return record?.analysis !== undefined
   })
+  return record!
+}
 
 const operators = new Operators([{ id: 'admin', scopes: SCOPES, token: ADMIN }], { log: silentLog, nowMs: () => 0 })
 
@@ -147,7 +141,7 @@ test('[EM3] an item that hangs holds up the end for its bound only, and is still
   const config = configOf('three', crm)
   const first = await openEmbedded(config, silentLog)
   await endCall(first)
-  await until('the receiver is asked', async () => asked || undefined)
+  await until('the receiver is asked', () => asked > 0)
   const watch = startWatch()
   await first.close()
   assert.ok(watch.elapsedMs() < 5_000, 'the end waited for an item that hangs')

@@ -12,6 +12,7 @@ import { type CallReport, startTwilioSim, type TwilioSim } from '../../sim/twili
 import { readConfig } from '../../src/config.ts'
 import { type Edge, startEdge } from '../../src/edge.ts'
 import { systemClock } from '../../src/kit/clock.ts'
+import { until } from '../../src/kit/testing/patience.ts'
 import { makeClinicPack } from '../../src/packs/clinic/clinic.ts'
 import { type Embedded, openEmbedded } from '../../src/pod/embedded/embedded.ts'
 import type { CallBackTimes } from '../../src/work/jobs/call-back.ts'
@@ -23,7 +24,6 @@ const PUBLIC = 'https://plane.example.test'
 const OURS = '+15005550001'
 const CALLS_FROM = '+15005550002'
 const PERSON = '+15005550066'
-const UNTIL_MAX_MS = 40_000
 const folder = mkdtempSync(join(tmpdir(), 'voiceplane-overflow-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -131,14 +131,6 @@ async function receive(told: Told[]): Promise<{ server: Server; url: string }> {
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/crm` }
-}
-
-async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const untilMs = performance.now() + UNTIL_MAX_MS
-  while (!(await isSo())) {
-    assert.ok(performance.now() < untilMs, `did not come about: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
 }
 
 const ask = async (edge: Edge, path: string): Promise<Record<string, unknown>> => {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { findFreePort } from '../../tools/servers/program.ts'
+import { findFreePort } from '../../tools/ports.ts'
 import { ROOT } from '../../tools/tree.ts'
 
 const START_MAX_MS = 30_000

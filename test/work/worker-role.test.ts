@@ -1,14 +1,14 @@
 // Role worker as its own process, on a real Postgres: start, figures, admin API, end; and what it says when it cannot start.
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { CallSid } from '../../src/kit/ids.ts'
+import { until } from '../../src/kit/testing/patience.ts'
 import { runMigrations } from '../../src/store/records/migrate.ts'
 import { openPostgres } from '../../src/store/records/postgres.ts'
 import type { Sql } from '../../src/store/records/sql.ts'
 import { type Database, openDatabase } from '../../src/store/work/open.ts'
+import { findFreePort } from '../../tools/ports.ts'
 import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
-import { findFreePort } from '../../tools/servers/program.ts'
 import { endRequest, nextSid, openRequest } from '../store/records-suite.ts'
 import { endPrograms, run, startWorkerProcess } from './worker-process.ts'
 
@@ -36,14 +36,6 @@ after(async () => {
 afterEach(endPrograms)
 
 const start = (env: Record<string, string> = {}) => startWorkerProcess(postgres.url, env)
-
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const endMs = performance.now() + 20_000
-  while (!(await isSo())) {
-    assert.ok(performance.now() < endMs, what)
-    await sleep(50)
-  }
-}
 
 const bearer = { authorization: `Bearer ${ADMIN_TOKEN}` }
 const statesOf = async (callSid: CallSid): Promise<unknown[]> =>

@@ -1,12 +1,12 @@
 // A worker that sweeps, with everything it can ask: Postgres, the leases in Redis, the carrier's REST, all real peers on real sockets.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { startTwilioSim, type TwilioSim } from '../../sim/twilio/sim.ts'
 import { readConfig } from '../../src/config.ts'
 import type { LeaseStore } from '../../src/control/ports.ts'
 import type { CallSid } from '../../src/kit/ids.ts'
 import { silentLog } from '../../src/kit/log.ts'
+import { until } from '../../src/kit/testing/patience.ts'
 import { openRedisLeases } from '../../src/store/leases/redis.ts'
 import { runMigrations } from '../../src/store/records/migrate.ts'
 import { openPostgres } from '../../src/store/records/postgres.ts'
@@ -63,12 +63,10 @@ async function hold(callSid: CallSid): Promise<() => Promise<unknown>> {
   const otherTenants = { guaranteed: 0, burst: 10, weight: 1 }
   await leases.configure({ pools, tenants: [], otherTenants, reserve: { inbound: 0, outbound: 0 }, queueMax: 0 })
   const pod = { incarnation: 'one', address: 'http://127.0.0.1:1', state: 'ready' as const, callsMax: 10, penalty: 0 }
-  const endMs = performance.now() + 30_000
-  while ((await leases.usage()).isRecovering) {
-    assert.ok(performance.now() < endMs, 'the leases recovered')
+  await until('the leases have recovered', async () => {
     await leases.announce({ pod: 'pod-a', ...pod })
-    await sleep(200)
-  }
+    return !(await leases.usage()).isRecovering
+  })
   await leases.announce({ pod: 'pod-a', ...pod })
   const acquired = await leases.acquire({ callSid, tenant: 'acme', class: 'inbound', queue: false })
   assert.equal(acquired.kind, 'granted')
@@ -87,20 +85,18 @@ test('[POD-15][WP3][SWP2][SWP3] what neither lease nor carrier knows is ended an
   })
   assert.ok(read.kind === 'ok', JSON.stringify(read))
   const worker = await startWorker({ config: read.config, log: silentLog, sweep: { sweepMs: 100, settleMs: 300 } })
-  const endMs = performance.now() + 20_000
   let renewedMs = performance.now()
   const isWorked = async (): Promise<boolean> => {
     const items = await sql.query('select state from work_item where call_sid = $1', [lost])
     return items.length === 3 && items.every(({ state }) => state === 'done')
   }
-  while (!(await isWorked())) {
-    assert.ok(performance.now() < endMs, 'the lost call was ended and worked')
+  await until('the lost call is ended and worked', async () => {
     if (performance.now() - renewedMs > RENEW_EVERY_MS) {
       await renew()
       renewedMs = performance.now()
     }
-    await sleep(50)
-  }
+    return isWorked()
+  })
   assert.equal((await db.records.find(lost))?.cause, 'carrier-lost')
   const page = await (
     await fetch(`${worker.url}/metrics`, { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } })

@@ -6,6 +6,7 @@
 // X6: no test is skipped, left to do, or run alone.
 // X7: no test judges by a bare wall clock: what has to come is waited for COMES_MIN_MS or more, and an elapsed time is read from a watch that allows for
 //     a busy machine (src/kit/testing/patience.ts). sim/ has no such watch and is left out.
+// X10: what has to come is waited for by `until` of src/kit/testing/patience.ts (load/ and sim/ have what their own rooms give).
 import { lineAt, type Source } from './reader.ts'
 import { isTest } from './walls.ts'
 
@@ -89,4 +90,13 @@ export function findBareClocks(source: Source): string[] {
     ...waits,
     ...findAll(source, BARE_CLOCK, 'an elapsed time is read from startWatch (src/kit/testing/patience.ts)'),
   ]
+}
+
+const OWN_UNTIL = /\bfunction\s+(?:until|eventually|soon|waitUntil\w*|comes\w*)\s*[(<]/g
+
+/** X10. */
+export function findOwnUntils(source: Source): string[] {
+  if (source.path === 'src/kit/testing/patience.ts' || /^(?:sim|load)\//.test(source.path)) return []
+  if (!isTest(source.path) && !/^(?:test|chaos)\/|\/testing\//.test(source.path)) return []
+  return findAll(source, OWN_UNTIL, 'use until of src/kit/testing/patience.ts')
 }

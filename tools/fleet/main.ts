@@ -7,10 +7,10 @@ import { readdirSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { NEEDS } from '../needs.ts'
+import { isFree } from '../ports.ts'
 import { setUp } from '../setup.ts'
 import { ROOT } from '../tree.ts'
 import { type Fleet, startFleet } from './fleet.ts'
-import { isFree } from './launch.ts'
 import { formatFleet } from './table.ts'
 
 const DRAIN_MAX_MS = 600_000

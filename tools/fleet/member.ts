@@ -3,9 +3,9 @@
 // FP2: with `restart` one that ended is started again after RESTART_DELAY_MS, RESTARTS_MAX times a minute at most; then it stays down.
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { describeExit, type Exit, type Launched, launch } from '../launch.ts'
 import { ROOT } from '../tree.ts'
 import type { HaproxyPod } from './haproxy-config.ts'
-import { describeExit, type Exit, type Launched, launch } from './launch.ts'
 
 const RESTART_DELAY_MS = 500
 const RESTARTS_MAX = 5

@@ -10,7 +10,8 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { checkPod, type HaproxyPod, haproxyConfig, SERVER_OPTIONS, type SourceLimits } from '../fleet/haproxy-config.ts'
-import { launch, pickPort } from '../fleet/launch.ts'
+import { launch } from '../launch.ts'
+import { pickPort } from '../ports.ts'
 
 const COMMAND_MAX_MS = 2_000
 const PLACES = ['/usr/sbin/haproxy', '/usr/local/sbin/haproxy', '/opt/homebrew/bin/haproxy', '/usr/local/bin/haproxy']

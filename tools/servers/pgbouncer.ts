@@ -4,7 +4,9 @@
 import { writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { findFreePort, makeFolder, type Program, startProgram } from './program.ts'
+import { type Launched, launch } from '../launch.ts'
+import { findFreePort } from '../ports.ts'
+import { makeFolder } from './program.ts'
 
 const PROGRAM = '/usr/sbin/pgbouncer'
 const USER = 'postgres'
@@ -35,10 +37,10 @@ export type Pgbouncer = {
 export async function startPgbouncer(options: PgbouncerOptions): Promise<Pgbouncer> {
   const folder = makeFolder('pgbouncer', USER)
   let port = options.port ?? (await findFreePort())
-  const program = await launch(folder, port, options).catch(async (error: Error) => {
+  const program = await startServer(folder, port, options).catch(async (error: Error) => {
     if (options.port !== undefined || !/in use/i.test(error.message)) throw error
     port = await findFreePort()
-    return launch(folder, port, options)
+    return startServer(folder, port, options)
   })
   return {
     port,
@@ -46,13 +48,13 @@ export async function startPgbouncer(options: PgbouncerOptions): Promise<Pgbounc
     pid: program.pid,
     kill: program.kill,
     stop: async () => {
-      await program.stop('SIGTERM')
+      await program.stop()
       await rm(folder, { recursive: true, force: true })
     },
   }
 }
 
-function launch(folder: string, port: number, options: PgbouncerOptions): Promise<Program> {
+function startServer(folder: string, port: number, options: PgbouncerOptions): Promise<Launched> {
   const file = join(folder, 'pgbouncer.ini')
   writeFileSync(
     file,
@@ -74,5 +76,12 @@ log_stats = 0
 `,
     { mode: 0o644 },
   )
-  return startProgram({ command: PROGRAM, args: [file], user: USER, ready: /process up/, stopSignal: 'SIGTERM' })
+  return launch({
+    name: 'pgbouncer',
+    command: PROGRAM,
+    args: [file],
+    user: USER,
+    isReadyLine: (line) => line.includes('process up'),
+    deathSignal: 'SIGTERM',
+  })
 }

@@ -5,7 +5,9 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { findFreePort, makeFolder, type Program, runAs, startProgram } from './program.ts'
+import { type Launched, launch } from '../launch.ts'
+import { findFreePort } from '../ports.ts'
+import { makeFolder, runAs } from './program.ts'
 
 const BINARIES = '/usr/lib/postgresql/15/bin'
 const USER = 'postgres'
@@ -47,12 +49,12 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   // No sync of the empty cluster: only what is written to it later must survive.
   runAs(USER, join(BINARIES, 'initdb'), ['-D', data, '-A', 'trust', '-U', USER, '-E', 'UTF8', '--locale=C', '-N'])
   let port = options.port ?? (await findFreePort())
-  let program = await launch(data, port, options).catch(async (error: Error) => {
+  let program = await startServer(data, port, options).catch(async (error: Error) => {
     if (options.port !== undefined || !/could not bind|in use/i.test(error.message)) throw error
     port = await findFreePort()
-    return launch(data, port, options)
+    return startServer(data, port, options)
   })
-  const crash = () => program.stop('SIGQUIT')
+  const crash = async () => void (await program.stop({ signal: 'SIGQUIT' }))
   const start = async () => {
     program = await launchAgain(data, port, options)
   }
@@ -70,17 +72,17 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
       await start()
     },
     stop: async () => {
-      await program.stop('SIGINT')
+      await program.stop()
       await rm(folder, { recursive: true, force: true })
     },
   }
 }
 
 /** After a crash the last children may hold the shared memory for some ms. */
-async function launchAgain(data: string, port: number, options: PostgresOptions): Promise<Program> {
+async function launchAgain(data: string, port: number, options: PostgresOptions): Promise<Launched> {
   for (let tried = 1; ; tried++) {
     try {
-      return await launch(data, port, options)
+      return await startServer(data, port, options)
     } catch (error) {
       if (tried === START_TRIES) throw error
       await sleep(START_RETRY_MS)
@@ -88,7 +90,7 @@ async function launchAgain(data: string, port: number, options: PostgresOptions)
   }
 }
 
-function launch(data: string, port: number, options: PostgresOptions): Promise<Program> {
+function startServer(data: string, port: number, options: PostgresOptions): Promise<Launched> {
   const settings: Record<string, string> = {
     port: String(port),
     listen_addresses: '127.0.0.1',
@@ -96,11 +98,13 @@ function launch(data: string, port: number, options: PostgresOptions): Promise<P
     max_connections: String(options.connectionsMax ?? 100),
     ...options.settings,
   }
-  return startProgram({
+  return launch({
+    name: 'postgres',
     command: join(BINARIES, 'postgres'),
     args: ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
     user: USER,
-    ready: /database system is ready to accept connections/,
+    isReadyLine: (line) => line.includes('database system is ready to accept connections'),
     stopSignal: 'SIGINT',
+    deathSignal: 'SIGINT',
   })
 }

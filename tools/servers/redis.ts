@@ -4,7 +4,9 @@
 // VR3: a restart keeps port and folder; `stop` removes the folder.
 import { rm } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { findFreePort, makeFolder, type Program, startProgram } from './program.ts'
+import { type Launched, launch } from '../launch.ts'
+import { findFreePort } from '../ports.ts'
+import { makeFolder } from './program.ts'
 
 const USER = 'redis'
 /** Tries to take back a port whose last process still dies. */
@@ -40,14 +42,14 @@ export type RedisServer = {
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
   const folder = makeFolder('redis', USER)
   let port = options.port ?? (await findFreePort())
-  let program = await launch(folder, port, options).catch(async (error: Error) => {
+  let program = await startServer(folder, port, options).catch(async (error: Error) => {
     if (options.port !== undefined || !/address already in use/i.test(error.message)) throw error
     port = await findFreePort()
-    return launch(folder, port, options)
+    return startServer(folder, port, options)
   })
-  const crash = () => program.stop('SIGKILL')
+  const crash = async () => void (await program.stop({ signal: 'SIGKILL' }))
   const start = async () => {
-    program = await launchAgain(folder, port, options)
+    program = await startAgain(folder, port, options)
   }
   return {
     port,
@@ -63,16 +65,16 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
       await start()
     },
     stop: async () => {
-      await program.stop('SIGKILL')
+      await program.stop({ signal: 'SIGKILL' })
       await rm(folder, { recursive: true, force: true })
     },
   }
 }
 
-async function launchAgain(folder: string, port: number, options: RedisOptions): Promise<Program> {
+async function startAgain(folder: string, port: number, options: RedisOptions): Promise<Launched> {
   for (let tried = 1; ; tried++) {
     try {
-      return await launch(folder, port, options)
+      return await startServer(folder, port, options)
     } catch (error) {
       if (tried === START_TRIES) throw error
       await sleep(START_RETRY_MS)
@@ -80,8 +82,9 @@ async function launchAgain(folder: string, port: number, options: RedisOptions):
   }
 }
 
-function launch(folder: string, port: number, options: RedisOptions): Promise<Program> {
-  return startProgram({
+function startServer(folder: string, port: number, options: RedisOptions): Promise<Launched> {
+  return launch({
+    name: 'redis',
     command: 'redis-server',
     args: [
       ...['--port', String(port), '--bind', '127.0.0.1', '--dir', folder],
@@ -89,7 +92,7 @@ function launch(folder: string, port: number, options: RedisOptions): Promise<Pr
       ...(options.args ?? []),
     ],
     user: USER,
-    ready: /Ready to accept connections/,
-    stopSignal: 'SIGTERM',
+    isReadyLine: (line) => line.includes('Ready to accept connections'),
+    deathSignal: 'SIGTERM',
   })
 }

@@ -67,7 +67,11 @@ export class Call extends EventEmitter {
       this.record,
       exchange.options.mayDial,
     )
-    const wants = { probe: plan.probe === true, recording: plan.recordTo !== undefined }
+    const wants = {
+      probe: plan.probe === true,
+      recording: plan.recordTo !== undefined,
+      patience: exchange.options.patience ?? 'own',
+    }
     this.leg = new CallerLeg(exchange.wheel, this.record, plan.caller, this.callerActs(), wants)
     this.done = new Promise((resolve) => {
       this.resolveDone = resolve

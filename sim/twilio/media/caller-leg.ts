@@ -2,6 +2,8 @@
 // Y1: a silent caller still sends a frame of silence, as long as a stream is open.
 // Y2: with probing on, every 25th frame of every second 100 is a probe in place of what the caller would have said. A probe is loud; in
 //     the two seconds between, a caller who is silent is silent for the plane too.
+// Y3: a caller with patience of its own does not count ticks that are made up for after this process was held up (STALL_MS): as much as
+//     it was held up, whoever answers was held up too.
 
 import type { CallRecord } from '../report.ts'
 import { type ClipFrames, FRAME_BYTES, SILENCE } from '../wire/clip-frames.ts'
@@ -10,6 +12,10 @@ import { Recording } from './recording.ts'
 import { type CallerActs, type CallerScript, ScriptRunner } from './script.ts'
 import type { MediaStream } from './stream.ts'
 import type { Leg, Wheel } from './wheel.ts'
+
+/** Ticks later than this belong to a stall. */
+const STALL_MS = 60
+const TICK_MS = 20
 
 export class CallerLeg implements Leg {
   readonly lateness: CallRecord['lateness']
@@ -21,19 +27,23 @@ export class CallerLeg implements Leg {
   private readonly record: CallRecord
   private readonly isProbing: boolean
   private readonly wheel: Wheel
+  private readonly patience: 'own' | 'wall'
   private hasSounded = false
+  /** The time of the script, in ms. */
+  private clockMs = 0
 
   constructor(
     wheel: Wheel,
     record: CallRecord,
     caller: CallerScript,
     acts: CallerActs,
-    wants: { probe: boolean; recording: boolean },
+    wants: { probe: boolean; recording: boolean; patience: 'own' | 'wall' },
   ) {
     this.wheel = wheel
     this.record = record
     this.lateness = record.lateness
     this.isProbing = wants.probe
+    this.patience = wants.patience
     this.recording = wants.recording ? new Recording() : undefined
     this.script = new ScriptRunner(caller, record.ear, acts)
   }
@@ -46,10 +56,12 @@ export class CallerLeg implements Leg {
     this.wheel.remove(this)
   }
 
-  tick(_dueMs: number, atMs: number): void {
+  tick(dueMs: number, atMs: number): void {
     const stream = this.stream?.isLive === true ? this.stream : undefined
     stream?.playTick(atMs)
-    this.script.tick(atMs, stream !== undefined || this.forks.length > 0)
+    if (this.patience === 'wall') this.clockMs = atMs
+    else if (atMs - dueMs <= STALL_MS) this.clockMs += TICK_MS
+    this.script.tick(atMs, stream !== undefined || this.forks.length > 0, this.clockMs)
     if (stream === undefined && this.forks.length === 0) {
       this.recording?.add(undefined, 0, undefined)
       return

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { CallRecord } from '../report.ts'
+import { openWitness } from '../witness.ts'
 import { AgentEar, FINISHED_MS } from './agent-ear.ts'
-import { type CallerScript, ScriptRunner } from './script.ts'
+import { CallerLeg } from './caller-leg.ts'
+import { type CallerActs, type CallerScript, ScriptRunner } from './script.ts'
+import { Wheel } from './wheel.ts'
 
 const LOUD = Buffer.alloc(160, 0x80)
 const clip = (name: string, frames: number) => ({
@@ -55,6 +59,26 @@ test('[R4] an endless repeat of nothing neither spins nor recurses', () => {
 test('[R1] without a stream the caller says nothing but loses patience', () => {
   const steps: CallerScript['steps'] = [{ stayMs: 100 }, { say: clip('hi', 2) }]
   assert.deepEqual(play({ steps, maxMs: 300 }, 30, undefined, false).seen, ['hang-up@300'])
+})
+
+test('[Y3] a caller of own patience does not count the time in which this process was held up; one by the wall does', () => {
+  const hungUpMs = (patience: 'own' | 'wall'): number => {
+    let atMs = 0
+    let ended: number | undefined
+    const acts: CallerActs = { pressDigit() {}, hangUp: () => (ended ??= atMs), dropSocket() {}, timedOut() {} }
+    const record = new CallRecord('CA1', 1, openWitness(undefined))
+    const wants = { probe: false, recording: false, patience }
+    const leg = new CallerLeg(new Wheel(), record, { steps: [{ stayMs: 1_000 }], maxMs: 60_000 }, acts, wants)
+    for (let tick = 0; ended === undefined; tick += 1) {
+      const dueMs = tick * 20
+      // From 400 ms on nothing runs until 1 000: what was due meanwhile is made up for then.
+      atMs = dueMs > 400 && dueMs < 1_000 ? 1_000 : dueMs
+      leg.tick(dueMs, atMs)
+    }
+    return ended
+  }
+  assert.equal(hungUpMs('wall'), 1_000)
+  assert.ok(Math.abs(hungUpMs('own') - 1_540) <= 20, `${hungUpMs('own')}`)
 })
 
 test('[E1] [E2] a turn is timed to the next utterance; a short hole is a gap, not an answer', () => {

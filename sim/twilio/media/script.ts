@@ -63,12 +63,12 @@ export class ScriptRunner {
     this.acts = acts
   }
 
-  /** Decides what is heard in this tick. `hasStream`: a media stream is open. */
-  tick(atMs: number, hasStream: boolean): void {
+  /** Decides what is heard in this tick. `hasStream`: a media stream is open. `clockMs`: the time by which the caller waits. */
+  tick(atMs: number, hasStream: boolean, clockMs = atMs): void {
     this.sounding = undefined
     if (this.isOver) return
-    this.startedMs ??= atMs
-    if (atMs - this.startedMs >= this.maxMs) {
+    this.startedMs ??= clockMs
+    if (clockMs - this.startedMs >= this.maxMs) {
       this.finish()
       return
     }
@@ -78,8 +78,8 @@ export class ScriptRunner {
         this.finish()
         return
       }
-      this.enteredMs ??= atMs
-      if (!this.isDone(step, atMs, atMs - this.enteredMs, hasStream)) return
+      this.enteredMs ??= clockMs
+      if (!this.isDone(step, atMs, clockMs - this.enteredMs, hasStream)) return
       this.advance(step)
       if (this.sounding !== undefined || this.isOver) return
     }

@@ -4,16 +4,27 @@
 //      main thread in schedstat; elsewhere nothing is allowed for).
 import { readFileSync } from 'node:fs'
 
-const COMES_MS = 30_000
+const COMES_MS = 60_000
 const LOOK_EVERY_MS = 5
 
-/** Waits until `isSo`, `withinMs` at most; then it throws `what`. [TP1] */
-export async function until(what: string, isSo: () => boolean | Promise<boolean>, withinMs = COMES_MS): Promise<void> {
+/** Waits until `isSo`, `withinMs` at most; then it throws `what`, which may be read only then. [TP1] */
+export async function until(
+  what: string | (() => string),
+  isSo: () => boolean | Promise<boolean>,
+  withinMs = COMES_MS,
+): Promise<void> {
+  if (await comesAbout(isSo, withinMs)) return
+  throw new Error(`did not come about in ${withinMs} ms: ${typeof what === 'string' ? what : what()}`)
+}
+
+/** Whether `isSo` came about within `withinMs`: for what may stay away. */
+export async function comesAbout(isSo: () => boolean | Promise<boolean>, withinMs: number): Promise<boolean> {
   const endMs = performance.now() + withinMs
   while (!(await isSo())) {
-    if (performance.now() > endMs) throw new Error(`did not come about: ${what}`)
+    if (performance.now() > endMs) return false
     await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))
   }
+  return true
 }
 
 /** For how long the main thread of a process was ready to run and did not, in ms, since it began. */

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, test } from 'node:test'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { FakeClock } from '../clock.ts'
+import { until } from '../testing/patience.ts'
 import { Wheel } from '../wheel.ts'
 import { type SocketEnd, WebSocketConnection } from './connection.ts'
 import { dial } from './dial.ts'
@@ -51,11 +52,6 @@ async function pair() {
   return { connection, peer, texts, ends, wheel, passes }
 }
 
-async function until(isTrue: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 400 && !isTrue(); tries += 1) await new Promise((resolve) => setTimeout(resolve, 5))
-  assert.ok(isTrue(), 'did not come true in time')
-}
-
 test('[WC6] a peer that answers or speaks lives; one that is silent for a whole interval is dead', async () => {
   const { connection, peer, texts, ends, wheel, passes } = await pair()
   connection.keepAlive(wheel, EVERY_MS)
@@ -65,14 +61,14 @@ test('[WC6] a peer that answers or speaks lives; one that is silent for a whole 
     await pinged
     if (n < 3) peer.pong()
     peer.send(`alive ${n}`)
-    await until(() => texts.length === n)
+    await until(`text ${n}`, () => texts.length === n)
   }
   const pinged = once(peer, 'ping')
   passes()
   await pinged
   assert.deepEqual([connection.isOpen, ends], [true, []])
   passes()
-  await until(() => ends.length === 1)
+  await until('the end', () => ends.length === 1)
   assert.deepEqual(ends, [{ code: 1006, reason: '', cause: 'dead' }])
   assert.equal(wheel.size, 0)
 })
@@ -85,7 +81,7 @@ test('[WC6] a connection that is being closed keeps no timer and begins none; ke
   connection.close()
   connection.keepAlive(wheel, EVERY_MS)
   assert.equal(wheel.size, 0)
-  await until(() => ends.length === 1)
+  await until('the end', () => ends.length === 1)
   assert.equal(ends[0]!.cause, 'closed')
 })
 
@@ -93,6 +89,6 @@ test('[WC6] a peer that goes takes the timer with it', async () => {
   const { connection, peer, ends, wheel } = await pair()
   connection.keepAlive(wheel, EVERY_MS)
   peer.terminate()
-  await until(() => ends.length === 1)
+  await until('the end', () => ends.length === 1)
   assert.deepEqual([ends[0]!.cause, wheel.size], ['lost', 0])
 })

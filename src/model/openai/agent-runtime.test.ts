@@ -5,6 +5,7 @@ import { RealtimeAgent, type RealtimeSession, tool } from '@openai/agents-realti
 import { z } from 'zod'
 import { type AgentState, NEW_AGENT } from '../../call/agent-state.ts'
 import { type Log, silentLog } from '../../kit/log.ts'
+import { until } from '../../kit/testing/patience.ts'
 import type { PackCall } from '../../packs/pack.ts'
 import { type AgentOwner, AgentRuntime } from './agent-runtime.ts'
 import type { ServerEvent } from './wire.ts'
@@ -13,13 +14,6 @@ const toClose: AgentRuntime[] = []
 afterEach(() => {
   for (const runtime of toClose.splice(0)) runtime.close()
 })
-
-async function until(what: string, isSo: () => boolean): Promise<void> {
-  for (const endMs = performance.now() + 30_000; !isSo(); ) {
-    if (performance.now() > endMs) assert.fail(`never: ${what}`)
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-}
 
 /** Reception and Billing, each with a tool `lookup`; Reception hands over to Billing. */
 class Desk implements AgentOwner {

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { afterEach, suite, test } from 'node:test'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { FakeClock } from '../../kit/clock.ts'
+import { until } from '../../kit/testing/patience.ts'
 import { Wheel } from '../../kit/wheel.ts'
 import { ANSWER_MS, LOOK_AGAIN_MS, QUIET_MS } from '../link-proof.ts'
 import { oneRoute } from '../testing/one-route.ts'
@@ -14,13 +15,6 @@ const closers: (() => unknown)[] = []
 afterEach(async () => {
   for (const close of closers.splice(0).reverse()) await close()
 })
-
-async function until(what: string, isTrue: () => boolean): Promise<void> {
-  for (const endMs = performance.now() + 30_000; !isTrue(); ) {
-    if (performance.now() > endMs) assert.fail(`never: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 2))
-  }
-}
 
 /** A link to a provider that answers probes, or nothing at all. */
 class Bench {

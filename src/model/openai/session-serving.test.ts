@@ -9,6 +9,7 @@ import type { ModelEvent, ModelListener } from '../../call/ports.ts'
 import type { TranscriptItem } from '../../call/transcript.ts'
 import { FakeClock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
+import { until } from '../../kit/testing/patience.ts'
 import { Wheel } from '../../kit/wheel.ts'
 import { oneRoute } from '../testing/one-route.ts'
 import { type LinkSettings, PING_MS } from './link.ts'
@@ -20,13 +21,6 @@ afterEach(async () => {
 })
 
 type Message = Record<string, unknown> & { type: string }
-
-async function until(what: string, isTrue: () => boolean): Promise<void> {
-  for (const endMs = performance.now() + 30_000; !isTrue(); ) {
-    if (performance.now() > endMs) assert.fail(`never: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 2))
-  }
-}
 
 /** A session that is ready on a scripted link. */
 class Bench implements ModelListener {

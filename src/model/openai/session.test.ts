@@ -10,6 +10,7 @@ import type { ModelEvent, ModelListener } from '../../call/ports.ts'
 import { messageOf, type TranscriptItem } from '../../call/transcript.ts'
 import { FakeClock } from '../../kit/clock.ts'
 import { silentLog } from '../../kit/log.ts'
+import { until } from '../../kit/testing/patience.ts'
 import { Wheel } from '../../kit/wheel.ts'
 import { oneRoute } from '../testing/one-route.ts'
 import { OpenAiSession } from './session.ts'
@@ -22,14 +23,6 @@ afterEach(async () => {
 
 type Message = Record<string, unknown> & { type: string }
 type Refusal = { status: number; body?: string; retryAfter?: string }
-
-/** Waits, a few ms at a time, for what must come true within two seconds. */
-async function until(what: string, isTrue: () => boolean): Promise<void> {
-  for (const endMs = performance.now() + 30_000; !isTrue(); ) {
-    if (performance.now() > endMs) assert.fail(`never: ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 2))
-  }
-}
 
 /** One link as the provider sees it. */
 class Peer {

@@ -13,7 +13,7 @@ import type { MakeModel } from '../../call-control/pod-call.ts'
 import { makeStreamTokens } from '../../call-control/stream-token.ts'
 import { type Config, readConfig } from '../../config.ts'
 import { LEASE_TIMES, type MovePool } from '../../control/ports.ts'
-import { systemClock } from '../../kit/clock.ts'
+import { type Clock, systemClock } from '../../kit/clock.ts'
 import type { CallSid } from '../../kit/ids.ts'
 import { silentLog } from '../../kit/log.ts'
 import { Wheel } from '../../kit/wheel.ts'
@@ -33,14 +33,6 @@ const agent = new RealtimeAgent<unknown>({ name: 'A', instructions: 'x' })
 export const sid = (n: number): CallSid => `CA${String(n).padStart(32, '0')}` as CallSid
 export const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-export async function until(what: string, isSo: () => boolean, withinMs = 30_000): Promise<void> {
-  const endMs = performance.now() + withinMs
-  while (!isSo()) {
-    if (performance.now() > endMs) assert.fail(`did not come about: ${what}`)
-    await wait(5)
-  }
-}
-
 function configOf(env: Record<string, string>): Config {
   const read = readConfig(env)
   if (read.kind === 'invalid') assert.fail(JSON.stringify(read.problems))
@@ -59,10 +51,10 @@ function endsOf(call: CallSid): CallEnds {
   return { from: `+1500555${1_000 + (Number(call.slice(2)) % 9_000)}`, to: '+15005550001', direction: 'inbound' }
 }
 
-/** One pod with what the test may look at. */
 /** The question after a transfer that ended as `outcome`. */
 export const dialed = (outcome: TransferOutcome, isLast = false): NextQuestion => ({ transfer: { outcome, isLast } })
 
+/** One pod with what the test may look at. */
 export class Rig {
   readonly models: Model[] = []
   readonly controls: CallActions[] = []
@@ -71,7 +63,10 @@ export class Rig {
   openCall: () => PackCall | Promise<PackCall> = () => ({ agent, greeting: { kind: 'caller-first' } })
   pod!: Pod
   app: FastifyInstance | undefined
-  readonly wheel = new Wheel({ clock: systemClock, onError: (error) => assert.fail(String(error)) })
+  /** How far the pod's clock is ahead of the time; more of it makes timers due. */
+  aheadMs = 0
+  readonly clock: Clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + this.aheadMs }
+  readonly wheel = new Wheel({ clock: this.clock, onError: (error) => assert.fail(String(error)) })
   readonly lag = new LagMeter()
   readonly metrics = new Metrics()
 
@@ -135,7 +130,7 @@ export async function start(
   const rig = new Rig()
   rigs.push(rig)
   const config = configOf({ POD_NAME: name, STREAM_TOKEN_SECRET: SECRET, DRAIN_NATURAL_MS: '0', ...env })
-  const world = { clock: systemClock, wheel: rig.wheel, log: silentLog, metrics: rig.metrics, traces }
+  const world = { clock: rig.clock, wheel: rig.wheel, log: silentLog, metrics: rig.metrics, traces }
   const makeModel: MakeModel = (listener, _pack, _log, begin, _pool, move): ModelSession => {
     const model: Model = { listener, start: begin, commands: [], move }
     rig.models.push(model)

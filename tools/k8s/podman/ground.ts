@@ -6,8 +6,9 @@ import { connect, createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startOpenAiSim } from '../../../sim/openai/sim.ts'
+import { launch } from '../../launch.ts'
+import { findFreePort } from '../../ports.ts'
 import { startPostgres } from '../../servers/postgres.ts'
-import { findFreePort, startProgram } from '../../servers/program.ts'
 import { startRedis } from '../../servers/redis.ts'
 import { renderChart } from '../chart.ts'
 import { startNameServer } from '../dns.ts'
@@ -91,8 +92,15 @@ export async function startIngress(
   const rendered = await renderChart(tools, { sets: [...sets, `ingress.nameserver=127.0.0.1:${names.port}`] })
   if (rendered.kind === 'refused') throw new Error(rendered.reason)
   const args = ['-W', '-db', '-f', writeIngress(rendered.manifests, folder)!]
-  const ready = /Loading success/
-  const proxy = await startProgram({ command: 'haproxy', args, user: 'haproxy', ready, stopSignal: 'SIGTERM' })
+  const isReadyLine = (line: string) => line.includes('Loading success')
+  const proxy = await launch({
+    name: 'the ingress',
+    command: 'haproxy',
+    args,
+    user: 'haproxy',
+    isReadyLine,
+    deathSignal: 'SIGTERM',
+  })
   return {
     port,
     close: async () => {

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { after, test } from 'node:test'
 import type { CallSid } from '../../../kit/ids.ts'
 import type { Log } from '../../../kit/log.ts'
-import { startWatch } from '../../../kit/testing/patience.ts'
+import { startWatch, until } from '../../../kit/testing/patience.ts'
 import { type CarrierRest, openCarrierRest, REST_TRIES_MAX, type RestOptions } from './rest.ts'
 
 const ACCOUNT = `AC${'0'.repeat(31)}1`
@@ -175,7 +175,7 @@ test('[RC6] a primary token that is refused is followed by the secondary one', a
 test('[RC2] closing ends a pause and refuses what comes later', async () => {
   const { rest, seen } = await open(() => ({ status: 429, headers: { 'retry-after': '20' } }))
   const asked = rest.callStatus(CALL)
-  while (seen.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  await until('it is asked', () => seen.length > 0)
   await new Promise((resolve) => setTimeout(resolve, 20))
   rest.close()
   assert.equal((await asked).kind, 'failed')
