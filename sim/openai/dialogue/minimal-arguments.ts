@@ -55,7 +55,7 @@ const FORMATS: Readonly<Record<string, string>> = {
 type Made = { kind: 'made'; value: unknown } | { kind: 'unmade'; path: string }
 
 /** The arguments, or the path of the parameter that has no value which is made here. */
-export type MinimalArguments = { kind: 'made'; arguments: Record<string, unknown> } | { kind: 'unmade'; path: string }
+type MinimalArguments = { kind: 'made'; arguments: Record<string, unknown> } | { kind: 'unmade'; path: string }
 
 /** Arguments that satisfy `parameters`. */
 export function minimalArguments(parameters: unknown): MinimalArguments {
