@@ -149,6 +149,21 @@ test('[UA3] what is wrong with a module is said with its file and the fix', asyn
   assert.match(absent, /absent\.ts cannot be read .*Set AGENT_MODULE/)
 })
 
+test('[UA3] [P69] a file of another language is refused with the languages that are wanted, and what to do with Python', async () => {
+  const wanted =
+    /is no JavaScript or TypeScript module: the plane runs agents of the OpenAI Agents SDK for JavaScript and TypeScript\. /
+  for (const [name, cure] of [
+    ['agent.py', /let its tools ask your Python program over HTTP\.$/],
+    ['agent.json', /Set AGENT_MODULE to a file that ends in \.ts, /],
+    ['agent', /Set AGENT_MODULE to a file that ends in \.ts, /],
+  ] as const) {
+    await writeFile(join(baseDir, name), 'agent = 1\n')
+    const told = await refusal(() => loadUserAgent(name, { baseDir }))
+    assert.match(told, wanted)
+    assert.match(told, cure)
+  }
+})
+
 test('[UA3] a function that throws or gives the wrong thing fails its call and not the load', async () => {
   const throwing = await load("export default () => { throw new Error('no database') }")
   assert.match(await refusal(() => throwing.openCall(CALL)), /`default` threw: no database/)

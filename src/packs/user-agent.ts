@@ -73,6 +73,12 @@ async function assertReadable(file: string): Promise<void> {
   } catch (error) {
     throw failed(file, `cannot be read (${messageOf(error)}). Set AGENT_MODULE to the path of a module file.`, error)
   }
+  if (SOURCE.test(file)) return
+  const cure = /\.pyw?$/.test(file)
+    ? 'Write the RealtimeAgent in one of them, and let its tools ask your Python program over HTTP.'
+    : 'Set AGENT_MODULE to a file that ends in .ts, .mts, .cts, .tsx, .js, .mjs, .cjs or .jsx.'
+  const wanted = 'the plane runs agents of the OpenAI Agents SDK for JavaScript and TypeScript'
+  throw failed(file, `is no JavaScript or TypeScript module: ${wanted}. ${cure}`)
 }
 
 async function load(file: string, options: LoadOptions): Promise<Loaded> {

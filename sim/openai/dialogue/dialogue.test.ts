@@ -185,11 +185,79 @@ test('minimal arguments satisfy the plain keywords of a schema', () => {
     },
   }
   assert.deepEqual(minimalArguments(parameters), {
-    kind: 'a',
-    when: '2030-01-07',
-    tags: [false],
-    who: { name: 'check-up....' },
-    maybe: null,
+    kind: 'made',
+    arguments: {
+      kind: 'a',
+      when: '2030-01-07',
+      tags: [false],
+      who: { name: 'check-up....' },
+      maybe: null,
+    },
   })
-  assert.deepEqual(minimalArguments(undefined), {})
+  assert.deepEqual(minimalArguments(undefined), { kind: 'made', arguments: {} })
+})
+
+const ofOne = (schema: object) =>
+  minimalArguments({ type: 'object', required: ['v'], properties: { v: schema }, $defs: { code: { const: 7 } } })
+
+test('[MA1] [P68] a value fits the pattern, the lengths and the bounds of its schema', () => {
+  const patterns = [
+    ...[/^ORD-\d{6}$/, /^\d{5}(-\d{4})?$/, /^[A-ZÄÖÜ]{1,3}-[A-Z]{1,2} \d{1,4}[EH]?$/, /^\+[1-9]\d{6,14}$/],
+    ...[
+      /^(?:GB|DE)\s[^a-z]+\.(csv|txt)$/,
+      /^\p{Lu}[\w'-]+?$/u,
+      /^[а-я]{3}$/,
+      /x.z\u0041\x42\//,
+      /^(?<year>\d{4})\/\w*$/,
+    ],
+    ...[/^[\]^-]\[{2,}\(\)$/, /^$/, /^a{2}b{0,3}c{1,}$/, /^\bcheck\B.*\b$/],
+  ]
+  for (const pattern of patterns) {
+    const made = ofOne({ type: 'string', pattern: pattern.source })
+    assert.ok(made.kind === 'made', pattern.source)
+    assert.match(String(made.arguments.v), pattern)
+  }
+  const others: [object, unknown][] = [
+    [{ type: 'string', pattern: '^(?:ab|c)+$', minLength: 7 }, 'abababab'],
+    [{ type: 'string', maxLength: 3 }, 'che'],
+    [{ type: 'string', format: 'uuid', pattern: '^[0-9a-f-]{36}$' }, '6f1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d'],
+    [{ type: 'string', format: 'time', pattern: '^\\d\\d:\\d\\d$' }, '11:11'],
+    [{ type: 'number', maximum: -5 }, -5],
+    [{ type: 'number', exclusiveMinimum: 0, exclusiveMaximum: 0.5 }, 0.25],
+    [{ type: 'integer', multipleOf: 15, minimum: 20 }, 30],
+    [{ allOf: [{ type: 'string' }, { pattern: '^A\\d$' }] }, 'A1'],
+    [{ anyOf: [{ type: 'string', pattern: '^\\b$' }, { type: 'integer' }] }, 1],
+    [{ $ref: '#/$defs/code' }, 7],
+  ]
+  for (const [schema, v] of others) assert.deepEqual(ofOne(schema), { kind: 'made', arguments: { v } })
+})
+
+test('[MA2] [P68] where nothing fits there are no arguments, and the place is named', () => {
+  const unmade: object[] = [
+    ...['^(a|b)\\1$', '^(?=.*\\d)(?=.*[a-z]).{8,}$', '^\\b$', '(', '((a{1000}){1000}){1000}'].map((pattern) => ({
+      type: 'string',
+      pattern,
+    })),
+    { type: 'string', pattern: '^[A-Z]{3}$', minLength: 4 },
+    { type: 'integer', minimum: 0.2, maximum: 0.8 },
+    { type: 'string', not: { const: 'check-up' } },
+    { allOf: [{ pattern: '^A' }, { pattern: 'B$' }] },
+    { $ref: '#/somewhere/else' },
+  ]
+  for (const schema of unmade) assert.deepEqual(ofOne(schema), { kind: 'unmade', path: 'v' }, JSON.stringify(schema))
+  const deep = { type: 'array', minItems: 1, items: { type: 'object', required: ['w'], properties: { w: unmade[0] } } }
+  assert.deepEqual(ofOne(deep), { kind: 'unmade', path: 'v[].w' })
+})
+
+test('[P8] [P68] a tool for which no arguments can be made is not called, and that is said aloud', () => {
+  const script: Script = { name: 'talk', loop: true, turns: [{ say: 'Hello.' }, { say: 'Yes.' }, { say: 'Good.' }] }
+  const properties = { code: { type: 'string', pattern: '^(a|b)\\1$' } }
+  const tools = [{ name: 'check', parameters: { type: 'object', required: ['code'], properties } }, { name: 'look' }]
+  const dialogue = new Dialogue({ script, toolEveryAnswers: 1, nowMs: 0 })
+  assert.deepEqual(words(dialogue.next(tools, 0)), ['Hello.'])
+  dialogue.hearCaller()
+  const said = 'I cannot call the tool check: I am offline and find no value for its parameter code.'
+  assert.deepEqual(words(dialogue.next(tools, 0)), [said])
+  dialogue.hearCaller()
+  assert.deepEqual(words(dialogue.next(tools, 0)), ['call look'])
 })

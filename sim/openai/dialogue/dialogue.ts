@@ -9,7 +9,7 @@
 // P7: a session that is to talk for a time does not end the call before: where the script would, it talks on with other turns.
 // P8: with `toolEveryAnswers` each so many answers of a script without tools of its own, beginning with the first, call a tool or a
 //     handoff of the session: one that was not called yet, else each in turn. What the tool answered is then said aloud. What would
-//     end the call is never called.
+//     end the call is never called. One for which no arguments can be made is not called either: that is said aloud.
 import { minimalArguments } from './minimal-arguments.ts'
 import { fill, fillDeep, type Script, type ScriptTurn } from './script.ts'
 
@@ -137,11 +137,11 @@ export class Dialogue {
     if (other !== undefined) return [{ kind: 'speech', text: other }]
     if (turn === undefined) return [{ kind: 'speech', text: AFTER_END }]
     const byClock = turn.call === undefined ? (this.#callByClock(tools, nowMs) ?? this.#callByCount(tools)) : undefined
-    if (byClock !== undefined) return this.#call({ call: byClock, thenSay: turn.say })
+    if (byClock?.call !== undefined) return this.#call({ call: byClock.call, thenSay: turn.say })
     if (turn.call?.server !== undefined && servers.includes(turn.call.server)) return this.#call(turn)
     if (turn.call !== undefined && tools.some((tool) => tool.name === turn.call?.name)) return this.#call(turn)
     this.#turn += 1
-    return [{ kind: 'speech', text: fill(turn.say ?? turn.thenSay ?? AFTER_CALL, this.#values) }]
+    return [{ kind: 'speech', text: byClock?.say ?? fill(turn.say ?? turn.thenSay ?? AFTER_CALL, this.#values) }]
   }
 
   /** The response with the call was cancelled before the call was whole. */
@@ -178,16 +178,16 @@ export class Dialogue {
     return turn.say === undefined ? [call] : [{ kind: 'speech', text: fill(turn.say, this.#values) }, call]
   }
 
-  #callByClock(tools: readonly Tool[], nowMs: number): ScriptTurn['call'] {
+  #callByClock(tools: readonly Tool[], nowMs: number): ScriptTurn | undefined {
     if (this.#toolEveryMs <= 0 || this.#turn === 0 || nowMs - this.#lastToolMs < this.#toolEveryMs) return undefined
     const tool = tools.find(({ name }) => !NEVER_CALLED_BY_CLOCK.test(name))
     if (tool === undefined) return undefined
     this.#lastToolMs = nowMs
-    return { name: tool.name, arguments: minimalArguments(tool.parameters) }
+    return callOf(tool)
   }
 
   /** [P8] */
-  #callByCount(tools: readonly Tool[]): ScriptTurn['call'] {
+  #callByCount(tools: readonly Tool[]): ScriptTurn | undefined {
     if (this.#toolEveryAnswers <= 0 || this.#turn === 0) return undefined
     this.#answers += 1
     if ((this.#answers - 1) % this.#toolEveryAnswers !== 0) return undefined
@@ -196,8 +196,9 @@ export class Dialogue {
     const tool = harmless.find(({ name }) => !this.#called.has(name))
     if (tool === undefined) return undefined
     this.#called.add(tool.name)
-    this.#own = { name: tool.name, output: '' }
-    return { name: tool.name, arguments: minimalArguments(tool.parameters) }
+    const turn = callOf(tool)
+    if (turn.call !== undefined) this.#own = { name: tool.name, output: '' }
+    return turn
   }
 
   #current(): ScriptTurn | undefined {
@@ -205,6 +206,14 @@ export class Dialogue {
     if (this.#turn < turns.length || loop !== true || turns.length === 1) return turns[this.#turn]
     return turns[1 + ((this.#turn - 1) % (turns.length - 1))]
   }
+}
+
+/** The call with the smallest arguments, or words that say why there is none. */
+function callOf({ name, parameters }: Tool): ScriptTurn {
+  const made = minimalArguments(parameters)
+  if (made.kind === 'made') return { call: { name, arguments: made.arguments } }
+  const place = made.path === '' ? 'its parameters' : `its parameter ${made.path}`
+  return { say: `I cannot call the tool ${name}: I am offline and find no value for ${place}.` }
 }
 
 /** A handoff has no parameters; a tool that has any, and speaks of a transfer, dials somebody. */

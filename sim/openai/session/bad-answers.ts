@@ -116,7 +116,10 @@ type CallOutput = { kind: 'call'; name: string; argumentsJson: string }
 
 /** [BA3] The calls that a bad answer puts out; none when it calls no tool, or the session has none to call. */
 export function callsOf(bad: BadAnswer, tools: readonly { name: string; parameters?: unknown }[]): CallOutput[] {
-  const good = tools.map(({ name, parameters }) => ({ name, json: JSON.stringify(minimalArguments(parameters)) }))
+  const good = tools.flatMap(({ name, parameters }) => {
+    const made = minimalArguments(parameters)
+    return made.kind === 'made' ? [{ name, json: JSON.stringify(made.arguments) }] : []
+  })
   const [first, second = first] = good
   const call = (name: string, argumentsJson: string): CallOutput => ({ kind: 'call', name, argumentsJson })
   if (bad.kind === 'unknown-tool') return [call('a_tool_that_nobody_has', '{}')]
