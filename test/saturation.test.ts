@@ -45,7 +45,7 @@ test('[POD-16] [P80] a pod whose core is full says so to the next call in words,
     }
     const witness = await plane.witness()
     assert.ok(
-      witness.some(({ event }) => event === 'frame'),
+      witness.some(({ event }) => event === 'probe'),
       'no probe reached the model',
     )
     assert.deepEqual(

@@ -16,14 +16,14 @@
 /** One second of the pod: its live calls, and its event loop as in LagSample. */
 export type CapacitySample = { atMs: number; calls: number; utilization: number; p99Ms: number }
 
-export const WINDOW_MS = 30_000
+const WINDOW_MS = 30_000
 export const SAMPLES_MIN = 10
 export const CALLS_MIN = 20
 /** Below LEAVE_UTILIZATION, so that a pod is full before it lags (PG3). */
 export const CORE_SHARE = 0.7
 export const LATE_P99_MS = 50
-export const ERROR_SHARE_MAX = 0.25
-export const RELIEF_SHARE = 0.95
+const ERROR_SHARE_MAX = 0.25
+const RELIEF_SHARE = 0.95
 /** The samples come once a second; more than these are never kept. */
 const KEPT_MAX = 60
 /** Median absolute deviation × this estimates a standard deviation; the median's standard error is 1.253 times the mean's. */
