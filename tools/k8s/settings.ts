@@ -253,7 +253,7 @@ export function staleFiles(): string[] {
 }
 
 if (import.meta.main) {
-  const { values } = readCommandLine(USAGE, { options: { check: { type: 'boolean' } } })
+  const { values } = readCommandLine(USAGE, { check: { type: 'boolean' } })
   const stale = staleFiles()
   if (values.check === true && stale.length > 0) {
     console.error(`stale: ${stale.join(', ')}; run npm run chart-schema and commit what it writes`)
