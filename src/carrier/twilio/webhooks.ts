@@ -13,6 +13,7 @@
 //     call enters is waited for so too.
 // WH8: a caller whose place in the queue is not known any more asks to enter anew, at most ANEW_MAX times.
 // WH12: an address (From, To, Caller, Called, ForwardedFrom) of more than 256 characters → 400; a longer name (CallerName, a city) is cut.
+// WH13: with TWILIO_ACCOUNT_SID a webhook that names another account → 403, as the stream of its call would be refused.
 // WH11: a call that is over for the carrier does not enter: its offer is told to call control as an end, and answered with nothing.
 // WH9: a recording is told by its SID, an http(s) URL and seconds; what is not of that form → 400. It is never fetched.
 import type { IncomingMessage } from 'node:http'
@@ -51,6 +52,7 @@ type WebhookConfig = {
   readonly twilio: {
     readonly signatureCheck: 'on' | 'off' | 'off-loopback'
     readonly authTokens: readonly string[]
+    readonly accountSid?: string | undefined
     readonly fallbackNumber: string | undefined
     /** The longest transfer. */
     readonly transferMaxMs?: number
@@ -82,13 +84,14 @@ type WebhookOptions = {
 export async function twilioWebhooks(app: FastifyInstance, options: WebhookOptions): Promise<void> {
   const { config, log } = options
   const baseUrl = options.baseUrl ?? (() => config.http.publicBaseUrl)
-  const { signatureCheck: check, authTokens } = config.twilio
+  const { signatureCheck: check, authTokens, accountSid } = config.twilio
   const signatures = options.signatures ?? makeSignatures({ check, authTokens, baseUrl })
   const inFlightMax = options.inFlightMax ?? WEBHOOKS_IN_FLIGHT_MAX
   const entry = new Entry({
     signatures,
     baseUrl,
     isChecked: check === 'on',
+    accountSid,
     inFlightMax,
     log,
     onAuthenticated: options.onAuthenticated,
