@@ -59,8 +59,8 @@ export function figuresTable(output: string): string {
 }
 
 if (import.meta.main) {
-  const { positionals } = readCommandLine(USAGE, { allowPositionals: true })
-  const [file, ...more] = positionals
+  const { words } = readCommandLine(USAGE, {}, { takesWords: true })
+  const [file, ...more] = words
   if (file === undefined || more.length > 0) {
     console.error('name one file; see --help')
     process.exit(2)
