@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
+import { Arguments } from '../command-line.ts'
 import { openSpeech } from '../speech/speech.ts'
 import {
   type CallerScript,
@@ -39,7 +39,6 @@ const HELP = `The simulated carrier and caller: places one call at a plane and p
 `
 
 const OPTIONS = {
-  help: { type: 'boolean', short: 'h' },
   base: { type: 'string', default: 'http://127.0.0.1:8080' },
   'voice-path': { type: 'string', default: '/twilio/voice' },
   'account-sid': { type: 'string', default: `AC${'0'.repeat(31)}1` },
@@ -129,12 +128,11 @@ function print(report: CallReport): void {
 
 /** undefined: there is no call to place; help or a problem was printed. */
 function readFlags() {
-  try {
-    const { values } = parseArgs({ options: OPTIONS })
-    if (values.help !== true) return values
-    process.stdout.write(HELP)
-  } catch (error) {
-    process.stderr.write(`${(error as Error).message}\nSee --help.\n`)
+  const given = new Arguments(process.argv.slice(2), OPTIONS)
+  if (given.wantsHelp) process.stdout.write(HELP)
+  else if (given.problems.length === 0) return given.values
+  else {
+    process.stderr.write(`${given.problems.join('\n')}\n`)
     process.exitCode = 2
   }
   return undefined
