@@ -49,6 +49,7 @@ export async function runDemo(parts: {
   const token = config.twilio.authTokens[0]
   const args = ['--base', parts.url, '--max-s', '45', '--record', recording, '--json']
   if (token !== undefined) args.push('--auth-token', token)
+  if (config.twilio.accountSid !== undefined) args.push('--account-sid', config.twilio.accountSid)
   if (config.http.isPublicBaseUrlSet) args.push('--announced', config.http.publicBaseUrl)
   for (const line of config.offlineToolEvery > 0 && parts.isOffline ? OWN_AGENT_LINES : LINES) args.push('--say', line)
   let report: Record<string, unknown> = {}
