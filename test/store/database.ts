@@ -16,7 +16,7 @@ export type TestDatabase = Pick<Postgres, 'url' | 'restartImmediate'> & {
   /** Sends a signal to pgbouncer: SIGSTOP freezes it, SIGCONT wakes it. */
   killPooler(signal: NodeJS.Signals): void
   /** What the plane opens on it. */
-  open(options?: { url?: string; sealer?: Sealer }): Promise<Database>
+  open(options?: { url?: string; sealer?: Sealer; timeoutMs?: number }): Promise<Database>
   /** A connection for a test's own looks. */
   sql(options?: { poolMax?: number; timeoutMs?: number }): Sql
   close(): Promise<void>
@@ -45,8 +45,8 @@ export async function startDatabase({ isPooled = false } = {}): Promise<TestData
     pooledUrl: pgbouncer?.url ?? url,
     killPooler: (signal) => pgbouncer?.kill(signal),
     restartImmediate: postgres.restartImmediate,
-    open: async ({ url: place = url, sealer } = {}) => {
-      const database = await openDatabase({ kind: 'postgres', url: place }, { sealer })
+    open: async ({ url: place = url, sealer, timeoutMs } = {}) => {
+      const database = await openDatabase({ kind: 'postgres', url: place, timeoutMs }, { sealer })
       opened.push(database)
       return database
     },

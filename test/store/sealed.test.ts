@@ -347,7 +347,8 @@ test('the embedded database is sealed alike', async () => {
 test('[JR2] a transcript of ten million characters is bounded, sealed and read again', async () => {
   const said = Array.from({ length: 2_500 }, (_, i) => ({ who: 'caller' as const, text: `${i} ${'x'.repeat(4_000)}` }))
   const transcript = linesOf({ said })
-  const database = await onPostgres(sealerOf(A))
+  // Ten megabytes in one statement: on a busy machine that takes longer than a pod would wait.
+  const database = await postgres.open({ sealer: sealerOf(A), timeoutMs: 60_000 })
   const callSid = `CA${(++calls).toString(16).padStart(32, '0')}` as CallSid
   const who = { tenant: 'default', from: FROM, to: TO, direction: 'inbound' as const, pack: 'clinic', packVersion: '1' }
   await database.records.open({ callSid, callId: `call-${calls}` as CallId, ...who, epoch: 1, pod: 'p', pool: 'q' })
