@@ -66,6 +66,8 @@ export type SessionSettings = {
   toolMaxMs: number
   /** What the provider refused in the calls of this pod. */
   refusals?: SettingRefusals
+  /** What this pod was warned of. */
+  unheard?: UnheardApprovals
 }
 type SessionWorld = { clock: Clock; wheel: Wheel; log: Log }
 
@@ -126,7 +128,10 @@ export class OpenAiSession implements ModelSession {
     this.#world = world
     this.#agent = new AgentRuntime(
       packCall,
-      { model: settings.model, defaults: settings.defaults, log: world.log, begin: start.agent },
+      {
+        ...{ model: settings.model, defaults: settings.defaults, unheard: settings.unheard },
+        ...{ log: world.log, begin: start.agent },
+      },
       this,
     )
     const { log, wheel } = world
