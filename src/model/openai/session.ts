@@ -48,6 +48,7 @@ import {
 } from './session-shape.ts'
 import { ToolCalls } from './tool-calls.ts'
 import { translate } from './translate.ts'
+import type { UnheardApprovals } from './unheard-approvals.ts'
 import { record, type ServerEvent, text } from './wire.ts'
 
 /** Signs of life of a response are told no oftener. */
