@@ -176,6 +176,8 @@ async function makeApps(parts: {
   metrics.register(registry, {
     activeCalls: () => pod.calls.size,
     eventLoopLagMs: () => lag.last?.p99Ms,
+    callCostCores: () => pod.driver.capacity.costShare,
+    capacityCalls: () => pod.callsMax,
     demandCalls: () => pod.fleet.demand(pod.calls.size),
     quotaLimit: () => pod.fleet.usage?.limit,
     quotaUsed: () => pod.fleet.usage?.inUse,

@@ -48,7 +48,8 @@ class World {
     pods: () => this.pods,
     lastSuccessAtMs: this.clock.monotonicMs(),
   }
-  readonly self = { pod: 'a', address: 'http://a', callsMax: 40 }
+  callsMax = 40
+  readonly self = { pod: 'a', address: 'http://a', callsMax: () => this.callsMax }
   takesCalls = true
   isReady = true
   ceilings = new Map<string, number>()
@@ -177,7 +178,7 @@ suite('admission without a store', () => {
     world.takesCalls = false
     assert.equal(await world.admit(2), 'store-away')
     world.takesCalls = true
-    world.self.callsMax = 0
+    world.callsMax = 0
     assert.equal(await world.admit(3), 'store-away')
   })
 
@@ -223,7 +224,7 @@ suite('admission without a store', () => {
   test('[AD4] a waiting caller takes a place of the share, and waits on when there is none', async () => {
     const world = new World()
     world.mode = 'rejects'
-    world.self.callsMax = 1
+    world.callsMax = 1
     assert.equal(
       (await world.admission.poll({ callSid: sid(1), tenant: 'big', class: 'inbound', caller: undefined })).kind,
       'granted',
@@ -256,7 +257,7 @@ suite('admission without a store', () => {
   test('[P24][AD5] a resume is placed here under the next epoch, beyond the share, while the pod has room', async () => {
     const world = Object.assign(new World(), { mode: 'rejects' })
     world.seen.lastSuccessAtMs = undefined
-    world.self.callsMax = 20
+    world.callsMax = 20
     // Live calls may fill it half as much again: up to 30.
     world.held = Array.from({ length: 29 }, (_, n) => ({ callSid: sid(n), tenant: 'big', epoch: 1, pool: 'main' }))
     const request = { callSid: sid('lost'), fromEpoch: 3, tenant: 'big', pool: 'other', avoidPod: 'a' }
@@ -276,7 +277,7 @@ suite('admission without a store', () => {
   test('[AD6] asked again the answer is the same; a stream that never comes gives its place back', async () => {
     const world = new World()
     world.mode = 'rejects'
-    world.self.callsMax = 1
+    world.callsMax = 1
     assert.equal(await world.admit(1), 'a/main/1')
     assert.equal(await world.admit(1), 'a/main/1')
     assert.equal(world.admission.localPlacements, 1)

@@ -4,7 +4,7 @@ import { suite, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
 import { FakeClock } from '../kit/clock.ts'
 import type { CallSid } from '../kit/ids.ts'
-import { silentLog } from '../kit/log.ts'
+import { type Log, silentLog } from '../kit/log.ts'
 import { Wheel } from '../kit/wheel.ts'
 import { FLUSH_RETRY_MS, graceProblem, PodDriver, SAMPLE_MS, utilizationReader } from './pod-driver.ts'
 import { type ExitCause, FLUSH_MAX_MS, type ForceCause } from './pod-life.ts'
@@ -29,10 +29,16 @@ class World {
     return true
   }
   flush: () => Promise<void> = async () => {}
+  /** What the log said of shedding. */
+  readonly told: string[] = []
+  readonly log: Log = {
+    ...silentLog,
+    ...{ info: (_, text) => void this.#tell(text), warn: (_, text) => void this.#tell(text) },
+  }
   readonly driver: PodDriver = new PodDriver({
     clock: this.clock,
     wheel: this.wheel,
-    log: silentLog,
+    log: this.log,
     settings: { graceMs: 60_000, naturalMs: 2_000, arrivalsMs: 1_000 },
     calls: () => this.calls,
     readLag: () => this.lag,
@@ -55,6 +61,10 @@ class World {
     },
   })
 
+  #tell(text: string): void {
+    if (text.startsWith('the core ')) this.told.push(text)
+  }
+
   async run(ms: number): Promise<void> {
     for (let left = ms; left > 0; left -= 50) {
       this.clock.advance(50)
@@ -65,6 +75,30 @@ class World {
 }
 
 suite('the driver of a pod', () => {
+  test('[PV6] what the pod learns of its core is announced at once, and the log says once that shedding begins and once that it ends', async () => {
+    const world = new World()
+    world.calls = Array.from({ length: 100 }, (_, n) => sid(n))
+    world.lag = { p99Ms: 5, utilization: 0.5 }
+    world.driver.start()
+    await world.run(9 * SAMPLE_MS)
+    const before = world.announced.length
+    assert.equal(world.driver.capacity.callsFit, undefined)
+    await world.run(2 * SAMPLE_MS)
+    assert.equal(world.driver.capacity.callsFit, 140)
+    assert.equal(world.announced.length, before + 1)
+    world.calls = Array.from({ length: 140 }, (_, n) => sid(n))
+    world.lag = { p99Ms: 5, utilization: 0.7 }
+    await world.run(5 * SAMPLE_MS)
+    world.calls = world.calls.slice(0, 130)
+    await world.run(5 * SAMPLE_MS)
+    assert.deepEqual(world.told, [
+      'the core is full: the pod sheds new calls',
+      'the core has room: the pod takes new calls',
+    ])
+    assert.equal(world.handedOver.length, 0)
+    world.driver.close()
+  })
+
   test('[PV2] [PV4] from warm to exit: announced, handed over in pace, flushed, and no timer left', async () => {
     const world = new World()
     world.calls = [0, 1, 2, 3, 4, 5].map(sid)

@@ -4,12 +4,15 @@
 // PV3: a flush that fails is tried again each FLUSH_RETRY_MS until the machine ends it.
 // PV4: exit() is called once; afterwards no timer is left.
 // PV5: the pod is suspect from ASK_AFTER_MS without the store on, until the store is reached again.
+// PV6: each lag sample teaches the capacity of the pod (CAP1); a new callsFit is announced at once, and the log says when shedding of new
+//      calls begins and ends.
 import { performance } from 'node:perf_hooks'
 import type { Clock } from '../kit/clock.ts'
 import { messageOf, unreachable } from '../kit/errors.ts'
 import type { CallSid } from '../kit/ids.ts'
 import type { Log } from '../kit/log.ts'
 import type { Wheel, WheelTimer } from '../kit/wheel.ts'
+import { type Capacity, learnCapacity, UNKNOWN_CAPACITY } from './pod-capacity.ts'
 import {
   type DrainCause,
   type ExitCause,
@@ -66,6 +69,7 @@ export class PodDriver {
   readonly #parts: PodDriverParts
   readonly #settings: PodLifeSettings
   #state: PodLifeState = INITIAL_POD_LIFE
+  #capacity: Capacity = UNKNOWN_CAPACITY
   #sampleTimer: WheelTimer | undefined
   #tickTimer: WheelTimer | undefined
   #flushTimer: WheelTimer | undefined
@@ -98,6 +102,11 @@ export class PodDriver {
   /** The loop is so late that a new call would harm all (PG6). */
   get isFull(): boolean {
     return this.#state.lag.isFull
+  }
+
+  /** What the pod has learnt of the cost of its calls, and how many of them it carries. */
+  get capacity(): Capacity {
+    return this.#capacity
   }
 
   /** The pod is warm: it may be ready. Begins to sample its lag. */
@@ -155,7 +164,23 @@ export class PodDriver {
     const ago = this.#parts.storeAgoMs?.() ?? 0
     this.#take({ kind: ago >= ASK_AFTER_MS ? 'store-lost' : 'store-found' })
     const lag = this.#parts.readLag()
-    if (lag !== undefined) this.#take({ kind: 'lag', ...lag, calls: this.#parts.calls() })
+    if (lag === undefined) return
+    const calls = this.#parts.calls()
+    this.#learn({ ...lag, calls: calls.length })
+    this.#take({ kind: 'lag', ...lag, calls })
+  }
+
+  /** [PV6] */
+  #learn(sample: { p99Ms: number; utilization: number; calls: number }): void {
+    const before = this.#capacity
+    this.#capacity = learnCapacity(before, { atMs: this.#parts.clock.monotonicMs(), ...sample })
+    const { callsFit, costShare, isSaturated } = this.#capacity
+    if (isSaturated !== before.isSaturated) {
+      const told = { calls: sample.calls, callsFit, costShare, utilization: sample.utilization, lagMs: sample.p99Ms }
+      if (isSaturated) this.#parts.log.warn(told, 'the core is full: the pod sheds new calls')
+      else this.#parts.log.info(told, 'the core has room: the pod takes new calls')
+    }
+    if (callsFit !== before.callsFit) void this.#tried(this.#parts.actions.announce)
   }
 
   #run(effect: PodEffect): void {

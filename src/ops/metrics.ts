@@ -21,6 +21,8 @@ type Direction = 'inbound' | 'outbound'
 export interface MetricSources {
   activeCalls(): number | undefined
   eventLoopLagMs(): number | undefined
+  callCostCores?(): number | undefined
+  capacityCalls?(): number | undefined
   demandCalls?(): number | undefined
   quotaUsed?(): number | undefined
   quotaLimit?(): number | undefined
@@ -253,6 +255,16 @@ function registerGauges(registry: Registry, sources: MetricSources): void {
     'How late the event loop was, p99 of the last second',
     () => sources.eventLoopLagMs(),
     1e-3,
+  )
+  gauge(
+    'voice_call_cost_cores',
+    'Share of its core that one call takes, as this pod has learnt; absent: not known',
+    () => sources.callCostCores?.(),
+  )
+  gauge(
+    'voice_capacity_calls',
+    'Calls from which on this pod takes no new ones: CALLS_MAX, or what it has learnt',
+    () => sources.capacityCalls?.(),
   )
   gauge('voice_quota_used', wholeCell('Calls counted against the quota'), () => sources.quotaUsed?.())
   gauge('voice_quota_limit', wholeCell('Calls the quota allows'), () => sources.quotaLimit?.())

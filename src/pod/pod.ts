@@ -199,7 +199,7 @@ export class Pod {
       clock: world.clock,
       wheel,
       log: world.log,
-      self: { pod, address: '', callsMax: config.call.callsMax },
+      self: { pod, address: '', callsMax: () => this.callsMax },
       limits: () => limits.cell,
       ceilingOf: (pool) => parts.pools?.ceilingOf(pool) ?? Number.POSITIVE_INFINITY,
       held: () => this.calls.leases(),
@@ -321,6 +321,11 @@ export class Pod {
     return { callSid, tenant, ms, money }
   }
 
+  /** New calls may be placed here while it holds less: the configured bound, or what its core carries when that is less (CAP2). */
+  get callsMax(): number {
+    return Math.min(this.#parts.config.call.callsMax, this.driver.capacity.callsFit ?? Number.POSITIVE_INFINITY)
+  }
+
   /** Tells the store of this pod and its limits, and begins to take calls. */
   async start(): Promise<void> {
     const answer = await askWithin(this.#wheel, CONFIGURE_MS, () => this.#stores.leases.configure(this.#limits.cell))
@@ -402,7 +407,7 @@ export class Pod {
         this.driver.takesWebhooks && (isAlone || (lags && !this.driver.isFull && this.fleet.isNeeded()))
           ? 'ready'
           : this.driver.podState,
-      callsMax: config.call.callsMax,
+      callsMax: this.callsMax,
       penalty: isAlone ? 0 : this.driver.penalty,
     }
   }
