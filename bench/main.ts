@@ -1,7 +1,7 @@
 // The benches: `npm run bench -- <name>`. Progress on standard error; one JSON line last on standard output. Rules:
 // BM1: the exit code is 0 only when every check of the bench passed; 2 for wrong arguments.
 // BM2: an interrupted or broken bench ends what it started and says what broke.
-import { parseArgs } from 'node:util'
+import { Arguments } from '../sim/command-line.ts'
 import { admission } from './cases/admission.ts'
 import { afterCall } from './cases/after-call.ts'
 import { checkpoints } from './cases/checkpoints.ts'
@@ -50,45 +50,29 @@ type Asked =
   | { kind: 'help' }
   | { kind: 'wrong'; problems: string[] }
 
+const FLAGS = {
+  calls: { type: 'string' },
+  seconds: { type: 'string' },
+  rounds: { type: 'string' },
+  pods: { type: 'string' },
+  only: { type: 'string' },
+  bounds: { type: 'boolean' },
+} as const
+
 function readArguments(args: string[]): Asked {
-  const flag = { type: 'string' } as const
-  const { values, positionals, tokens } = parseArgs({
-    args,
-    options: {
-      calls: flag,
-      seconds: flag,
-      rounds: flag,
-      pods: flag,
-      only: flag,
-      bounds: { type: 'boolean' },
-      help: { type: 'boolean' },
-    },
-    allowPositionals: true,
-    strict: false,
-    tokens: true,
-  })
-  if (values.help === true || args.length === 0) return { kind: 'help' }
-  const problems: string[] = []
-  const known = ['calls', 'seconds', 'rounds', 'pods', 'only', 'bounds']
-  for (const token of tokens) {
-    if (token.kind === 'option' && !known.includes(token.name)) problems.push(`--${token.name} is unknown: see --help`)
-  }
-  const whole = (name: string): number | undefined => {
-    const value = values[name]
-    if (value === undefined) return undefined
-    if (typeof value === 'string' && /^[1-9]\d{0,5}$/.test(value)) return Number(value)
-    problems.push(`--${name} must be a whole number from 1`)
-    return undefined
-  }
-  const [name = ''] = positionals
+  const given = new Arguments(args, FLAGS, { takesWords: true })
+  if (given.wantsHelp || args.length === 0) return { kind: 'help' }
+  const { problems, words } = given
+  const whole = (name: keyof typeof FLAGS) => given.whole(name, 1, 999_999)
+  const [name = ''] = words
   if (!(name in CASES)) problems.push(`"${name}" is not a bench: use one of ${Object.keys(CASES).join(', ')}`)
-  if (positionals.length > 1) problems.push('name one bench at a time')
-  const only = typeof values.only === 'string' ? values.only.split(',') : undefined
+  if (words.length > 1) problems.push('name one bench at a time')
+  const only = given.text('only')?.split(',')
   for (const one of only ?? []) {
     if ((CONTENDER_NAMES as readonly string[]).includes(one)) continue
     problems.push(`--only "${one}" is unknown: use ${CONTENDER_NAMES.join(', ')}`)
   }
-  if (values.bounds === true && (name !== 'density' || only !== undefined))
+  if (given.isSet('bounds') && (name !== 'density' || only !== undefined))
     problems.push('--bounds is for density, and takes no --only')
   const options = {
     calls: whole('calls'),
@@ -96,7 +80,7 @@ function readArguments(args: string[]): Asked {
     rounds: whole('rounds'),
     pods: whole('pods'),
     only,
-    isBounds: values.bounds === true,
+    isBounds: given.isSet('bounds'),
   }
   return problems.length > 0 ? { kind: 'wrong', problems } : { kind: 'run', name, options }
 }

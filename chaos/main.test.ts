@@ -24,7 +24,7 @@ test('--help names every run with its faults', async () => {
 test('[CM1][CA1] wrong arguments are reported together with exit code 2, and nothing is started', async () => {
   const { code, out, err } = await chaos('kill-pods', '--calls', '0', '--pods', 'x', '--what', '3')
   assert.deepEqual([code, out], [2, ''])
-  for (const part of ['"kill-pods" is not a run', '--calls must be', '--pods must be', '--what is unknown']) {
+  for (const part of ['"kill-pods" is not a run', '--calls "0" must be', '--pods "x" must be', '--what is unknown']) {
     assert.ok(err.includes(part), `${part} in ${err}`)
   }
 })

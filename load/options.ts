@@ -4,7 +4,7 @@
 //     load is not to hit strangers.
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
+import { Arguments } from '../sim/command-line.ts'
 import type { ArrivalLaw } from './plan/arrivals.ts'
 import { SCENARIO_NAMES, SCENARIO_TEXT, type ScenarioName } from './plan/scenario.ts'
 
@@ -41,6 +41,8 @@ export type LoadOptions = {
   /** Where media streams are dialled instead of what the TwiML says. */
   mediaUrl: string | undefined
   isProbing: boolean
+  /** The agent waits for its caller: no greeting is waited for. */
+  isCallerFirst: boolean
   mayBeRemote: boolean
   /** How long the carrier takes from a stream's end to the action request, and to open the next stream, ms. */
   afterStream: { actionMs: number; openMs: number }
@@ -63,6 +65,7 @@ docs/load.md says how to point it at a server, and what each figure and each fai
   --hold-s SECONDS     how long each call stays                                            (60)
   --scenario LIST      comma list with optional weights: talk=4,barge-in=1                 (talk)
 ${SCENARIO_NAMES.map((name) => `                         ${name.padEnd(18)} ${SCENARIO_TEXT[name]}`).join('\n')}
+  --caller-first       the agent does not greet: callers speak as soon as the stream is open
   --processes N        caller processes, or auto                                           (auto)
   --seed N             same seed, same arrivals and scenarios                              (1)
   --json FILE          write the report as JSON
@@ -102,6 +105,7 @@ const FLAGS = {
   'status-path': { type: 'string' },
   'media-url': { type: 'string' },
   probe: { type: 'boolean' },
+  'caller-first': { type: 'boolean' },
   'no-status': { type: 'boolean' },
   'action-delay-ms': { type: 'string' },
   'open-delay-ms': { type: 'string' },
@@ -109,59 +113,12 @@ const FLAGS = {
   'account-sid': { type: 'string' },
   number: { type: 'string' },
   'allow-remote': { type: 'boolean' },
-  help: { type: 'boolean' },
 } as const
 
-type Flag = keyof typeof FLAGS
-
-/** The raw arguments; each reading adds its problem, and the run is refused when there is any. */
-class Arguments {
-  readonly problems: string[] = []
-  readonly #values: Record<string, unknown>
-
-  constructor(args: readonly string[]) {
-    const { values, positionals, tokens } = parseArgs({
-      args: [...args],
-      options: FLAGS,
-      strict: false,
-      allowPositionals: true,
-      tokens: true,
-    })
-    this.#values = values
-    for (const token of tokens) {
-      if (token.kind !== 'option') continue
-      const flag = FLAGS[token.name as Flag]
-      if (flag === undefined) this.problems.push(`--${token.name} is unknown: see --help`)
-      else if (flag.type === 'string' && !token.value) this.problems.push(`--${token.name} needs a value`)
-    }
-    for (const word of positionals) this.problems.push(`"${word}" is not an option: see --help`)
-  }
-
-  isSet(name: Flag): boolean {
-    return this.#values[name] === true
-  }
-
-  text(name: Flag): string | undefined {
-    const value = this.#values[name]
-    return typeof value === 'string' && value !== '' ? value : undefined
-  }
-
-  list(name: Flag): string[] {
-    const values = this.#values[name]
-    return Array.isArray(values) ? values.filter((value) => typeof value === 'string' && value !== '') : []
-  }
-
-  whole(name: Flag, fallback: number, min: number, max: number): number {
-    const value = this.text(name)
-    if (value === undefined) return fallback
-    const number = Number(value)
-    if (Number.isInteger(number) && number >= min && number <= max) return number
-    this.problems.push(`--${name} "${value}" must be a whole number from ${min} to ${max}`)
-    return fallback
-  }
-
+/** Each reading adds its problem, and the run is refused when there is any. */
+class LoadArguments extends Arguments<typeof FLAGS> {
   /** A file that will be written at the end of the run: better to know now that it cannot. */
-  writable(name: Flag): string | undefined {
+  writable(name: keyof typeof FLAGS): string | undefined {
     const path = this.text(name)
     if (path !== undefined && !existsSync(dirname(resolve(path)))) {
       this.problems.push(`--${name} "${path}" is in a folder that does not exist: make it first`)
@@ -169,7 +126,7 @@ class Arguments {
     return path
   }
 
-  readable(name: Flag): string[] {
+  readable(name: keyof typeof FLAGS): string[] {
     for (const path of this.list(name)) {
       if (!existsSync(path))
         this.problems.push(`--${name} "${path}" does not exist: start the simulator with --witness first`)
@@ -180,20 +137,20 @@ class Arguments {
 
 /** [O1] Reads the arguments (without the program) and the environment's Twilio credentials. */
 export function parseOptions(args: readonly string[], environment: Record<string, string | undefined>): ParsedOptions {
-  const given = new Arguments(args)
-  if (given.isSet('help')) return { kind: 'help' }
+  const given = new LoadArguments(args, FLAGS)
+  if (given.wantsHelp) return { kind: 'help' }
   const { problems } = given
   const voicePath = readPath('voice-path', given.text('voice-path'), problems) ?? VOICE_PATH
   const isAuto = (given.text('processes') ?? 'auto') === 'auto'
   const options: LoadOptions = {
     urls: readUrls(given.list('url'), given.isSet('allow-remote'), problems),
-    calls: given.whole('calls', 10, 1, CALLS_MAX),
+    calls: given.whole('calls', 1, CALLS_MAX) ?? 10,
     ratePerSecond: readRate(given.text('ramp'), problems),
     arrivals: readArrivals(given.text('arrivals'), problems),
-    holdS: given.whole('hold-s', 60, 1, 86_400),
+    holdS: given.whole('hold-s', 1, 86_400) ?? 60,
     scenarios: readScenarios(given.text('scenario'), problems),
-    processes: isAuto ? 'auto' : given.whole('processes', 1, 1, PROCESSES_MAX),
-    seed: given.whole('seed', 1, 0, 4_294_967_295),
+    processes: isAuto ? 'auto' : (given.whole('processes', 1, PROCESSES_MAX) ?? 1),
+    seed: given.whole('seed', 0, 4_294_967_295) ?? 1,
     jsonFile: given.writable('json'),
     htmlFile: given.writable('html'),
     witnessDir: given.text('witness-dir'),
@@ -205,10 +162,11 @@ export function parseOptions(args: readonly string[], environment: Record<string
     statusPath: given.isSet('no-status') ? undefined : readStatusPath(given.text('status-path'), voicePath, problems),
     mediaUrl: readMediaUrl(given.text('media-url'), given.isSet('allow-remote'), problems),
     isProbing: given.isSet('probe'),
+    isCallerFirst: given.isSet('caller-first'),
     mayBeRemote: given.isSet('allow-remote'),
     afterStream: {
-      actionMs: given.whole('action-delay-ms', AFTER_STREAM_MS, 0, 60_000),
-      openMs: given.whole('open-delay-ms', AFTER_STREAM_MS, 0, 60_000),
+      actionMs: given.whole('action-delay-ms', 0, 60_000) ?? AFTER_STREAM_MS,
+      openMs: given.whole('open-delay-ms', 0, 60_000) ?? AFTER_STREAM_MS,
     },
   }
   if (options.processes !== 'auto' && options.processes < options.urls.length) {

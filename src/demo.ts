@@ -9,6 +9,8 @@ import type { Pod } from './pod/pod.ts'
 import type { CallRecord } from './work/ports.ts'
 
 const CALLER = 'sim/twilio/main.ts'
+/** What the simulated carrier tells (sim/twilio/media/script.ts). */
+const NOT_FIRST = 'the agent did not speak first'
 const RECORD_MAX_MS = 10_000
 const RECORD_POLL_MS = 100
 const LINES = ['Hello, I need a check up.']
@@ -49,6 +51,7 @@ export async function runDemo(parts: {
   const token = config.twilio.authTokens[0]
   const args = ['--base', parts.url, '--max-s', '45', '--record', recording, '--json']
   if (token !== undefined) args.push('--auth-token', token)
+  if (config.twilio.accountSid !== undefined) args.push('--account-sid', config.twilio.accountSid)
   if (config.http.isPublicBaseUrlSet) args.push('--announced', config.http.publicBaseUrl)
   for (const line of config.offlineToolEvery > 0 && parts.isOffline ? OWN_AGENT_LINES : LINES) args.push('--say', line)
   let report: Record<string, unknown> = {}
@@ -117,5 +120,8 @@ function show(call: Call, report: Record<string, unknown>, recording: string, sa
   say(
     `Measured at the carrier: voice to voice ${measured.join(', ') || 'not measured'}; dropped: ${String(report.wasDropped)}`,
   )
+  const timeouts = Array.isArray(report.scriptTimeouts) ? (report.scriptTimeouts as string[]) : []
+  for (const first of timeouts.filter((one) => one.startsWith(NOT_FIRST)))
+    say(`${first} (as an agent with caller-first has it)`)
   say(`Recording (left the caller, right the agent as played): ${recording}`)
 }

@@ -13,6 +13,7 @@ import {
   findDefaultExports,
   findEmptyNames,
   findOwnClocks,
+  findOwnParsers,
   findOwnUntils,
   findProcessUse,
   findUnrunTests,
@@ -156,6 +157,13 @@ describe('single files and folders', () => {
       ['src/a.test.ts', 'function waitUntilGone(pid: number) {}', 1],
       ['test/a.ts', 'class A { until(isTrue: () => boolean) { return until("it", isTrue) } }', 0],
       ['src/a/b.ts', 'function untilReady() {}', 0],
+    ]))
+
+  test('[X11] one reader of command lines', () => holds(findOwnParsers))
+  test('counter-proof: [X11]', () =>
+    bites(findOwnParsers, [
+      ['tools/a.ts', 'const { values } = parseArgs({ args })', 1],
+      ['tools/a.ts', '// parseArgs()\nreadCommandLine(USAGE, {})', 0],
     ]))
 
   test('[X3] no name that says nothing', () => assert.deepEqual(findEmptyNames(paths), []))

@@ -105,17 +105,14 @@ export function gapsOf(cases: readonly Case[]): string[] {
 }
 
 async function main(): Promise<number> {
-  const { values, positionals } = readCommandLine(USAGE, {
-    allowPositionals: true,
-    options: { list: { type: 'boolean' } },
-  })
+  const { values, words } = readCommandLine(USAGE, { list: { type: 'boolean' } }, { takesWords: true })
   const all = casesOfTree()
-  const unknown = positionals.filter((id) => !all.some((one) => one.id === id))
+  const unknown = words.filter((id) => !all.some((one) => one.id === id))
   if (unknown.length > 0 || all.length === 0) {
     console.error(all.length === 0 ? `${CASES_PAGE} has no case` : `no such case: ${unknown.join(', ')}; see --list`)
     return all.length === 0 ? 1 : 2
   }
-  const chosen = positionals.length === 0 ? all : all.filter(({ id }) => positionals.includes(id))
+  const chosen = words.length === 0 ? all : all.filter(({ id }) => words.includes(id))
   for (const { id, title, tests, decision } of chosen)
     console.log(
       `${id.padEnd(4)} ${title}\n       ${decision === undefined ? tests.join(', ') || '-' : `docs/${decision}`}`,

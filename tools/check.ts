@@ -95,6 +95,6 @@ export async function runSteps(steps: readonly Step[], print: (line: string) => 
 }
 
 if (import.meta.main) {
-  const { values } = readCommandLine(USAGE, { options: { 'no-test': { type: 'boolean' } } })
+  const { values } = readCommandLine(USAGE, { 'no-test': { type: 'boolean' } })
   process.exitCode = await runSteps(values['no-test'] ? STEPS : [...STEPS, TESTS], console.log)
 }

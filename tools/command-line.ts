@@ -1,25 +1,23 @@
 // The command line of the project's own tools. Rules:
 // TCL1: `--help` prints what a tool does and every argument that it knows, ends it with exit code 0, and does nothing else.
 // TCL2: an argument that a tool does not know ends it with exit code 2 before it does anything; the message names it.
-import { type ParseArgsConfig, parseArgs } from 'node:util'
+import type { ParseArgsConfig } from 'node:util'
+import { Arguments } from '../sim/command-line.ts'
 
-const HELP = { help: { type: 'boolean', short: 'h' } } as const
+type Flags = NonNullable<ParseArgsConfig['options']>
 
-/** The arguments of this process by `config`, without `--help`. Ends the process for help, and for what is not known. */
-export function readCommandLine<const T extends Pick<ParseArgsConfig, 'options' | 'allowPositionals'>>(
+/** The arguments of this process. Ends the process for help, and for what is not known. */
+export function readCommandLine<const F extends Flags>(
   usage: string,
-  config: T,
-): ReturnType<typeof parseArgs<T>> {
-  // A typo beside --help gets the help too.
-  if (process.argv.slice(2).some((arg) => arg === '--help' || arg === '-h')) {
+  options: F,
+  { takesWords = false } = {},
+): Arguments<F> {
+  const given = new Arguments(process.argv.slice(2), options, { takesWords })
+  if (given.wantsHelp) {
     console.log(usage.trimEnd())
     process.exit(0)
   }
-  try {
-    return parseArgs<T>({ ...config, options: { ...config.options, ...HELP } } as T)
-  } catch (error) {
-    const [problem] = (error as Error).message.split('. ')
-    console.error(`${problem}; see --help`)
-    process.exit(2)
-  }
+  if (given.problems.length === 0) return given
+  console.error(given.problems.join('\n'))
+  process.exit(2)
 }

@@ -72,8 +72,8 @@ function isOnPath(program: string): boolean {
 }
 
 if (import.meta.main) {
-  const { positionals } = readCommandLine(USAGE, { allowPositionals: true })
-  const [audience = 'test', more] = positionals
+  const { words } = readCommandLine(USAGE, {}, { takesWords: true })
+  const [audience = 'test', more] = words
   if (more !== undefined || (audience !== 'test' && audience !== 'bench')) {
     console.error(`${JSON.stringify(more ?? audience)} is no set-up; see --help`)
     process.exit(2)

@@ -111,9 +111,6 @@ function runnerArguments(concurrency: number, name: string | undefined): string[
 }
 
 if (import.meta.main) {
-  const { values, positionals } = readCommandLine(USAGE, {
-    allowPositionals: true,
-    options: { name: { type: 'string' } },
-  })
-  process.exitCode = await runTests(positionals, values.name)
+  const { values, words } = readCommandLine(USAGE, { name: { type: 'string' } }, { takesWords: true })
+  process.exitCode = await runTests(words, values.name)
 }

@@ -10,7 +10,7 @@ import { atLeast, type Bench, type Check } from './bench.ts'
 const REFERENCE_MS = 2_000
 const IN_FLIGHT = 16
 const MESSAGE = Buffer.alloc(4_096, 7)
-/** Echoes a second on the machine whose figures README gives, otherwise idle. */
+/** Echoes a second on the machine whose figures docs/figures.md gives, otherwise idle. */
 export const REFERENCE_ECHOES_PER_SECOND = 45_000
 
 /** This machine's speed, 1 or less: 1 is the reference machine's, and what is faster. */

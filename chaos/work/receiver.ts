@@ -11,9 +11,9 @@ import { createHmac, timingSafeEqual } from 'node:crypto'
 import { appendFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { parseArgs } from 'node:util'
 import { nowUs } from '../../load/messages.ts'
 import { type Random, seededRandom } from '../../load/plan/arrivals.ts'
+import { Arguments } from '../../sim/command-line.ts'
 
 const BODY_BYTES_MAX = 1_000_000
 const KEYS_MAX = 100_000
@@ -161,17 +161,16 @@ const COMPLETION = JSON.stringify({ choices: [{ message: { content: JSON.stringi
 /** As a program: prints `{"port":…}` when it listens on 127.0.0.1. */
 async function main(): Promise<void> {
   const text = { type: 'string' } as const
-  const { values } = parseArgs({
-    options: {
-      log: text,
-      secret: text,
-      seed: text,
-      'delay-ms': text,
-      'drop-percent': text,
-      'busy-percent': text,
-      'poison-every': text,
-    },
+  const { values, problems } = new Arguments(process.argv.slice(2), {
+    log: text,
+    secret: text,
+    seed: text,
+    'delay-ms': text,
+    'drop-percent': text,
+    'busy-percent': text,
+    'poison-every': text,
   })
+  if (problems.length > 0) throw new Error(problems.join('; '))
   const receive = makeReceiver({
     logFile: values.log ?? '',
     secret: values.secret ?? '',

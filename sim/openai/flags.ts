@@ -1,6 +1,6 @@
 // Command line of the simulator: flags to options. All that is wrong is reported at once, with the fix.
 import { readFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
+import { Arguments } from '../command-line.ts'
 import { readScript, type Script } from './dialogue/script.ts'
 import { FAULT_ORDER } from './fault-shape.ts'
 import { DEFAULTS, type Faults, NO_FAULTS } from './options.ts'
@@ -55,7 +55,6 @@ export const FLAGS = {
   'talk-s': { type: 'string' },
   script: { type: 'string', multiple: true },
   faults: { type: 'string' },
-  help: { type: 'boolean' },
 } as const
 
 type Flags =
@@ -65,46 +64,31 @@ type Flags =
 
 /** Reads the arguments after the program's name. */
 export function readFlags(args: string[]): Flags {
-  const problems: string[] = []
-  let values: ReturnType<typeof parse>
-  try {
-    values = parse(args)
-  } catch (error) {
-    return { kind: 'wrong', problems: [error instanceof Error ? error.message : String(error)] }
-  }
-  if (values.help === true) return { kind: 'help' }
-  const number = (name: keyof typeof values, fallback: number, min: number): number => {
-    const text = values[name]
-    const value = text === undefined ? fallback : Number(text)
-    if (!Number.isFinite(value) || value < min) problems.push(`--${name} must be a number of at least ${min}`)
-    return value
-  }
+  const given = new Arguments(args, FLAGS)
+  if (given.wantsHelp) return { kind: 'help' }
+  const { problems, values } = given
   const mode = values['ceiling-mode'] ?? DEFAULTS.ceilingMode
   if (mode !== 'upgrade' && mode !== 'after-upgrade') problems.push('--ceiling-mode must be upgrade or after-upgrade')
   const options: StartOptions = {
-    port: number('port', 0, 0),
+    port: given.number('port', 0) ?? 0,
     witnessFile: values.witness,
     speechDir: values['speech-dir'],
-    ceiling: number('ceiling', DEFAULTS.ceiling, 0),
+    ceiling: given.number('ceiling', 0) ?? DEFAULTS.ceiling,
     ceilingMode: mode === 'after-upgrade' ? mode : 'upgrade',
     badKeys: values['bad-key'] ?? [],
-    sessionCapMs: number('session-cap-ms', DEFAULTS.sessionCapMs, 1),
-    thinkMs: number('think-ms', DEFAULTS.thinkMs, 0),
-    speed: number('speed', DEFAULTS.speed, 0.1),
+    sessionCapMs: given.number('session-cap-ms', 1) ?? DEFAULTS.sessionCapMs,
+    thinkMs: given.number('think-ms', 0) ?? DEFAULTS.thinkMs,
+    speed: given.number('speed', 0.1) ?? DEFAULTS.speed,
     chunkLaw: readChunkLaw(values['chunk-law'], problems),
     probes: values.probes ?? false,
-    keepAudioMs: number('keep-audio-ms', DEFAULTS.keepAudioMs, 0),
-    toolEveryMs: number('tool-every-ms', 0, 0),
-    toolEveryAnswers: number('tool-every-answers', 0, 0),
-    talkMs: number('talk-s', 0, 0) * 1_000,
+    keepAudioMs: given.number('keep-audio-ms', 0) ?? DEFAULTS.keepAudioMs,
+    toolEveryMs: given.number('tool-every-ms', 0) ?? 0,
+    toolEveryAnswers: given.number('tool-every-answers', 0) ?? 0,
+    talkMs: (given.number('talk-s', 0) ?? 0) * 1_000,
     scripts: (values.script ?? []).flatMap((file) => readScriptFile(file, problems)),
     faults: readFaults(values.faults, problems),
   }
   return problems.length > 0 ? { kind: 'wrong', problems } : { kind: 'start', options, readyFile: values['ready-file'] }
-}
-
-function parse(args: string[]) {
-  return parseArgs({ args, options: FLAGS, strict: true }).values
 }
 
 function readChunkLaw(text: string | undefined, problems: string[]): StartOptions['chunkLaw'] {

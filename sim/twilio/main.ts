@@ -2,7 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
+import { Arguments } from '../command-line.ts'
 import { openSpeech } from '../speech/speech.ts'
 import {
   type CallerScript,
@@ -38,8 +38,9 @@ const HELP = `The simulated carrier and caller: places one call at a plane and p
   --help             this text
 `
 
+/** How long a caller waits for the agent to speak first. */
+const GREETED_WITHIN_MS = 5_000
 const OPTIONS = {
-  help: { type: 'boolean', short: 'h' },
   base: { type: 'string', default: 'http://127.0.0.1:8080' },
   'voice-path': { type: 'string', default: '/twilio/voice' },
   'account-sid': { type: 'string', default: `AC${'0'.repeat(31)}1` },
@@ -84,12 +85,20 @@ function scriptOf(name: string, clips: SpokenClip[], turns: number, maxMs: numbe
   }
 }
 
-/** The caller says these lines in turn; the first one over the agent's greeting, as callers do. */
+/** The caller says these lines in turn; the first one over the agent's greeting, as callers do, or first when there is none. */
 function saying(lines: SpokenClip[], maxMs: number): CallerScript {
   const [first, ...rest] = lines
   const answer = { waitForAgent: 'finished', timeoutMs: 15_000 } as const
   const after = rest.flatMap((line) => [{ say: line }, answer])
-  return { steps: [{ bargeIn: first!, afterAgentMs: 900 }, answer, ...after, { hangUp: true }], maxMs }
+  return {
+    steps: [
+      { bargeIn: first!, afterAgentMs: 900, timeoutMs: GREETED_WITHIN_MS, orSpeaks: true },
+      answer,
+      ...after,
+      { hangUp: true },
+    ],
+    maxMs,
+  }
 }
 
 function rewritesFor(
@@ -129,12 +138,11 @@ function print(report: CallReport): void {
 
 /** undefined: there is no call to place; help or a problem was printed. */
 function readFlags() {
-  try {
-    const { values } = parseArgs({ options: OPTIONS })
-    if (values.help !== true) return values
-    process.stdout.write(HELP)
-  } catch (error) {
-    process.stderr.write(`${(error as Error).message}\nSee --help.\n`)
+  const given = new Arguments(process.argv.slice(2), OPTIONS)
+  if (given.wantsHelp) process.stdout.write(HELP)
+  else if (given.problems.length === 0) return given.values
+  else {
+    process.stderr.write(`${given.problems.join('\n')}\n`)
     process.exitCode = 2
   }
   return undefined

@@ -81,6 +81,49 @@ test('[S7][TRP2] premium, shared-cost, satellite and personal numbers are refuse
   for (const to of ['+15551234567', '+44123456', '+85212345678']) assert.equal(outcome(wide, to), 'no-such-number', to)
 })
 
+const COSTLY: Readonly<Record<string, readonly string[]>> = {
+  'the premium exchange of an area': ['+12129765555', '+1 (212) 976-5555', '+1.415.976.0000', '+14169765555'],
+  'one with a trunk digit in it': ['+1 1 212 976 5555', '+1 1 900 555 0199'],
+  'the premium area 900': ['+19005550199', '+1 900 555 0199', '+1-900-555-0199', '+1 (900) 555.0199'],
+  'personal numbers': [
+    '+447012345678',
+    '+44 (0)70 1234 5678',
+    '+15005550009',
+    '+15335550100',
+    '+34701234567',
+    '+41878123456',
+  ],
+  'satellite and global networks': ['+870773111632', '+881612345678', '+882161234567', '+883510012345', '+80012345678'],
+  'international premium': ['+979123456789'],
+  'shared cost': ['+49180512345', '+33810123456', '+41840123456', '+611300123456', '+43810123456', '+48801123456'],
+  'national premium': [
+    '+448712345678',
+    '+34806123456',
+    '+611900123456',
+    '+31900123456',
+    '+39899123456',
+    '+358600123456',
+  ],
+}
+test('[P71][TRP2] a number that costs more than a call is refused in each of its spellings, also with every country allowed', () => {
+  for (const [what, spellings] of Object.entries(COSTLY))
+    for (const to of spellings)
+      for (const policy of [policyOf('*'), policyOf('US,CA,GB')]) {
+        const verdict = policy.judge(call, to)
+        assert.equal(verdict.kind, 'refused', `${what}: ${to}`)
+      }
+  for (const to of [
+    '1-900-555-0199',
+    '19005550199',
+    '001 900 555 0199',
+    '+1\u2011900\u2011555\u20110199',
+    '＋19005550199',
+  ])
+    assert.equal(outcome(policyOf('*'), to), 'not-a-target', to)
+  assert.equal(outcome(policyOf('*'), '+12127765976'), '+12127765976', '976 elsewhere in a number is nothing')
+  assert.equal(outcome(policyOf('+1212976'), '+12129765555'), '+12129765555', 'the operator named it')
+})
+
 test('[S7][TRP3] without a list the country is that of our own number in the call, or of one in the limits file', () => {
   const policy = policyOf(undefined, { ownNumbers: ['+4930123456', '+4930123457', '+442071234567'] })
   assert.equal(outcome(policy, '+12025550143'), '+12025550143')

@@ -1,7 +1,8 @@
 // Where an agent may transfer a caller to: the plane's word, not the agent's. Rules:
 // TRP1: a target is a number in E.164, or a SIP address or client that the operator named. Anything else is refused.
 // TRP2: a number must be one that exists by its country's plan, and of a kind that costs what a call costs: premium, shared-cost, satellite,
-//      personal and pager numbers are refused unless the operator named their prefix.
+//      personal and pager numbers are refused unless the operator named their prefix. The exchange 976 of each area of country code 1 is
+//      premium too, which the plan that we read does not say.
 // TRP7: what was judged is what is dialled: a number as its country's plan writes it, without a trunk zero that stood in it.
 // TRP3: its country must be allowed: by TRANSFER_ALLOW, else it is the country of our own number in this call or of one in the limits file.
 // TRP4: FALLBACK_NUMBER is the operator's own word and always allowed.
@@ -23,6 +24,8 @@ const TARGET_MAX_CHARACTERS = 500
 const E164 = /^\+[1-9]\d{6,14}$/
 const SIP =
   /^sips?:[\w.+%-]{1,64}@(?<host>[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?)(?::\d{1,5})?(?:;transport=(?:udp|tcp|tls))?$/i
+/** [TRP2] Area code, exchange 976 and four digits. */
+const PREMIUM_EXCHANGE = /^\+1\d{3}976\d{4}$/
 const USUAL_KINDS: ReadonlySet<string> = new Set(['FIXED_LINE', 'MOBILE', 'FIXED_LINE_OR_MOBILE', 'TOLL_FREE', 'VOIP'])
 
 /** What the operator allows (TRANSFER_ALLOW). `isAnyCountry`: every country, of usual kinds of numbers. */
@@ -112,6 +115,7 @@ export class TransferPolicy {
     const parsed = parsed164(number)
     if (parsed === undefined || !parsed.isValid()) return refuse('no-such-number')
     if (parsed.country === undefined || !USUAL_KINDS.has(parsed.getType() ?? '')) return refuse('kind')
+    if (PREMIUM_EXCHANGE.test(parsed.number)) return refuse('kind')
     const { country } = parsed
     const isAllowed =
       rule !== undefined

@@ -51,9 +51,9 @@ async function opened(files: Record<string, string>, options?: LoadOptions): Pro
   return (await loadUserAgent(await project(files), options)).openCall(recordingCall())
 }
 
-test('[A1] the example of all exports in the README loads without a warning, and each export is obeyed', async () => {
-  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8')
-  const source = /```ts\n(\/\/ all-exports\.ts\n[\s\S]*?)```/.exec(readme)?.[1]
+test('[A1] the example of all exports in docs/agents.md loads without a warning, and each export is obeyed', async () => {
+  const page = await readFile(new URL('../../docs/agents.md', import.meta.url), 'utf8')
+  const source = /```ts\n(\/\/ all-exports\.ts\n[\s\S]*?)```/.exec(page)?.[1]
   assert.ok(source !== undefined)
   const lines: LogLine[] = []
   const pack = await loadUserAgent(await project({ 'agent.ts': source }), { log: keepingLog(lines) })

@@ -5,8 +5,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import fc from 'fast-check'
 import { readConfig } from '../../src/config.ts'
 import { type Condition, JUDGED, MISFITS, type Misfit } from '../../src/config-checks.ts'
+import { readLimitsFile } from '../../src/control/limits.ts'
 import { VARIABLES, type VariableName } from '../../src/variables.ts'
 import { renderChart } from '../../tools/k8s/chart.ts'
 import { fetchK8sTools, type K8sTools } from '../../tools/k8s/programs.ts'
@@ -210,5 +212,72 @@ describe('[P64] chart and plane refuse the same', () => {
       assert.ok(rendered.kind === 'refused')
       assert.match(rendered.reason, /limits: moneyPerDay needs settings.PRICES/)
     }
+  })
+
+  const pools = [{ pool: 'own', callsMax: 10 }]
+  const limits: [object, RegExp][] = [
+    [{ pools: [...pools, ...pools] }, /limits.pools: own stands there twice/],
+    [{ pools, tenants: [{ tenant: 'a' }, { tenant: 'a' }] }, /limits.tenants: a stands there twice/],
+    [
+      { pools, tenants: ['a', 'b'].map((tenant) => ({ tenant, numbers: ['+15005550006'] })) },
+      /\+15005550006 is a number of a and of b; leave it with one tenant/,
+    ],
+    [{ pools, tenants: [{ tenant: 'a', guaranteed: 3, burst: 2 }] }, /a has guaranteed 3, more than the burst 2/],
+    [{ pools, otherTenants: { guaranteed: 11 } }, /otherTenants has guaranteed 11, more than the burst 10/],
+    [
+      { pools, tenants: [{ tenant: 'a', guaranteed: 9 }], reserve: { inbound: 2 } },
+      /guarantee 9 calls together; the pools bear 10, of which 2/,
+    ],
+    [{ pools, reserve: { inbound: 3, outbound: 2 } }, /reserve.outbound is 2, .* make it 3 or more/],
+    [{ pools, reserve: { inbound: 10 } }, /reserve.inbound is 10: the pools together bear 10/],
+    [
+      {
+        pools: [
+          { ...pools[0], endpoint: { kind: 'openai', url: 'ws://a.example.com', keyVariable: 'OPENAI_API_KEY' } },
+        ],
+      },
+      /'ws:\/\/a.example.com' does not match pattern/,
+    ],
+  ]
+  async function judge(asked: object): Promise<{ plane: boolean; reason: string | undefined }> {
+    const file = join(folder, 'limits.json')
+    writeFileSync(file, JSON.stringify(asked))
+    const plane = readLimitsFile(file).kind === 'ok'
+    writeFileSync(file, JSON.stringify({ limits: asked }))
+    const rendered = await renderChart(tools, { files: [file] })
+    return { plane, reason: rendered.kind === 'refused' ? rendered.reason : undefined }
+  }
+  for (const [asked, wanted] of limits) {
+    test(`[P64] limits: ${wanted.source}`, async () => {
+      const { plane, reason } = await judge(asked)
+      assert.equal(plane, false)
+      assert.match(reason ?? 'helm renders it', wanted)
+    })
+  }
+
+  test('[P64] chart and plane judge limits alike, whatever they are', async (t) => {
+    const some = fc.option(fc.integer({ min: 0, max: 12 }), { nil: undefined })
+    const quota = { guaranteed: some, burst: some }
+    const name = fc.constantFrom('a', 'b', 'c')
+    const number = fc.constantFrom('+15005550006', '+15005550007', '+15005550008')
+    const limit = fc.record({
+      pools: fc.array(fc.record({ pool: name, callsMax: fc.integer({ min: 1, max: 12 }) }), {
+        minLength: 1,
+        maxLength: 2,
+      }),
+      tenants: fc.array(fc.record({ tenant: name, numbers: fc.array(number, { maxLength: 1 }), ...quota }), {
+        maxLength: 2,
+      }),
+      otherTenants: fc.record(quota),
+      reserve: fc.record({ inbound: some, outbound: some }),
+    })
+    const judged = []
+    for (const asked of fc.sample(limit, { numRuns: 24, seed: 64 })) {
+      const { plane, reason } = await judge(asked)
+      assert.equal(reason === undefined, plane, `${JSON.stringify(asked)}: ${reason}`)
+      judged.push(plane)
+    }
+    t.diagnostic(`${judged.filter(Boolean).length} of ${judged.length} accepted`)
+    assert.ok(judged.includes(true) && judged.includes(false))
   })
 })

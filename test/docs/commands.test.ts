@@ -65,6 +65,7 @@ const LISTED: readonly { command: RegExp; why: string }[] = [
   { command: /^uvicorn main:app --port \d+$/, why: 'starts a bridge of somebody else' },
   { command: /^npm run chart-containers$/, why: 'needs root, podman and three minutes' },
   { command: /^npm run (chart-schema|metrics-page|format)$/, why: 'writes files of the tree' },
+  { command: /^npm run figures -- /, why: 'reads what a bench has printed; tools/figures.test.ts has it' },
 ]
 
 /** Too long to run here: their arguments are read by the program that would run, and its help must come on this machine. */

@@ -11,13 +11,12 @@ import { silentLog } from '../../src/kit/log.ts'
 import { Wheel } from '../../src/kit/wheel.ts'
 import { erasureRoutes } from '../../src/ops/erasures.ts'
 import { Operators, SCOPES } from '../../src/ops/operators.ts'
-import { runMigrations } from '../../src/store/records/migrate.ts'
 import { runReseal } from '../../src/store/sealing/reseal.ts'
 import { readDataKeys, type Sealer } from '../../src/store/sealing/sealer.ts'
 import { BATCH } from '../../src/store/work/erasures.ts'
 import { type Database, openDatabase } from '../../src/store/work/open.ts'
 import { Eraser, RETAIN_MS, ROUND_MS } from '../../src/work/erasures.ts'
-import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
+import { startDatabase, type TestDatabase } from './database.ts'
 
 const FROM = '+493012345678'
 const OTHER = '+493087654321'
@@ -28,29 +27,20 @@ const operators = new Operators([{ id: 'admin', scopes: SCOPES, token: TOKEN }],
 const A = `a:${randomBytes(32).toString('base64')}`
 const B = `b:${randomBytes(32).toString('base64')}`
 
-let postgres: Postgres
+let postgres: TestDatabase
 let calls = 0
-const opened: Database[] = []
 
 before(async () => {
-  postgres = await startPostgres()
-  await runMigrations(postgres.url)
+  postgres = await startDatabase()
 })
-after(async () => {
-  for (const one of opened) await one.close()
-  await postgres?.stop()
-})
+after(() => postgres?.close())
 
 function sealerOf(text: string | undefined): Sealer | undefined {
   const read = text === undefined ? undefined : readDataKeys(text)
   return read?.kind === 'keys' ? read.sealer : undefined
 }
 
-async function onPostgres(keys?: string): Promise<Database> {
-  const database = await openDatabase({ kind: 'postgres', url: postgres.url }, { sealer: sealerOf(keys) })
-  opened.push(database)
-  return database
-}
+const onPostgres = (keys?: string) => postgres.open({ sealer: sealerOf(keys) })
 
 async function ask(text: string, params: unknown[] = []): Promise<Record<string, unknown>[]> {
   const client = new Client({ connectionString: postgres.url })

@@ -8,25 +8,17 @@ import { after, before, test } from 'node:test'
 import { FAILOVER_CALM_MS } from '../../src/call/state.ts'
 import { VoiceError } from '../../src/kit/errors.ts'
 import { startWatch } from '../../src/kit/testing/patience.ts'
-import { runMigrations } from '../../src/store/records/migrate.ts'
 import { openRecords } from '../../src/store/records/open.ts'
 import { openPostgres, WAITING_MAX } from '../../src/store/records/postgres.ts'
 import { CLAIM, INTEND } from '../../src/store/records/statements.ts'
-import { type Pgbouncer, startPgbouncer } from '../../tools/servers/pgbouncer.ts'
-import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
+import { startDatabase, type TestDatabase } from './database.ts'
 import { endRequest, nextSid, openRequest } from './records-suite.ts'
 
-let postgres: Postgres
-let pgbouncer: Pgbouncer
+let postgres: TestDatabase
 before(async () => {
-  postgres = await startPostgres()
-  pgbouncer = await startPgbouncer({ postgresPort: postgres.port, poolSize: 4 })
-  await runMigrations(postgres.url)
+  postgres = await startDatabase({ isPooled: true })
 })
-after(async () => {
-  await pgbouncer?.stop()
-  await postgres?.stop()
-})
+after(() => postgres?.close())
 
 const isUnavailable = (error: unknown) => error instanceof VoiceError && error.code === 'STORE_UNAVAILABLE'
 
@@ -119,7 +111,7 @@ test('[RQ1][RT2] writes that waited for a claim are fenced by it, and the rest o
 })
 
 test('[RQ2] batches that meet in opposite order do not deadlock', async () => {
-  const fleet = await Promise.all([1, 2].map(() => openRecords({ kind: 'postgres', url: pgbouncer.url })))
+  const fleet = await Promise.all([1, 2].map(() => openRecords({ kind: 'postgres', url: postgres.pooledUrl })))
   const sids = Array.from({ length: 60 }, nextSid)
   for (const callSid of sids) await fleet[0]!.open(openRequest(callSid))
   for (let sequence = 1; sequence <= 20; sequence++) {
@@ -131,10 +123,10 @@ test('[RQ2] batches that meet in opposite order do not deadlock', async () => {
 })
 
 test('[STORE-7][RR5][PO1][PO2] a frozen database costs each request its bound, a crowd is refused at once, and the thaw is felt', async () => {
-  const records = await openRecords({ kind: 'postgres', url: pgbouncer.url, poolMax: 2, timeoutMs: 1_000 })
+  const records = await openRecords({ kind: 'postgres', url: postgres.pooledUrl, poolMax: 2, timeoutMs: 1_000 })
   const callSid = nextSid()
   await records.open(openRequest(callSid))
-  pgbouncer.kill('SIGSTOP')
+  postgres.killPooler('SIGSTOP')
   const watch = startWatch()
   try {
     const asked = Array.from({ length: WAITING_MAX + 12 }, () => records.find(callSid))
@@ -144,7 +136,7 @@ test('[STORE-7][RR5][PO1][PO2] a frozen database costs each request its bound, a
     await rejected
     assert.ok(watch.elapsedMs() < 4_000)
   } finally {
-    pgbouncer.kill('SIGCONT')
+    postgres.killPooler('SIGCONT')
   }
   assert.equal((await records.find(callSid))?.state, 'live')
   await records.close()

@@ -10,22 +10,15 @@ import { checkMigrated, migrate, readMigrations, runMigrations } from '../../src
 import { openRecords } from '../../src/store/records/open.ts'
 import { openPostgres } from '../../src/store/records/postgres.ts'
 import { findFreePort } from '../../tools/ports.ts'
-import { type Pgbouncer, startPgbouncer } from '../../tools/servers/pgbouncer.ts'
-import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
+import { startDatabase, type TestDatabase } from './database.ts'
 import { moves, play } from './records-interleavings.ts'
 import { CASES, endRequest, nextSid, openRequest } from './records-suite.ts'
 
-let postgres: Postgres
-let pgbouncer: Pgbouncer
+let postgres: TestDatabase
 before(async () => {
-  postgres = await startPostgres()
-  pgbouncer = await startPgbouncer({ postgresPort: postgres.port, poolSize: 4 })
-  await runMigrations(postgres.url)
+  postgres = await startDatabase({ isPooled: true })
 })
-after(async () => {
-  await pgbouncer?.stop()
-  await postgres?.stop()
-})
+after(() => postgres?.close())
 
 const isCode = (code: string) => (error: unknown) => error instanceof VoiceError && error.code === code
 
@@ -33,7 +26,11 @@ const PLACES: { name: string; runs: number; open: () => Promise<CallRecords> }[]
   { name: 'memory', runs: 200, open: () => openRecords({ kind: 'memory' }) },
   { name: 'PGlite in memory', runs: 30, open: () => openRecords({ kind: 'pglite', folder: undefined }) },
   { name: 'Postgres', runs: 60, open: () => openRecords({ kind: 'postgres', url: postgres.url }) },
-  { name: 'Postgres through pgbouncer', runs: 60, open: () => openRecords({ kind: 'postgres', url: pgbouncer.url }) },
+  {
+    name: 'Postgres through pgbouncer',
+    runs: 60,
+    open: () => openRecords({ kind: 'postgres', url: postgres.pooledUrl }),
+  },
 ]
 
 for (const { name, runs, open } of PLACES) {
@@ -118,7 +115,7 @@ test('[MG1][MG2] two that migrate at once run each migration once; one that fail
 })
 
 test('[RQ5] the events of a call are numbered without a gap, each with its epoch', async () => {
-  const records = await openRecords({ kind: 'postgres', url: pgbouncer.url })
+  const records = await openRecords({ kind: 'postgres', url: postgres.pooledUrl })
   const callSid = nextSid()
   await records.open(openRequest(callSid))
   const tool = { key: `${callSid}:1:1`, toolCallId: 'fc', name: 'book', argumentsText: '{}' }
@@ -171,7 +168,7 @@ test('what follows a call is written in the transaction that ends it: both or ne
 })
 
 test('[RR5] Postgres killed with an immediate restart loses no write that was acknowledged', async () => {
-  const records = await openRecords({ kind: 'postgres', url: pgbouncer.url, timeoutMs: 1_000 })
+  const records = await openRecords({ kind: 'postgres', url: postgres.pooledUrl, timeoutMs: 1_000 })
   const sids = Array.from({ length: 20 }, nextSid)
   for (const callSid of sids) await records.open(openRequest(callSid))
   const acknowledged = new Map<CallSid, number>()

@@ -6,7 +6,6 @@ import { Client } from 'pg'
 import { readCheckpoint } from '../../src/call/checkpoint.ts'
 import { VoiceError } from '../../src/kit/errors.ts'
 import type { CallId, CallSid } from '../../src/kit/ids.ts'
-import { runMigrations } from '../../src/store/records/migrate.ts'
 import { openPostgres } from '../../src/store/records/postgres.ts'
 import type { Sql } from '../../src/store/records/sql.ts'
 import { SEALED_COLUMNS } from '../../src/store/sealing/codec.ts'
@@ -16,7 +15,7 @@ import { readDataKeys, type Sealer } from '../../src/store/sealing/sealer.ts'
 import { type Database, openDatabase } from '../../src/store/work/open.ts'
 import { linesOf, TRANSCRIPT_MAX_CHARS } from '../../src/work/jobs/record.ts'
 import type { WorkItem } from '../../src/work/ports.ts'
-import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
+import { startDatabase, type TestDatabase } from './database.ts'
 
 const FROM = '+493012345678'
 const TO = '+15550109999'
@@ -73,25 +72,16 @@ function sealerOf(text: string): Sealer {
   return (read as { sealer: Sealer }).sealer
 }
 
-let postgres: Postgres
+let postgres: TestDatabase
 let calls = 0
-const opened: Database[] = []
 
 before(async () => {
-  postgres = await startPostgres()
-  await runMigrations(postgres.url)
+  postgres = await startDatabase()
 })
-after(async () => {
-  for (const one of opened) await one.close()
-  await postgres?.stop()
-})
+after(() => postgres?.close())
 
 const pglite = () => openDatabase({ kind: 'pglite', folder: undefined }, { sealer: sealerOf(A) })
-const onPostgres = async (sealer: Sealer | undefined): Promise<Database> => {
-  const database = await openDatabase({ kind: 'postgres', url: postgres.url }, { sealer })
-  opened.push(database)
-  return database
-}
+const onPostgres = (sealer: Sealer | undefined) => postgres.open({ sealer })
 
 /** One whole call with words in every place that may hold some. */
 async function leaveCall({ records, work }: Database): Promise<CallSid> {
@@ -357,7 +347,8 @@ test('the embedded database is sealed alike', async () => {
 test('[JR2] a transcript of ten million characters is bounded, sealed and read again', async () => {
   const said = Array.from({ length: 2_500 }, (_, i) => ({ who: 'caller' as const, text: `${i} ${'x'.repeat(4_000)}` }))
   const transcript = linesOf({ said })
-  const database = await onPostgres(sealerOf(A))
+  // Ten megabytes in one statement: on a busy machine that takes longer than a pod would wait.
+  const database = await postgres.open({ sealer: sealerOf(A), timeoutMs: 60_000 })
   const callSid = `CA${(++calls).toString(16).padStart(32, '0')}` as CallSid
   const who = { tenant: 'default', from: FROM, to: TO, direction: 'inbound' as const, pack: 'clinic', packVersion: '1' }
   await database.records.open({ callSid, callId: `call-${calls}` as CallId, ...who, epoch: 1, pod: 'p', pool: 'q' })

@@ -4,7 +4,6 @@ import { after, before, suite, test } from 'node:test'
 import pg from 'pg'
 import type { CallSid } from '../../src/kit/ids.ts'
 import { SqlRecords } from '../../src/store/records/calls.ts'
-import { runMigrations } from '../../src/store/records/migrate.ts'
 import { openPostgres } from '../../src/store/records/postgres.ts'
 import { type Database, openDatabase } from '../../src/store/work/open.ts'
 import {
@@ -15,26 +14,19 @@ import {
   type WorkResult,
   type WorkType,
 } from '../../src/work/ports.ts'
-import { type Pgbouncer, startPgbouncer } from '../../tools/servers/pgbouncer.ts'
-import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
+import { startDatabase, type TestDatabase } from './database.ts'
 import { endRequest, nextSid, openRequest } from './records-suite.ts'
 
-let postgres: Postgres
-let pgbouncer: Pgbouncer
+let postgres: TestDatabase
 before(async () => {
-  postgres = await startPostgres()
-  pgbouncer = await startPgbouncer({ postgresPort: postgres.port, poolSize: 4 })
-  await runMigrations(postgres.url)
+  postgres = await startDatabase({ isPooled: true })
 })
-after(async () => {
-  await pgbouncer?.stop()
-  await postgres?.stop()
-})
+after(() => postgres?.close())
 
 const PLACES: { name: string; open: () => Promise<Database> }[] = [
   { name: 'PGlite in memory', open: () => openDatabase({ kind: 'pglite', folder: undefined }) },
   { name: 'Postgres', open: () => openDatabase({ kind: 'postgres', url: postgres.url }) },
-  { name: 'Postgres through pgbouncer', open: () => openDatabase({ kind: 'postgres', url: pgbouncer.url }) },
+  { name: 'Postgres through pgbouncer', open: () => openDatabase({ kind: 'postgres', url: postgres.pooledUrl }) },
 ]
 const SKIPPED: WorkResult = { kind: 'skipped', reason: 'a test' }
 const RECORD: WorkResult = {

@@ -10,32 +10,28 @@ import { silentLog } from '../../src/kit/log.ts'
 import { Wheel } from '../../src/kit/wheel.ts'
 import { Metrics } from '../../src/ops/metrics.ts'
 import { makeMemoryLeases } from '../../src/store/leases/memory.ts'
-import { runMigrations } from '../../src/store/records/migrate.ts'
-import { openPostgres } from '../../src/store/records/postgres.ts'
 import type { Sql } from '../../src/store/records/sql.ts'
 import { SILENT } from '../../src/store/records/statements.ts'
 import { type Database, openDatabase } from '../../src/store/work/open.ts'
-import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
+import { startDatabase, type TestDatabase } from '../store/database.ts'
 import { nextSid, openRequest } from '../store/records-suite.ts'
 
 const SILENT_MS = 180_000
 const RACES = 40
 const THREE = ['record ready', 'analysis waiting', 'crm waiting']
 
-let postgres: Postgres
+let postgres: TestDatabase
 let db: Database
 let sql: Sql
 const wheel = new Wheel({ clock: systemClock, tickMs: 5, onError: (error) => assert.fail(String(error)) })
 before(async () => {
-  postgres = await startPostgres()
-  await runMigrations(postgres.url)
-  db = await openDatabase({ kind: 'postgres', url: postgres.url })
-  sql = openPostgres({ url: postgres.url, timeoutMs: 60_000 })
+  postgres = await startDatabase()
+  db = await postgres.open()
+  sql = postgres.sql({ timeoutMs: 60_000 })
 })
 after(async () => {
   wheel.close()
-  await Promise.allSettled([db?.close(), sql?.close()])
-  await postgres?.stop()
+  await postgres?.close()
 })
 
 /** A call that its pod saved once and not for long, with a lease of nobody. */

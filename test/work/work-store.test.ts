@@ -3,35 +3,26 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CallSid } from '../../src/kit/ids.ts'
-import { migrate, readMigrations, runMigrations } from '../../src/store/records/migrate.ts'
+import { migrate, readMigrations } from '../../src/store/records/migrate.ts'
 import { openPglite } from '../../src/store/records/pglite.ts'
-import { openPostgres } from '../../src/store/records/postgres.ts'
 import type { Sql } from '../../src/store/records/sql.ts'
-import { type Database, openDatabase } from '../../src/store/work/open.ts'
+import type { Database } from '../../src/store/work/open.ts'
 import { CLAIM, DERIVE } from '../../src/store/work/statements.ts'
 import { addWork } from '../../src/store/work/work.ts'
 import { ATTEMPTS_MAX, type WorkItem, type WorkType } from '../../src/work/ports.ts'
-import { type Pgbouncer, startPgbouncer } from '../../tools/servers/pgbouncer.ts'
-import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
+import { startDatabase, type TestDatabase } from '../store/database.ts'
 import { endRequest, nextSid, openRequest } from '../store/records-suite.ts'
 import { fractionalMs } from './fractional-ms.ts'
 
-let postgres: Postgres
-let pgbouncer: Pgbouncer
+let postgres: TestDatabase
 let db: Database
 let sql: Sql
 before(async () => {
-  postgres = await startPostgres()
-  pgbouncer = await startPgbouncer({ postgresPort: postgres.port, poolSize: 4 })
-  await runMigrations(postgres.url)
-  db = await openDatabase({ kind: 'postgres', url: pgbouncer.url })
-  sql = openPostgres({ url: postgres.url, timeoutMs: 60_000 })
+  postgres = await startDatabase({ isPooled: true })
+  db = await postgres.open({ url: postgres.pooledUrl })
+  sql = postgres.sql({ timeoutMs: 60_000 })
 })
-after(async () => {
-  await Promise.allSettled([db?.close(), sql?.close()])
-  await pgbouncer?.stop()
-  await postgres?.stop()
-})
+after(() => postgres?.close())
 
 const SKIPPED = { kind: 'skipped', reason: 'a test' } as const
 const ANALYSIS = {

@@ -8,11 +8,10 @@ import { writeCheckpoint } from '../../src/call/checkpoint.ts'
 import { initialState } from '../../src/call/state.ts'
 import { readConfig } from '../../src/config.ts'
 import type { CallSid } from '../../src/kit/ids.ts'
-import { runMigrations } from '../../src/store/records/migrate.ts'
-import { type Database, openDatabase } from '../../src/store/work/open.ts'
+import type { Database } from '../../src/store/work/open.ts'
 import type { CallRecord } from '../../src/work/ports.ts'
 import { sharedEnvironment, workerEnvironment } from '../../tools/fleet/environment.ts'
-import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
+import { startDatabase, type TestDatabase } from '../store/database.ts'
 import { endRequest, nextSid, openRequest } from '../store/records-suite.ts'
 import { endPrograms, startWorkerProcess } from './worker-process.ts'
 
@@ -23,15 +22,14 @@ const ANALYSIS = {
   ...{ satisfaction: 3, escalated: false, disposition: 'done' },
 }
 
-let postgres: Postgres
+let postgres: TestDatabase
 let db: Database
 let analyser: Server
 let url: string
 const keys: (string | undefined)[] = []
 before(async () => {
-  postgres = await startPostgres()
-  await runMigrations(postgres.url)
-  db = await openDatabase({ kind: 'postgres', url: postgres.url })
+  postgres = await startDatabase()
+  db = await postgres.open()
   analyser = createServer((request, response) => {
     keys.push(request.headers.authorization)
     request.resume().on('end', () => {
@@ -44,8 +42,7 @@ before(async () => {
 })
 after(async () => {
   analyser?.close()
-  await db?.close()
-  await postgres?.stop()
+  await postgres?.close()
 })
 afterEach(endPrograms)
 

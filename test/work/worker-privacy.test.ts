@@ -6,10 +6,9 @@ import type { AddressInfo } from 'node:net'
 import { after, afterEach, before, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { CallSid } from '../../src/kit/ids.ts'
-import { runMigrations } from '../../src/store/records/migrate.ts'
 import { readDataKeys } from '../../src/store/sealing/sealer.ts'
-import { type Database, openDatabase } from '../../src/store/work/open.ts'
-import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
+import type { Database } from '../../src/store/work/open.ts'
+import { startDatabase, type TestDatabase } from '../store/database.ts'
 import { nextSid, openRequest } from '../store/records-suite.ts'
 import { endPrograms, run, startWorkerProcess } from './worker-process.ts'
 
@@ -20,16 +19,15 @@ const KEY_B = randomBytes(32).toString('base64')
 const ADMIN_TOKEN = 'an-admin-token-of-the-tests'
 const EX_CONFIG = 78
 
-let postgres: Postgres
+let postgres: TestDatabase
 let db: Database
 let receiver: Server
 const bodies: string[] = []
 before(async () => {
-  postgres = await startPostgres()
-  await runMigrations(postgres.url)
+  postgres = await startDatabase()
   const read = readDataKeys(`a:${KEY_A}`)
   assert.ok(read.kind === 'keys')
-  db = await openDatabase({ kind: 'postgres', url: postgres.url }, { sealer: read.sealer })
+  db = await postgres.open({ sealer: read.sealer })
   // The first answer is a refusal that repeats what it was sent, as some receivers do.
   receiver = createServer((request, response) => {
     let body = ''
@@ -45,8 +43,7 @@ before(async () => {
 })
 after(async () => {
   receiver?.close()
-  await db?.close()
-  await postgres?.stop()
+  await postgres?.close()
 })
 afterEach(endPrograms)
 

@@ -8,30 +8,26 @@ import { openPostgres } from '../../src/store/records/postgres.ts'
 import type { Sql } from '../../src/store/records/sql.ts'
 import { type Database, openDatabase } from '../../src/store/work/open.ts'
 import { findFreePort } from '../../tools/ports.ts'
-import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
+import { startDatabase, type TestDatabase } from '../store/database.ts'
 import { endRequest, nextSid, openRequest } from '../store/records-suite.ts'
 import { endPrograms, run, startWorkerProcess } from './worker-process.ts'
 
 const ADMIN_TOKEN = 'an-admin-token-of-the-tests'
 const EX_CONFIG = 78
 
-let postgres: Postgres
+let postgres: TestDatabase
 let db: Database
 let sql: Sql
 /** As a template of the server leaves it: no table of ours. */
 let emptyUrl: string
 before(async () => {
-  postgres = await startPostgres()
-  await runMigrations(postgres.url)
-  db = await openDatabase({ kind: 'postgres', url: postgres.url })
-  sql = openPostgres({ url: postgres.url })
+  postgres = await startDatabase()
+  db = await postgres.open()
+  sql = postgres.sql()
   await sql.query('create database nothing')
   emptyUrl = postgres.url.replace(/postgres$/, 'nothing')
 })
-after(async () => {
-  await Promise.allSettled([db?.close(), sql?.close()])
-  await postgres?.stop()
-})
+after(() => postgres?.close())
 
 afterEach(endPrograms)
 

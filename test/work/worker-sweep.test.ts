@@ -8,13 +8,11 @@ import type { CallSid } from '../../src/kit/ids.ts'
 import { silentLog } from '../../src/kit/log.ts'
 import { until } from '../../src/kit/testing/patience.ts'
 import { openRedisLeases } from '../../src/store/leases/redis.ts'
-import { runMigrations } from '../../src/store/records/migrate.ts'
-import { openPostgres } from '../../src/store/records/postgres.ts'
 import type { Sql } from '../../src/store/records/sql.ts'
-import { type Database, openDatabase } from '../../src/store/work/open.ts'
+import type { Database } from '../../src/store/work/open.ts'
 import { startWorker } from '../../src/worker.ts'
-import { type Postgres, startPostgres } from '../../tools/servers/postgres.ts'
 import { type RedisServer, startRedis } from '../../tools/servers/redis.ts'
+import { startDatabase, type TestDatabase } from '../store/database.ts'
 import { nextSid, openRequest } from '../store/records-suite.ts'
 
 const ACCOUNT = `AC${'0'.repeat(31)}1`
@@ -22,18 +20,17 @@ const ADMIN_TOKEN = 'an-operators-token-for-the-tests'
 const TOKEN = '0123456789abcdef0123456789abcdef'
 const RENEW_EVERY_MS = 2_000
 
-let postgres: Postgres
+let postgres: TestDatabase
 let redis: RedisServer
 let carrier: TwilioSim
 let db: Database
 let sql: Sql
 let leases: LeaseStore
 before(async () => {
-  postgres = await startPostgres()
+  postgres = await startDatabase()
   redis = await startRedis()
-  await runMigrations(postgres.url)
-  db = await openDatabase({ kind: 'postgres', url: postgres.url })
-  sql = openPostgres({ url: postgres.url })
+  db = await postgres.open()
+  sql = postgres.sql()
   leases = await openRedisLeases({ url: redis.url, cell: 'main', log: silentLog })
   carrier = await startTwilioSim({
     ...{ accountSid: ACCOUNT, authToken: TOKEN, number: '+15005550001' },
@@ -41,9 +38,9 @@ before(async () => {
   })
 })
 after(async () => {
-  await Promise.allSettled([db?.close(), sql?.close(), leases?.close(), carrier?.close()])
+  await Promise.allSettled([leases?.close(), carrier?.close()])
   await redis?.stop()
-  await postgres?.stop()
+  await postgres?.close()
 })
 
 /** A live call that no pod has saved for an hour. */

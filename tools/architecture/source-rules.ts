@@ -7,6 +7,7 @@
 // X7: no test judges by a bare wall clock: what has to come is waited for COMES_MIN_MS or more, and an elapsed time is read from a watch that allows for
 //     a busy machine (src/kit/testing/patience.ts). sim/ has no such watch and is left out.
 // X10: what has to come is waited for by `until` of src/kit/testing/patience.ts (load/ and sim/ have what their own rooms give).
+// X11: a command line is read by `Arguments` of sim/command-line.ts; parseArgs is called nowhere else.
 import { lineAt, type Source } from './reader.ts'
 import { isTest } from './walls.ts'
 
@@ -99,4 +100,10 @@ export function findOwnUntils(source: Source): string[] {
   if (source.path === 'src/kit/testing/patience.ts' || /^(?:sim|load)\//.test(source.path)) return []
   if (!isTest(source.path) && !/^(?:test|chaos)\/|\/testing\//.test(source.path)) return []
   return findAll(source, OWN_UNTIL, 'use until of src/kit/testing/patience.ts')
+}
+
+/** X11. */
+export function findOwnParsers(source: Source): string[] {
+  if (source.path === 'sim/command-line.ts') return []
+  return findAll(source, /\bparseArgs\s*\(/g, 'read the command line with Arguments of sim/command-line.ts')
 }

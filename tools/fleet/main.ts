@@ -5,7 +5,7 @@
 import '../node-version.mjs'
 import { readdirSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { parseArgs } from 'node:util'
+import { Arguments } from '../../sim/command-line.ts'
 import { NEEDS } from '../needs.ts'
 import { isFree } from '../ports.ts'
 import { setUp } from '../setup.ts'
@@ -76,45 +76,24 @@ const FLAGS = {
   'tool-every': { type: 'string' },
   restart: { type: 'boolean' },
   logs: { type: 'string' },
-  help: { type: 'boolean' },
 } as const
 
 /** Reads the arguments after the program's name; all problems are reported together. */
 export function readArguments(args: readonly string[]): Asked {
-  const { values, positionals, tokens } = parseArgs({
-    args: [...args],
-    options: FLAGS,
-    strict: false,
-    allowPositionals: true,
-    tokens: true,
-  })
-  if (values.help === true) return { kind: 'help' }
-  const problems = positionals.map((word) => `"${word}" is not an option: see --help`)
-  for (const token of tokens) {
-    if (token.kind !== 'option') continue
-    const flag = FLAGS[token.name as keyof typeof FLAGS]
-    if (flag === undefined) problems.push(`--${token.name} is unknown: see --help`)
-    else if (flag.type === 'string' && !token.value) problems.push(`--${token.name} needs a value`)
-    else if (flag.type === 'boolean' && token.value !== undefined) problems.push(`--${token.name} takes no value`)
-  }
-  const whole = (name: keyof typeof FLAGS, min: number, max: number): number | undefined => {
-    const text = values[name]
-    if (typeof text !== 'string' || text === '') return undefined
-    if (/^\d{1,9}$/.test(text) && Number(text) >= min && Number(text) <= max) return Number(text)
-    problems.push(`--${name} "${text}" must be a whole number from ${min} to ${max}`)
-    return undefined
-  }
+  const given = new Arguments(args, FLAGS)
+  if (given.wantsHelp) return { kind: 'help' }
+  const { problems } = given
   const asked = {
     kind: 'run' as const,
-    pods: whole('pods', 1, PODS_MAX) ?? 3,
-    workers: whole('workers', 0, WORKERS_MAX) ?? 1,
-    port: whole('port', 1, 65_535) ?? 8080,
-    ceiling: whole('ceiling', 1, 1_000_000) ?? 100,
-    callsMax: whole('calls-max', 1, 100_000),
-    talkS: whole('talk-s', 0, 86_400) ?? 0,
-    toolEvery: whole('tool-every', 0, 1_000) ?? 2,
-    restart: values.restart === true,
-    logs: typeof values.logs === 'string' ? values.logs : join(ROOT, '.data/fleet'),
+    pods: given.whole('pods', 1, PODS_MAX) ?? 3,
+    workers: given.whole('workers', 0, WORKERS_MAX) ?? 1,
+    port: given.whole('port', 1, 65_535) ?? 8080,
+    ceiling: given.whole('ceiling', 1, 1_000_000) ?? 100,
+    callsMax: given.whole('calls-max', 1, 100_000),
+    talkS: given.whole('talk-s', 0, 86_400) ?? 0,
+    toolEvery: given.whole('tool-every', 0, 1_000) ?? 2,
+    restart: given.isSet('restart'),
+    logs: given.text('logs') ?? join(ROOT, '.data/fleet'),
   }
   return problems.length > 0 ? { kind: 'wrong', problems } : asked
 }

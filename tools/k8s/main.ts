@@ -59,7 +59,9 @@ async function startAll(tools: K8sTools): Promise<number> {
 
 if (import.meta.main) {
   const { values } = readCommandLine(USAGE, {
-    options: { package: { type: 'string' }, image: { type: 'string' }, start: { type: 'boolean' } },
+    package: { type: 'string' },
+    image: { type: 'string' },
+    start: { type: 'boolean' },
   })
   const tools = await fetchK8sTools()
   if (tools.kind === 'failed') {

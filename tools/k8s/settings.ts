@@ -143,7 +143,7 @@ const weight: Schema = { type: 'number', minimum: 0.001, maximum: 1_000 }
 const spent = { type: 'number', minimum: 0.001, maximum: 1_000_000_000 }
 const quota: Schema = { guaranteed: whole(0), burst: whole(0), weight, minutesPerDay: spent, moneyPerDay: spent }
 
-/** The schema of `limits`: the names and forms of src/control/limits.ts; what must fit together the pod says when it starts. */
+/** The schema of `limits`: the names and forms of src/control/limits.ts; what must fit together templates/_limits.tpl says. */
 function limitsSchema(): Schema {
   const key = { type: 'string', pattern: VARIABLE }
   const endpoint = {
@@ -152,7 +152,7 @@ function limitsSchema(): Schema {
       object(
         {
           kind: { const: 'openai' },
-          url: { type: 'string', pattern: '^wss?://' },
+          url: { type: 'string', pattern: urlPattern({ kind: 'url', plainToLoopback: true, schemes: ['wss', 'ws'] }) },
           model: { type: 'string', pattern: MODEL },
           keyVariable: key,
         },
@@ -161,7 +161,10 @@ function limitsSchema(): Schema {
       object(
         {
           kind: { const: 'azure' },
-          endpoint: { type: 'string', pattern: '^https?://' },
+          endpoint: {
+            type: 'string',
+            pattern: urlPattern({ kind: 'url', plainToLoopback: true, schemes: ['https', 'http'] }),
+          },
           deployment: { type: 'string', pattern: MODEL },
           keyVariable: key,
         },
@@ -250,7 +253,7 @@ export function staleFiles(): string[] {
 }
 
 if (import.meta.main) {
-  const { values } = readCommandLine(USAGE, { options: { check: { type: 'boolean' } } })
+  const { values } = readCommandLine(USAGE, { check: { type: 'boolean' } })
   const stale = staleFiles()
   if (values.check === true && stale.length > 0) {
     console.error(`stale: ${stale.join(', ')}; run npm run chart-schema and commit what it writes`)

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ownerArguments } from '../launch.ts'
 
-const RUN_MAX_MS = 20_000
+const RUN_MAX_MS = 60_000
 
 /** A new temporary folder that belongs to `user` when we are root. */
 export function makeFolder(name: string, user: string): string {

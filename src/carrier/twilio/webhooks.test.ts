@@ -139,6 +139,22 @@ test('[WH1] a missing and a forged signature get 403 on every path and call cont
   assert.equal(lines.filter(([, { code }]) => code === 'WEBHOOK_REFUSED').length, 12)
 })
 
+test('[P70][WH13] a signed webhook of another account than ours is refused on every path, before call control hears of it', async () => {
+  const ours = `AC${'a'.repeat(32)}`
+  const { callControl, lines, post } = await open({ TWILIO_ACCOUNT_SID: ours })
+  const paths = ['voice', 'next', 'status', 'stream-status', 'call-back', 'voicemail', 'recording', 'message']
+  for (const path of [...paths, `wait/${CALL}`]) {
+    const reply = await post(`/twilio/${path}`, { ...fields, AccountSid: `AC${'b'.repeat(32)}` })
+    assert.equal(reply.statusCode, 403, path)
+  }
+  assert.deepEqual([callControl.offers, callControl.events], [[], []])
+  const line = lines.find(([, { reason }]) => reason === 'another account')
+  assert.match(String(line?.[1].fix), /TWILIO_ACCOUNT_SID/)
+  assert.equal((await post('/twilio/voice', { ...fields, AccountSid: ours })).statusCode, 200)
+  const { post: postToAny } = await open()
+  assert.equal((await postToAny('/twilio/voice', { ...fields, AccountSid: ours })).statusCode, 200)
+})
+
 test('[WH1] the line of a forged signature names the address that was checked, without its query, and what to compare', async () => {
   const { post, lines } = await open()
   const wrong = getExpectedTwilioSignature(TOKEN, 'https://voice.other.test/twilio/next?secret=1', fields)

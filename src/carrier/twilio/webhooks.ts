@@ -4,7 +4,7 @@
 // WH2: webhooks repeat (Twilio retries): call control is idempotent by Call SID, and offers of one call at once share one answer.
 // WH3: draining → 503 on /twilio/voice with Retry-After, so that Twilio takes its fallback URL; full → a sentence and the
 //     end, or FALLBACK_NUMBER when set. A caller who is in hears a sentence, never an HTTP error.
-// WH4: a call control that throws or does not answer within DESK_ANSWER_MS → an apology as TwiML and an error in the log.
+// WH4: a call control that throws or does not answer within CONTROL_ANSWER_MS → an apology as TwiML and an error in the log.
 // WH5: at WEBHOOKS_IN_FLIGHT_MAX requests at once a further one gets 503; only a request whose signature is right takes a place.
 // WH10: a webhook that is sent with GET → 405, and a line in the log that says how to set it.
 // WH6: every answer is text/xml; personal data is logged under `pii.` only.
@@ -13,6 +13,7 @@
 //     call enters is waited for so too.
 // WH8: a caller whose place in the queue is not known any more asks to enter anew, at most ANEW_MAX times.
 // WH12: an address (From, To, Caller, Called, ForwardedFrom) of more than 256 characters → 400; a longer name (CallerName, a city) is cut.
+// WH13: with TWILIO_ACCOUNT_SID a webhook that names another account → 403, as the stream of its call would be refused.
 // WH11: a call that is over for the carrier does not enter: its offer is told to call control as an end, and answered with nothing.
 // WH9: a recording is told by its SID, an http(s) URL and seconds; what is not of that form → 400. It is never fetched.
 import type { IncomingMessage } from 'node:http'
@@ -36,7 +37,7 @@ const WEBHOOKS_IN_FLIGHT_MAX = 500 // of all paths together (WH5)
 /** The carrier's forms are below 4 kB; the proxies of the fleet keep a whole one (docs/fleet.md). */
 const WEBHOOK_BODY_MAX_BYTES = 16_384
 export const FORM_FIELDS_MAX = 200
-const DESK_ANSWER_MS = 8_000 // Twilio gives up after 15 s with everything included (WH4)
+const CONTROL_ANSWER_MS = 8_000 // Twilio gives up after 15 s with everything included (WH4)
 const IN_CALL_ANSWER_MS = 3_500 // for a caller who is in: shorter than the first-byte time of CALL_OVERRIDES (WH7)
 const ANEW_MAX = 3
 const CALL_BACK_ASKED_MAX = 2
@@ -51,6 +52,7 @@ type WebhookConfig = {
   readonly twilio: {
     readonly signatureCheck: 'on' | 'off' | 'off-loopback'
     readonly authTokens: readonly string[]
+    readonly accountSid?: string | undefined
     readonly fallbackNumber: string | undefined
     /** The longest transfer. */
     readonly transferMaxMs?: number
@@ -82,13 +84,14 @@ type WebhookOptions = {
 export async function twilioWebhooks(app: FastifyInstance, options: WebhookOptions): Promise<void> {
   const { config, log } = options
   const baseUrl = options.baseUrl ?? (() => config.http.publicBaseUrl)
-  const { signatureCheck: check, authTokens } = config.twilio
+  const { signatureCheck: check, authTokens, accountSid } = config.twilio
   const signatures = options.signatures ?? makeSignatures({ check, authTokens, baseUrl })
   const inFlightMax = options.inFlightMax ?? WEBHOOKS_IN_FLIGHT_MAX
   const entry = new Entry({
     signatures,
     baseUrl,
     isChecked: check === 'on',
+    accountSid,
     inFlightMax,
     log,
     onAuthenticated: options.onAuthenticated,
@@ -148,7 +151,7 @@ class Webhooks {
     this.#links = links
     this.#transferMaxMs = options.config.twilio.transferMaxMs
     this.#replies = replies
-    this.#answerMs = options.answerMs ?? DESK_ANSWER_MS
+    this.#answerMs = options.answerMs ?? CONTROL_ANSWER_MS
     this.#inCallAnswerMs = options.answerMs ?? IN_CALL_ANSWER_MS
   }
 

@@ -36,7 +36,7 @@ const SCHEMA = {
     lead_score: { type: 'integer', description: 'From 0 to 100: how likely the caller is to buy or book.' },
     satisfaction: { type: 'integer', description: 'From 1 to 5.' },
     escalated: { type: 'boolean', description: 'A person was asked for or took over.' },
-    disposition: { type: 'string', description: 'How the call ended, a few words.' },
+    disposition: { type: 'string', description: 'What came of the call, in a few words.' },
   },
 }
 

@@ -122,6 +122,9 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- with $v.limits -}}
+{{- with include "voiceplane.limitProblems" . -}}{{- fail . -}}{{- end -}}
+{{- end -}}
 {{- range $name := $v.secrets.keys -}}
 {{- if hasKey $v.secrets.from $name -}}{{- fail (printf "secrets: %s is in secrets.keys and in secrets.from; keep one" $name) -}}{{- end -}}
 {{- end -}}

@@ -1,4 +1,4 @@
-// The way in for webhooks: signature, body, bound; and the way out of their answers. Keeps WH1, WH5 and WH6.
+// The way in for webhooks: signature, body, bound; and the way out of their answers. Keeps WH1, WH5, WH6 and WH13.
 import type { IncomingMessage } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { messageOf } from '../../../kit/errors.ts'
@@ -12,6 +12,8 @@ const OVERLOAD_RETRY_SECONDS = 1
 const FORGED = 'signature forged'
 const FORGED_FIX =
   'if the carrier sent it, PUBLIC_BASE_URL is not the address that it calls, or TWILIO_AUTH_TOKEN is another account’s'
+const OTHER_ACCOUNT = 'another account'
+const OTHER_ACCOUNT_FIX = 'set TWILIO_ACCOUNT_SID to the account, or subaccount, that has the number'
 const PATH_LOGGED_MAX = 100
 /** [WH12] A SIP address with its parameters has room. */
 const ADDRESS_MAX = 256
@@ -45,6 +47,8 @@ type EntryParts = {
   /** The public address that signatures are checked against. */
   baseUrl: () => string
   isChecked: boolean
+  /** The only account whose webhooks are taken; undefined: any with a right signature. */
+  accountSid?: string | undefined
   inFlightMax: number
   log: Log
   /** A request has shown a right signature. */
@@ -141,6 +145,9 @@ export class Entry {
       }
       parameters[name] = NAMES.has(name) ? text.slice(0, NAME_MAX) : text
     }
+    const { accountSid } = this.#parts
+    const { AccountSid: told = accountSid } = parameters
+    if (accountSid !== undefined && told !== accountSid) return { kind: 'refused', status: 403, reason: OTHER_ACCOUNT }
     return { kind: 'read', callSid: callSid as CallSid, parameters }
   }
 
@@ -149,7 +156,8 @@ export class Entry {
     this.#parts.onRefused?.(reason)
     // What was checked, without the query and what strangers write: a wrong PUBLIC_BASE_URL looks like a forgery.
     const checked = reason === FORGED ? { checkedUrl: `${this.#parts.baseUrl()}${path}`, fix: FORGED_FIX } : {}
-    const fields = { status, reason, path, peer: request.ip, code: 'WEBHOOK_REFUSED', ...checked }
+    const account = reason === OTHER_ACCOUNT ? { fix: OTHER_ACCOUNT_FIX } : {}
+    const fields = { status, reason, path, peer: request.ip, code: 'WEBHOOK_REFUSED', ...checked, ...account }
     this.#parts.log.warn(fields, 'webhook refused')
     return { status, twiml: empty() }
   }
