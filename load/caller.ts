@@ -94,7 +94,7 @@ function schedule(run: Run, startUs: number): void {
 async function place(run: Run, planned: PlannedCall): Promise<void> {
   const { setup, sim, clips, tally, live } = run
   tally.offered++
-  const caller = buildScript(planned.scenario, clips, setup.holdS, seededRandom(planned.seed))
+  const caller = buildScript(planned.scenario, clips, setup.holdS, seededRandom(planned.seed), setup.isCallerFirst)
   const faults = FAULTS[planned.scenario]
   try {
     const call = sim.placeCall({
@@ -106,7 +106,8 @@ async function place(run: Run, planned: PlannedCall): Promise<void> {
     })
     live.set(planned.number, call)
     const report = await call.done
-    const finished = { number: planned.number, scenario: planned.scenario, process: setup.process, report }
+    const { process, isCallerFirst } = setup
+    const finished = { number: planned.number, scenario: planned.scenario, process, report, isCallerFirst }
     const outcome = setUpOutcome(finished)
     if (outcome === 'failed') tally.failed++
     if (outcome === 'refused') tally.refused++

@@ -149,7 +149,7 @@ export class Conductor {
       state: 'starting',
     }
     this.#callers.push(caller)
-    const { urls, accountSid, authToken, number, holdS, isProbing, afterStream } = this.#options
+    const { urls, accountSid, authToken, number, holdS, isProbing, isCallerFirst, afterStream } = this.#options
     const { voicePath, statusPath, mediaUrl, mayBeRemote } = this.#options
     const witnessPath = join(this.#witnessDir, `carrier-${index}.jsonl`)
     this.#witnessPaths.push(witnessPath)
@@ -181,6 +181,7 @@ export class Conductor {
       mediaUrl,
       mayBeRemote,
       isProbing,
+      isCallerFirst,
       afterStream,
       witnessPath,
       calls: planned,

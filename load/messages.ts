@@ -16,6 +16,7 @@ export type CallerSetup = {
   mediaUrl: string | undefined
   mayBeRemote: boolean
   isProbing: boolean
+  isCallerFirst: boolean
   afterStream: { actionMs: number; openMs: number }
   witnessPath: string
   calls: PlannedCall[]

@@ -41,6 +41,8 @@ export type LoadOptions = {
   /** Where media streams are dialled instead of what the TwiML says. */
   mediaUrl: string | undefined
   isProbing: boolean
+  /** The agent waits for its caller: no greeting is waited for. */
+  isCallerFirst: boolean
   mayBeRemote: boolean
   /** How long the carrier takes from a stream's end to the action request, and to open the next stream, ms. */
   afterStream: { actionMs: number; openMs: number }
@@ -63,6 +65,7 @@ docs/load.md says how to point it at a server, and what each figure and each fai
   --hold-s SECONDS     how long each call stays                                            (60)
   --scenario LIST      comma list with optional weights: talk=4,barge-in=1                 (talk)
 ${SCENARIO_NAMES.map((name) => `                         ${name.padEnd(18)} ${SCENARIO_TEXT[name]}`).join('\n')}
+  --caller-first       the agent does not greet: callers speak as soon as the stream is open
   --processes N        caller processes, or auto                                           (auto)
   --seed N             same seed, same arrivals and scenarios                              (1)
   --json FILE          write the report as JSON
@@ -102,6 +105,7 @@ const FLAGS = {
   'status-path': { type: 'string' },
   'media-url': { type: 'string' },
   probe: { type: 'boolean' },
+  'caller-first': { type: 'boolean' },
   'no-status': { type: 'boolean' },
   'action-delay-ms': { type: 'string' },
   'open-delay-ms': { type: 'string' },
@@ -158,6 +162,7 @@ export function parseOptions(args: readonly string[], environment: Record<string
     statusPath: given.isSet('no-status') ? undefined : readStatusPath(given.text('status-path'), voicePath, problems),
     mediaUrl: readMediaUrl(given.text('media-url'), given.isSet('allow-remote'), problems),
     isProbing: given.isSet('probe'),
+    isCallerFirst: given.isSet('caller-first'),
     mayBeRemote: given.isSet('allow-remote'),
     afterStream: {
       actionMs: given.whole('action-delay-ms', 0, 60_000) ?? AFTER_STREAM_MS,

@@ -166,7 +166,9 @@ describe('a model that', { concurrency: 6 }, () => {
       needsApproval: true,
       execute: async () => 'paid',
     })
-    const pack = () => packOf(() => ({ agent: new RealtimeAgent({ name: 'A', instructions: 'x', tools: [refund] }) }))
+    const agent = () => new RealtimeAgent({ name: 'A', instructions: 'x', tools: [refund] })
+    const onSession: PackCall['onSession'] = (session) => session.on('tool_approval_requested', () => {})
+    const pack = () => packOf(() => ({ agent: agent(), onSession }))
     return take(
       { turns: [[{ kind: 'slow-arguments', ms: 50 }]], listenMs: 4_500, pack, parts: { env: { TOOL_MAX_MS: '1500' } } },
       ({ sinceGreeting, plane }) => {

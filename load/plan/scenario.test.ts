@@ -85,3 +85,11 @@ test('[SC1] a caller in conversation says three sentences to a turn, with pauses
     [600, 1_600, 3_000],
   )
 })
+
+test('[P75] callers wait for a greeting within half of their hold, or not at all with an agent that does not greet', () => {
+  const first = (holdS: number, isCallerFirst: boolean) =>
+    buildScript('talk', CLIPS, holdS, seededRandom(1), isCallerFirst).steps[0]
+  assert.deepEqual(first(60, false), { waitForAgent: 'finished', timeoutMs: 15_000, silentMs: 15_000 })
+  assert.deepEqual(first(10, false), { waitForAgent: 'finished', timeoutMs: 15_000, silentMs: 5_000 })
+  assert.ok('repeat' in first(10, true)!)
+})

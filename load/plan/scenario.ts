@@ -76,14 +76,16 @@ export function chooseScenario(
   return name === 'mixed' ? pickWeighted(MIXTURE, random) : name
 }
 
-/** [SC1][SC2] The script of one call. `clips` must not be empty. */
+/** [SC1][SC2] The script of one call. `clips` must not be empty. `isCallerFirst`: no greeting is waited for. */
 export function buildScript(
   scenario: PlainScenarioName,
   clips: readonly SpokenClip[],
   holdS: number,
   random: Random,
+  isCallerFirst = false,
 ): CallerScript {
   const maxMs = holdS * 1_000
+  const greeting = (): Step[] => (isCallerFirst ? [] : greetingWithin(maxMs))
   switch (scenario) {
     case 'talk':
     case 'duplicate-webhook':
@@ -123,8 +125,10 @@ function unreachable(scenario: never): never {
   throw new Error(`no such scenario: ${String(scenario)}`)
 }
 
-function greeting(): Step[] {
-  return [{ waitForAgent: 'finished', timeoutMs: GREETING_WAIT_MS }]
+/** Long enough that a slow agent is not spoken over, short enough that each caller comes to speak. */
+function greetingWithin(holdMs: number): Step[] {
+  const silentMs = Math.min(GREETING_WAIT_MS, Math.round(holdMs / 2))
+  return [{ waitForAgent: 'finished', timeoutMs: GREETING_WAIT_MS, silentMs }]
 }
 
 function untilEnd(steps: Step[]): Step {

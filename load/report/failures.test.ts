@@ -184,3 +184,14 @@ suite('[L1] [FL1] each failure has its cause and its fix', () => {
     assert.equal(failuresOf([callOf({ warnings: away })], []).length, 1, 'one cause, one failure')
   })
 })
+
+test('[P75][FL1] an agent that does not speak first is told as that, and is no fault of the server', () => {
+  const spoke = 'the agent did not speak first: the caller spoke after 15 s'
+  const call = callOf({ setUpMs: 5, mediaReceived: 9, framesSent: 900, scriptTimeouts: [spoke] })
+  const [hint, ...more] = failuresOf([call], [])
+  assert.deepEqual([hint?.kind, hint?.seen, more], ['hint', spoke, []])
+  assert.match(hint?.fix ?? '', /--caller-first/)
+  const silent = callOf({ setUpMs: 5, framesSent: 900 })
+  assert.deepEqual(failuresOf([{ ...silent, isCallerFirst: true }], []), [], 'nobody spoke: nobody is to be heard')
+  assert.equal(failuresOf([silent], []).length, 1)
+})

@@ -2,6 +2,8 @@
 // FL1: a call that failed, was refused, was dropped or stayed mute is counted in one failure; where no row fits, the failure says
 //      what the carrier saw.
 // FL2: what works but is not as it was meant (a callback that nobody takes, messages that cannot be read) is a hint, not a failure.
+
+import { NOT_FIRST } from '../../sim/twilio/media/script.ts'
 import type { CallReport, Warning } from '../../sim/twilio/report.ts'
 import { type FinishedCall, isDropped, isMute, setUpOutcome } from './figures.ts'
 
@@ -220,6 +222,8 @@ export function failuresOf(calls: readonly FinishedCall[], errors: readonly stri
 function failureOf(call: FinishedCall): Found | undefined {
   const outcome = setUpOutcome(call)
   if (outcome === 'refused') return refused(call.report)
+  if (outcome === 'message') return overflowed('Callers left a message in place of a talk', 'Record')
+  if (outcome === 'call-back') return overflowed('Callers were offered a call-back in place of a talk', 'Gather')
   if (outcome === 'failed') return neverSetUp(call.report)
   if (isDropped(call)) return dropped(call.report)
   return isMute(call) ? mute(call.report) : undefined
@@ -231,6 +235,15 @@ function refused({ verbs }: CallReport): Found {
     seen: `Say: ${verbs[0]?.detail ?? ''}`,
     cause: 'The voice webhook answered with a sentence and hung up: the server says that it is full or closed.',
     fix: 'Offer fewer calls to stay below its limit, or raise the limit; its log or its rules say which one.',
+  }
+}
+
+function overflowed(title: string, verb: string): Found {
+  return {
+    title,
+    seen: `TwiML: ${verb}, then the end`,
+    cause: 'The callers waited longer than the server lets them, and were not connected.',
+    fix: 'Offer fewer calls, or let more calls in at once; without calls beyond the limit nobody waits.',
   }
 }
 
@@ -319,6 +332,14 @@ function hintsOf(report: CallReport): Found[] {
       seen: callback.text,
       cause: 'The server does not take the callback that tells how the call went.',
       fix: 'Name its path with --status-path, or --status-path none when it has none.',
+    })
+  const first = report.scriptTimeouts.find((text) => text.startsWith(NOT_FIRST))
+  if (first !== undefined)
+    hints.push({
+      title: 'The agent did not speak first',
+      seen: first,
+      cause: 'The agent waits for its caller, or its greeting took longer than the callers wait.',
+      fix: 'With an agent that lets the caller speak first, say --caller-first: callers speak at once then.',
     })
   const unread = report.warnings.find(isUnread)
   if (unread !== undefined && report.mediaReceived > 0)

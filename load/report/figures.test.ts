@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { CallReport } from '../../sim/twilio/report.ts'
+import { failuresOf } from './failures.ts'
 import { type FinishedCall, figuresOf, isClean, type RunRecord, setUpOutcome } from './figures.ts'
 import { formatTable } from './table.ts'
 
@@ -93,6 +94,25 @@ test('[O17] [F2] a caller who hears a sentence instead of an agent was refused, 
   assert.equal(setUpOutcome(callOf({ setUpMs: 5, endCause: 'twiml-hangup', verbs })), 'succeeded')
   const figures = figuresOf(runOf([refused]))
   assert.deepEqual([figures.setUp.refused, figures.setUp.failed, isClean(figures)], [1, 0, false])
+})
+
+test('[P74][F2] a caller who leaves a message, or is offered a call-back, is counted as that and not as refused', () => {
+  const wait = ['Say', 'Pause', 'Redirect', 'Say']
+  const over = (verb: string) =>
+    callOf({
+      setUpMs: undefined,
+      endCause: 'twiml-hangup',
+      verbs: [...wait, verb, 'Say'].map((one) => ({ verb: one, detail: '' })),
+    })
+  const calls = [over('Record'), over('Gather'), over('Gather')]
+  const figures = figuresOf(runOf(calls))
+  const { refused, failed, messages, callBacks } = figures.setUp
+  assert.deepEqual([refused, failed, messages, callBacks, isClean(figures)], [0, 0, 1, 2, false])
+  assert.match(formatTable(figures), /left a message +1\n.*offered a call-back +2/)
+  assert.deepEqual(
+    failuresOf(calls, []).map((one) => one.calls),
+    [2, 1],
+  )
 })
 
 test('a dropped call and an error of the generator each make the run unclean', () => {

@@ -19,7 +19,14 @@ const MUTE_MS = 3_000
 const FRAME_MS = 20
 
 /** One finished call with what it was meant to do. */
-export type FinishedCall = { number: number; scenario: PlainScenarioName; process: number; report: CallReport }
+export type FinishedCall = {
+  number: number
+  scenario: PlainScenarioName
+  process: number
+  report: CallReport
+  /** The agent waits for its caller. */
+  isCallerFirst?: boolean
+}
 
 /** State of the run at one moment. */
 export type TimePoint = {
@@ -53,6 +60,9 @@ export type Figures = {
     failed: number
     /** Calls that were answered with a sentence instead of an agent. */
     refused: number
+    /** Calls that ended in a message to be left, or in the offer to be called back. */
+    messages: number
+    callBacks: number
     leftEarly: number
     ms: Summary
     firstAudioMs: Summary
@@ -132,7 +142,8 @@ export function figuresOf(run: RunRecord): Figures {
 /** Whether the run is a success: every call set up, none dropped or mute, no error of the generator. */
 export function isClean(figures: Figures): boolean {
   const { setUp, calls } = figures
-  return setUp.failed + setUp.refused + calls.dropped + calls.mute + calls.errors === 0
+  const { failed, refused, messages, callBacks } = setUp
+  return failed + refused + messages + callBacks + calls.dropped + calls.mute + calls.errors === 0
 }
 
 /** [F4] Whether a call that had its media stream was cut off. */
@@ -143,6 +154,7 @@ export function isDropped({ report }: FinishedCall): boolean {
 /** [F5] */
 export function isMute(call: FinishedCall): boolean {
   const { setUpMs, framesSent, mediaReceived } = call.report
+  if (call.isCallerFirst === true && call.report.turns.length === 0) return false
   return setUpMs !== undefined && !isDropped(call) && mediaReceived === 0 && framesSent * FRAME_MS >= MUTE_MS
 }
 
@@ -152,9 +164,14 @@ function endOf({ agentEnd, endCause }: CallReport): string {
 }
 
 /** [F2] A set-up failed when the caller was still there and no stream opened, unless he was told so: a sentence, then the end. */
-export function setUpOutcome(call: FinishedCall): 'succeeded' | 'failed' | 'refused' | 'left-early' {
+export function setUpOutcome(
+  call: FinishedCall,
+): 'succeeded' | 'failed' | 'refused' | 'message' | 'call-back' | 'left-early' {
   const { setUpMs, endCause, verbs } = call.report
   if (setUpMs !== undefined) return 'succeeded'
+  const told = (verb: string): boolean => verbs.some((one) => one.verb === verb)
+  if (endCause === 'twiml-hangup' && told('Record')) return 'message'
+  if (endCause === 'twiml-hangup' && told('Gather')) return 'call-back'
   if (endCause === 'twiml-hangup' && verbs[0]?.verb === 'Say') return 'refused'
   return call.scenario === 'early-hangup' && call.report.endCause === 'caller-hung-up' ? 'left-early' : 'failed'
 }
@@ -168,6 +185,8 @@ function setUpFigures(run: RunRecord): Figures['setUp'] {
     succeeded: outcomes.succeeded ?? 0,
     failed: (outcomes.failed ?? 0) + run.errors.length,
     refused: outcomes.refused ?? 0,
+    messages: outcomes.message ?? 0,
+    callBacks: outcomes['call-back'] ?? 0,
     leftEarly: outcomes['left-early'] ?? 0,
     ms: summarise(reports.flatMap((report) => report.setUpMs ?? [])),
     firstAudioMs: summarise(reports.flatMap((report) => report.firstAudioMs ?? [])),

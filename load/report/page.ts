@@ -74,7 +74,7 @@ function verdicts({ figures, isClean, wasInterrupted }: LoadReport): string {
       : verdict(
           'bad',
           'Not all calls were served.',
-          `${setUp.failed} set-ups failed, ${setUp.refused} calls were refused, ${calls.dropped} were dropped, ${calls.mute} heard nothing.`,
+          `${setUp.failed} set-ups failed, ${setUp.refused} calls were refused, ${setUp.messages + setUp.callBacks} left a message or were offered a call-back, ${calls.dropped} were dropped, ${calls.mute} heard nothing.`,
         ),
   ]
   if (generator.isLate) {
@@ -157,6 +157,8 @@ function callCounts({ setUp, calls, warnings, scriptTimeouts }: Figures): [strin
     ['Set up', setUp.succeeded],
     ['Set-up failed', setUp.failed],
     ['Refused with a sentence', setUp.refused],
+    ['Left a message', setUp.messages],
+    ['Offered a call-back', setUp.callBacks],
     ['Left before set-up', setUp.leftEarly],
     ['Dropped', calls.dropped],
     ['Heard nothing', calls.mute],

@@ -30,6 +30,8 @@ function callLines({ setUp, calls, warnings, scriptTimeouts }: Figures): string[
     row('set up', [setUp.succeeded, share]),
     row('set-up failed', [setUp.failed]),
     ...(setUp.refused > 0 ? [row('refused with a sentence', [setUp.refused])] : []),
+    ...(setUp.messages > 0 ? [row('left a message', [setUp.messages])] : []),
+    ...(setUp.callBacks > 0 ? [row('offered a call-back', [setUp.callBacks])] : []),
     ...(setUp.leftEarly > 0 ? [row('left before set-up', [setUp.leftEarly])] : []),
     row('dropped', [calls.dropped]),
     ...(calls.mute > 0 ? [row('heard nothing', [calls.mute])] : []),

@@ -38,6 +38,8 @@ const HELP = `The simulated carrier and caller: places one call at a plane and p
   --help             this text
 `
 
+/** How long a caller waits for the agent to speak first. */
+const GREETED_WITHIN_MS = 5_000
 const OPTIONS = {
   base: { type: 'string', default: 'http://127.0.0.1:8080' },
   'voice-path': { type: 'string', default: '/twilio/voice' },
@@ -83,12 +85,20 @@ function scriptOf(name: string, clips: SpokenClip[], turns: number, maxMs: numbe
   }
 }
 
-/** The caller says these lines in turn; the first one over the agent's greeting, as callers do. */
+/** The caller says these lines in turn; the first one over the agent's greeting, as callers do, or first when there is none. */
 function saying(lines: SpokenClip[], maxMs: number): CallerScript {
   const [first, ...rest] = lines
   const answer = { waitForAgent: 'finished', timeoutMs: 15_000 } as const
   const after = rest.flatMap((line) => [{ say: line }, answer])
-  return { steps: [{ bargeIn: first!, afterAgentMs: 900 }, answer, ...after, { hangUp: true }], maxMs }
+  return {
+    steps: [
+      { bargeIn: first!, afterAgentMs: 900, timeoutMs: GREETED_WITHIN_MS, orSpeaks: true },
+      answer,
+      ...after,
+      { hangUp: true },
+    ],
+    maxMs,
+  }
 }
 
 function rewritesFor(

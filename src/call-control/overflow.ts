@@ -3,6 +3,7 @@
 //      store of the work there is neither message nor call-back, without credentials of the carrier no call-back, and none to whoever is withheld.
 // OVF2: a call-back is promised when it is kept. A person has one that is open, a tenant CALL_BACKS_MAX at most; beyond that it is refused in words.
 // OVF3: a number is promised a call-back only when the plane may call it.
+// OVF5: no caller is told a longer wait than is left until the overflow. What is not offered to a caller is logged with its reason.
 // OVF4: a message is kept once, whichever of the carrier's two callbacks comes first. The one that does not name the caller waits
 //      NAMED_AWAITED_TRIES for the other, and is kept without a caller then: a message is never lost for want of a name.
 import { type CallIdentity, type Direction, farPartyOf, numberOf, ownNumberOf } from '../call/identity.ts'
@@ -17,6 +18,7 @@ const CALL_BACKS_MAX = 1_000
 /** How long a caller waits until a call-back is kept. */
 const KEEP_MS = 3_000
 const NAMED_AWAITED_TRIES = 10
+const MINUTE_MS = 60_000
 
 /** A caller who came to no agent, as the store of the work keeps the call. */
 type OverflowCaller = CallIdentity & { pack: string; packVersion: string; pod: string }
@@ -30,6 +32,13 @@ export interface OverflowStore {
     max: number,
   ): Promise<{ kind: 'added' | 'exists' | 'full' }>
 }
+
+type Obstacle =
+  | 'no database keeps it'
+  | 'we made the call'
+  | 'nobody can call back'
+  | 'the number is withheld'
+  | 'the plane may not call the number'
 
 /** What is offered to callers who waited too long; undefined: a person when there is one. */
 type OverflowKind = Overflow['kind'] | undefined
@@ -60,10 +69,16 @@ export class Overflows {
 
   /** [OVF1] Where this caller goes. */
   of(offer: CallOffer): Overflow {
-    const { kind, fallbackNumber: number, store } = this.#parts
+    const { kind, fallbackNumber: number } = this.#parts
     if (kind === 'hang-up') return { kind }
-    if (kind === 'voicemail' && store !== undefined && offer.direction === 'inbound') return { kind }
-    if (kind === 'call-back' && this.#callable(offer)) return { kind }
+    if (kind === 'voicemail' || kind === 'call-back') {
+      const why = this.#obstacle(kind, offer)
+      if (why === undefined) return { kind }
+      this.#parts.log.info(
+        { callSid: offer.callSid, overflow: kind, why },
+        'the overflow was not offered to this caller',
+      )
+    }
     return number === undefined ? { kind: 'hang-up' } : { kind: 'transfer', number }
   }
 
@@ -71,7 +86,7 @@ export class Overflows {
   async callBackWanted(offer: CallOffer, language: string | undefined): Promise<'taken' | 'refused'> {
     const { store, wheel, log, callerOf, onKept } = this.#parts
     const { callSid } = offer
-    if (store === undefined || !this.#callable(offer)) return 'refused'
+    if (store === undefined || this.#obstacle('call-back', offer) !== undefined) return 'refused'
     const body = { language: language ?? this.#parts.language }
     const kept = await askWithin(wheel, KEEP_MS, () => store.addCallBack(callerOf(offer), body, CALL_BACKS_MAX))
     const outcome = kept.kind === 'answer' ? kept.value.kind : 'away'
@@ -99,11 +114,23 @@ export class Overflows {
     })
   }
 
-  /** [OVF1][OVF3] */
-  #callable(offer: CallOffer): boolean {
+  /** [OVF1][OVF3] Why this caller can leave no message, or is called back by nobody; undefined: nothing stands against it. */
+  #obstacle(kind: 'voicemail' | 'call-back', offer: CallOffer): Obstacle | undefined {
     const { store, canCall, mayCall } = this.#parts
-    if (store === undefined || !canCall || offer.direction === 'outbound') return false
+    if (store === undefined) return 'no database keeps it'
+    if (offer.direction === 'outbound') return 'we made the call'
+    if (kind === 'voicemail') return undefined
+    if (!canCall) return 'nobody can call back'
     const number = numberOf(farPartyOf(offer))
-    return number !== undefined && mayCall(number, ownNumberOf(offer))
+    if (number === undefined) return 'the number is withheld'
+    return mayCall(number, ownNumberOf(offer)) ? undefined : 'the plane may not call the number'
   }
+}
+
+/**
+ * The wait that a caller may be told, ms: in whole minutes, as they are spoken, never more than what is left until they are offered
+ * something else. [OVF5]
+ */
+export function saidWaitMs(etaMs: number, leftMs: number): number {
+  return etaMs < MINUTE_MS ? etaMs : Math.min(etaMs, Math.max(0, Math.floor(leftMs / MINUTE_MS)) * MINUTE_MS)
 }

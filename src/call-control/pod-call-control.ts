@@ -42,7 +42,7 @@ import type { CallFinalizer } from './call-finalizer.ts'
 import type { PlacesOf } from './caller-places.ts'
 import type { CarrierEndCause } from './carrier-calls.ts'
 import type { Origin } from './origin.ts'
-import type { Overflows } from './overflow.ts'
+import { type Overflows, saidWaitMs } from './overflow.ts'
 import type { Expected, Peers, ToldEnd } from './peers.ts'
 import type { PendingCall, PendingEnd } from './pending-call.ts'
 import type { PodCall, PodWorld } from './pod-call.ts'
@@ -136,7 +136,8 @@ export class PodCallControl implements CallControl {
       this.#remember(offer, 0)
       // The carrier's end reaches a caller who waits by itself (PCS6); this one came while the place was asked for.
       if (pending.ending !== undefined) this.#parts.leaveQueue(callSid)
-      return { kind: 'queued', ahead: admitted.ahead, etaMs: admitted.etaMs, language: queue.language }
+      const etaMs = saidWaitMs(admitted.etaMs, queue.waitMaxMs)
+      return { kind: 'queued', ahead: admitted.ahead, etaMs, language: queue.language }
     }
     if (admitted.reason === 'caller-full') {
       this.#parts.world.metrics.limits.add('caller-places')
@@ -169,8 +170,9 @@ export class PodCallControl implements CallControl {
         if (known !== undefined) this.#parts.world.metrics.queueWaited(this.#nowMs - known.sinceMs)
         return this.#place(offer, waited, pending)
       case 'waiting': {
-        const { ahead, etaMs, waitedMs } = waited
+        const { ahead, waitedMs } = waited
         this.#remember(offer, waitedMs)
+        const etaMs = saidWaitMs(waited.etaMs, queue.waitMaxMs - waitedMs)
         if (waitedMs < queue.waitMaxMs) return { kind: 'waiting', ahead, etaMs, language: queue.language }
         this.#leave(callSid)
         return this.#overflow(offer)

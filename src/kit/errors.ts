@@ -18,6 +18,7 @@ export const ERROR_CODES = {
   TURN_UNANSWERED: 'A caller was owed an answer and every way to one came to nothing.',
   TOOL_UNKNOWN: 'The model called a tool that no agent has; it was told so.',
   TOOL_ARGUMENTS_BROKEN: 'The model called a tool with arguments that are no JSON object; it was told so.',
+  APPROVAL_UNHEARD: 'A tool needs an approval and nobody listens for it; the model is told that it was refused.',
   TOOL_TIMEOUT: 'A tool did not answer within its bound; the model was told so.',
   MODEL_SHED: 'The model was not dialled: its pool refuses too much of what is asked, and no other has room.',
   AGENT_FAILED: 'The agent module threw or could not be loaded.',

@@ -8,6 +8,7 @@ import type { Wheel } from '../kit/wheel.ts'
 import type { SettingRefusals } from '../model/openai/refused-fields.ts'
 import { OpenAiSession, type SessionSettings } from '../model/openai/session.ts'
 import type { SessionDefaults } from '../model/openai/session-shape.ts'
+import { UnheardApprovals } from '../model/openai/unheard-approvals.ts'
 import type { ModelPools } from '../model/pools/pools.ts'
 import type { Routes } from '../model/route.ts'
 import type { Pack } from '../packs/pack.ts'
@@ -31,6 +32,7 @@ export function modelMaker(
     framesPerAppend: framesPerAppend(config, world.liveCalls),
   }
   const defaults = sessionDefaults(config, audio)
+  const unheard = new UnheardApprovals()
   return (listener, packCall, log, start = NEW_SESSION, pool, movePool) => {
     const routes = pools.routesOf(pool, log, movePool)
     const { model } = packCall
@@ -44,6 +46,7 @@ export function modelMaker(
         model: model ?? endpoint.model,
         toolMaxMs: config.model.toolMaxMs,
         refusals,
+        unheard,
         joinsQuiet: config.model.appendCoalesce.kind === 'auto',
       },
       { clock: world.clock, wheel: world.wheel, log },

@@ -101,3 +101,20 @@ test('[E3] a barge-in waits for the agent and is answered by the clear', () => {
   assert.equal(ear.cleared(345), 45)
   assert.equal(ear.bargeIns[0]!.reactionMs, 45)
 })
+
+test('[P75][R5] a caller who waits for a greeting speaks first when there is none, and that is told', () => {
+  const told = 'the agent did not speak first: the caller spoke after 0.4 s'
+  const overGreeting = { bargeIn: clip('hello', 2), afterAgentMs: 200, timeoutMs: 400, orSpeaks: true } as const
+  const barging = play({ steps: [overGreeting, { hangUp: true }], maxMs: 9_000 }, 40)
+  assert.deepEqual(barging.seen.slice(0, 2), [`timeout ${told}@400`, 'hello[0]@400'])
+  assert.deepEqual([barging.ear.bargeIns, barging.ear.turns.length], [[], 1])
+  const waiting = { waitForAgent: 'finished', timeoutMs: 5_000, silentMs: 400 } as const
+  const silent = play({ steps: [waiting, { say: clip('hello', 2) }], maxMs: 9_000 }, 40)
+  assert.deepEqual(silent.seen.slice(0, 2), [`timeout ${told}@400`, 'hello[0]@400'])
+  const greeted = play(
+    { steps: [waiting, { say: clip('hello', 2) }], maxMs: 9_000 },
+    60,
+    (tick) => tick >= 5 && tick < 30,
+  )
+  assert.equal(greeted.seen[0], `hello[0]@${30 * 20 + FINISHED_MS}`)
+})

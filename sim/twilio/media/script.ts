@@ -3,6 +3,7 @@
 //     pauseMs, stayMs and hangUp run on, as a caller's patience does.
 // R2: after the last step the caller hangs up; at maxMs the caller hangs up wherever the script is.
 // R3: a wait that runs out is counted and the script goes on.
+// R5: a caller who waits for the agent to speak first may speak after all when it does not (`silentMs`, `orSpeaks`). It counts as R3.
 // R4: at most STEPS_PER_TICK_MAX steps begin in one tick, so an empty endless repeat cannot spin.
 
 import { type ClipFrames, framesOf, type SpokenClip } from '../wire/clip-frames.ts'
@@ -11,13 +12,17 @@ import type { AgentEar } from './agent-ear.ts'
 const STEPS_PER_TICK_MAX = 32
 const DIGIT_EVERY_MS = 200
 const BARGE_IN_WAIT_MS = 20_000
+/** How the timeout of a caller begins who had to speak first. */
+export const NOT_FIRST = 'the agent did not speak first'
 
 export type DropHow = 'reset' | 'close-without-stop' | 'stop-without-close'
 export type Step =
   | { say: SpokenClip }
   | { pauseMs: number }
-  | { waitForAgent: 'speaking' | 'finished'; timeoutMs: number }
-  | { bargeIn: SpokenClip; afterAgentMs: number; timeoutMs?: number }
+  /** `silentMs`: how long an agent is waited for that has not said anything yet. */
+  | { waitForAgent: 'speaking' | 'finished'; timeoutMs: number; silentMs?: number }
+  /** `orSpeaks`: at the timeout the caller speaks all the same. */
+  | { bargeIn: SpokenClip; afterAgentMs: number; timeoutMs?: number; orSpeaks?: true }
   | { dtmf: string }
   | { hangUp: true }
   | { stayMs: number }
@@ -151,15 +156,21 @@ export class ScriptRunner {
 
   private bargeIn(step: Extract<Step, { bargeIn: SpokenClip }>, atMs: number, spentMs: number): boolean {
     if (this.speaking === undefined && this.ear.speakingForMs(atMs) < step.afterAgentMs) {
-      if (spentMs < (step.timeoutMs ?? BARGE_IN_WAIT_MS)) return false
-      this.acts.timedOut('bargeIn')
-      return true
+      const { timeoutMs = BARGE_IN_WAIT_MS, orSpeaks } = step
+      if (spentMs < timeoutMs) return false
+      const isFirst = orSpeaks === true && this.ear.utterances === 0
+      this.acts.timedOut(isFirst ? notFirst(timeoutMs) : 'bargeIn')
+      if (orSpeaks !== true) return true
     }
-    return this.speak(framesOf(step.bargeIn), true, atMs)
+    return this.speak(framesOf(step.bargeIn), this.ear.utterances > 0, atMs)
   }
 
   private waitForAgent(step: Extract<Step, { waitForAgent: string }>, atMs: number, spentMs: number): boolean {
     if (step.waitForAgent === 'speaking' ? this.ear.isSpeaking : this.ear.hasFinished(atMs)) return true
+    if (step.silentMs !== undefined && this.ear.utterances === 0 && spentMs >= step.silentMs) {
+      this.acts.timedOut(notFirst(step.silentMs))
+      return true
+    }
     if (spentMs < step.timeoutMs) return false
     this.acts.timedOut(`waitForAgent ${step.waitForAgent}`)
     return true
@@ -175,3 +186,5 @@ export class ScriptRunner {
     return this.position >= digits.length
   }
 }
+
+const notFirst = (ms: number): string => `${NOT_FIRST}: the caller spoke after ${ms / 1_000} s`

@@ -28,6 +28,11 @@ export class AgentGraph {
     return this.#beside.length > 0 || agentsBehind(this.#start).some((agent) => agent !== this.#start)
   }
 
+  /** All of them, the first first (AG3). */
+  agents(): Agent[] {
+    return this.#places().map(({ agent }) => agent)
+  }
+
   /** The way to `agent`; undefined when there is none. */
   pathOf(agent: Agent): AgentPath | undefined {
     if (agent === this.#start) return []

@@ -8,6 +8,7 @@ import { type Log, silentLog } from '../../kit/log.ts'
 import { until } from '../../kit/testing/patience.ts'
 import type { PackCall } from '../../packs/pack.ts'
 import { type AgentOwner, AgentRuntime } from './agent-runtime.ts'
+import { NOBODY_DECIDES, UnheardApprovals } from './unheard-approvals.ts'
 import type { ServerEvent } from './wire.ts'
 
 const toClose: AgentRuntime[] = []
@@ -145,4 +146,56 @@ test('[P1][AG1] an agent put in charge by code is carried when it is offered bes
   desk.runtime.carried()
   assert.deepEqual(desk.runtime.carried().inCharge, ['', 'Night'])
   assert.equal(desk.warnings.length, 1)
+})
+
+/** A desk whose first agent has a tool that needs an approval. */
+async function approvalDesk(needsApproval: boolean | (() => Promise<boolean>), onSession?: PackCall['onSession']) {
+  const pay = tool({
+    name: 'pay',
+    description: 'Pays.',
+    parameters: z.object({ dollars: z.number() }),
+    needsApproval: typeof needsApproval === 'boolean' ? needsApproval : async (_context, _input) => needsApproval(),
+    execute: async () => 'paid',
+  })
+  const cashier = new RealtimeAgent<unknown>({ name: 'Cashier', instructions: 'x', tools: [pay] })
+  const first = new RealtimeAgent<unknown>({ name: 'First', instructions: 'x', handoffs: [cashier] })
+  const desk = await Desk.open(
+    { ...NEW_AGENT, inCharge: ['Cashier'] },
+    { agent: first, ...(onSession ? { onSession } : { onSession: () => {} }) },
+  )
+  desk.began('r1')
+  desk.runtime.runTool(desk.callOf('r1', 'c1', 'pay', { dollars: 5 }), ['Cashier'])
+  await until('the answer', () => desk.answers.length === 1)
+  return desk
+}
+
+test('[P72][UHA1][UHA2] a tool that nobody can approve is warned of when the session begins, and refused in words at once', async () => {
+  for (const rule of [true, async () => true]) {
+    const desk = await approvalDesk(rule)
+    assert.deepEqual(desk.answers, [NOBODY_DECIDES])
+    assert.match(desk.warnings[0]!, /nobody listens/)
+    assert.deepEqual(desk.warnings.length, 2)
+  }
+})
+
+test('[P72][UHA1][UHA2] a listener decides, and a tool that needs no approval is not spoken of', async () => {
+  const approved = await approvalDesk(true, (session) => {
+    session.on('tool_approval_requested', (_context, _agent, { approvalItem }) => void session.approve(approvalItem))
+  })
+  const once = await approvalDesk(true, (session) => {
+    session.once('tool_approval_requested', (_context, _agent, { approvalItem }) => void session.approve(approvalItem))
+  })
+  const free = await approvalDesk(false)
+  for (const desk of [approved, once, free]) assert.deepEqual([desk.answers, desk.warnings], [['paid'], []])
+})
+
+test('[P72][UHA2] a pod warns once of a tool, however many calls have it', async () => {
+  const unheard = new UnheardApprovals()
+  const lines: string[] = []
+  const log: Log = { ...silentLog, warn: (_fields, message) => lines.push(message) }
+  const session = { listenerCount: () => 1 } as unknown as RealtimeSession<unknown>
+  const hosted = { type: 'hosted_tool', name: 'mcp', providerData: { require_approval: 'always' } } as never
+  const agents = [new RealtimeAgent<unknown>({ name: 'A', instructions: 'x', tools: [hosted] })]
+  for (let call = 0; call < 3; call += 1) await unheard.warn(session, agents, log)
+  assert.equal(lines.length, 1)
 })

@@ -19,6 +19,7 @@ import { type AgentSink, AgentTransport } from './agent-transport.ts'
 import { carryApprovals, restoreApprovals } from './approvals.ts'
 import type { SessionDefaults } from './session-shape.ts'
 import { shownHistory } from './shown-history.ts'
+import { UnheardApprovals } from './unheard-approvals.ts'
 import { record, type ServerEvent, text } from './wire.ts'
 
 const USAGE_ENTRIES_MAX = 20
@@ -35,7 +36,13 @@ export interface AgentOwner extends AgentSink {
   agentChanged(): void
 }
 
-type RuntimeOptions = { model: string; defaults: SessionDefaults; log: Log; begin?: AgentState }
+type RuntimeOptions = {
+  model: string
+  defaults: SessionDefaults
+  log: Log
+  begin?: AgentState
+  unheard?: UnheardApprovals | undefined
+}
 type SpeakingAgent = { responseId: string; agent: PackAgent; isOver: boolean }
 
 export class AgentRuntime {
@@ -47,6 +54,7 @@ export class AgentRuntime {
   readonly #owner: AgentOwner
   readonly #graph: AgentGraph
   readonly #log: Log
+  readonly #unheard: UnheardApprovals
   #inCharge: AgentPath
   #context: CarriedContext
   #speaking: SpeakingAgent[] = []
@@ -58,10 +66,11 @@ export class AgentRuntime {
   #isClosed = false
 
   constructor(packCall: PackCall, options: RuntimeOptions, owner: AgentOwner) {
-    const { begin = NEW_AGENT, log } = options
+    const { begin = NEW_AGENT, log, unheard = new UnheardApprovals() } = options
     this.#packCall = packCall
     this.#owner = owner
     this.#log = log
+    this.#unheard = unheard
     this.#graph = new AgentGraph(packCall.agent, packCall.agents)
     this.#inCharge = begin.inCharge
     this.#context = begin.context
@@ -90,6 +99,7 @@ export class AgentRuntime {
     restoreApprovals(this.#session.context, this.#graph, begin.approvals, log)
     this.#tellDecisions()
     this.#noteListeners()
+    unheard.answerFor(this.#session, log)
     // AR4: the SDK keeps one entry of usage for each response, for ever; the sums stay, the entries are capped.
     this.transport.on('usage_update', () => {
       const entries = this.#session.usage.requestUsageEntries
@@ -249,6 +259,7 @@ export class AgentRuntime {
       this.#owner.agentFailed(messageOf(error))
       return
     }
+    void this.#unheard.warn(this.#session, this.#graph.agents(), this.#log)
     const connected = this.#session.connect({ apiKey: 'held-by-the-plane' })
     connected
       .then(() => this.transport.show(shownHistory(history)))

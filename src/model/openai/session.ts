@@ -48,6 +48,7 @@ import {
 } from './session-shape.ts'
 import { ToolCalls } from './tool-calls.ts'
 import { translate } from './translate.ts'
+import type { UnheardApprovals } from './unheard-approvals.ts'
 import { record, type ServerEvent, text } from './wire.ts'
 
 /** Signs of life of a response are told no oftener. */
@@ -66,6 +67,8 @@ export type SessionSettings = {
   toolMaxMs: number
   /** What the provider refused in the calls of this pod. */
   refusals?: SettingRefusals
+  /** What this pod was warned of. */
+  unheard?: UnheardApprovals
 }
 type SessionWorld = { clock: Clock; wheel: Wheel; log: Log }
 
@@ -126,7 +129,10 @@ export class OpenAiSession implements ModelSession {
     this.#world = world
     this.#agent = new AgentRuntime(
       packCall,
-      { model: settings.model, defaults: settings.defaults, log: world.log, begin: start.agent },
+      {
+        ...{ model: settings.model, defaults: settings.defaults, unheard: settings.unheard },
+        ...{ log: world.log, begin: start.agent },
+      },
       this,
     )
     const { log, wheel } = world
