@@ -7,7 +7,8 @@
 import type { Clock } from '../kit/clock.ts'
 import { messageOf } from '../kit/errors.ts'
 import type { Log } from '../kit/log.ts'
-import type { Wheel, WheelTimer } from '../kit/wheel.ts'
+import { Rounds } from '../kit/rounds.ts'
+import type { Wheel } from '../kit/wheel.ts'
 
 export const ROUND_MS = 60_000
 export const RETAIN_MS = 3_600_000
@@ -50,34 +51,26 @@ type EraserParts = {
 /** Runs beside a worker. */
 export class Eraser {
   readonly #parts: EraserParts
-  #timer: WheelTimer | undefined
+  readonly #rounds: Rounds
   #retainedMs = Number.NEGATIVE_INFINITY
-  #isClosed = false
 
   constructor(parts: EraserParts) {
     this.#parts = parts
+    this.#rounds = new Rounds(parts.wheel, {
+      everyMs: ROUND_MS,
+      work: () => this.#round(),
+      onFailed: (error) => parts.log.debug({ reason: messageOf(error) }, 'what is to be erased waits for the database'),
+    })
   }
 
   /** Once. */
   start(): void {
-    this.#later()
+    this.#rounds.start()
   }
 
   /** Idempotent. */
   close(): void {
-    this.#isClosed = true
-    this.#parts.wheel.cancel(this.#timer)
-  }
-
-  #later(): void {
-    if (this.#isClosed) return
-    this.#timer = this.#parts.wheel.after(ROUND_MS, () => {
-      void this.#round()
-        .catch((error: unknown) =>
-          this.#parts.log.debug({ reason: messageOf(error) }, 'what is to be erased waits for the database'),
-        )
-        .finally(() => this.#later())
-    })
+    this.#rounds.close()
   }
 
   async #round(): Promise<void> {

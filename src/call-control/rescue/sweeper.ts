@@ -12,7 +12,8 @@ import type { Clock } from '../../kit/clock.ts'
 import { messageOf } from '../../kit/errors.ts'
 import type { CallSid } from '../../kit/ids.ts'
 import type { Log } from '../../kit/log.ts'
-import type { Wheel, WheelTimer } from '../../kit/wheel.ts'
+import { Rounds } from '../../kit/rounds.ts'
+import type { Wheel } from '../../kit/wheel.ts'
 import type { CarrierCalls, CarrierEndCause } from '../carrier-calls.ts'
 import { endOfRow } from '../resume.ts'
 import { RESCUE_TIMES } from './rescuer.ts'
@@ -48,35 +49,28 @@ export class Sweeper {
   readonly #parts: SweeperParts
   #after: CallSid | undefined
   #answeredSinceMs: number | undefined
-  #timer: WheelTimer | undefined
-  #isClosed = false
+  readonly #rounds: Rounds
 
   constructor(parts: SweeperParts) {
     this.#parts = parts
+    this.#rounds = new Rounds(parts.wheel, {
+      everyMs: parts.times.sweepMs,
+      work: () => this.sweep(),
+      onFailed: (error) => {
+        this.#answeredSinceMs = undefined
+        parts.log.debug({ reason: messageOf(error) }, 'a sweep broke off')
+      },
+    })
   }
 
   /** Begins to sweep. Once. */
   start(): void {
-    this.#later()
+    this.#rounds.start()
   }
 
   /** Idempotent; what is under way writes nothing more. */
   close(): void {
-    this.#isClosed = true
-    this.#parts.wheel.cancel(this.#timer)
-  }
-
-  #later(): void {
-    if (this.#isClosed) return
-    const { wheel, log, times } = this.#parts
-    this.#timer = wheel.after(times.sweepMs, () => {
-      void this.sweep()
-        .catch((error: unknown) => {
-          this.#answeredSinceMs = undefined
-          log.debug({ reason: messageOf(error) }, 'a sweep broke off')
-        })
-        .finally(() => this.#later())
-    })
+    this.#rounds.close()
   }
 
   /** One sweep; rejects when a store does not answer. */
@@ -85,7 +79,7 @@ export class Sweeper {
     const { silentMs: forMs, callMaxMs } = times
     const unsignedForMs = leases === undefined && carrier === undefined ? Math.max(forMs, callMaxMs) : forMs
     let ended = 0
-    for (let seen = 0; seen < SWEEP_MAX && !this.#isClosed; seen += SWEEP_PAGE) {
+    for (let seen = 0; seen < SWEEP_MAX && !this.#rounds.isClosed; seen += SWEEP_PAGE) {
       const page = await records.silent({ after: this.#after, max: SWEEP_PAGE, forMs, unsignedForMs })
       this.#answeredSinceMs ??= clock.monotonicMs()
       // Behind the last one it begins anew, with the next sweep.
@@ -109,7 +103,7 @@ export class Sweeper {
     const waiting = [...page]
     let ended = 0
     const take = async (): Promise<void> => {
-      for (let call = waiting.shift(); call !== undefined && !this.#isClosed; call = waiting.shift()) {
+      for (let call = waiting.shift(); call !== undefined && !this.#rounds.isClosed; call = waiting.shift()) {
         const outcome = await this.#of(call, leases.get(call.callSid))
         if (outcome === 'ended') ended += 1
         this.#parts.onSwept(outcome)
@@ -136,7 +130,7 @@ export class Sweeper {
     const cause = carrier === undefined ? 'carrier-lost' : await causeAt(carrier, callSid)
     if (cause === 'kept' || cause === 'failed') return cause
     const row = await records.find(callSid)
-    if (row === undefined || row.state !== 'live' || row.epoch !== epoch || this.#isClosed) return 'moot'
+    if (row === undefined || row.state !== 'live' || row.epoch !== epoch || this.#rounds.isClosed) return 'moot'
     const end = await records.end({ callSid, epoch, ...endOfRow(row, cause), checkpoint: undefined })
     // It expires by itself; this makes room sooner.
     if (lease !== undefined) await leases?.release({ callSid, epoch: lease.epoch })
