@@ -10,6 +10,7 @@ import { latency } from './cases/latency.ts'
 import { leak } from './cases/leak.ts'
 import { long } from './cases/long.ts'
 import { records } from './cases/records.ts'
+import { saturate } from './cases/saturate.ts'
 import { thousand } from './cases/thousand.ts'
 import { Bench, type BenchCase, type BenchOptions } from './runner/bench.ts'
 import { CONTENDER_NAMES } from './runner/contenders.ts'
@@ -25,6 +26,7 @@ const CASES: Record<string, BenchCase> = {
   admission,
   records,
   checkpoints,
+  saturate,
   'after-call': afterCall,
 }
 
@@ -37,6 +39,7 @@ ${Object.entries(CASES)
   --only     measure these only: ${CONTENDER_NAMES.join(', ')};
              a requirement on one that is left out fails. Other benches than density measure the first of them
              instead of the plane
+  --calls    of saturate: the calls under which the pod learns what it carries
   --bounds   density only: the contenders and the requirements of decision 014, about a third of the time
 
 Figures come from the simulators' logs and from /proc. Exit code 0 when the bench's figures stand.

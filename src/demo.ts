@@ -62,7 +62,7 @@ export async function runDemo(parts: {
   pod.onCallEnded = undefined
   pod.calls.onTimeline = undefined
   if (ended === undefined || code !== 0) {
-    if (!parts.signal.aborted) say('The demonstration call did not come through; the log above says why.')
+    if (!parts.signal.aborted) say('The demonstration call failed; the log above says why.')
     return false
   }
   show(ended, report, recording, say)
@@ -85,7 +85,7 @@ async function showRecord(
   } while (record?.analysis === undefined && performance.now() < untilMs)
   say('')
   if (record?.analysis === undefined) {
-    say(`The record of the call was not there after ${RECORD_MAX_MS / 1_000} s; the worker goes on with it.`)
+    say(`The record of the call was not there after ${RECORD_MAX_MS / 1_000} s; the worker is still writing it.`)
     return
   }
   const { analysis, durationMs = 0, turns, cost } = record
@@ -102,7 +102,7 @@ async function showRecord(
 
 function show(call: Call, report: Record<string, unknown>, recording: string, say: Say): void {
   say('')
-  say('Transcript (the caller’s words are the script’s: the offline model hears speech, but does not understand it)')
+  say('Transcript (the caller’s words are the script’s: the offline model detects speech, but does not understand it)')
   for (const item of call.state.transcript.items) {
     if (item.kind === 'message') continue
     if (item.kind === 'caller' && item.text === '') continue // heard, but not transcribed

@@ -27,10 +27,10 @@ const HELP = `Voiceplane answers phone calls with AI agents.
 
   npm start            role all: everything in one process, with a demonstration call
   npm run edge         role edge: one pod; the model comes from OPENAI_API_KEY or the AZURE_OPENAI_ variables
-  npm run worker       role worker: what follows calls, from the database of DATABASE_URL
-  npm run migrate      role migrate: brings the database of DATABASE_URL to this version, then ends
-  npm run reseal       role reseal: brings all that is encrypted under the first of DATA_KEYS, then ends
-  npm run plan         role plan: how big a fleet must be; reads no setting, see npm run plan -- --help
+  npm run worker       role worker: does the work after calls, from the database of DATABASE_URL
+  npm run migrate      role migrate: updates the tables of DATABASE_URL to this version, then ends
+  npm run reseal       role reseal: encrypts all stored data with the first of DATA_KEYS, then ends
+  npm run plan         role plan: says how big a fleet must be; reads no setting, see npm run plan -- --help
 
 Settings are environment variables: docs/configuration.md. An agent of your own: AGENT_MODULE=./my-agent.ts npm start
 `

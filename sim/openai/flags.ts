@@ -7,7 +7,7 @@ import { DEFAULTS, type Faults, NO_FAULTS } from './options.ts'
 import type { StartOptions } from './sim.ts'
 
 export const HELP = `The offline model: a simulator of the OpenAI Realtime API on ws://127.0.0.1:PORT/v1/realtime. It needs no key and
-nothing from outside. It speaks aloud, hears when the caller speaks, follows a script, and understands nothing.
+no network. It speaks, detects when the caller speaks, and follows a script. It understands nothing.
 
   npm run sim-model -- [flags]        or        node sim/openai/main.ts [flags]
 
@@ -25,7 +25,7 @@ nothing from outside. It speaks aloud, hears when the caller speaks, follows a s
   --probes               put a probe frame before each response's audio
   --keep-audio-ms N      caller audio kept a turn for conversation.item.retrieve; 0 keeps none (10000)
   --tool-every-ms N      call the session's first harmless tool about that often (0: never)
-  --tool-every-answers N call a tool or handoff of the session in each so many answers, and say what it gave (0: never)
+  --tool-every-answers N call a tool or handoff of the session in every Nth answer, and say its result (0: never)
   --talk-s N             no script ends a call before N seconds; it talks on instead (0)
   --script FILE          a dialogue script (JSON); may be repeated
   --faults JSON          standing faults, such as {"slowMs":50,"reorderDones":true}

@@ -30,8 +30,8 @@ const OWN = [
 ]
 
 export const HELP = `Usage: npm run fleet [-- options]
-Starts a whole fleet on this machine: Redis, PostgreSQL, workers, pods and HAProxy before them, each a process of its own on
-127.0.0.1.
+Starts a whole fleet on this machine: Redis, PostgreSQL, workers, pods, and HAProxy in front of them. Each is a process of
+its own on 127.0.0.1.
 Without OPENAI_API_KEY (or the AZURE_OPENAI_ variables) the offline model answers.
 
   --pods N       pods, 1 to ${PODS_MAX}                                          (3)
@@ -40,7 +40,7 @@ Without OPENAI_API_KEY (or the AZURE_OPENAI_ variables) the offline model answer
   --ceiling N    model sessions that all pods may hold together        (100)
   --calls-max N  calls that one pod may hold           (see docs/fleet.md)
   --talk-s N     the offline model ends no call before N seconds     (0)
-  --tool-every N the offline model calls a tool or handoff of AGENT_MODULE in each so many answers; 0 never  (2)
+  --tool-every N the offline model calls a tool or handoff of AGENT_MODULE in every Nth answer; 0 never  (2)
   --restart      start a pod or worker again when it ends
   --logs DIR     where the log of each process goes                    (.data/fleet)
   --help
