@@ -1,8 +1,7 @@
 // The chart refuses what the plane refuses at its start: each misfit of src/config-checks.ts is given to both. A new row is here by
 // itself; a new function (JUDGED) without a counterpart is refused by the compiler and by the first test.
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import fc from 'fast-check'
@@ -11,17 +10,13 @@ import { type Condition, JUDGED, MISFITS, type Misfit } from '../../src/config-c
 import { readLimitsFile } from '../../src/control/limits.ts'
 import { VARIABLES, type VariableName } from '../../src/variables.ts'
 import { renderChart } from '../../tools/k8s/chart.ts'
-import { fetchK8sTools, type K8sTools } from '../../tools/k8s/programs.ts'
+import { type ChartGround, openChartGround } from './chart-ground.ts'
 
-let tools: K8sTools
-let folder: string
+let ground: ChartGround
 before(async () => {
-  const fetched = await fetchK8sTools()
-  if (fetched.kind === 'failed') throw new Error(fetched.message)
-  tools = fetched
-  folder = mkdtempSync(join(tmpdir(), 'voiceplane-misfits-'))
+  ground = await openChartGround('misfits')
 })
-after(() => rmSync(folder, { recursive: true, force: true }))
+after(() => ground?.close())
 
 type Env = Partial<Record<VariableName, string>>
 
@@ -116,9 +111,9 @@ function envOf({ when }: Misfit): Env {
 async function render(env: Env, sets: readonly string[] = []) {
   const names = Object.keys(env)
   const settings = Object.fromEntries(Object.entries(env).filter(([name]) => !isSecret(name)))
-  const file = join(folder, 'values.json')
+  const file = join(ground.folder, 'values.json')
   writeFileSync(file, JSON.stringify({ settings, secrets: { keys: names.filter(isSecret) } }))
-  return await renderChart(tools, { files: [file], sets })
+  return await renderChart(ground.tools, { files: [file], sets })
 }
 
 const roleOf = ({ asked }: Misfit) => (asked === 'workers' ? 'worker' : 'edge')
@@ -162,7 +157,7 @@ describe('[P64] chart and plane refuse the same', () => {
   for (const [title, counterpart] of Object.entries(COUNTERPARTS)) {
     if (typeof counterpart === 'string') continue
     test(`[P64] ${title}`, async () => {
-      const rendered = await renderChart(tools, { sets: counterpart.sets })
+      const rendered = await renderChart(ground.tools, { sets: counterpart.sets })
       assert.ok(rendered.kind === 'refused')
       assert.match(rendered.reason, counterpart.wanted)
     })
@@ -206,7 +201,7 @@ describe('[P64] chart and plane refuse the same', () => {
       'limits.tenants[0].tenant=a,limits.tenants[0].moneyPerDay=5',
       'limits.otherTenants.moneyPerDay=5',
     ]) {
-      const rendered = await renderChart(tools, {
+      const rendered = await renderChart(ground.tools, {
         sets: [`limits.pools[0].pool=own,limits.pools[0].callsMax=9,${limits}`],
       })
       assert.ok(rendered.kind === 'refused')
@@ -240,11 +235,11 @@ describe('[P64] chart and plane refuse the same', () => {
     ],
   ]
   async function judge(asked: object): Promise<{ plane: boolean; reason: string | undefined }> {
-    const file = join(folder, 'limits.json')
+    const file = join(ground.folder, 'limits.json')
     writeFileSync(file, JSON.stringify(asked))
     const plane = readLimitsFile(file).kind === 'ok'
     writeFileSync(file, JSON.stringify({ limits: asked }))
-    const rendered = await renderChart(tools, { files: [file] })
+    const rendered = await renderChart(ground.tools, { files: [file] })
     return { plane, reason: rendered.kind === 'refused' ? rendered.reason : undefined }
   }
   for (const [asked, wanted] of limits) {

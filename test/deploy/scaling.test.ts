@@ -2,10 +2,9 @@
 // what a cluster lacks. The test's script speaks to a Kubernetes API made here, over TLS.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { runChild } from '../../tools/child.ts'
@@ -19,21 +18,17 @@ import {
 } from '../../tools/k8s/chart.ts'
 import { resolveContainer } from '../../tools/k8s/kubelet.ts'
 import { findWorkloads } from '../../tools/k8s/pods.ts'
-import { fetchK8sTools, type K8sTools } from '../../tools/k8s/programs.ts'
 import { ROOT } from '../../tools/tree.ts'
+import { type ChartGround, openChartGround } from './chart-ground.ts'
 
-let tools: K8sTools
-let folder: string
+let ground: ChartGround
 before(async () => {
-  const fetched = await fetchK8sTools()
-  if (fetched.kind === 'failed') throw new Error(fetched.message)
-  tools = fetched
-  folder = mkdtempSync(join(tmpdir(), 'voiceplane-scaling-'))
+  ground = await openChartGround('scaling')
 })
-after(() => rmSync(folder, { recursive: true, force: true }))
+after(() => ground?.close())
 
 async function render(options: RenderOptions): Promise<Manifest[]> {
-  const rendered = await renderChart(tools, options)
+  const rendered = await renderChart(ground.tools, options)
   if (rendered.kind === 'refused') throw new Error(rendered.reason)
   return rendered.manifests
 }
@@ -64,7 +59,7 @@ describe('what can never scale is refused with the fix', () => {
   ]
   for (const [title, options, wanted] of refusals) {
     test(`[O10] ${title}`, async () => {
-      const rendered = await renderChart(tools, options)
+      const rendered = await renderChart(ground.tools, options)
       assert.ok(rendered.kind === 'refused')
       assert.match(rendered.reason, wanted)
     })
@@ -107,7 +102,7 @@ describe('a Prometheus finds the pods', () => {
 
   test('[O10] the rules for the adapter are shipped, and name what the autoscaler asks for', async () => {
     const text = readFileSync(join(ROOT, 'deploy/prometheus-adapter/values.yaml'), 'utf8')
-    const [values] = (await parseManifests(tools, text)) as unknown as [
+    const [values] = (await parseManifests(ground.tools, text)) as unknown as [
       { rules: { custom: { seriesQuery: string }[] } },
     ]
     const series = new RegExp(`^(?:${/=~"([^"]+)"/.exec(values.rules.custom[0]!.seriesQuery)![1]})$`)
@@ -126,14 +121,14 @@ describe('a Prometheus finds the pods', () => {
   })
 
   test('[O10] the notes say what the cluster lacks and how to ask', async () => {
-    const notes = await renderNotes(tools)
+    const notes = await renderNotes(ground.tools)
     assert.match(
       notes,
       /WARNING: this cluster has no custom metrics \(custom.metrics.k8s.io\). The number of pods stays at 3/,
     )
     assert.match(notes, /deploy\/prometheus-adapter\/values.yaml/)
     assert.match(notes, /helm test vp -n voice/)
-    assert.doesNotMatch(await renderNotes(tools, { sets: ['autoscaling.enabled=false'] }), /WARNING|helm test/)
+    assert.doesNotMatch(await renderNotes(ground.tools, { sets: ['autoscaling.enabled=false'] }), /WARNING|helm test/)
   })
 })
 
@@ -143,12 +138,12 @@ describe('helm test says whether the autoscaler sees its metric', () => {
   const asked: { path: string; token: string | undefined }[] = []
   let api: Server
   before(async () => {
-    const [key, certificate] = [join(folder, 'api.key'), join(folder, 'ca.crt')]
+    const [key, certificate] = [join(ground.folder, 'api.key'), join(ground.folder, 'ca.crt')]
     const made = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=api']
     execFileSync('openssl', [...made, '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', certificate], {
       stdio: 'ignore',
     })
-    writeFileSync(join(folder, 'token'), 'the-token-of-the-account\n')
+    writeFileSync(join(ground.folder, 'token'), 'the-token-of-the-account\n')
     api = createServer({ key: readFileSync(key), cert: readFileSync(certificate) }, (request, response) => {
       asked.push({ path: request.url!, token: request.headers.authorization })
       const [status, body] = Object.entries(answers)
@@ -165,11 +160,18 @@ describe('helm test says whether the autoscaler sees its metric', () => {
     asked.length = 0
     const manifests = await render({ sets })
     const workload = findWorkloads(manifests).find(({ name }) => name === 'vp-voiceplane-scaling-test')!
-    const place = { name: 'test', address: '127.7.9.9', namespace: NAMESPACE, folder, manifests, secrets: {} }
+    const place = {
+      name: 'test',
+      address: '127.7.9.9',
+      namespace: NAMESPACE,
+      folder: ground.folder,
+      manifests,
+      secrets: {},
+    }
     const { command, args, env } = resolveContainer(workload.pod, workload.pod.containers[0]!, place)
     const port = String((api.address() as AddressInfo).port)
     const cluster = {
-      ACCOUNT_FOLDER: folder,
+      ACCOUNT_FOLDER: ground.folder,
       KUBERNETES_SERVICE_HOST: '127.0.0.1',
       KUBERNETES_SERVICE_PORT: port,
       TRIES: '1',
@@ -232,10 +234,17 @@ describe('helm test says whether the autoscaler sees its metric', () => {
   test('[O10] an API that does not answer is said too', async () => {
     const manifests = await render({})
     const workload = findWorkloads(manifests).find(({ name }) => name === 'vp-voiceplane-scaling-test')!
-    const place = { name: 'away', address: '127.7.9.9', namespace: NAMESPACE, folder, manifests, secrets: {} }
+    const place = {
+      name: 'away',
+      address: '127.7.9.9',
+      namespace: NAMESPACE,
+      folder: ground.folder,
+      manifests,
+      secrets: {},
+    }
     const { command, args, env } = resolveContainer(workload.pod, workload.pod.containers[0]!, place)
     const cluster = {
-      ACCOUNT_FOLDER: folder,
+      ACCOUNT_FOLDER: ground.folder,
       KUBERNETES_SERVICE_HOST: '127.0.0.1',
       KUBERNETES_SERVICE_PORT: '1',
       TRIES: '1',
@@ -294,10 +303,10 @@ describe('an ingress of one’s own gets in', () => {
   })
 
   test('[O11] no way in is refused, and so is a second one beside the chart’s ingress', async () => {
-    const shut = await renderChart(tools, { sets: ['ingress.enabled=false'] })
+    const shut = await renderChart(ground.tools, { sets: ['ingress.enabled=false'] })
     assert.ok(shut.kind === 'refused')
     assert.match(shut.reason, /no call would get in; name the namespace and the pod labels of your own ingress/)
-    const open = await renderChart(tools, { sets: ['networkPolicy.ownIngress.namespace=web'] })
+    const open = await renderChart(ground.tools, { sets: ['networkPolicy.ownIngress.namespace=web'] })
     assert.ok(open.kind === 'refused')
     assert.match(open.reason, /would reach \/internal and \/drain/)
   })

@@ -1,8 +1,7 @@
 // What the chart says of the plane's settings is what the plane says: names, forms, bounds, which are secret; and secrets of other names
 // come through to the pod.
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { readConfig } from '../../src/config.ts'
@@ -11,21 +10,17 @@ import { placesOf } from '../../src/pod/model-places.ts'
 import { VARIABLES, type Variable } from '../../src/variables.ts'
 import { NAMESPACE, renderChart } from '../../tools/k8s/chart.ts'
 import { resolveContainer } from '../../tools/k8s/kubelet.ts'
-import { fetchK8sTools, type K8sTools } from '../../tools/k8s/programs.ts'
 import { makeSchema, makeSettings, OWN, SCHEMA_FILE, staleFiles, textSchema } from '../../tools/k8s/settings.ts'
 import { ownWorkloads, placeOf, roleOf, secretsFor } from '../../tools/k8s/starts.ts'
 import { VARIANTS } from '../../tools/k8s/variants.ts'
 import { ROOT } from '../../tools/tree.ts'
+import { type ChartGround, openChartGround } from './chart-ground.ts'
 
-let tools: K8sTools
-let folder: string
+let ground: ChartGround
 before(async () => {
-  const fetched = await fetchK8sTools()
-  if (fetched.kind === 'failed') throw new Error(fetched.message)
-  tools = fetched
-  folder = mkdtempSync(join(tmpdir(), 'voiceplane-settings-'))
+  ground = await openChartGround('settings')
 })
-after(() => rmSync(folder, { recursive: true, force: true }))
+after(() => ground?.close())
 
 const all = Object.entries(VARIABLES) as [string, Variable<unknown>][]
 const plain = all.filter(([name, { secret }]) => !secret && OWN[name] === undefined)
@@ -170,7 +165,7 @@ describe('helm refuses a setting that the plane would not take', () => {
   for (const [set, wanted] of refusals) {
     test(`[DEPLOY-7][O8] ${set}`, async () => {
       const option = set.startsWith('settings') ? { strings: [set] } : { sets: [set] }
-      const rendered = await renderChart(tools, option)
+      const rendered = await renderChart(ground.tools, option)
       assert.equal(rendered.kind, 'refused')
       if (rendered.kind === 'refused') assert.match(rendered.reason, wanted)
     })
@@ -196,9 +191,9 @@ describe('helm refuses a setting that the plane would not take', () => {
       'TENANT_MONEY_PER_DAY',
     ])
       delete texts[name]
-    const file = join(folder, 'all.json')
+    const file = join(ground.folder, 'all.json')
     writeFileSync(file, JSON.stringify({ settings: texts }))
-    const rendered = await renderChart(tools, { files: [file] })
+    const rendered = await renderChart(ground.tools, { files: [file] })
     if (rendered.kind === 'refused') throw new Error(rendered.reason)
     const edge = ownWorkloads(rendered.manifests).find((one) => roleOf(one) === 'edge')!
     const env = Object.fromEntries(edge.pod.containers[0]!.env!.map(({ name, value }) => [name, value]))
@@ -211,13 +206,13 @@ describe('helm refuses a setting that the plane would not take', () => {
   test('[O8] the limits of the documentation pass, and each of its names is one that the plane knows', async () => {
     const page = readFileSync(join(ROOT, 'docs/limits.md'), 'utf8')
     const limits = JSON.parse(/```json\n([\s\S]*?)```/.exec(page)![1]!)
-    const file = join(folder, 'limits.json')
+    const file = join(ground.folder, 'limits.json')
     const extra = { OPENAI_API_KEY_EU: {}, AZURE_KEY_WEST: {} }
     writeFileSync(file, JSON.stringify({ limits, secrets: { extra } }))
-    const rendered = await renderChart(tools, { files: [file] })
+    const rendered = await renderChart(ground.tools, { files: [file] })
     if (rendered.kind === 'refused') throw new Error(rendered.reason)
     const map = rendered.manifests.find(({ metadata }) => metadata.name === 'vp-voiceplane-limits')!
-    const path = join(folder, 'rendered-limits.json')
+    const path = join(ground.folder, 'rendered-limits.json')
     writeFileSync(path, (map.data as Record<string, string>)['limits.json']!)
     assert.equal(readLimitsFile(path).kind, 'ok')
     assert.deepEqual(JSON.parse(readFileSync(path, 'utf8')), limits)
@@ -226,10 +221,10 @@ describe('helm refuses a setting that the plane would not take', () => {
 
 test('[P65] a worker has the limits of the pods, by which it judges call-backs', async () => {
   const everything = VARIANTS.find(({ title }) => title === 'everything')!
-  const rendered = await renderChart(tools, everything.options)
+  const rendered = await renderChart(ground.tools, everything.options)
   if (rendered.kind === 'refused') throw new Error(rendered.reason)
   const worker = ownWorkloads(rendered.manifests).find((one) => roleOf(one) === 'worker')!
-  const place = { namespace: NAMESPACE, folder, manifests: rendered.manifests }
+  const place = { namespace: NAMESPACE, folder: ground.folder, manifests: rendered.manifests }
   const secrets = secretsFor({ redis: 'redis://127.0.0.1:6379', database: 'postgres://a@127.0.0.1/b' })
   const { asRendered } = resolveContainer(
     worker.pod,
@@ -260,7 +255,7 @@ describe('secrets of any name', () => {
   ]
   for (const [set, wanted] of refusals) {
     test(`[O7] ${set}`, async () => {
-      const rendered = await renderChart(tools, { strings: [set] })
+      const rendered = await renderChart(ground.tools, { strings: [set] })
       assert.equal(rendered.kind, 'refused')
       if (rendered.kind === 'refused') assert.match(rendered.reason, wanted)
     })
@@ -268,7 +263,7 @@ describe('secrets of any name', () => {
 
   test('[O7] a pool whose key is nowhere is refused with the value to write', async () => {
     const pool = 'limits.pools[0].pool=eu,limits.pools[0].callsMax=100,limits.pools[0].endpoint.kind=openai'
-    const rendered = await renderChart(tools, {
+    const rendered = await renderChart(ground.tools, {
       sets: [`${pool},limits.pools[0].endpoint.keyVariable=OPENAI_API_KEY_EU`],
     })
     assert.ok(rendered.kind === 'refused')
@@ -277,12 +272,16 @@ describe('secrets of any name', () => {
 
   test('[O7] a pool’s key of another Secret reaches the pool, and an agent’s password its environment', async () => {
     const everything = VARIANTS.find(({ title }) => title === 'everything')!
-    const rendered = await renderChart(tools, everything.options)
+    const rendered = await renderChart(ground.tools, everything.options)
     if (rendered.kind === 'refused') throw new Error(rendered.reason)
     const { manifests } = rendered
     const edge = ownWorkloads(manifests).find((one) => roleOf(one) === 'edge')!
     const secrets = secretsFor({ redis: 'redis://127.0.0.1:6379', database: 'postgres://a@127.0.0.1/b' })
-    const place = placeOf(edge, { index: 0, at: 0 }, { namespace: NAMESPACE, folder, manifests, secrets })
+    const place = placeOf(
+      edge,
+      { index: 0, at: 0 },
+      { namespace: NAMESPACE, folder: ground.folder, manifests, secrets },
+    )
     const { asRendered } = resolveContainer(edge.pod, edge.pod.containers[0]!, place)
     const read = readConfig({ ...asRendered, POD_NAME: 'edge-a-127-0-0-1' })
     assert.ok(read.kind === 'ok')

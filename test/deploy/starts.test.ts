@@ -1,14 +1,11 @@
 // What the chart renders, given to its program: first each container's environment to the plane's own reader, then each pod as a
 // process of this machine, before a real Redis and a real PostgreSQL.
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { type Manifest, NAMESPACE, renderChart } from '../../tools/k8s/chart.ts'
 import { resolveContainer, type Startable } from '../../tools/k8s/kubelet.ts'
 import type { Workload } from '../../tools/k8s/pods.ts'
-import { fetchK8sTools, type K8sTools } from '../../tools/k8s/programs.ts'
 import {
   configProblems,
   ownWorkloads,
@@ -20,22 +17,19 @@ import {
   startVariants,
 } from '../../tools/k8s/starts.ts'
 import { VARIANTS } from '../../tools/k8s/variants.ts'
+import { type ChartGround, openChartGround } from './chart-ground.ts'
 
-let tools: K8sTools
-let folder: string
+let ground: ChartGround
 before(async () => {
-  const fetched = await fetchK8sTools()
-  if (fetched.kind === 'failed') throw new Error(fetched.message)
-  tools = fetched
-  folder = mkdtempSync(join(tmpdir(), 'voiceplane-starts-'))
+  ground = await openChartGround('starts')
 })
-after(() => rmSync(folder, { recursive: true, force: true }))
+after(() => ground?.close())
 
 const SECRETS = secretsFor({ redis: 'redis://127.0.0.1:6379', database: 'postgres://a@127.0.0.1/b' })
 
 async function render(title: string): Promise<Manifest[]> {
   const variant = VARIANTS.find((one) => one.title === title)!
-  const rendered = await renderChart(tools, variant.options)
+  const rendered = await renderChart(ground.tools, variant.options)
   if (rendered.kind === 'refused') throw new Error(rendered.reason)
   return rendered.manifests
 }
@@ -47,7 +41,7 @@ function resolveAll(title: string, manifests: readonly Manifest[]): { workload: 
       { index: 0, at },
       {
         namespace: NAMESPACE,
-        folder: join(folder, title),
+        folder: join(ground.folder, title),
         manifests,
         secrets: { ...SECRETS, ...renderedSecrets(manifests) },
       },
@@ -87,7 +81,12 @@ describe('the configuration of every container of every rendering is read by the
     const [problem = ''] = configProblems(edge.workload, { ...edge.startable, asRendered: nameless })
     assert.match(problem, /vp-voiceplane-edge: POD_NAME is not set while REDIS_URL is/)
     const { OPENAI_API_KEY: __, ...keyless } = SECRETS.voiceplane!
-    const place = { namespace: NAMESPACE, folder: join(folder, 'keyless'), manifests, secrets: { voiceplane: keyless } }
+    const place = {
+      namespace: NAMESPACE,
+      folder: join(ground.folder, 'keyless'),
+      manifests,
+      secrets: { voiceplane: keyless },
+    }
     assert.throws(
       () =>
         resolveContainer(
@@ -101,7 +100,7 @@ describe('the configuration of every container of every rendering is read by the
 })
 
 test('[DEPLOY-8][O1] every pod of every rendering starts as it is rendered and becomes ready by its own probes', async (t) => {
-  const started = await startVariants(tools)
+  const started = await startVariants(ground.tools)
   const summary = Object.fromEntries(started.map(({ variant, roles }) => [variant, roles.sort()]))
   t.diagnostic(
     JSON.stringify({ variants: started.length, roles: started.flatMap(({ roles }) => roles).length, summary }),
