@@ -122,6 +122,6 @@ function show(call: Call, report: Record<string, unknown>, recording: string, sa
   )
   const timeouts = Array.isArray(report.scriptTimeouts) ? (report.scriptTimeouts as string[]) : []
   for (const first of timeouts.filter((one) => one.startsWith(NOT_FIRST)))
-    say(`${first} (as an agent with caller-first has it)`)
+    say(`Note: ${first}, as it is meant to be with caller-first.`)
   say(`Recording (left the caller, right the agent as played): ${recording}`)
 }

@@ -50,6 +50,8 @@ const PAGE_TESTS = [
   'src/call/end-cause.test.ts',
   'src/call/figures.test.ts',
   'test/docs/everyday-changes.test.ts',
+  'test/docs/links.test.ts',
+  'test/docs/tour.test.ts',
 ]
 
 const STEPS: readonly Step[] = [

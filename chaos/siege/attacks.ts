@@ -4,7 +4,7 @@
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-export const ATTACKS = ['S2', 'S3', 'S4', 'S5', 'S6', 'S10', 'forged'] as const
+export const ATTACKS = ['S2', 'S3', 'S4', 'S5', 'S6', 'S10', 'forged', 'no-host', 'expect'] as const
 export type Attack = (typeof ATTACKS)[number]
 
 /** Where to: the address of the outside, and for S10 that of the pod itself. */
@@ -28,6 +28,9 @@ const UNSIGNED_PER_SECOND = 100
 const PEER_CONNECTIONS = 60
 const PEER_BODY_BYTES = 4_194_304
 const FORGED_PER_SECOND = 40
+/** Of requests that Node answers by itself, so many behind one another on each connection. */
+const PIPELINE_CONNECTIONS = 20
+const PIPELINED = 500
 /** Between two looks at how many are held. */
 const LOOK_MS = 100
 /** A pause after a refused one, so that the attacker is not the load. */
@@ -66,6 +69,10 @@ export async function attack(kind: Attack, target: Target): Promise<Seen> {
         text: post('/internal/expect', ['Content-Type: application/json', 'X-Voice-Peer: 1.a.b'], PEER_BODY_BYTES),
         isWhole: true,
       }))
+      break
+    case 'no-host':
+    case 'expect':
+      await hold(target, PIPELINE_CONNECTIONS, seen, () => ({ to: url, text: ANSWERED_BY_NODE[kind] }))
       break
     default:
       await send(target, FORGED_PER_SECOND, seen, (n) => ({ to: url, text: FORGERIES[n % FORGERIES.length]! }))
@@ -178,3 +185,8 @@ const FORGERIES = [
   'GET /twilio/voice HTTP/1.1\r\nHost: x\r\n\r\n',
   'NONSENSE\r\n\r\n',
 ]
+/** Without a Host, or with an expectation that nobody knows (P62). */
+const ANSWERED_BY_NODE = {
+  'no-host': 'GET /twilio/voice HTTP/1.1\r\n\r\n'.repeat(PIPELINED),
+  expect: 'GET /twilio/voice HTTP/1.1\r\nHost: x\r\nExpect: tea\r\n\r\n'.repeat(PIPELINED),
+}
