@@ -177,7 +177,7 @@ async function makeApps(parts: {
     activeCalls: () => pod.calls.size,
     eventLoopLagMs: () => lag.last?.p99Ms,
     callCostCores: () => pod.driver.capacity.costShare,
-    capacityCalls: () => pod.callsMax,
+    capacityCalls: () => pod.newCallsMax,
     demandCalls: () => pod.fleet.demand(pod.calls.size),
     quotaLimit: () => pod.fleet.usage?.limit,
     quotaUsed: () => pod.fleet.usage?.inUse,

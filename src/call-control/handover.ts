@@ -5,7 +5,7 @@
 //      something has, what was prepared is dropped and the next quiet moment is awaited.
 // HO3: the slot and the epoch go over before the socket closes; from then on this pod acts no more.
 // HO4: an attempt takes HANDOVER_MAX_MS at most; then the call stays, and its pod may try again or let it go.
-// HO5: it is given to the ready pod with the least calls + penalty among those with less than callsMax calls: the penalty ranks
+// HO5: it is given to the ready pod with the least calls + penalty among those with less than newCallsMax calls: the penalty ranks
 //      pods and takes no room, as where the store places calls. A pod that drains gives it to a fuller one when there is no other,
 //      below resumeMaxOf(callsMax); one that only lags keeps it then.
 // HO6: a caller who is thought to speak is waited for at most SPEAKER_WAIT_MS: then the call goes while he does, and the agent speaks
@@ -134,7 +134,7 @@ export class Handover {
 export function pickTarget(pods: readonly PodEntry[], own: string, why: 'drain' | 'lag'): PodEntry | undefined {
   const load = ({ calls, penalty }: PodEntry): number => calls + penalty
   const ready = pods.filter((one) => one.pod !== own && one.state === 'ready' && one.ageMs < POD_AGE_MAX_MS)
-  const roomy = ready.filter(({ calls, callsMax }) => calls < callsMax)
+  const roomy = ready.filter(({ calls, callsMax, newCallsMax = callsMax }) => calls < newCallsMax)
   const fuller = why === 'lag' ? [] : ready.filter(({ calls, callsMax }) => calls < resumeMaxOf(callsMax))
   return (roomy.length > 0 ? roomy : fuller).reduce<PodEntry | undefined>(
     (best, one) => (best === undefined || load(one) < load(best) ? one : best),

@@ -17,7 +17,7 @@ async function wordOf(movePool: () => Promise<PoolMoved>): Promise<string> {
     clock: systemClock,
     wheel,
     log: silentLog,
-    self: { pod: 'a', address: 'http://a', callsMax: () => 1 },
+    self: { pod: 'a', address: 'http://a', callsMax: 1 },
     limits: (): CellLimits => assert.fail('not asked'),
     ceilingOf: () => 1,
     held: () => [],

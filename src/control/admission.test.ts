@@ -48,8 +48,7 @@ class World {
     pods: () => this.pods,
     lastSuccessAtMs: this.clock.monotonicMs(),
   }
-  callsMax = 40
-  readonly self = { pod: 'a', address: 'http://a', callsMax: () => this.callsMax }
+  readonly self = { pod: 'a', address: 'http://a', callsMax: 40 }
   takesCalls = true
   isReady = true
   ceilings = new Map<string, number>()
@@ -178,7 +177,7 @@ suite('admission without a store', () => {
     world.takesCalls = false
     assert.equal(await world.admit(2), 'store-away')
     world.takesCalls = true
-    world.callsMax = 0
+    world.self.callsMax = 0
     assert.equal(await world.admit(3), 'store-away')
   })
 
@@ -224,7 +223,7 @@ suite('admission without a store', () => {
   test('[AD4] a waiting caller takes a place of the share, and waits on when there is none', async () => {
     const world = new World()
     world.mode = 'rejects'
-    world.callsMax = 1
+    world.self.callsMax = 1
     assert.equal(
       (await world.admission.poll({ callSid: sid(1), tenant: 'big', class: 'inbound', caller: undefined })).kind,
       'granted',
@@ -257,7 +256,7 @@ suite('admission without a store', () => {
   test('[P24][AD5] a resume is placed here under the next epoch, beyond the share, while the pod has room', async () => {
     const world = Object.assign(new World(), { mode: 'rejects' })
     world.seen.lastSuccessAtMs = undefined
-    world.callsMax = 20
+    world.self.callsMax = 20
     // Live calls may fill it half as much again: up to 30.
     world.held = Array.from({ length: 29 }, (_, n) => ({ callSid: sid(n), tenant: 'big', epoch: 1, pool: 'main' }))
     const request = { callSid: sid('lost'), fromEpoch: 3, tenant: 'big', pool: 'other', avoidPod: 'a' }
@@ -277,7 +276,7 @@ suite('admission without a store', () => {
   test('[AD6] asked again the answer is the same; a stream that never comes gives its place back', async () => {
     const world = new World()
     world.mode = 'rejects'
-    world.callsMax = 1
+    world.self.callsMax = 1
     assert.equal(await world.admit(1), 'a/main/1')
     assert.equal(await world.admit(1), 'a/main/1')
     assert.equal(world.admission.localPlacements, 1)

@@ -93,8 +93,10 @@ type AdmissionParts = {
   clock: Clock
   wheel: Wheel
   log: Log
-  /** This pod, and the calls it can hold now. */
-  self: { pod: string; address: string; callsMax: () => number }
+  /** This pod, and the calls it may hold. */
+  self: { pod: string; address: string; callsMax: number }
+  /** Below how many calls it takes new ones now; left out: `callsMax`. */
+  newCallsMax?: () => number
   limits: () => CellLimits
   /** The learnt ceiling of a pool (ConnectThrottle); it only lowers the pool's limit. */
   ceilingOf: (pool: string) => number
@@ -190,7 +192,7 @@ export class Admission {
     if (this.#parts.isReady?.() === false) return undefined
     // The call itself may still be held here under its old epoch: it needs no second room.
     const own = this.#ownCalls().filter((call) => call.callSid !== callSid)
-    if (own.length >= resumeMaxOf(this.#parts.self.callsMax())) return undefined
+    if (own.length >= resumeMaxOf(this.#parts.self.callsMax)) return undefined
     return this.#place(callSid, { tenant, pool: pool ?? this.#poolWithRoom(own), epoch, caller })
   }
 
@@ -208,7 +210,8 @@ export class Admission {
     const own = this.#ownCalls()
     const limits = this.#parts.limits()
     const limit = limits.pools.reduce((sum, { pool, callsMax }) => sum + this.#limitOf(pool, callsMax), 0)
-    if (own.length >= Math.min(this.#share(limit), this.#parts.self.callsMax())) return undefined
+    const most = this.#parts.newCallsMax?.() ?? this.#parts.self.callsMax
+    if (own.length >= Math.min(this.#share(limit), most)) return undefined
     const { burst } = limits.tenants.find((one) => one.tenant === tenant) ?? limits.otherTenants
     const ofTenant = own.filter((call) => call.tenant === tenant).length
     // A small burst divided by many pods is still one call, or the tenant could not be reached at all.

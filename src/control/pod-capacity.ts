@@ -10,8 +10,8 @@
 // CAP6: callsFit keeps its value while it lies within the error of the newest estimate (twice the standard error of the median), so
 //       that it does not flap. While the estimate is uncertain by more than ERROR_SHARE_MAX, the last value stays.
 // CAP7: the pod is saturated from callsFit calls on, and until it has RELIEF_SHARE of callsFit or less.
-// CAP8: live calls are never moved or ended for callsFit. A loop is never used by more than all of it, so steady calls of a pod stay below
-//       resumeMaxOf(callsFit): CORE_SHARE × 1.5 is more than one. A neighbour that takes the core for minutes stops new calls, not resumes.
+// CAP8: live calls are never moved, ended or refused for callsFit: it bounds new calls alone. A call that sounds bad for a while is better
+//       than one that is gone, and what was learnt may be wrong.
 
 /** One second of the pod: its live calls, and its event loop as in LagSample. */
 export type CapacitySample = { atMs: number; calls: number; utilization: number; p99Ms: number }

@@ -74,6 +74,8 @@ export type PodHeartbeat = {
   address: string
   state: PodState
   callsMax: number
+  /** Below this it takes new calls, `callsMax` at most; left out: `callsMax`. A resume goes by `callsMax` alone. */
+  newCallsMax?: number
   penalty: number
 }
 /** A pod as the store knows it. `ageMs`: since its last announcement. */

@@ -199,7 +199,8 @@ export class Pod {
       clock: world.clock,
       wheel,
       log: world.log,
-      self: { pod, address: '', callsMax: () => this.callsMax },
+      self: { pod, address: '', callsMax: config.call.callsMax },
+      newCallsMax: () => this.newCallsMax,
       limits: () => limits.cell,
       ceilingOf: (pool) => parts.pools?.ceilingOf(pool) ?? Number.POSITIVE_INFINITY,
       held: () => this.calls.leases(),
@@ -322,7 +323,7 @@ export class Pod {
   }
 
   /** New calls may be placed here while it holds less: the configured bound, or what its core carries when that is less (CAP2). */
-  get callsMax(): number {
+  get newCallsMax(): number {
     return Math.min(this.#parts.config.call.callsMax, this.driver.capacity.callsFit ?? Number.POSITIVE_INFINITY)
   }
 
@@ -407,7 +408,8 @@ export class Pod {
         this.driver.takesWebhooks && (isAlone || (lags && !this.driver.isFull && this.fleet.isNeeded()))
           ? 'ready'
           : this.driver.podState,
-      callsMax: this.callsMax,
+      callsMax: config.call.callsMax,
+      newCallsMax: this.newCallsMax,
       penalty: isAlone ? 0 : this.driver.penalty,
     }
   }

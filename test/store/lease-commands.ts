@@ -42,7 +42,7 @@ const LIMITS: readonly CellLimits[] = [
 export type Command =
   | { do: 'advance' | 'jump'; ms: number }
   | { do: 'configure'; limits: number }
-  | { do: 'announce'; pod: number; state: PodState; callsMax: number; penalty: number }
+  | { do: 'announce'; pod: number; state: PodState; callsMax: number; newCallsMax: number; penalty: number }
   | { do: 'acquire'; call: number; tenant: number; class: CallClass; queue: boolean; caller: number }
   | { do: 'activate' | 'release'; call: number; off: number; pod: number }
   | { do: 'renew' | 'reassert'; pod: number; calls: { call: number; off: number; tenant: number; pool: number }[] }
@@ -73,6 +73,7 @@ export const commandArbitrary: fc.Arbitrary<Command> = fc.oneof(
       pod,
       state,
       callsMax: fc.nat(7),
+      newCallsMax: fc.constantFrom(9, 9, 0, 2, 4),
       penalty: fc.constantFrom(0, 0, 1, 2.5),
     }),
   },
@@ -189,8 +190,9 @@ export async function runCommand(
   }
 }
 
-function announcementOf({ pod, state, callsMax, penalty }: Command & { do: 'announce' }): PodHeartbeat {
-  return podOf(podName(pod), { state, callsMax, penalty })
+function announcementOf({ pod, ...figures }: Command & { do: 'announce' }): PodHeartbeat {
+  const { state, callsMax, newCallsMax, penalty } = figures
+  return podOf(podName(pod), { state, callsMax, newCallsMax, penalty })
 }
 
 function runEpoch(

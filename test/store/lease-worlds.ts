@@ -50,7 +50,7 @@ export async function openRedisWorlds(): Promise<WorldMaker & { redis: RedisServ
       let nowMs = START_MS
       const setTime = async (ms: number) => {
         nowMs += ms
-        await control.call('FCALL', 'vp4_test_time', 1, `voice:{${cell}}:cfg`, nowMs)
+        await control.call('FCALL', 'vp5_test_time', 1, `voice:{${cell}}:cfg`, nowMs)
       }
       await setTime(0)
       return makeWorld(cell, store, setTime, () => store.close())

@@ -171,7 +171,7 @@ suite('a Redis that fails', () => {
   test('[LE4] a store in real time refuses a virtual one, also when asked later', async () => {
     const { store, key } = await openStore()
     await prepare(store)
-    const setTime = () => control.call('FCALL', 'vp4_test_time', 1, `${key}cfg`, 5)
+    const setTime = () => control.call('FCALL', 'vp5_test_time', 1, `${key}cfg`, 5)
     await assert.rejects(setTime(), /VPTIME/)
     const cell = key.slice('voice:{'.length, -2)
     const late = await openRedisLeases({ url: redis.url, cell, hasVirtualTime: true })

@@ -488,6 +488,48 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
+    name: '[P80][LPD1][LPD3] a pod whose core is full takes no new call, and still takes the calls of a lost pod',
+    limits: limitsOf({ callsMax: 100 }),
+    pods: 2,
+    run: async ({ store }) => {
+      const announce = (newCallsMax?: number) =>
+        store.announce(podOf('pod-1', { callsMax: 4, ...(newCallsMax === undefined ? {} : { newCallsMax }) }))
+      await announce(2)
+      await store.announce(podOf('pod-2', { callsMax: 4 }))
+      for (const n of [1, 2]) {
+        assert.equal((await ask(store, n)).kind, 'granted')
+        await store.activate({ callSid: sid(n), epoch: 1, pod: 'pod-1' })
+      }
+      for (const n of [3, 4, 5, 6]) {
+        const asked = await ask(store, n)
+        assert.ok(asked.kind === 'granted' && asked.pod === 'pod-2', JSON.stringify(asked))
+        await store.activate({ callSid: sid(n), epoch: 1, pod: 'pod-2' })
+      }
+      assert.deepEqual(await ask(store, 7).then(({ kind }) => kind), 'refused', 'nobody has room')
+      const figures = async () => (await store.pods()).map((pod) => [pod.calls, pod.newCallsMax, pod.callsMax])
+      assert.deepEqual(await figures(), [
+        [2, 2, 4],
+        [4, 4, 4],
+      ])
+      // pod-2 is lost: its four calls go to pod-1, which may hold six.
+      for (const n of [3, 4, 5, 6]) {
+        const moved = await move(store, n, 1, 'pod-2')
+        assert.ok(moved.kind === 'transferred' && moved.pod === 'pod-1', JSON.stringify(moved))
+        await store.activate({ callSid: sid(n), epoch: 2, pod: 'pod-1' })
+      }
+      await store.announce(podOf('pod-2', { state: 'down' }))
+      for (const [n, epoch] of [
+        [3, 2],
+        [4, 2],
+        [5, 2],
+      ] as const)
+        await store.release({ callSid: sid(n), epoch })
+      assert.equal((await ask(store, 8)).kind, 'refused', 'it holds three of two')
+      await announce()
+      assert.equal((await ask(store, 9)).kind, 'granted', 'its core has room again')
+    },
+  },
+  {
     name: '[LM4] a renewal says what is unknown and what is fenced, and the higher epoch wins',
     pods: 2,
     run: async ({ store }) => {

@@ -139,19 +139,22 @@ export function readSeen(value: unknown): LeaseSeen[] {
   }))
 }
 
-type PodAnswer = [string, string, string, PodEntry['state'], string, string, number, number]
+type PodAnswer = [string, string, string, PodEntry['state'], string, string, number, number, string]
 
 export function readPods(value: unknown): PodEntry[] {
-  return (value as PodAnswer[]).map(([pod, incarnation, address, state, callsMax, penalty, calls, ageMs]) => ({
-    pod,
-    incarnation,
-    address,
-    state,
-    callsMax: Number(callsMax),
-    penalty: Number(penalty),
-    calls,
-    ageMs,
-  }))
+  return (value as PodAnswer[]).map(
+    ([pod, incarnation, address, state, callsMax, penalty, calls, ageMs, newCallsMax]) => ({
+      pod,
+      incarnation,
+      address,
+      state,
+      callsMax: Number(callsMax),
+      newCallsMax: Number(newCallsMax),
+      penalty: Number(penalty),
+      calls,
+      ageMs,
+    }),
+  )
 }
 
 type UsageAnswer = [number, number, number, number, number, number, [string, number, number][], number]

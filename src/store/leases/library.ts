@@ -5,8 +5,8 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { LEASE_BOUNDS } from './bounds.ts'
 
-/** The version of the library; its functions are `vp4_…`. */
-export const LIBRARY = 'vp4'
+/** The version of the library; its functions are `vp5_…`. */
+export const LIBRARY = 'vp5'
 
 /** The text for FUNCTION LOAD. */
 export function readLibrary(): string {

@@ -56,7 +56,7 @@ type RedisLeasesOptions = {
   /** Bound of one command, default 300 ms. */
   timeoutMs?: number
   log?: Log
-  /** Tests only: time is what `vp4_test_time` sets. */
+  /** Tests only: time is what `vp5_test_time` sets. */
   hasVirtualTime?: boolean
 }
 
@@ -99,8 +99,9 @@ class RedisLeases implements LeaseStore {
     await this.#call('configure', ...limitArguments(this.#limits))
   }
 
-  async announce({ pod, state, callsMax, penalty, incarnation, address }: PodHeartbeat): Promise<void> {
-    await this.#call('announce', pod, state, callsMax, penalty, incarnation, address)
+  async announce(heartbeat: PodHeartbeat): Promise<void> {
+    const { pod, state, callsMax, penalty, incarnation, address, newCallsMax = callsMax } = heartbeat
+    await this.#call('announce', pod, state, callsMax, penalty, incarnation, address, newCallsMax)
   }
 
   async pods(): Promise<PodEntry[]> {

@@ -1,5 +1,5 @@
 // The pods of a cell in memory. Rules:
-// LPD1: a pod is placeable when it is ready, was announced within the ttl, and holds less than callsMax; the penalty only ranks.
+// LPD1: a pod is placeable when it is ready, was announced within the ttl, and holds less than newCallsMax; the penalty only ranks.
 // LPD2: a call goes to the placeable pod with the least calls + penalty, the first by name among equals.
 // LPD3: a resume takes the preferred pod if that is ready and below resumeMaxOf(callsMax); else the least loaded placeable one but the
 //      avoided; else any ready one with room whatever its penalty; else any ready one below resumeMaxOf(callsMax); the avoided one then,
@@ -8,7 +8,7 @@
 import { type PodEntry, type PodHeartbeat, type PodState, resumeMaxOf } from '../../control/ports.ts'
 import { LEASE_BOUNDS } from './bounds.ts'
 
-type Known = PodHeartbeat & { announcedAtMs: number }
+type Known = Required<PodHeartbeat> & { announcedAtMs: number }
 
 /** What the roster must know of the leases and the time. */
 export type RosterView = { nowMs: number; ttlMs: number; callsOf: (pod: string) => number }
@@ -20,7 +20,9 @@ export class Roster {
   announce(pod: PodHeartbeat, nowMs: number): void {
     if (!this.#pods.has(pod.pod) && this.#pods.size >= LEASE_BOUNDS.podsMax) return
     const { incarnation, address, state, callsMax, penalty } = pod
-    this.#pods.set(pod.pod, { pod: pod.pod, incarnation, address, state, callsMax, penalty, announcedAtMs: nowMs })
+    const newCallsMax = Math.min(callsMax, pod.newCallsMax ?? callsMax)
+    const shown = { pod: pod.pod, incarnation, address, state, callsMax, newCallsMax, penalty }
+    this.#pods.set(pod.pod, { ...shown, announcedAtMs: nowMs })
   }
 
   addressOf(pod: string): string {
@@ -40,7 +42,7 @@ export class Roster {
 
   /** [LPD2] */
   pick(view: RosterView, avoidPod?: string): string | undefined {
-    return this.#least(view, (pod) => pod.pod !== avoidPod && view.callsOf(pod.pod) < pod.callsMax)
+    return this.#least(view, (pod) => pod.pod !== avoidPod && view.callsOf(pod.pod) < pod.newCallsMax)
   }
 
   /** [LPD3] `ownPod`: where the call is counted now. */
@@ -49,7 +51,7 @@ export class Roster {
     wish: { avoidPod: string | undefined; preferPod: string | undefined; ownPod: string | undefined },
   ): string | undefined {
     const callsBeside = ({ pod }: Known) => view.callsOf(pod) - (pod === wish.ownPod ? 1 : 0)
-    const hasRoom = (pod: Known) => callsBeside(pod) < pod.callsMax
+    const hasRoom = (pod: Known) => callsBeside(pod) < pod.newCallsMax
     const mayTake = (pod: Known) => callsBeside(pod) < resumeMaxOf(pod.callsMax)
     const preferred = wish.preferPod === undefined ? undefined : this.#pods.get(wish.preferPod)
     if (preferred !== undefined && isIn(preferred, 'ready', view) && mayTake(preferred)) return preferred.pod

@@ -50,7 +50,7 @@ local function begin(keys)
 end
 
 local function register(name, body)
-  redis.register_function('vp4_' .. name, function(keys, args) return body(begin(keys), args) end)
+  redis.register_function('vp5_' .. name, function(keys, args) return body(begin(keys), args) end)
 end
 
 local function isDistrusted(cell) return cell.distrust ~= nil and cell.now < cell.distrust end

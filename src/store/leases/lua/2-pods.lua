@@ -1,4 +1,5 @@
 -- The pods of a cell. PD: pod → entry; PA: all pods by their last announcement; PY: the ready ones of them;
+-- PN: below how many calls a pod takes new ones, where that is less than its callsMax; the version before does not know of it.
 -- PR: those with room, by calls + penalty. PR may hold pods that fell silent: who meets one takes it out.
 
 local function podEntry(cell, pod)
@@ -11,6 +12,7 @@ local function podEntry(cell, pod)
     pod = pod, state = state, callsMax = tonumber(callsMax), penalty = tonumber(penalty), at = tonumber(at),
     incarnation = incarnation, address = address,
   }
+  entry.newCallsMax = math.min(entry.callsMax, tonumber(redis.call('HGET', key(cell, 'PN'), pod)) or entry.callsMax)
   cell.entries[pod] = entry
   return entry
 end
@@ -18,7 +20,7 @@ end
 -- [LPD1] Puts a pod where it belongs after its calls or its entry changed.
 local function placePod(cell, pod, calls)
   local entry = podEntry(cell, pod)
-  if entry and entry.state == 'ready' and calls < entry.callsMax then
+  if entry and entry.state == 'ready' and calls < entry.newCallsMax then
     redis.call('ZADD', key(cell, 'PR'), calls + entry.penalty, pod)
   else
     redis.call('ZREM', key(cell, 'PR'), pod)
@@ -71,7 +73,7 @@ end
 
 -- [LPD3]
 local function pickResumePod(cell, avoid, prefer, own)
-  local function hasRoomFor(entry, calls) return calls - (entry.pod == own and 1 or 0) < entry.callsMax end
+  local function hasRoomFor(entry, calls) return calls - (entry.pod == own and 1 or 0) < entry.newCallsMax end
   local function mayTake(entry, calls)
     return calls - (entry.pod == own and 1 or 0) < math.ceil(entry.callsMax * BOUNDS.resumeTenths / 10)
   end
@@ -86,13 +88,19 @@ local function pickResumePod(cell, avoid, prefer, own)
     or scanPods(cell, mayTake, 'draining')
 end
 
--- args: pod, state, callsMax, penalty, incarnation, address
+-- args: pod, state, callsMax, penalty, incarnation, address, newCallsMax
 register('announce', function(cell, args)
   local pod, state = args[1], args[2]
   local isNew = redis.call('HEXISTS', key(cell, 'PD'), pod) == 0
   if isNew and redis.call('HLEN', key(cell, 'PD')) >= BOUNDS.podsMax then return 'full' end
   local figures = string.format('%s %s %s %.0f', state, args[3], args[4], cell.now)
   redis.call('HSET', key(cell, 'PD'), pod, figures .. SEP .. args[5] .. SEP .. args[6])
+  if tonumber(args[7]) < tonumber(args[3]) then
+    redis.call('HSET', key(cell, 'PN'), pod, args[7])
+  else
+    redis.call('HDEL', key(cell, 'PN'), pod)
+  end
+  cell.entries[pod] = nil
   redis.call('ZADD', key(cell, 'PA'), cell.now, pod)
   if state == 'ready' then
     redis.call('ZADD', key(cell, 'PY'), cell.now, pod)
@@ -111,7 +119,7 @@ register('pods', function(cell)
     local entry = podEntry(cell, pod)
     answer[i] = {
       pod, entry.incarnation, entry.address, entry.state, tostring(entry.callsMax), tostring(entry.penalty),
-      callsOf(cell, 'P', pod), cell.now - entry.at,
+      callsOf(cell, 'P', pod), cell.now - entry.at, tostring(entry.newCallsMax),
     }
   end
   return answer
@@ -123,6 +131,7 @@ local function forgetPods(cell, max)
   for _, pod in ipairs(redis.call('ZRANGEBYSCORE', key(cell, 'PA'), '-inf', before, 'LIMIT', 0, max)) do
     if callsOf(cell, 'P', pod) == 0 then
       redis.call('HDEL', key(cell, 'PD'), pod)
+      redis.call('HDEL', key(cell, 'PN'), pod)
       for _, set in ipairs({ 'PA', 'PY', 'PR' }) do redis.call('ZREM', key(cell, set), pod) end
     end
   end

@@ -211,7 +211,7 @@ register('audit', function(cell)
 end)
 
 -- args: the five times in ms, '1' for virtual time. A store that lives cannot become a virtual one.
-redis.register_function('vp4_init', function(keys, args)
+redis.register_function('vp5_init', function(keys, args)
   if args[6] == '1' and redis.call('HEXISTS', keys[1], 'ttl') == 0 then redis.call('HSET', keys[1], 'virtual', 1) end
   for i, field in ipairs({ 'ttl', 'hard', 'reserved', 'recovering', 'ticket' }) do
     redis.call('HSET', keys[1], field, args[i])
@@ -220,7 +220,7 @@ redis.register_function('vp4_init', function(keys, args)
 end)
 
 -- Tests only. args: now in ms
-redis.register_function('vp4_test_time', function(keys, args)
+redis.register_function('vp5_test_time', function(keys, args)
   if redis.call('HGET', keys[1], 'virtual') ~= '1' then return redis.error_reply('VPTIME the time here is real') end
   redis.call('HSET', keys[1], 'vt', args[1])
   return 'ok'
