@@ -101,6 +101,22 @@ describe('the agent in charge', { concurrency: 4 }, () => {
     })
   }
 
+  test('[P86] goes on at the only pod that lives, though that one lags and takes no new calls, without one refusal', async () => {
+    await TwoPods.with({ pack: (pod) => deskPack(pod, []), script: script(LOOK_UP) }, async (pods) => {
+      const call = pods.place({ steps: [...(await hears(1)), { stayMs: 80_000 }], maxMs: 90_000 })
+      await pods.until('the agent has spoken', async () => (await pods.checkpoint(call.callSid)).includes('Hello.'))
+      pods.edges[1]!.pod.driver.cordon(true)
+      await pods.kill(0)
+      await pods.until('the other pod has the call', () => pods.call(1, call.callSid)?.state.phase.kind === 'live')
+      assert.deepEqual(
+        pods.logs.filter(({ why }) => why === 'no-pod'),
+        [],
+      )
+      call.hangUp()
+      await call.done
+    })
+  })
+
   test('[P1] goes on after a handoff over a lost link: its instructions, tools and voice are those before', async () => {
     const ran: Ran = []
     const parts = { pack: deskPack('pod', ran), hasRelay: true, model: { scripts: [script(TO_BILLING, LOOK_UP)] } }

@@ -457,6 +457,20 @@ const SCENARIOS: Scenario[] = [
     },
   },
   {
+    name: '[P86][LPD3] a resume that finds no ready pod goes to one that lags, before the pod that was lost; a new call does not',
+    pods: 3,
+    run: async ({ store }) => {
+      await open(store, 1, 2)
+      // pod-1 is lost and still announced; the others lag.
+      for (const name of ['pod-2', 'pod-3']) await store.announce(podOf(name, { state: 'cordoned', penalty: 20 }))
+      const moved = await move(store, 1, 1, 'pod-1')
+      assert.ok(moved.kind === 'transferred' && moved.pod !== 'pod-1', JSON.stringify(moved))
+      await store.announce(podOf('pod-1', { state: 'down' }))
+      assert.equal((await move(store, 2, 1, 'pod-1')).kind, 'transferred')
+      assert.equal((await ask(store, 3)).kind, 'refused')
+    },
+  },
+  {
     name: '[POD-4][P24][LPD3] the calls of a lost pod overfill full ones by half, evenly; new calls wait until those are below again',
     limits: limitsOf({ callsMax: 100 }),
     pods: 3,

@@ -2,8 +2,9 @@
 // LPD1: a pod is placeable when it is ready, was announced within the ttl, and holds less than newCallsMax; the penalty only ranks.
 // LPD2: a call goes to the placeable pod with the least calls + penalty, the first by name among equals.
 // LPD3: a resume takes the preferred pod if that is ready and below resumeMaxOf(callsMax); else the least loaded placeable one but the
-//      avoided; else any ready one with room whatever its penalty; else any ready one below resumeMaxOf(callsMax); the avoided one then,
-//      by the same bound; a draining one last, by the same bound: it hands the call over, or keeps it to its end. Its own old place counts as room.
+//      avoided; else any ready one with room whatever its penalty; else any ready one below resumeMaxOf(callsMax); then, by the same
+//      bound, a cordoned one (it lags, or an operator wants no new calls there); the avoided one; a draining one: it hands the call over, or
+//      keeps it to its end. Its own old place counts as room.
 // LPD4: a pod without calls that was not announced within the hard time is forgotten.
 import { type PodEntry, type PodHeartbeat, type PodState, resumeMaxOf } from '../../control/ports.ts'
 import { LEASE_BOUNDS } from './bounds.ts'
@@ -59,6 +60,7 @@ export class Roster {
       this.pick(view, wish.avoidPod) ??
       this.#least(view, (pod) => pod.pod !== wish.avoidPod && hasRoom(pod)) ??
       this.#least(view, (pod) => pod.pod !== wish.avoidPod && mayTake(pod)) ??
+      this.#least(view, (pod) => pod.pod !== wish.avoidPod && mayTake(pod), 'cordoned') ??
       this.#least(view, (pod) => pod.pod === wish.avoidPod && mayTake(pod)) ??
       this.#least(view, mayTake, 'draining')
     )

@@ -84,6 +84,7 @@ local function pickResumePod(cell, avoid, prefer, own)
   return pickPod(cell, avoid)
     or scanPods(cell, function(entry, calls) return entry.pod ~= avoid and hasRoomFor(entry, calls) end)
     or scanPods(cell, function(entry, calls) return entry.pod ~= avoid and mayTake(entry, calls) end)
+    or scanPods(cell, function(entry, calls) return entry.pod ~= avoid and mayTake(entry, calls) end, 'cordoned')
     or scanPods(cell, function(entry, calls) return entry.pod == avoid and mayTake(entry, calls) end)
     or scanPods(cell, mayTake, 'draining')
 end
