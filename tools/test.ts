@@ -18,7 +18,7 @@ import { listFiles, ROOT } from './tree.ts'
 const FOLDERS = ['src', 'sim', 'load', 'bench', 'chaos', 'test', 'tools']
 const TEST_MAX_MS = 120_000
 const RUN_MAX_MS = 30 * 60_000
-const TOGETHER = 4
+const TOGETHER = 3
 /** Test files that need the machine, each with its reason. */
 export const ALONE: Readonly<Record<string, string>> = {
   'bench/peers/floor.test.ts': 'compiles C and compares the bytes of two bridges under load',
@@ -26,6 +26,11 @@ export const ALONE: Readonly<Record<string, string>> = {
   'bench/peers/peers.test.ts': 'ten bridges carry calls for three seconds each',
   'load/foreign.test.ts': 'three bridges that are not ours, with bounds of their own',
   'sim/twilio/conversation.test.ts': 'counts the frames of forty calls in a second',
+  'sim/twilio/faults.test.ts': 'judges when frames and marks come, to 50 ms',
+  'sim/twilio/media.test.ts': 'judges when frames and marks come, to 50 ms',
+  'sim/twilio/resume.test.ts': 'judges when a carrier goes on after a stream, to 50 ms',
+  'test/model-faults.test.ts': 'judges holes in what a caller hears, from 40 ms on',
+  'test/work/embedded.test.ts': 'judges how fast a pod with its own database starts',
 }
 /** Compiled code, beside the packages it comes from. */
 const COMPILE_CACHE = join(ROOT, 'node_modules/.cache/node-compile')

@@ -102,7 +102,7 @@ suite('the learnt capacity of a pod', () => {
     assert.equal(pod.capacity.callsFit, 70)
   })
 
-  test('[CAP7] a pod at what fits is saturated, until it has some calls less', () => {
+  test('[P80] [CAP7] a pod at what fits is saturated, until it has some calls less', () => {
     const pod = new Learner()
     const at = (calls: number): boolean => {
       pod.take(...times(30, { calls, utilization: calls * 0.005 }))
