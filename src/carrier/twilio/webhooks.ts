@@ -10,7 +10,7 @@
 // WH6: every answer is text/xml; personal data is logged under `pii.` only.
 // WH7: a call control that cannot say what follows for a caller who is in (next, wait) is asked again, on any pod, ASK_TRIES_MAX times
 //     in all, by one who waits a poll apart; then the human when there is one, else an apology. A store that is away when a
-//     call enters is waited for so too.
+//     call enters is waited for so too. A store that did not answer in time is a warning in the log, anything else an error.
 // WH8: a caller whose place in the queue is not known any more asks to enter anew, at most ANEW_MAX times.
 // WH12: an address (From, To, Caller, Called, ForwardedFrom) of more than 256 characters → 400; a longer name (CallerName, a city) is cut.
 // WH13: with TWILIO_ACCOUNT_SID a webhook that names another account → 403, as the stream of its call would be refused.
@@ -343,7 +343,8 @@ class Webhooks {
       return await inTime(question(), this.#inCallAnswerMs)
     } catch (error) {
       const code = error instanceof VoiceError ? error.code : 'WEBHOOK_FAILED'
-      this.#log.error({ callSid, code, reason: messageOf(error) }, 'call control did not answer, it is asked again')
+      const level = code === 'STORE_UNAVAILABLE' ? 'warn' : 'error'
+      this.#log[level]({ callSid, code, reason: messageOf(error) }, 'call control did not answer, it is asked again')
       return undefined
     }
   }

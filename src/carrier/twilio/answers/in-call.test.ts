@@ -14,6 +14,7 @@ import type {
   WaitStep,
 } from '../../../call-control/call-control.ts'
 import type { CarrierEndCause } from '../../../call-control/carrier-calls.ts'
+import { VoiceError } from '../../../kit/errors.ts'
 import type { CallId, CallSid } from '../../../kit/ids.ts'
 import type { Log } from '../../../kit/log.ts'
 import { LANGUAGES } from '../../../phrases/languages.ts'
@@ -79,8 +80,12 @@ after(() => Promise.all(apps.map((app) => app.close())))
 async function open(more: { human?: string; holdAudioUrl?: string; callerLanguage?: string } = {}) {
   const callControl = new ToldCallControl()
   const codes: unknown[] = []
-  const keep = (line: object) => void codes.push((line as { code?: string }).code)
-  const log: Log = { debug() {}, info() {}, warn: keep, error: keep, child: () => log }
+  const levels: string[] = []
+  const keep = (level: string) => (line: object) => {
+    codes.push((line as { code?: string }).code)
+    levels.push(level)
+  }
+  const log: Log = { debug() {}, info() {}, warn: keep('warn'), error: keep('error'), child: () => log }
   const app = fastify()
   apps.push(app)
   const config = {
@@ -105,7 +110,7 @@ async function open(more: { human?: string; holdAudioUrl?: string; callerLanguag
     })
     return { status: reply.statusCode, body: reply.body, retryAfter: reply.headers['retry-after'] }
   }
-  return { callControl, post, codes }
+  return { callControl, post, codes, levels }
 }
 
 /** Path and query of the document's Redirect, as the carrier would ask it. */
@@ -173,6 +178,21 @@ test('[WH7] a call control that throws or stalls is asked again by a caller who 
   const third = await post(redirectOf(second.body))
   assert.equal(redirectOf(third.body), `${WAIT}?said=3&language=de`)
   assert.deepEqual(codes, ['WEBHOOK_FAILED', 'CALL_CONTROL_STALLED'])
+})
+
+test('[WH7] a store that was late is a warning: the caller is asked for again; what nobody expects is an error', async () => {
+  const { callControl, post, codes, levels } = await open()
+  callControl.place = () => Promise.reject(new VoiceError('STORE_UNAVAILABLE', 'late'))
+  const first = await post(`${WAIT}?said=3&language=de`)
+  callControl.place = () => Promise.reject(new Error('a bug'))
+  await post(redirectOf(first.body))
+  assert.deepEqual(
+    [codes, levels],
+    [
+      ['STORE_UNAVAILABLE', 'WEBHOOK_FAILED'],
+      ['warn', 'error'],
+    ],
+  )
 })
 
 test('[WAIT-2][WH7] after ASK_TRIES_MAX the caller is handed to the human, or hears an apology', async () => {
