@@ -182,7 +182,7 @@ test('[WH7] a call control that throws or stalls is asked again by a caller who 
 
 test('[WH7] a store that was late is a warning: the caller is asked for again; what nobody expects is an error', async () => {
   const { callControl, post, codes, levels } = await open()
-  callControl.place = () => Promise.reject(new VoiceError('STORE_UNAVAILABLE', 'late'))
+  callControl.place = () => Promise.reject(new VoiceError('STORE_UNAVAILABLE'))
   const first = await post(`${WAIT}?said=3&language=de`)
   callControl.place = () => Promise.reject(new Error('a bug'))
   await post(redirectOf(first.body))
