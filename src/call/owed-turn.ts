@@ -119,14 +119,18 @@ export function dial(state: CallState, renewal: boolean, effects: Effect[]): voi
   if (!state.dials.some((count) => count > 0))
     effects.push({ kind: 'set-timer', name: 'dial-window', ms: DIAL_BUCKET_MS })
   state.dials = [now + 1, ...before]
+  dialUncounted(state, renewal, effects)
+}
+
+function dialUncounted(state: CallState, renewal: boolean, effects: Effect[]): void {
   effects.push({ kind: 'dial', renewal, ...(state.mustMove ? { elsewhere: true } : {}) })
   state.mustMove = false
 }
 
 /** [OD6] The dial with which a pod begins: counted, unless it took the call over. */
 export function dialFirst(state: CallState, effects: Effect[]): void {
-  dial(state, false, effects)
-  if (state.resume !== undefined) takeBackDial(state)
+  if (state.resume === undefined) dial(state, false, effects)
+  else dialUncounted(state, false, effects)
 }
 
 /** [OD6] The call comes from another pod: its dials of the last minute count here too. */

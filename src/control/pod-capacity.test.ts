@@ -6,11 +6,11 @@ import {
   type Capacity,
   type CapacitySample,
   CORE_SHARE,
-  LATE_P99_MS,
   learnCapacity,
   SAMPLES_MIN,
   UNKNOWN_CAPACITY,
 } from './pod-capacity.ts'
+import { LATE_P99_MS } from './pod-lag.ts'
 
 type Second = Partial<Omit<CapacitySample, 'atMs'>>
 

@@ -13,15 +13,16 @@
 // CAP8: live calls are never moved, ended or refused for callsFit: it bounds new calls alone. A call that sounds bad for a while is better
 //       than one that is gone, and what was learnt may be wrong.
 
-/** One second of the pod: its live calls, and its event loop as in LagSample. */
-export type CapacitySample = { atMs: number; calls: number; utilization: number; p99Ms: number }
+import { LATE_P99_MS, type LagSample } from './pod-lag.ts'
+
+/** One second of the pod: its event loop and its live calls. */
+export type CapacitySample = LagSample & { calls: number }
 
 const WINDOW_MS = 30_000
 export const SAMPLES_MIN = 10
 export const CALLS_MIN = 20
 /** Below LEAVE_UTILIZATION, so that a pod is full before it lags (PG3). */
 export const CORE_SHARE = 0.7
-export const LATE_P99_MS = 50
 const ERROR_SHARE_MAX = 0.25
 const RELIEF_SHARE = 0.95
 /** The samples come once a second; more than these are never kept. */

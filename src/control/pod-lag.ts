@@ -13,7 +13,8 @@ export type LagSample = { atMs: number; p99Ms: number; utilization: number }
 const LAG_WINDOW_MS = 1_000
 export const CALM_MS = 5_000
 const BUSY_P99_MS = 20
-const LEAVE_P99_MS = 50
+/** Beyond it a pod is late: it leaves placement, and has no core to spare (pod-capacity.ts). */
+export const LATE_P99_MS = 50
 const LEAVE_UTILIZATION = 0.75
 const LEAVE_AFTER_MS = 2_000
 const MOVE_P99_MS = 100
@@ -59,7 +60,7 @@ export const NO_LAG: LagView = {
 /** The penalty of one sample. */
 export function penaltyOf(p99Ms: number): number {
   if (p99Ms < BUSY_P99_MS) return 0
-  if (p99Ms <= LEAVE_P99_MS) return 5
+  if (p99Ms <= LATE_P99_MS) return 5
   return p99Ms <= MOVE_P99_MS ? 10 : 20
 }
 
@@ -71,7 +72,7 @@ export function withSample(view: LagView, sample: LagSample): LagView {
     if (!holds) return undefined
     return sinceMs === undefined || isHole ? atMs - LAG_WINDOW_MS : sinceMs
   }
-  const isOver = p99Ms > LEAVE_P99_MS || utilization > LEAVE_UTILIZATION
+  const isOver = p99Ms > LATE_P99_MS || utilization > LEAVE_UTILIZATION
   const overLeaveSinceMs = row(isOver, view.overLeaveSinceMs)
   const overMoveSinceMs = row(p99Ms > MOVE_P99_MS, view.overMoveSinceMs)
   const overFullSinceMs = row(p99Ms > FULL_P99_MS, view.overFullSinceMs)
